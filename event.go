@@ -1,0 +1,149 @@
+package belljar
+
+import (
+	"context"
+	"time"
+)
+
+// EventKind names what an [Event] tells.
+type EventKind string
+
+// The kinds of events of the record.
+const (
+	EventStart    EventKind = "start"    // first: who, where, which binary, policy and plan
+	EventPlan     EventKind = "plan"     // the plan, whole
+	EventExec     EventKind = "exec"     // a program was executed (or refused)
+	EventExit     EventKind = "exit"     // a process ended
+	EventConnect  EventKind = "connect"  // a connection that the gateway made, told when it ends
+	EventRefuse   EventKind = "refuse"   // the gateway refused a name, an address or a request
+	EventFile     EventKind = "file"     // a file passed to the host or is held
+	EventLimit    EventKind = "limit"    // a limit was reached
+	EventSampled  EventKind = "sampled"  // so many events of a kind were not written
+	EventPublish  EventKind = "publish"  // a port of the sandbox is reachable on the host
+	EventTerminal EventKind = "terminal" // something dangerous was dropped from the terminal's output
+	EventEnd      EventKind = "end"      // last: why it ended
+)
+
+// Droppable says whether events of kind k may be sampled under load. Exec, exit,
+// refusal and limit events never are.
+func (k EventKind) Droppable() bool {
+	return k == EventConnect || k == EventFile || k == EventTerminal
+}
+
+// An Event is one thing that happened, as seen from outside the sandbox. Exactly
+// the field that belongs to its kind is set. Strings that came from inside are
+// raw: whoever prints them escapes them (package terminal).
+type Event struct {
+	Kind EventKind `json:"kind"`
+	Time time.Time `json:"time"` // the record sets it when zero
+
+	Start    *StartEvent    `json:"start,omitempty"`
+	Plan     *Plan          `json:"plan,omitempty"`
+	Exec     *ExecEvent     `json:"exec,omitempty"`
+	Exit     *ExitEvent     `json:"exit,omitempty"`
+	Net      *NetEvent      `json:"net,omitempty"` // connect, refuse, publish
+	File     *FileEvent     `json:"file,omitempty"`
+	Limit    *LimitEvent    `json:"limit,omitempty"`
+	Sampled  *SampledEvent  `json:"sampled,omitempty"`
+	Terminal *TerminalEvent `json:"terminal,omitempty"`
+	End      *EndEvent      `json:"end,omitempty"`
+}
+
+// StartEvent opens a record.
+type StartEvent struct {
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Argv      []string `json:"argv"`
+	Workspace string   `json:"workspace"`
+	Tier      string   `json:"tier"`
+	Version   string   `json:"version"`
+	Binary    string   `json:"binary"` // SHA-256 of the running program
+	Policy    string   `json:"policy"` // SHA-256 of the merged policy
+	UID       int      `json:"uid"`
+	Host      string   `json:"host"`
+	// Previous is the head of the record that this user's state closed last: it
+	// anchors that record in this one.
+	Previous string `json:"previous,omitempty"`
+}
+
+// ExecEvent is one execve, in the kernel's own copy.
+type ExecEvent struct {
+	PID       int      `json:"pid"` // inside
+	Parent    int      `json:"parent,omitempty"`
+	Path      string   `json:"path"`
+	Argv      []string `json:"argv"`
+	Dir       string   `json:"dir,omitempty"`
+	Truncated int      `json:"truncated,omitempty"` // bytes of argv that were cut
+	Refused   string   `json:"refused,omitempty"`   // why, when it was refused
+}
+
+// ExitEvent is the end of a process inside.
+type ExitEvent struct {
+	PID    int        `json:"pid"`
+	Status ExitStatus `json:"status"`
+}
+
+// NetEvent is a connection, a request, or the refusal of one.
+type NetEvent struct {
+	Proto    string  `json:"proto"`             // dns, tcp, tls, http, socks, udp, icmp, ip, publish
+	Host     string  `json:"host,omitempty"`    // name, canonical
+	Addr     string  `json:"addr,omitempty"`    // address dialled or tried
+	Port     uint16  `json:"port,omitempty"`    //
+	Rule     *Origin `json:"rule,omitempty"`    // the rule that allowed it
+	Nearest  *Origin `json:"nearest,omitempty"` // the rule that came nearest, for refusals
+	Reason   string  `json:"reason,omitempty"`  // why it was refused or failed
+	Fix      string  `json:"fix,omitempty"`     // the line that would allow it; empty when nothing may
+	Sent     int64   `json:"sent,omitempty"`    // bytes, sandbox to host
+	Received int64   `json:"received,omitempty"`
+	Millis   int64   `json:"millis,omitempty"`
+	Count    int64   `json:"count,omitempty"` // so many identical ones, when more than one
+}
+
+// FileEvent is a change below the workspace.
+type FileEvent struct {
+	Path    string `json:"path"` // relative to the workspace, slashes
+	Op      string `json:"op"`   // write, create, mkdir, remove, rename, link, symlink, chmod
+	To      string `json:"to,omitempty"`
+	Verdict string `json:"verdict"`          // pass, hold, deny, hide
+	Class   string `json:"class,omitempty"`  // self-running, user-run, link, …; empty for ordinary files
+	Reason  string `json:"reason,omitempty"` // why it is held or refused
+}
+
+// LimitEvent says that a limit was reached.
+type LimitEvent struct {
+	Limit string `json:"limit"` // memory, processes, cpus, disk, files, time, log, connections
+	Max   int64  `json:"max"`
+	Used  int64  `json:"used"`
+	Ended bool   `json:"ended"` // it ended the run; otherwise the call failed inside
+}
+
+// SampledEvent counts events that were not written one by one.
+type SampledEvent struct {
+	Of    EventKind `json:"of"`
+	Count int64     `json:"count"`
+}
+
+// TerminalEvent says that bytes from inside were kept from the user's terminal.
+type TerminalEvent struct {
+	What  string `json:"what"`
+	Count int64  `json:"count"`
+}
+
+// EndEvent closes a record.
+type EndEvent struct {
+	End
+	Status    int   `json:"status"` // the exit status of the run
+	Millis    int64 `json:"millis"`
+	Passed    int   `json:"passed"`
+	Held      int   `json:"held"`
+	Commands  int   `json:"commands"`
+	MaxMemory int64 `json:"max_memory"`
+}
+
+// An EventSink takes events. Implementations are safe for concurrent use.
+type EventSink interface {
+	// Record writes e. When it returns nil for a kind that is not
+	// [EventKind.Droppable], the event survives a kill of this process; it may block
+	// for that. Droppable kinds never block longer than a write.
+	Record(ctx context.Context, e Event) error
+}

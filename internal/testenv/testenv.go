@@ -1,0 +1,76 @@
+// Package testenv says whether this machine has what a test needs.
+//
+// A test that needs something of the host calls [Need]. When the probe finds
+// it missing the test is skipped with the reason, unless the environment
+// variable BELLJAR_REQUIRE names it (a list separated by commas, or "all"):
+// then it fails, so that a skip in continuous integration is never silent.
+//
+// # Limitations
+//
+// Probes are cheap and shallow: they say that a thing is there, not that it works.
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Need skips or fails t when the host lacks one of the named things: root, fuse,
+// userns, netns, or the name of a program on PATH.
+func Need(t testing.TB, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		err := probe(n)
+		if err == nil {
+			continue
+		}
+		if Required(n) {
+			t.Fatalf("BELLJAR_REQUIRE names %s, but this machine lacks it: %v", n, err)
+		}
+		t.Skipf("this machine lacks %s: %v", n, err)
+	}
+}
+
+// Required says whether BELLJAR_REQUIRE names n.
+func Required(n string) bool {
+	l := strings.Split(os.Getenv("BELLJAR_REQUIRE"), ",")
+	return slices.Contains(l, n) || slices.Contains(l, "all")
+}
+
+func probe(n string) error {
+	switch n {
+	case "root":
+		if os.Geteuid() != 0 {
+			return errors.New("not started as root")
+		}
+		return nil
+	case "fuse":
+		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	case "userns":
+		return sysctlAboveZero("/proc/sys/user/max_user_namespaces")
+	case "netns":
+		return sysctlAboveZero("/proc/sys/user/max_net_namespaces")
+	}
+	_, err := exec.LookPath(n)
+	return err
+}
+
+func sysctlAboveZero(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(b)) == "0" {
+		return fmt.Errorf("%s is 0", file)
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package belljar
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// The addresses of the sandbox's network. Nothing of them exists outside.
+var (
+	// GatewayIPv4 answers DNS on port 53, HTTP and SOCKS on ProxyPort, and the
+	// gateway's own page under the name PolicyHost on port 80.
+	GatewayIPv4 = netip.MustParseAddr("198.18.0.1")
+	GuestIPv4   = netip.MustParseAddr("198.18.0.2")
+	// NamesIPv4 and NamesIPv6 are the ranges whose addresses stand for names.
+	NamesIPv4   = netip.MustParsePrefix("198.18.0.0/15")
+	GatewayIPv6 = netip.MustParseAddr("fdbe:117a:5::1")
+	GuestIPv6   = netip.MustParseAddr("fdbe:117a:5::2")
+	NamesIPv6   = netip.MustParsePrefix("fdbe:117a:5::/64")
+)
+
+const (
+	// ProxyPort is the port of the HTTP and SOCKS proxy on the gateway's address.
+	ProxyPort = 3128
+	// PolicyHost is the name of the gateway's own page.
+	PolicyHost = "policy.belljar"
+	// Localhost is the host of rules that reach a port of the host's loopback.
+	Localhost = "localhost"
+)
+
+// A Network says which names and addresses exist for a sandbox. Its zero value
+// allows nothing.
+type Network struct {
+	Rules   []NetRule     `json:"rules"`
+	Publish []PublishRule `json:"publish,omitempty"`
+	// Upstream is the company's proxy, as host:port with an optional user part in
+	// the environment variable UpstreamAuth of the supervisor; empty for none.
+	Upstream       string `json:"upstream,omitempty"`
+	UpstreamByName bool   `json:"upstream_by_name,omitempty"` // CONNECT by name instead of by the checked address
+}
+
+// A NetRule allows connections. Exactly one of Host and CIDR is set.
+type NetRule struct {
+	// Host is a canonical name (lower case, A-labels, no trailing dot), or "*." and
+	// such a name (any depth below it, never the name itself), or [Localhost].
+	Host    string       `json:"host,omitempty"`
+	CIDR    netip.Prefix `json:"cidr,omitzero"`
+	Ports   []uint16     `json:"ports"`             // never empty
+	Private bool         `json:"private,omitempty"` // the name may resolve to RFC 1918, ULA and CGNAT addresses
+	Origin  Origin       `json:"origin"`
+}
+
+// A PublishRule makes a port of the sandbox reachable on the host.
+type PublishRule struct {
+	Port   uint16 `json:"port"`
+	Origin Origin `json:"origin"`
+}
+
+// A NetRequest is what the gateway asks about: a name, or an address without one.
+// Port 0 asks whether the name exists at all (DNS).
+type NetRequest struct {
+	Host string // canonical; empty when only an address is known
+	Addr netip.Addr
+	Port uint16
+}
+
+// A Decision is a verdict with its reason.
+type Decision struct {
+	Allow   bool
+	Rule    *NetRule // that decided, when allowed
+	Nearest *NetRule // that came nearest, when refused; may be nil
+	Reason  string   // one sentence without a period, when refused
+	Fix     string   // the policy line that would allow it, when refused; empty when no rule can
+}
+
+// Decide answers one request. It looks at names and ports only; whether the
+// address behind a name may be dialled is the gateway's address guard.
+func (n *Network) Decide(r NetRequest) Decision {
+	var nearest *NetRule
+	for i := range n.Rules {
+		rule := &n.Rules[i]
+		if !rule.names(r) {
+			continue
+		}
+		nearest = rule
+		if r.Port == 0 {
+			return Decision{Allow: true, Rule: rule}
+		}
+		for _, p := range rule.Ports {
+			if p == r.Port {
+				return Decision{Allow: true, Rule: rule}
+			}
+		}
+	}
+	if nearest != nil {
+		return Decision{
+			Nearest: nearest,
+			Reason:  r.target() + ": the policy allows this host, but not port " + strconv.Itoa(int(r.Port)),
+			Fix:     r.fix(),
+		}
+	}
+	return Decision{Nearest: n.nearest(r), Reason: r.target() + " is not in the policy", Fix: r.fix()}
+}
+
+func (rule *NetRule) names(r NetRequest) bool {
+	switch {
+	case rule.Host == "":
+		return r.Host == "" && r.Addr.IsValid() && rule.CIDR.Contains(r.Addr.Unmap())
+	case r.Host == "":
+		return false
+	case strings.HasPrefix(rule.Host, "*."):
+		return strings.HasSuffix(r.Host, rule.Host[1:]) && len(r.Host) > len(rule.Host)-1
+	}
+	return rule.Host == r.Host
+}
+
+// nearest finds a rule that shares the longest tail of labels with the request.
+func (n *Network) nearest(r NetRequest) *NetRule {
+	var best *NetRule
+	most := 1 // one common label (the top-level domain) says nothing
+	for i := range n.Rules {
+		if c := commonLabels(strings.TrimPrefix(n.Rules[i].Host, "*."), r.Host); c > most {
+			best, most = &n.Rules[i], c
+		}
+	}
+	return best
+}
+
+func commonLabels(a, b string) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	c := 0
+	for c < len(as) && c < len(bs) && as[len(as)-1-c] == bs[len(bs)-1-c] {
+		c++
+	}
+	return c
+}
+
+func (r NetRequest) target() string {
+	if r.Host != "" {
+		return r.Host
+	}
+	return "the address " + r.Addr.String()
+}
+
+// fix is the policy line that would allow r.
+func (r NetRequest) fix() string {
+	port := ""
+	if r.Port != 0 && r.Port != 443 {
+		port = ":" + strconv.Itoa(int(r.Port))
+	}
+	if r.Host != "" {
+		return "--allow " + r.Host + port
+	}
+	if !r.Addr.IsValid() {
+		return ""
+	}
+	return "--allow " + netip.AddrPortFrom(r.Addr, max(r.Port, 1)).String()
+}
