@@ -1,4 +1,7 @@
-package belljar
+//go:build tools
+
+// Package pins keeps the versions of dependencies until their users arrive.
+package pins
 
 import (
 	_ "github.com/creack/pty"
