@@ -16,7 +16,13 @@ var (
 	NamesIPv4   = netip.MustParsePrefix("198.18.0.0/15")
 	GatewayIPv6 = netip.MustParseAddr("fdbe:117a:5::1")
 	GuestIPv6   = netip.MustParseAddr("fdbe:117a:5::2")
-	NamesIPv6   = netip.MustParsePrefix("fdbe:117a:5::/64")
+	// LocalhostIPv4 and LocalhostIPv6 stand for [Localhost]: a connection to port
+	// P of them is a connection to port P of the host's loopback, where a rule
+	// names that port. What listens on the loopback inside for a localhost rule
+	// forwards there.
+	LocalhostIPv4 = netip.MustParseAddr("198.18.0.3")
+	LocalhostIPv6 = netip.MustParseAddr("fdbe:117a:5::3")
+	NamesIPv6     = netip.MustParsePrefix("fdbe:117a:5::/64")
 )
 
 const (
