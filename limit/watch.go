@@ -1,0 +1,223 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// The bounds of the time between two samples of memory, and the time between two
+// samples of the disk.
+const (
+	MaxInterval  = 100 * time.Millisecond
+	MinInterval  = 5 * time.Millisecond
+	DiskInterval = 500 * time.Millisecond
+)
+
+// usageFailures is how many samples in a row may fail before the sandbox is ended:
+// what cannot be watched must not run.
+const usageFailures = 20
+
+// Options say what [Watch] watches.
+type Options struct {
+	Limits belljar.Limits
+	// Usage samples memory, processes and CPU; it is called up to 200 times a second.
+	Usage func(ctx context.Context) (belljar.Usage, error)
+	// Disk counts the bytes that the run added; nil where the tier or the view
+	// enforces the limit by itself. It is called at most twice a second, from its
+	// own goroutine, so that a slow disk never delays a sample of memory.
+	Disk func() (int64, error)
+	// Events receives every limit that is reached; nil for none.
+	Events belljar.EventSink
+	// Kill ends the sandbox at once. It is called at most once and must not wait.
+	Kill func()
+	// Report is told of every limit that is reached, after the event; nil for none.
+	Report func(belljar.LimitEvent)
+	// MaxMemory is told of every new peak of memory; nil for none.
+	MaxMemory func(int64)
+}
+
+// Watch samples a sandbox until ctx is done or a limit ends it. It returns nil
+// when ctx ended it, or after it called Kill for a limit; an error when usage
+// could not be read any more, which also calls Kill. It owns its goroutines: none
+// is left when it returns.
+func Watch(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watch{o: o, began: time.Now(), disk: -1, notice: true}
+	counts := w.startDisk(ctx)
+	defer func() {
+		cancel()
+		for range counts { // wait until the counter is gone
+		}
+	}()
+	disk := counts
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case n, ok := <-disk:
+			if !ok {
+				disk = nil
+				continue
+			}
+			w.disk = n
+		case <-timer.C:
+		}
+		next, ended, err := w.sample(ctx)
+		if ended || err != nil {
+			return err
+		}
+		timer.Reset(next)
+	}
+}
+
+type watch struct {
+	o      Options
+	began  time.Time
+	disk   int64
+	failed int
+	notice bool // a notice may be told: it is told once per crossing
+
+	lastAt  time.Time
+	lastMem int64
+	peak    int64
+}
+
+// startDisk counts the disk aside and sends each count. The channel is closed
+// when ctx is done, or at once where there is nothing to count.
+func (w *watch) startDisk(ctx context.Context) chan int64 {
+	c := make(chan int64)
+	if w.o.Disk == nil || w.o.Limits.Disk <= 0 {
+		close(c)
+		return c
+	}
+	go func() {
+		defer close(c)
+		t := time.NewTicker(DiskInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			n, err := w.o.Disk()
+			if err != nil {
+				continue // the folder may be renamed under the count: the next one tells
+			}
+			select {
+			case c <- n:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// sample takes one sample, acts on it and says how long to wait for the next.
+func (w *watch) sample(ctx context.Context) (next time.Duration, ended bool, err error) {
+	u, err := w.o.Usage(ctx)
+	if ctx.Err() != nil {
+		return 0, true, nil
+	}
+	if err != nil {
+		return w.usageFailed(err)
+	}
+	w.failed = 0
+	if u.Memory > w.peak {
+		w.peak = u.Memory
+		if w.o.MaxMemory != nil {
+			w.o.MaxMemory(u.Memory)
+		}
+	}
+	now := time.Now()
+	d := Decide(w.o.Limits, Sample{Usage: u, Elapsed: now.Sub(w.began), Disk: w.disk})
+	if d.End != nil {
+		// The kill goes first: recording may block for the disk, and every
+		// millisecond is memory of the host.
+		w.o.Kill()
+		return 0, true, w.tell(ctx, *d.End)
+	}
+	if d.Notice == nil {
+		w.notice = true
+	} else if w.notice {
+		w.notice = false
+		if err := w.tell(ctx, *d.Notice); err != nil {
+			w.o.Kill()
+			return 0, true, err
+		}
+	}
+	next = Next(w.o.Limits, Step{Now: u.Memory, Before: w.lastMem, Between: now.Sub(w.lastAt), First: w.lastAt.IsZero()})
+	w.lastAt, w.lastMem = now, u.Memory
+	if left := w.o.Limits.Time - now.Sub(w.began); w.o.Limits.Time > 0 && left < next {
+		next = left
+	}
+	return next, false, nil
+}
+
+func (w *watch) usageFailed(err error) (time.Duration, bool, error) {
+	w.failed++
+	if l := w.o.Limits.Time; l > 0 && time.Since(w.began) >= l {
+		w.failed = usageFailures
+	}
+	if w.failed < usageFailures {
+		return MinInterval, false, nil
+	}
+	w.o.Kill()
+	return 0, true, fmt.Errorf("read usage of sandbox: %w", err)
+}
+
+func (w *watch) tell(ctx context.Context, e belljar.LimitEvent) error {
+	var err error
+	if w.o.Events != nil {
+		ev := belljar.Event{Kind: belljar.EventLimit, Limit: &e}
+		if err = w.o.Events.Record(ctx, ev); errors.Is(err, context.Canceled) {
+			err = nil
+		}
+	}
+	if w.o.Report != nil {
+		w.o.Report(e)
+	}
+	if err != nil {
+		return fmt.Errorf("record limit %s: %w", e.Limit, err)
+	}
+	return nil
+}
+
+// A Step is the change of memory between two samples.
+type Step struct {
+	Now, Before int64
+	Between     time.Duration
+	First       bool // there was no sample before
+}
+
+// Next says when to sample again: at half the time in which memory would reach
+// its limit at the present rate, between [MinInterval] and [MaxInterval]. Near
+// the limit it is short whatever the rate, because a rate can change.
+func Next(l belljar.Limits, s Step) time.Duration {
+	left := l.Memory - s.Now
+	if l.Memory <= 0 {
+		return MaxInterval
+	}
+	if s.First || left <= 0 {
+		return MinInterval
+	}
+	next := MaxInterval
+	if grown := s.Now - s.Before; grown > 0 && s.Between > 0 {
+		// In floating point: left times nanoseconds overflows 64 bits.
+		reach := float64(left) / float64(grown) * float64(s.Between)
+		next = min(next, time.Duration(min(reach/2, float64(MaxInterval))))
+	}
+	// A burst that begins now at four gigabytes a second must not cross the limit
+	// by more than an eighth of it before the next sample.
+	const burst = 4 << 30
+	reach := float64(left+l.Memory/8) / burst * float64(time.Second)
+	next = min(next, time.Duration(min(reach, float64(MaxInterval))))
+	return max(next, MinInterval)
+}
