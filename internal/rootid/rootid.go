@@ -28,9 +28,8 @@ const (
 	// DefaultID is the uid and gid used when there is no user "belljar". It lies
 	// between the ranges that systemd assigns.
 	DefaultID = 60943
-	// StateDir and RuntimeDir are where belljar keeps state and sockets as root.
-	StateDir   = "/var/lib/belljar"
-	RuntimeDir = "/run/belljar"
+	StateDir   = "/var/lib/belljar" // where belljar keeps state as root
+	RuntimeDir = "/run/belljar"     // and its sockets
 
 	marker = "BELLJAR_STARTED_AS_ROOT"
 )

@@ -1,0 +1,51 @@
+# belljar: run AI agents under glass. `make help` lists what there is.
+export CGO_ENABLED ?= 0
+GO       ?= go
+GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
+TESTBED  ?= /opt/belljar-testbed
+PKGS     ?= ./...
+
+.PHONY: help deps demo build test check race bench fuzz soak man clean
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+deps: ## install what the tests need (root: Debian packages, two agents from npm)
+	sh .ci/deps $(TESTBED)
+
+build: bin/belljar ## build bin/belljar, one static binary
+
+bin/belljar: FORCE
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/belljar
+FORCE:
+
+demo: build ## build, then run the main job here and show what a sandbox sees
+	sh docs/demo.sh bin/belljar
+
+test: ## all tests
+	$(GO) vet ./...
+	$(GO) test -timeout 20m $(PKGS)
+
+check: ## formatting, vet, staticcheck, repository guards
+	test -z "$$($(GO)fmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks "all,-ST1000,-ST1003" ./...
+
+race: ## the race detector on what runs many goroutines
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./event ./gateway/... ./limit ./terminal ./workspace/... ./sandbox
+
+bench: build ## the design's table of speed: both sides in one run, ratios
+	BELLJAR=$(CURDIR)/bin/belljar $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench
+
+FUZZTIME ?= 20s
+fuzz: ## every fuzz target for FUZZTIME
+	sh .ci/fuzz $(FUZZTIME)
+
+soak: build ## the large counts: kill -9, ten thousand starts, long fuzzing
+	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 -v ./internal/e2e ./policy
+	sh .ci/fuzz 10m
+
+man: build ## man pages in man/
+	bin/belljar man man
+
+clean: ## remove what was built
+	rm -rf bin man

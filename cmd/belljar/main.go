@@ -1,0 +1,20 @@
+// Command belljar runs AI agents under glass. See the package documentation of
+// github.com/belljar-dev/belljar and docs/architecture.md.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/belljar-dev/belljar/backend/all"
+	"github.com/belljar-dev/belljar/internal/cli"
+)
+
+func main() {
+	// The same program plays several parts; each is recognised by its argv[0].
+	if all.Reexec(os.Args) || cli.Reexec(os.Args) {
+		return
+	}
+	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends()}
+	os.Exit(app.Main(context.Background(), os.Args[1:]))
+}

@@ -1,0 +1,150 @@
+// Package cli is the command line: words in, exit status out.
+//
+// Every command is one file: a function that makes the cobra command and a
+// function that does the work with the parsed words. A foreground run is the
+// supervisor itself (package sandbox); every other command reads belljar's state.
+// Standard output carries only what was asked for; belljar's own words go to
+// standard error as "belljar: error: …" and "belljar: hint: …".
+//
+// # Limitations
+//
+// Strings that came from inside a sandbox are printed through package terminal
+// only.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/spf13/cobra"
+)
+
+// An App is one invocation: where words go and which tiers exist.
+type App struct {
+	In       *os.File
+	Out      *os.File
+	Err      *os.File
+	Backends []belljar.Backend
+
+	status int // exit status when no error is returned
+}
+
+// Main runs args (without the program's name) and returns the exit status.
+func (a *App) Main(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return a.status
+	}
+	a.fail(err)
+	return belljar.KindOf(err).ExitStatus()
+}
+
+// fail prints err, and its hint, once.
+func (a *App) fail(err error) {
+	printError(a.Err, err)
+}
+
+func printError(w io.Writer, err error) {
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	for i, l := range lines {
+		if i == 0 {
+			fmt.Fprintf(w, "belljar: error: %s\n", terminal.Escape(l))
+			continue
+		}
+		fmt.Fprintf(w, "  %s\n", terminal.EscapeText(l))
+	}
+	if h := belljar.HintOf(err); h != "" {
+		fmt.Fprintf(w, "belljar: hint: %s\n", terminal.Escape(h))
+	}
+}
+
+func (a *App) note(format string, v ...any) {
+	fmt.Fprintf(a.Err, "belljar: "+format+"\n", v...)
+}
+
+const exitStatus = `
+EXIT STATUS
+  The command's own; 2 wrong usage or policy; 124 time limit; 125 belljar could
+  not do it; 126 refused by policy or not executable; 127 command not found;
+  137 memory limit; 128+n killed by signal n.
+`
+
+func (a *App) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "belljar",
+		Short: "run AI agents under glass",
+		Long: `belljar runs any command, above all AI coding agents, under glass: with a kernel
+of its own, only the files it was given, only the hosts it was given, limits, and
+a record that it cannot forge. No root, no daemon, no configuration needed.
+
+  belljar run claude             an agent on the project you stand in
+  belljar run -- make test       any command
+  belljar diff                   what waits to be applied
+` + exitStatus,
+		Version:           belljar.Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(err, "see "+c.CommandPath()+" --help") })
+	c.SetVersionTemplate("belljar {{.Version}}\n")
+	c.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "review", Title: "Review:"}, &cobra.Group{ID: "policy", Title: "Policy:"})
+	for _, sub := range a.commands() {
+		c.AddCommand(sub)
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage(fmt.Errorf("unknown command %q", args[0]), suggest(c, args[0]))
+		}
+		return c.Help()
+	}
+	c.Args = cobra.ArbitraryArgs
+	return c
+}
+
+// commands lists every word of the command line.
+func (a *App) commands() []*cobra.Command {
+	return []*cobra.Command{
+		a.runCommand(),
+		a.diffCommand(), a.applyCommand(), a.discardCommand(),
+		a.logCommand(),
+		a.policyCommand(), a.planCommand(), a.trustCommand(),
+		a.doctorCommand(), a.manCommand(),
+	}
+}
+
+func suggest(c *cobra.Command, word string) string {
+	if s := c.SuggestionsFor(word); len(s) > 0 {
+		return "did you mean belljar " + s[0] + "?"
+	}
+	return "belljar --help lists the commands; a command to run comes after: belljar run -- " + word
+}
+
+func usage(err error, hint string) error {
+	var e *belljar.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &belljar.Error{Kind: belljar.KindUsage, Err: err, Hint: hint}
+}
+
+// exactly wraps cobra's argument checks as usage errors.
+func exactly(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage(err, "see "+c.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
