@@ -1,0 +1,409 @@
+package shadow
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// HostBase describes what (dir, name) is now: type, times, size and, up to 64 MiB,
+// the sum of its content. The error is a bare errno; ENOENT when nothing is there.
+func HostBase(dir int, name string) (*Base, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil, err
+	}
+	b := baseOf(&st)
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		text, err := readlink(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		b.Sum = sum([]byte(text))
+	case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= maxSum:
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return b, nil // unreadable: compared by inode, time and size
+		}
+		f := os.NewFile(uintptr(fd), name)
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, io.LimitReader(f, maxSum)); err == nil {
+			b.Sum = hex.EncodeToString(h.Sum(nil))
+		}
+	}
+	return b, nil
+}
+
+func baseOf(st *unix.Stat_t) *Base {
+	return &Base{Ino: st.Ino, MTime: st.Mtim.Nano(), Size: st.Size, Mode: st.Mode}
+}
+
+func sum(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
+}
+
+// CopyIn copies the file or symbolic link (dir, name) of the host to rel, with its
+// base record first, so that the copy is never seen without it. An existing entry
+// at rel is replaced. The parents must exist. admit, when not nil, is asked with the
+// size before anything is copied; its error refuses the copy.
+func (v *View) CopyIn(dir int, name, rel string, admit func(size int64) error) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if admit != nil {
+		if err := admit(st.Size); err != nil {
+			return err
+		}
+	}
+	t := v.TmpName()
+	b, err := v.copyTo(dir, name, &st, t)
+	if err != nil {
+		unix.Unlinkat(v.tmp, t, 0)
+		return err
+	}
+	return v.Place(t, rel, b)
+}
+
+// copyTo makes the copy in tmp and describes what was read.
+func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, error) {
+	b := baseOf(st)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		text, err := readlink(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		b.Sum = sum([]byte(text))
+		return b, unix.Symlinkat(text, v.tmp, t)
+	case unix.S_IFREG:
+	default:
+		return nil, unix.EPERM
+	}
+	in, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	from := os.NewFile(uintptr(in), name)
+	defer from.Close()
+	out, err := unix.Openat(v.tmp, t, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	to := os.NewFile(uintptr(out), t)
+	defer to.Close()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(to, h), from); err != nil {
+		return nil, errnoOf(err)
+	}
+	b.Sum = hex.EncodeToString(h.Sum(nil))
+	if err := unix.Fchmod(out, st.Mode&0o777); err != nil {
+		return nil, err
+	}
+	ts := []unix.Timespec{st.Atim, st.Mtim}
+	return b, unix.UtimesNanoAt(v.tmp, t, ts, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// Place moves the finished (TmpDir, tmp) to rel, replacing what is there, after
+// its base record; nil leaves an existing record alone. The parents must exist.
+func (v *View) Place(tmp, rel string, b *Base) error {
+	d, name, err := v.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(d)
+	if b != nil {
+		if err := v.SetBase(rel, b); err != nil {
+			return errnoOf(err)
+		}
+	}
+	return v.swapIn(tmp, d, name)
+}
+
+// swapIn puts (tmp, t) at (d, name) in one step, whatever kind is there.
+func (v *View) swapIn(t string, d int, name string) error {
+	err := unix.Renameat(v.tmp, t, d, name)
+	if err != unix.EISDIR && err != unix.ENOTDIR && err != unix.ENOTEMPTY && err != unix.EEXIST {
+		return err
+	}
+	if err := unix.Renameat2(v.tmp, t, d, name, unix.RENAME_EXCHANGE); err != nil {
+		return err
+	}
+	removeAt(v.tmp, t)
+	return nil
+}
+
+// SetWhiteout makes rel not exist, whatever is there in shadow and host; b is what
+// the host has, or nil. Base records of rel and below become meaningless and go.
+func (v *View) SetWhiteout(rel string, b *Base) error {
+	var below []string
+	if e, err := v.Lookup(rel); err == nil && e.Kind == Dir {
+		if err := v.walk(rel, func(e Entry) error { below = append(below, e.Path); return nil }); err != nil {
+			return errnoOf(err)
+		}
+	}
+	d, name, err := v.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(d)
+	t := v.TmpName()
+	if err := unix.Symlinkat(whiteoutText(b), v.tmp, t); err != nil {
+		return err
+	}
+	if err := v.swapIn(t, d, name); err != nil {
+		unix.Unlinkat(v.tmp, t, 0)
+		return err
+	}
+	for _, p := range append(below, rel) {
+		if err := v.SetBase(p, nil); err != nil {
+			return errnoOf(err)
+		}
+	}
+	return nil
+}
+
+// MakeParents makes the directories above rel, so that something can be placed
+// there; perm gives the permission bits of each new one. A parent that is no
+// directory is ENOTDIR.
+func (v *View) MakeParents(rel string, perm func(dir string) uint32) error {
+	dir := path.Dir(rel)
+	if dir == "." || dir == "/" {
+		return nil
+	}
+	if fd, err := v.OpenDir(dir); err == nil {
+		unix.Close(fd)
+		return nil
+	}
+	parts := strings.Split(dir, "/")
+	for i := range parts {
+		p := strings.Join(parts[:i+1], "/")
+		if err := v.MakeDir(p, perm(p), false); err != nil && err != unix.EEXIST {
+			return err
+		}
+	}
+	fd, err := v.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// MakeDir makes the directory rel in one step; an opaque one replaces a whiteout.
+// Something else there is EEXIST.
+func (v *View) MakeDir(rel string, perm uint32, opaque bool) error {
+	d, name, err := v.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(d)
+	var st unix.Stat_t
+	replace := false
+	if err := unix.Fstatat(d, name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		if replace = IsWhiteout(d, name, &st); !replace {
+			return unix.EEXIST
+		}
+	}
+	t := v.TmpName()
+	if err := unix.Mkdirat(v.tmp, t, 0o700); err != nil {
+		return err
+	}
+	mode := perm & 0o777
+	if opaque {
+		mode |= unix.S_ISUID
+	}
+	err = unix.Fchmodat(v.tmp, t, mode, 0)
+	switch {
+	case err != nil:
+	case replace:
+		err = v.swapIn(t, d, name)
+	default:
+		err = unix.Renameat2(v.tmp, t, d, name, unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		removeAt(v.tmp, t)
+	}
+	return err
+}
+
+// IsWhiteout says whether (dir, name), whose status is st, is a whiteout.
+func IsWhiteout(dir int, name string, st *unix.Stat_t) bool {
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK || st.Size < int64(len(whiteoutPrefix)) {
+		return false
+	}
+	text, err := readlink(dir, name)
+	return err == nil && IsWhiteoutText(text)
+}
+
+// Rename moves the entry at from, with what is below, to the free or replaced
+// place to. Base records are not moved: at its new place it is new, unless b says
+// what the host has there.
+func (v *View) Rename(from, to string, b *Base) error {
+	moved := []string{from}
+	if e, err := v.Lookup(from); err == nil && e.Kind == Dir {
+		if err := v.walk(from, func(e Entry) error { moved = append(moved, e.Path); return nil }); err != nil {
+			return errnoOf(err)
+		}
+	}
+	sd, sn, err := v.parent(from)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(sd)
+	dd, dn, err := v.parent(to)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dd)
+	if err := v.SetBase(to, b); err != nil {
+		return errnoOf(err)
+	}
+	var st unix.Stat_t
+	if unix.Fstatat(dd, dn, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && IsWhiteout(dd, dn, &st) {
+		// A whiteout may stand where a directory goes: exchange, then take it away.
+		if err := unix.Renameat2(sd, sn, dd, dn, unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		if err := unix.Unlinkat(sd, sn, 0); err != nil {
+			return err
+		}
+	} else if err := unix.Renameat(sd, sn, dd, dn); err != nil {
+		return err
+	}
+	for _, p := range moved {
+		if err := v.SetBase(p, nil); err != nil {
+			return errnoOf(err)
+		}
+	}
+	return nil
+}
+
+// MoveBases carries the base records below from over to the same places below to:
+// the host's directory moved together with what lies over it.
+func (v *View) MoveBases(from, to string) error {
+	return v.walk(to, func(e Entry) error {
+		old := from + strings.TrimPrefix(e.Path, to)
+		b, err := v.Base(old)
+		if err != nil || b == nil {
+			return err
+		}
+		return errors.Join(v.SetBase(e.Path, b), v.SetBase(old, nil))
+	})
+}
+
+// List gives the names in an open directory, sorted, without . and .. .
+func List(fd int) ([]string, error) {
+	dup, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(dup), "")
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
+// openBeneath opens rel below dir, in steps when it is longer than a path may be.
+func openBeneath(dir int, rel string, flags int) (int, error) {
+	at := dir
+	for len(rel) > 4000 {
+		cut := strings.LastIndexByte(rel[:4000], '/')
+		if cut <= 0 {
+			return -1, unix.ENAMETOOLONG
+		}
+		next, err := openat2(at, rel[:cut], unix.O_PATH|unix.O_DIRECTORY)
+		if at != dir {
+			unix.Close(at)
+		}
+		if err != nil {
+			return -1, err
+		}
+		at, rel = next, rel[cut+1:]
+	}
+	if rel == "" {
+		rel = "."
+	}
+	fd, err := openat2(at, rel, flags)
+	if at != dir {
+		unix.Close(at)
+	}
+	return fd, err
+}
+
+func openat2(dir int, rel string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat2(dir, rel, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: resolve})
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+func readlink(dir int, name string) (string, error) {
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, b)
+	if err != nil {
+		return "", err
+	}
+	return string(b[:n]), nil
+}
+
+// removeAt removes (dir, name) and everything below; what cannot be removed is
+// left for the next time.
+func removeAt(dir int, name string) {
+	if unix.Unlinkat(dir, name, 0) == nil {
+		return
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.EACCES {
+		if unix.Fchmodat(dir, name, 0o700, 0) == nil {
+			fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		}
+	}
+	if err != nil {
+		return
+	}
+	unix.Fchmod(fd, 0o700)
+	removeBelow(fd)
+	unix.Close(fd)
+	unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+}
+
+func removeBelow(fd int) {
+	names, err := List(fd)
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		removeAt(fd, n)
+	}
+}
+
+// errnoOf reduces err to the errno in it, EIO when there is none.
+func errnoOf(err error) error {
+	var e unix.Errno
+	if err == nil || errors.As(err, &e) {
+		if err == nil {
+			return nil
+		}
+		return e
+	}
+	return unix.EIO
+}
