@@ -1,0 +1,34 @@
+// Package event keeps the record: what a sandbox did, as seen from outside.
+//
+// A record is made with [Create] when a sandbox starts, takes events through
+// [Record.Record] from every part that sees something, and is closed by
+// [Record.Close]. It is read with [Read] and [Follow], found with [Find] and
+// [List], condensed with [Summarise], and judged with [Verify].
+//
+// # Model
+//
+// A record is one file, records/ID/events.jsonl in the user's state: one JSON
+// object a line, each with its number, the hash of the line before and its own
+// hash, which covers every byte of the line in front of it. The file is only ever
+// appended to, by one process, which holds a lock on it for its whole life; after
+// that process nobody writes to it again. Heads of records are kept in a second
+// chained file, anchors, which all runs of the user share: at the start of a
+// record, at its end, and, for a record whose process was killed, when the next
+// one starts. The first event of a record names the head of the record that was
+// closed last. So a changed byte, a missing, moved or foreign line, a cut tail and
+// a missing record show.
+//
+// Kinds that must not be lost are in the kernel before Record returns: they
+// survive a kill of the process. Droppable kinds are batched in bounded memory
+// and, under load, counted instead of written.
+//
+// # Limitations
+//
+// The chain has no secret key: whoever can write to the user's state can
+// delete it, or rewrite it from some record on to the present, and the newest
+// record can be removed together with the end of the anchors. Events are not
+// forced to the disk: a power failure may lose the last seconds, and Verify then
+// says that something is missing. Between the kill of a run and the start of the
+// next one, a cut at the end of the killed record cannot be told from the kill.
+// Bytes that are not UTF-8 are kept as \xNN in the strings of an event.
+package event

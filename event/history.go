@@ -1,0 +1,199 @@
+package event
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A history is what the anchors of a state folder say.
+type history struct {
+	all    []anchor
+	of     map[string][]int // indexes of all, by id
+	faults []Fault
+	open   map[string]bool // records that are marked as being written
+}
+
+// readAnchors reads and checks the anchors. What is wrong with them is in faults;
+// the error says that they could not be read.
+func readAnchors(state string) (*history, error) {
+	h := &history{of: make(map[string][]int), open: make(map[string]bool)}
+	marks, err := os.ReadDir(filepath.Join(state, openDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, m := range marks {
+		h.open[m.Name()] = true
+	}
+	f, err := os.OpenFile(filepath.Join(state, anchorsFile), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		h.fault(0, "there are no anchors")
+		return h, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return h, h.read(f)
+}
+
+func (h *history) fault(line int, format string, args ...any) {
+	if len(h.faults) < maxFaults/2 {
+		h.faults = append(h.faults, Fault{Kind: FaultAnchors, Line: line, What: "the anchors: " + fmt.Sprintf(format, args...)})
+	}
+}
+
+func (h *history) read(f *os.File) error {
+	r := reader{in: bufio.NewReaderSize(f, 64<<10)}
+	prev, closed := genesis("anchors", ""), ""
+	for n := uint64(0); ; n++ {
+		line, ok := r.nextLine()
+		if !ok {
+			return r.fail // a torn last line was never told to anybody
+		}
+		at := int(n) + 1
+		if r.long {
+			r.long = false
+			h.fault(at, "the line is too long")
+			continue
+		}
+		l, err := parseLink(line)
+		var a anchor
+		if jerr := json.Unmarshal(line, &a); errors.Is(err, errForm) || jerr != nil {
+			h.fault(at, "it is no line of anchors")
+			prev = ""
+			continue
+		}
+		switch {
+		case err != nil:
+			h.fault(at, "the line was changed")
+		case l.seq != n:
+			h.fault(at, "it is number %d: lines are missing, doubled or moved", l.seq)
+		case prev != "" && l.prev != prev:
+			h.fault(at, "it does not continue the line before")
+		}
+		if a.What == anchorEnded || a.What == anchorKilled {
+			closed = a.Head
+		}
+		if a.Closed != closed {
+			h.fault(at, "it names another record as the last one")
+		}
+		prev = l.hash
+		h.of[a.ID] = append(h.of[a.ID], len(h.all))
+		h.all = append(h.all, a)
+	}
+}
+
+// ids adds to those that exist the ids that should: sorted, each once.
+func (h *history) ids(exist []string) []string {
+	all := slices.Clone(exist)
+	for id, at := range h.of {
+		if h.all[at[len(at)-1]].What != anchorRemoved && validID(id) {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// marks are the lines of record id whose hashes are anchored.
+func (h *history) marks(id string) map[uint64]bool {
+	m := make(map[uint64]bool)
+	for _, i := range h.of[id] {
+		m[h.all[i].At] = true
+	}
+	return m
+}
+
+func (h *history) judgeMissing(r *Report) {
+	at := h.of[r.ID]
+	if len(at) == 0 {
+		return
+	}
+	last := h.all[at[len(at)-1]]
+	if last.What == anchorRemoved {
+		r.note("it was removed by belljar, with %d events", last.At+1)
+		return
+	}
+	r.fault(FaultMissing, 0, "the record is not there; it had at least %d events", last.At+1)
+}
+
+// judge compares a record that was read with its anchors.
+func (h *history) judge(r *Report, c *chain, state string) {
+	started, closed := -1, -1
+	for _, i := range h.of[r.ID] {
+		a := h.all[i]
+		switch a.What {
+		case anchorStarted:
+			if started >= 0 {
+				r.fault(FaultAnchor, 0, "it was anchored twice at its start")
+			}
+			started = i
+		case anchorEnded, anchorKilled:
+			closed = i
+		case anchorRemoved:
+			r.fault(FaultAnchor, 0, "the anchors say that it was removed")
+		}
+		if a.Head == "" && a.What == anchorKilled {
+			r.note("it was already damaged when its process was found gone")
+			continue
+		}
+		if head, ok := c.seen[a.At]; !ok {
+			r.fault(FaultCut, 0, "event %d and what followed is missing: the anchors know it", a.At)
+		} else if head != a.Head {
+			r.fault(FaultAnchor, 0, "event %d is not the one that was anchored (%s)", a.At, a.What)
+		}
+	}
+	if started < 0 && !(h.open[r.ID] || c.line == 1) {
+		r.fault(FaultAnchor, 0, "the anchors do not know its start")
+	}
+	if started >= 0 && c.start != nil && c.start.Previous != h.all[started].Closed {
+		r.fault(FaultAnchor, 1, "it names another record as the one before than the anchors do")
+	}
+	if closed >= 0 {
+		h.judgeClosed(r, c, closed, state)
+		return
+	}
+	switch {
+	case r.Status == Running || r.Status == Damaged:
+	case h.open[r.ID]:
+		r.note("its end is not anchored yet: the next run does that")
+	default:
+		r.fault(FaultAnchor, 0, "its end is not anchored")
+	}
+}
+
+// judgeClosed compares the end of a record with its closing anchor and with the
+// record that was started next.
+func (h *history) judgeClosed(r *Report, c *chain, closed int, state string) {
+	a := h.all[closed]
+	switch {
+	case r.Status == Running:
+		r.fault(FaultAnchor, 0, "it is being written although it was closed")
+	case a.What == anchorEnded && r.Status != Ended:
+		r.fault(FaultCut, 0, "its end event is missing: the anchors know it")
+	case a.What == anchorKilled && r.Status == Ended:
+		r.fault(FaultGrown, 0, "it has an end event, but the anchors say that it was killed")
+	}
+	if size := c.size + c.torn; size != a.Size {
+		r.fault(FaultAnchor, 0, "it has %d bytes, but had %d when it was closed", size, a.Size)
+	}
+	for _, next := range h.all[closed+1:] {
+		if next.What == anchorEnded || next.What == anchorKilled {
+			return
+		}
+		if next.What != anchorStarted {
+			continue
+		}
+		if i := inspect(state, next.ID); i.Start != nil && i.Start.Previous != r.Head {
+			r.fault(FaultAnchor, 0, "the record started next, %s, names another head", next.ID)
+		}
+		return
+	}
+}

@@ -1,0 +1,175 @@
+package event
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// Status says what has become of a record.
+type Status string
+
+// The states of a record.
+const (
+	Running Status = "running" // its process is alive
+	Ended   Status = "ended"   // closed by an end event
+	Killed  Status = "killed"  // its process was gone before it could say so
+	Damaged Status = "damaged" // its first or last line cannot be read
+	Missing Status = "missing" // the anchors know it, but it is not there
+)
+
+// Info is what a listing shows of a record.
+type Info struct {
+	ID     string              `json:"id"`
+	Name   string              `json:"name"`
+	Path   string              `json:"path"`
+	Status Status              `json:"status"`
+	Time   time.Time           `json:"time"`            // of the start
+	EndAt  time.Time           `json:"end_at,omitzero"` // of the end
+	Start  *belljar.StartEvent `json:"start,omitempty"` // nil when damaged
+	End    *belljar.EndEvent   `json:"end,omitempty"`   // nil without an end event
+	Bytes  int64               `json:"bytes"`           // size of the file
+	Fault  string              `json:"fault,omitempty"` // why it is damaged
+}
+
+// List lists the records of a state folder, oldest first. It reads the first and
+// the last line of each; damaged ones are listed as such.
+func List(state string) ([]Info, error) {
+	ids, err := recordIDs(state)
+	if err != nil {
+		return nil, &belljar.Error{Op: "list records", Err: err}
+	}
+	var infos []Info
+	for _, id := range ids {
+		infos = append(infos, inspect(state, id))
+	}
+	slices.SortStableFunc(infos, func(a, b Info) int { return a.Time.Compare(b.Time) })
+	return infos, nil
+}
+
+// recordIDs returns the ids of all records, sorted; as ids begin with the time,
+// oldest first.
+func recordIDs(state string) ([]string, error) {
+	dir, err := os.ReadDir(filepath.Join(state, recordsDir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, d := range dir {
+		if d.IsDir() && validID(d.Name()) {
+			ids = append(ids, d.Name())
+		}
+	}
+	return ids, nil
+}
+
+// inspect reads the ends of one record.
+func inspect(state, id string) Info {
+	i := Info{ID: id, Path: recordPath(state, id), Status: Damaged}
+	f, err := os.OpenFile(i.Path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		i.Fault = err.Error()
+		return i
+	}
+	defer f.Close()
+	alive := running(f) // asked first: what is read afterwards is then complete
+	if st, err := f.Stat(); err == nil {
+		i.Bytes, i.Time = st.Size(), st.ModTime()
+	}
+	first, err := firstEntry(f)
+	if err != nil || first.Start == nil {
+		i.Fault = fmt.Sprintf("its first line is no start event: %v", err)
+		return i
+	}
+	i.Start, i.Time, i.Name = first.Start, first.Time, first.Start.Name
+	line, _, err := lastLine(f)
+	if err != nil {
+		i.Fault = err.Error()
+		return i
+	}
+	last, err := parseEntry(line)
+	switch {
+	case alive:
+		i.Status = Running
+	case err != nil:
+		i.Fault = "last line: " + err.Error()
+		return i
+	case last.End != nil:
+		i.Status, i.End, i.EndAt = Ended, last.End, last.Time
+	default:
+		i.Status = Killed
+	}
+	return i
+}
+
+func firstEntry(f *os.File) (Entry, error) {
+	if _, err := f.Seek(0, 0); err != nil {
+		return Entry{}, err
+	}
+	r := reader{in: bufio.NewReaderSize(f, 4<<10)}
+	line, ok := r.nextLine()
+	if !ok || r.long {
+		return Entry{}, errForm
+	}
+	return parseEntry(line)
+}
+
+// Find returns the record that a user means: by id, by the name of its sandbox
+// (the newest one of that name), or by the beginning of an id that fits one
+// record only. An empty name means the newest record.
+func Find(state, name string) (Info, error) {
+	fail := func(err error, hint string) (Info, error) {
+		return Info{}, &belljar.Error{Op: "find record", ID: name, Kind: belljar.KindNoSuch, Err: err, Hint: hint}
+	}
+	ids, err := recordIDs(state)
+	if err != nil {
+		return fail(err, "")
+	}
+	if len(ids) == 0 {
+		return fail(errors.New("nothing is on record yet"), "start something with belljar run -- COMMAND")
+	}
+	if name == "" {
+		return newest(state, ids, func(Info) bool { return true })
+	}
+	if _, ok := slices.BinarySearch(ids, name); ok {
+		return inspect(state, name), nil
+	}
+	if i, err := newest(state, ids, func(i Info) bool { return i.Name == name }); err == nil {
+		return i, nil
+	}
+	var fit []string
+	for _, id := range ids {
+		if strings.HasPrefix(id, name) {
+			fit = append(fit, id)
+		}
+	}
+	switch len(fit) {
+	case 0:
+		return fail(errors.New("no sandbox of that name is on record"), "belljar log --list shows what is")
+	case 1:
+		return inspect(state, fit[0]), nil
+	}
+	return fail(fmt.Errorf("%d records begin like that, %s and %s among them", len(fit), fit[0], fit[1]), "write more of the id")
+}
+
+// newest returns the record that started last among those that fit.
+func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
+	for _, id := range slices.Backward(ids) {
+		if i := inspect(state, id); fits(i) {
+			return i, nil
+		}
+	}
+	return Info{}, errors.New("none")
+}

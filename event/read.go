@@ -1,0 +1,225 @@
+package event
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// A Filter selects entries. Its zero value selects all; every field that is set
+// must match.
+type Filter struct {
+	Kinds []belljar.EventKind // one of these
+	Since time.Time           // at or after
+	Until time.Time           // before
+	Host  string              // of a connection or refusal: the name or address, or *.name for all below it
+	Path  string              // of a file or program: the path, or a pattern of package path, or a folder of it
+	Text  string              // part of the entry as [Print] shows it, in any case
+}
+
+// Match says whether f selects e.
+func (f *Filter) Match(e *Entry) bool {
+	if len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind) {
+		return false
+	}
+	if !f.Since.IsZero() && e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) {
+		return false
+	}
+	if f.Host != "" && (e.Net == nil || !matchHost(f.Host, e.Net)) {
+		return false
+	}
+	if f.Path != "" && !f.matchPath(e) {
+		return false
+	}
+	return f.Text == "" || strings.Contains(strings.ToLower(Line(e)), strings.ToLower(f.Text))
+}
+
+func matchHost(want string, n *belljar.NetEvent) bool {
+	want = strings.ToLower(strings.TrimSuffix(want, "."))
+	if below, ok := strings.CutPrefix(want, "*"); ok {
+		return strings.HasPrefix(below, ".") && strings.HasSuffix(n.Host, below) && len(n.Host) > len(below)
+	}
+	return n.Host == want || n.Addr == want
+}
+
+func (f *Filter) matchPath(e *Entry) bool {
+	var names []string
+	switch {
+	case e.File != nil:
+		names = []string{e.File.Path, e.File.To}
+	case e.Exec != nil:
+		names = []string{e.Exec.Path}
+	}
+	for _, n := range names {
+		if n == "" {
+			continue
+		}
+		if n == f.Path || strings.HasPrefix(n, strings.TrimSuffix(f.Path, "/")+"/") {
+			return true
+		}
+		if ok, err := path.Match(f.Path, n); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Read reads the entries of the record in file that f selects, first to last, in
+// constant memory. A line that is damaged or longer than 4 MiB is yielded as an
+// error that names it, and reading goes on behind it; what a writer has not
+// finished yet is left out. Read does not judge the chain: [Verify] does.
+func Read(file string, f Filter) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("read record: %w", err))
+			return
+		}
+		defer in.Close()
+		r := newReader(in, f)
+		for r.next() {
+			if !yield(r.entry, r.err) {
+				return
+			}
+		}
+		if r.fail != nil {
+			yield(Entry{}, r.fail)
+		}
+	}
+}
+
+// Follow is [Read] that waits for what comes: it ends after the end event, when
+// the process that writes the record is gone, or with the error of ctx.
+func Follow(ctx context.Context, file string, f Filter) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("follow record: %w", err))
+			return
+		}
+		defer in.Close()
+		r := newReader(in, f)
+		const least, most = 10 * time.Millisecond, 250 * time.Millisecond
+		wait := least
+		for gone := false; ; {
+			read := r.read
+			for r.next() {
+				if !yield(r.entry, r.err) {
+					return
+				}
+			}
+			if r.fail != nil {
+				yield(Entry{}, r.fail)
+				return
+			}
+			if r.ended || gone {
+				return
+			}
+			if wait = min(2*wait, most); r.read != read {
+				wait = least
+			}
+			if gone = !running(in); gone {
+				continue // it may have written more before it went
+			}
+			select {
+			case <-ctx.Done():
+				yield(Entry{}, ctx.Err())
+				return
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// A reader reads lines. It keeps what is not a whole line yet.
+type reader struct {
+	in     *bufio.Reader
+	filter Filter
+	part   []byte
+	long   bool // part belongs to a line that is too long
+	line   int
+	read   int64 // bytes
+
+	entry Entry
+	err   error // of this line
+	fail  error // of reading
+	ended bool  // the end event was read
+}
+
+func newReader(in io.Reader, f Filter) *reader {
+	return &reader{in: bufio.NewReaderSize(in, 64<<10), filter: f}
+}
+
+// next reads on to the next entry that is selected, or that is damaged.
+func (r *reader) next() bool {
+	for {
+		line, ok := r.nextLine()
+		if !ok {
+			return false
+		}
+		r.line++
+		r.entry, r.err = Entry{}, nil
+		if r.long {
+			r.long = false
+			r.err = fmt.Errorf("line %d: longer than %d bytes", r.line, maxLine)
+			return true
+		}
+		e, err := parseEntry(line)
+		if err != nil {
+			r.err = fmt.Errorf("line %d: %w", r.line, err)
+			return true
+		}
+		r.ended = r.ended || e.Kind == belljar.EventEnd
+		if r.filter.Match(&e) {
+			r.entry = e
+			return true
+		}
+	}
+}
+
+// nextLine returns a whole line without its newline. It is valid until the next call.
+func (r *reader) nextLine() ([]byte, bool) {
+	whole := len(r.part) == 0 && !r.long
+	if !r.long && bytes.HasSuffix(r.part, []byte("\n")) {
+		r.part, whole = r.part[:0], true
+	}
+	for {
+		frag, err := r.in.ReadSlice('\n')
+		r.read += int64(len(frag))
+		done := err == nil
+		if done && whole {
+			return frag[:len(frag)-1], true
+		}
+		whole = false
+		if len(r.part)+len(frag) > maxLine+1 {
+			r.part, r.long = r.part[:0], true
+		} else if !r.long {
+			r.part = append(r.part, frag...)
+		}
+		switch {
+		case done && r.long:
+			return nil, true
+		case done:
+			return r.part[:len(r.part)-1], true
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF):
+			return nil, false
+		default:
+			r.fail = fmt.Errorf("read record: %w", err)
+			return nil, false
+		}
+	}
+}
