@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
+)
+
+// testbed is where `make deps` puts the real agents.
+func testbed() string {
+	if d := os.Getenv("BELLJAR_TESTBED"); d != "" {
+		return d
+	}
+	return "/opt/belljar-testbed"
+}
+
+// agentPath is the folder with the agents' programs; a test that needs them is
+// skipped without it, or fails where BELLJAR_REQUIRE says so.
+func agentPath(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(testbed(), "node_modules/.bin")
+	for _, n := range []string{"claude", "codex"} {
+		if _, err := os.Stat(filepath.Join(dir, n)); err != nil {
+			if testenv.Required("agents") {
+				t.Fatalf("make deps did not install %s: %v", n, err)
+			}
+			t.Skipf("no %s: run make deps", n)
+		}
+	}
+	return dir
+}
+
+// modelServer starts the scripted model in testdata and returns its port.
+func modelServer(t *testing.T, command string) string {
+	t.Helper()
+	testenv.Need(t, "python3")
+	dir := t.TempDir()
+	scenario := filepath.Join(dir, "scenario.json")
+	b, err := json.Marshal(map[string]any{"turns": []any{
+		map[string]any{"text": "I run it.", "tool": map[string]any{"shell": command}},
+		map[string]any{"text": "finished: {{last_result}}"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(scenario, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	c := exec.Command("python3", "testdata/scripted_model.py", "--scenario", scenario, "--listen", addr, "--log", filepath.Join(dir, "log"))
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		resp, err := http.Get("http://" + addr + "/__scripted/health")
+		if err == nil {
+			resp.Body.Close()
+			return strings.TrimPrefix(addr, "127.0.0.1:")
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the scripted model does not answer: %v\n%s", err, out.String())
+		}
+	}
+}
+
+// TestAgents: the real programs run a scripted command; the change arrives.
+func TestAgents(t *testing.T) {
+	bin := agentPath(t)
+	port := modelServer(t, "uname -r > kernel.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
+	url := "http://localhost:" + port
+	for name, args := range map[string][]string{
+		"claude": {"--env", "ANTHROPIC_BASE_URL=" + url, "--env", "ANTHROPIC_API_KEY=k", "--", "claude", "-p", "go", "--dangerously-skip-permissions"},
+		"codex":  {"--env", "CODEX_API_KEY=k", "--", "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-c", "openai_base_url=\"" + url + "/v1\"", "go"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.host("git", "init", "-q")
+			// As npm -g with a prefix below HOME would have it.
+			prefix := filepath.Join(w.home, ".npm-global")
+			if err := os.MkdirAll(filepath.Join(prefix, "bin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(filepath.Join(bin, name), filepath.Join(prefix, "bin", name)); err != nil {
+				t.Fatal(err)
+			}
+			for i, e := range w.env {
+				if strings.HasPrefix(e, "PATH=") {
+					w.env[i] = "PATH=" + filepath.Join(prefix, "bin") + ":" + e[5:]
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			defer cancel()
+			c := w.cmd(ctx, append([]string{"run", "--allow", "localhost:" + port}, args...)...)
+			out, err := c.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if got := w.read("change.txt"); got != "from-the-agent\n" {
+				t.Errorf("change.txt: %q", got)
+			}
+			mustContain(t, "kernel.txt", w.read("kernel.txt"), "gvisor")
+			mustLack(t, "the agent's output", string(out), projectSecret)
+			if w.exists(".envrc") {
+				t.Error(".envrc landed")
+			}
+			mustContain(t, "record", w.belljar("log").out, "change.txt", name)
+		})
+	}
+}
+
+// TestAgentFound: a program below HOME is found however it was installed.
+func TestAgentFound(t *testing.T) {
+	script := "#!/bin/sh\necho I am $0 \"$@\"\n"
+	for name, at := range map[string]struct{ file, link, path string }{
+		"npm prefix": {".npm-global/lib/node_modules/@anthropic-ai/claude-code/cli.js", ".npm-global/bin/claude", ".npm-global/bin"},
+		"nvm":        {".nvm/versions/node/v20.0.0/lib/node_modules/@anthropic-ai/claude-code/cli.js", ".nvm/versions/node/v20.0.0/bin/claude", ".nvm/versions/node/v20.0.0/bin"},
+		"local bin":  {".local/share/claude/versions/2.1.0", ".local/bin/claude", ".local/bin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			file, link := filepath.Join(w.home, at.file), filepath.Join(w.home, at.link)
+			w.write(file, script)
+			if strings.Contains(at.file, "node_modules") {
+				w.write(filepath.Join(filepath.Dir(file), "package.json"), "{}")
+			}
+			if err := os.Chmod(file, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			rel, err := filepath.Rel(filepath.Dir(link), file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(rel, link); err != nil {
+				t.Fatal(err)
+			}
+			w.env = append(w.env, "PATH="+filepath.Join(w.home, at.path)+":/usr/bin:/bin")
+			r := w.belljar("run", "claude", "--x")
+			if r.status != 0 || !strings.Contains(r.out, "I am") || !strings.Contains(r.out, "--x") {
+				t.Errorf("%d %q %s", r.status, r.out, r.errout)
+			}
+		})
+	}
+}
+

@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func rounds(ci, soak int) int {
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		return soak
+	}
+	return ci
+}
+
+// descendants lists the processes below pid, by walking /proc.
+func descendants(pid int) []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		p, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		ppid, _ := strconv.Atoi(fields[1])
+		children[ppid] = append(children[ppid], p)
+	}
+	var all []int
+	for todo := []int{pid}; len(todo) > 0; {
+		next := children[todo[0]]
+		todo = append(todo[1:], next...)
+		all = append(all, next...)
+	}
+	return all
+}
+
+func cmdline(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return strings.ReplaceAll(string(b), "\x00", " ")
+}
+
+// TestKill: kill -9 of any process of ours, at any moment, under load.
+func TestKill(t *testing.T) {
+	seen := map[string]int{}
+	for round := range rounds(30, 600) {
+		w := newWorld(t)
+		w.host("git", "init", "-q")
+		c := w.cmd(context.Background(), "run", "--", "sh", "-c", "echo ready; i=0; while :; do i=$((i+1)); echo $i > f.new && mv f.new f; echo $i > .envrc; echo $i; done")
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		got := readUntil(t, out, "ready\n")
+		_ = got
+		all := append([]int{c.Process.Pid}, descendants(c.Process.Pid)...)
+		victim := all[round%len(all)]
+		name := strings.SplitN(cmdline(victim), " ", 2)[0]
+		seen[filepath.Base(name)]++
+		buf := make([]byte, 64)
+		for range rand.IntN(100) { // a random number of writes later
+			if _, err := out.Read(buf); err != nil {
+				break
+			}
+		}
+		_ = syscall.Kill(victim, syscall.SIGKILL) // it may have ended by itself: a helper
+		rest := readUntil(t, out, "")
+		err = c.Wait()
+		if err == nil {
+			t.Errorf("round %d: %s killed, and the run succeeded (%q)", round, name, rest)
+		}
+		waitGone(t, all, name)
+		if b, err := os.ReadFile(filepath.Join(w.proj, "f")); err == nil {
+			if _, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+				t.Errorf("round %d: f is mixed: %q", round, b)
+			}
+		}
+		entries, _ := os.ReadDir(w.proj)
+		for _, e := range entries {
+			switch e.Name() {
+			case ".git", ".env", "README", "f", "f.new":
+			default:
+				t.Errorf("round %d: litter %s", round, e.Name())
+			}
+		}
+		next := w.belljar("diff")
+		if victim == c.Process.Pid {
+			mustContain(t, "the next command", next.errout, "killed")
+		}
+		if r := w.belljar("log", "verify"); !strings.Contains(r.out+r.errout, "chain") && r.status != 0 {
+			t.Errorf("round %d: %s killed: log verify: %s%s", round, name, r.out, r.errout)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(w.home), "run/belljar/*")); len(left) > 0 && os.Geteuid() != 0 {
+			t.Errorf("round %d: left in the runtime folder: %v", round, left)
+		}
+	}
+	t.Logf("killed: %v", seen)
+}
+
+// waitGone waits until none of the processes exists any more.
+func waitGone(t *testing.T, pids []int, killed string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for _, p := range pids {
+		for syscall.Kill(p, 0) == nil && !zombie(p) {
+			if time.Now().After(deadline) {
+				t.Errorf("after %s was killed, process %d is still there: %s", killed, p, cmdline(p))
+				_ = syscall.Kill(p, syscall.SIGKILL)
+				break
+			}
+			<-tick.C
+		}
+	}
+}
+
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.Contains(b, []byte(") Z "))
+}
+
+// TestStarts: start after start, none fails.
+func TestStarts(t *testing.T) {
+	w := newWorld(t)
+	for i := range rounds(20, 10000) {
+		if r := w.belljar("run", "--", "true"); r.status != 0 {
+			t.Fatalf("start %d: status %d\n%s", i, r.status, r.errout)
+		}
+	}
+}
