@@ -1,0 +1,158 @@
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// Backend implements [belljar.Backend] with gVisor. It has no state: one value
+// serves any number of sandboxes, concurrently.
+type Backend struct{ o Options }
+
+var _ belljar.Backend = (*Backend)(nil)
+
+// New makes a backend. It looks at nothing.
+func New(o Options) *Backend { return &Backend{o: o} }
+
+// Name implements [belljar.Backend].
+func (b *Backend) Name() string { return Name }
+
+// Start implements [belljar.Backend]. Reexec must be the first call of main.
+func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
+	in, err := b.start(ctx, s)
+	if err != nil {
+		var e *belljar.Error
+		if errors.As(err, &e) {
+			return nil, e
+		}
+		return nil, &belljar.Error{Op: "start sandbox", ID: s.Plan.Name, Kind: belljar.KindInternal, Err: err}
+	}
+	return in, nil
+}
+
+func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err error) {
+	p := s.Plan
+	if err := checkPlan(p); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.Dir, Name)
+	l, err := newLayout(p, filepath.Join(dir, "root"))
+	if err != nil {
+		return nil, err
+	}
+	in := &instance{o: b.o, ctx: ctx, spec: s, plan: p, ended: make(chan struct{})}
+	var opened []*os.File
+	defer func() {
+		if err != nil {
+			wire.CloseAll(opened)
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	for _, d := range []string{dir, l.root, filepath.Join(dir, "tmp")} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			return nil, fmt.Errorf("make a folder: %w", err)
+		}
+	}
+	if in.ctl, err = newControl(dir); err != nil {
+		return nil, err
+	}
+	d, err := in.donate(l)
+	opened = append(opened, d.all()...)
+	if err != nil {
+		in.ctl.close()
+		return nil, err
+	}
+	return in, b.launch(in, l, d, dir)
+}
+
+// launch starts the processes and waits until the root is staged.
+func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) error {
+	mySentry, itsSentry, err := wire.Pair()
+	if err != nil {
+		return err
+	}
+	defer itsSentry.Close()
+	myGofer, itsGofer, err := wire.Pair()
+	if err != nil {
+		mySentry.Close()
+		return err
+	}
+	defer itsGofer.Close()
+	defer myGofer.Close()
+	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: cpuCount(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
+	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer)
+	if err != nil {
+		mySentry.Close()
+		in.ctl.close()
+		return err
+	}
+	in.sentry = mySentry
+	in.events = newEventReader(in, d.sink)
+	fail := func(err error) error {
+		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
+		in.supervise()
+		return err
+	}
+	if err := in.startGofer(myGofer, l, d); err != nil {
+		return fail(err)
+	}
+	if err := in.launcher.staged(in.spec.View); err != nil {
+		return fail(err)
+	}
+	if err := in.attach(d); err != nil {
+		return fail(err)
+	}
+	go in.supervise()
+	return nil
+}
+
+// attach hands the other end of the sandbox's only network to the gateway.
+func (in *instance) attach(d *donations) error {
+	peer := d.linkPeer
+	d.linkPeer = nil
+	if in.spec.Attach == nil {
+		return peer.Close()
+	}
+	if err := in.spec.Attach(belljar.Link{File: peer, MTU: linkMTU}); err != nil {
+		return fmt.Errorf("attach the network: %w", err)
+	}
+	return nil
+}
+
+func checkPlan(p *belljar.Plan) error {
+	l := p.Limits
+	if l.Memory <= 0 || l.CPUs <= 0 || l.Processes <= 0 || l.Files <= 0 {
+		return errors.New("the plan leaves a limit open")
+	}
+	if p.Identity.HostUID == 0 || p.Identity.HostUID != os.Geteuid() {
+		return fmt.Errorf("the plan's host identity %d is not this process's (%d), or is root", p.Identity.HostUID, os.Geteuid())
+	}
+	if len(p.Command.Argv) == 0 || !filepath.IsAbs(p.Command.Path) || !filepath.IsAbs(p.Command.Dir) {
+		return errors.New("the plan's command is not resolved")
+	}
+	return nil
+}
+
+func cpuCount(l belljar.Limits) int {
+	n := int(l.CPUs)
+	if float64(n) < l.CPUs {
+		n++
+	}
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err == nil {
+		n = min(n, set.Count())
+	}
+	return max(n, 1)
+}

@@ -1,0 +1,191 @@
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// An instance is a running sandbox.
+type instance struct {
+	o        Options
+	ctx      context.Context // of Start, for its values
+	spec     *belljar.Spec
+	plan     *belljar.Plan
+	base     *specs.Spec
+	confs    string
+	launcher *launcherProcess
+	sentry   *os.File   // to the waiting sentry; nil after the first command
+	boot     []*os.File // the sentry's files, in the order of bootFDs
+	bootFDs  []string
+	startup  *os.File // a byte arrives when the sentry is up
+	ctl      *control
+	link     *os.File // the sentry's end
+	memory   *os.File // the sentry's memory file
+	events   *eventReader
+
+	mu      sync.Mutex
+	started bool
+	first   *process
+	ended   chan struct{} // closed when everything is gone
+	end     belljar.End
+	closing bool
+	cause   *belljar.End // why it is being ended, set once
+
+	killOnce sync.Once
+}
+
+// Wait implements [belljar.Instance].
+func (in *instance) Wait(ctx context.Context) (belljar.End, error) {
+	select {
+	case <-in.ended:
+		return in.end, nil
+	case <-ctx.Done():
+		return belljar.End{}, ctx.Err()
+	}
+}
+
+// Close implements [belljar.Instance].
+func (in *instance) Close() error {
+	in.finish(belljar.End{Reason: belljar.EndKilled, Detail: "closed"})
+	<-in.ended
+	return nil
+}
+
+// finish ends everything; the first reason wins.
+func (in *instance) finish(end belljar.End) {
+	in.mu.Lock()
+	if in.cause == nil {
+		in.cause = &end
+	}
+	in.mu.Unlock()
+	in.launcher.kill()
+}
+
+// supervise waits for the end of the launcher, which is PID 1 of everything.
+func (in *instance) supervise() {
+	end := in.launcher.wait()
+	in.mu.Lock()
+	if in.cause != nil {
+		end = *in.cause
+	}
+	sentry, boot := in.sentry, in.boot
+	in.sentry, in.boot = nil, nil
+	in.mu.Unlock()
+	if sentry != nil {
+		sentry.Close()
+	}
+	wire.CloseAll(boot)
+	in.events.drain()
+	in.ctl.close()
+	wire.CloseAll([]*os.File{in.link, in.startup, in.memory})
+	_ = os.RemoveAll(in.launcher.dir)
+	in.mu.Lock()
+	in.end = end
+	in.mu.Unlock()
+	close(in.ended)
+}
+
+// Start implements [belljar.Instance].
+func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
+	files := []*os.File{c.Stdin, c.Stdout, c.Stderr}
+	defer wire.CloseAll(files)
+	in.mu.Lock()
+	first := !in.started
+	in.started = true
+	in.mu.Unlock()
+	if err := checkFiles(c); err != nil {
+		return nil, in.error("start command", c.Path, err)
+	}
+	start := in.exec
+	if first {
+		start = in.init
+	}
+	p, err := start(ctx, c)
+	if err != nil {
+		if first {
+			in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
+		}
+		return nil, in.error("start command", c.Path, err)
+	}
+	return p, nil
+}
+
+// checkFiles refuses what must never enter: a regular file has an offset of its
+// own inside, a terminal or a device is the host's.
+func checkFiles(c *belljar.Command) error {
+	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+		if f == nil {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+			return fmt.Errorf("examine a descriptor: %w", err)
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFIFO, unix.S_IFSOCK:
+		default:
+			return errors.New("a descriptor is neither a pipe nor a socket")
+		}
+	}
+	return nil
+}
+
+func (in *instance) error(op, id string, err error) error {
+	var e *belljar.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &belljar.Error{Op: op, ID: id, Kind: kindOf(err), Err: err}
+}
+
+func kindOf(err error) belljar.Kind {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return belljar.KindNotFound
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC):
+		return belljar.KindRefused
+	}
+	return belljar.KindInternal
+}
+
+var _ belljar.Instance = (*instance)(nil)
+
+// stdio are the three files of a command; missing ones are the null device's
+// stand-in: an empty pipe end that nobody else holds.
+func stdio(c *belljar.Command) ([]*os.File, func(), error) {
+	out := []*os.File{c.Stdin, c.Stdout, c.Stderr}
+	var made []*os.File
+	done := func() { wire.CloseAll(made) }
+	for i, f := range out {
+		if f != nil {
+			continue
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		if i == 0 {
+			w.Close()
+			out[i] = r
+		} else {
+			r.Close()
+			out[i] = w
+		}
+		made = append(made, out[i])
+	}
+	return out, done, nil
+}
+
+var errSentry = errors.New(launch.NameSentry + " did not start")

@@ -1,0 +1,190 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// childCaps are what gofer and sentry hold, in the sandbox's user namespace, until
+// they have set up their own roots; then they keep those for files only.
+var childCaps = []uintptr{
+	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID,
+	unix.CAP_SYS_CHROOT, unix.CAP_SETPCAP, unix.CAP_SYS_ADMIN,
+}
+
+// Caps are the capabilities that the launcher itself needs in its user namespace.
+var Caps = childCaps
+
+// Main is the launcher's program. It never returns.
+func Main() {
+	syscall.Umask(0)
+	control := os.NewFile(FDControl, "control")
+	l := &launcher{control: control}
+	if err := l.run(); err != nil {
+		_ = wire.Send(control, Report{Err: err.Error()})
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+type launcher struct {
+	control *os.File
+	job     Job
+}
+
+func (l *launcher) run() error {
+	if err := l.read(); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	// The sentry starts first: its start takes longest and needs no file of ours.
+	sentry, err := l.child(NameSentry, FDSentry, l.job.CPUs)
+	if err != nil {
+		return err
+	}
+	if err := l.stage(); err != nil {
+		return fmt.Errorf("stage the root: %w", err)
+	}
+	gofer, err := l.child(NameGofer, FDGofer, 0)
+	if err != nil {
+		return err
+	}
+	if err := wire.Send(l.control, Report{Staged: true, Gofer: gofer, Sentry: sentry}); err != nil {
+		return err
+	}
+	go l.watch()
+	return l.reap(map[int]string{sentry: NameSentry, gofer: NameGofer})
+}
+
+func (l *launcher) read() error {
+	f := os.NewFile(FDJob, "job")
+	defer f.Close()
+	b, err := wire.ReadMemory(f)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &l.job); err != nil {
+		return fmt.Errorf("decode the job: %w", err)
+	}
+	for _, fd := range []int{FDControl, FDSentry, FDGofer} {
+		unix.CloseOnExec(fd)
+	}
+	return nil
+}
+
+// watch ends the launcher, and with PID 1 every process of the sandbox, when the
+// supervisor is gone or says nothing more.
+func (l *launcher) watch() {
+	for {
+		var none struct{}
+		files, err := wire.Recv(l.control, &none)
+		wire.CloseAll(files)
+		if err != nil {
+			os.Exit(0)
+		}
+	}
+}
+
+// reap waits until one of the named children ends and reports it.
+func (l *launcher) reap(named map[int]string) error {
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, 0, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("wait for children: %w", err)
+		}
+		if name, ok := named[pid]; ok {
+			return wire.Send(l.control, Report{Ended: name, Status: int(ws)})
+		}
+	}
+}
+
+// child starts a process of this program in a mount and a PID namespace of its own.
+func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
+	f := os.NewFile(sock, name)
+	defer f.Close()
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	stderr := null
+	if l.job.Debug {
+		stderr = os.Stderr
+	}
+	runtime.LockOSThread() // the affinity belongs to the thread that forks
+	defer runtime.UnlockOSThread()
+	restore, err := pin(cpus)
+	if err != nil {
+		return 0, err
+	}
+	defer restore()
+	p, err := os.StartProcess("/proc/self/exe", []string{name}, &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"TMPDIR=" + l.job.Tmp},
+		Files: []*os.File{null, null, stderr, f},
+		Sys: &syscall.SysProcAttr{
+			Setsid:      true,
+			Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+			AmbientCaps: childCaps,
+		},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", name, err)
+	}
+	pid := p.Pid
+	_ = p.Release() // reaped by number
+	return pid, nil
+}
+
+// pin restricts the calling thread, and so the child that it forks, to n of the
+// processors that it may use. Which ones is left to chance, so that sandboxes do
+// not share the same ones.
+func pin(n int) (restore func(), err error) {
+	var all, some unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return nil, fmt.Errorf("read the processor set: %w", err)
+	}
+	if n <= 0 || n >= all.Count() {
+		return func() {}, nil
+	}
+	var list []int
+	for i := 0; len(list) < all.Count(); i++ {
+		if all.IsSet(i) {
+			list = append(list, i)
+		}
+	}
+	start := os.Getpid()
+	if b := make([]byte, 1); randomByte(b) == nil {
+		start = int(b[0])
+	}
+	for i := range n {
+		some.Set(list[(start+i)%len(list)])
+	}
+	if err := unix.SchedSetaffinity(0, &some); err != nil {
+		return nil, fmt.Errorf("restrict the processors: %w", err)
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &all) }, nil
+}
+
+func randomByte(b []byte) error {
+	n, err := unix.Getrandom(b, unix.GRND_NONBLOCK)
+	if err == nil && n != len(b) {
+		err = io.ErrShortBuffer
+	}
+	return err
+}

@@ -1,0 +1,278 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// A stager builds the root below one directory descriptor.
+type stager struct {
+	l    *launcher
+	root int // O_PATH
+}
+
+// stage mounts an empty file system on the job's root and fills it.
+func (l *launcher) stage() error {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV
+	if err := unix.Mount("belljar", l.job.Root, "tmpfs", flags, "mode=0755,size=64m"); err != nil {
+		return fmt.Errorf("mount the root on %q: %w", l.job.Root, err)
+	}
+	root, err := unix.Open(l.job.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the root %q: %w", l.job.Root, err)
+	}
+	defer unix.Close(root)
+	s := &stager{l: l, root: root}
+	for i := range l.job.Ops {
+		o := &l.job.Ops[i]
+		if err := s.do(o); err != nil {
+			return fmt.Errorf("%s %q: %w", o.Kind, o.Target, err)
+		}
+	}
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(root, "", unix.AT_EMPTY_PATH, attr); err != nil {
+		return fmt.Errorf("make the root read-only: %w", err)
+	}
+	return nil
+}
+
+func (s *stager) do(o *Op) error {
+	switch o.Kind {
+	case OpDir:
+		return s.dir(o.Target, o.Perm)
+	case OpFile:
+		return s.file(o)
+	case OpSymlink:
+		return s.symlink(o)
+	case OpBind:
+		return s.bind(o, o.Source)
+	case OpSelf:
+		return s.self(o)
+	case OpFuse:
+		return s.fuse(o)
+	}
+	return errors.New("unknown operation")
+}
+
+// open resolves target inside the root; links never lead out of it.
+func (s *stager) open(target string, flags int) (int, error) {
+	how := &unix.OpenHow{
+		Flags:   uint64(flags | unix.O_PATH | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for {
+		fd, err := unix.Openat2(s.root, strings.TrimPrefix(target, "/"), how)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue // a rename elsewhere raced with the walk
+		}
+		return fd, err
+	}
+}
+
+// parent opens the directory that holds target, making it where it is missing.
+func (s *stager) parent(target string) (fd int, name string, err error) {
+	dir, name := path.Split(path.Clean(target))
+	dir = path.Clean(dir)
+	if name == "" {
+		return -1, "", errors.New("the root itself is not a target")
+	}
+	if dir == "/" || dir == "." {
+		fd, err = unix.Dup(s.root)
+		return fd, name, err
+	}
+	if fd, err = s.open(dir, unix.O_DIRECTORY); errors.Is(err, unix.ENOENT) {
+		if err = s.dir(dir, 0o755); err == nil {
+			fd, err = s.open(dir, unix.O_DIRECTORY)
+		}
+	}
+	return fd, name, err
+}
+
+func (s *stager) dir(target string, perm uint32) error {
+	if fd, err := s.open(target, unix.O_DIRECTORY); err == nil {
+		return unix.Close(fd)
+	}
+	fd, name, err := s.parent(target)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if perm == 0 {
+		perm = 0o755
+	}
+	if err := unix.Mkdirat(fd, name, perm); err != nil {
+		return missing(err)
+	}
+	return nil
+}
+
+// missing explains the one error that a wrong plan causes here.
+func missing(err error) error {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("it lies in something mounted read-only that does not have this name: %w", err)
+	}
+	return err
+}
+
+func (s *stager) create(target string, perm uint32) (*os.File, error) {
+	fd, name, err := s.parent(target)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	f, err := unix.Openat(fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, perm)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return os.NewFile(uintptr(f), target), nil
+}
+
+func (s *stager) file(o *Op) error {
+	perm := o.Perm
+	if perm == 0 {
+		perm = 0o444
+	}
+	f, err := s.create(o.Target, perm)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(o.Content)
+	return err
+}
+
+func (s *stager) symlink(o *Op) error {
+	fd, name, err := s.parent(o.Target)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Symlinkat(o.Content, fd, name); err != nil {
+		return missing(err)
+	}
+	return nil
+}
+
+// bind attaches a private, recursive copy of the mounts at source. It is
+// restricted before it appears anywhere.
+func (s *stager) bind(o *Op, source string) error {
+	src, err := openSource(source, o.NoLinks)
+	if err != nil {
+		return fmt.Errorf("open %q: %w", source, err)
+	}
+	defer unix.Close(src)
+	var st unix.Stat_t
+	if err := unix.Fstat(src, &st); err != nil {
+		return err
+	}
+	target, err := s.mountPoint(o.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+	if err != nil {
+		return fmt.Errorf("make the mount point: %w", err)
+	}
+	defer unix.Close(target)
+	const clone = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE | unix.AT_EMPTY_PATH
+	tree, err := unix.OpenTree(src, "", clone)
+	if err != nil {
+		return fmt.Errorf("copy the mounts at %q: %w", source, err)
+	}
+	defer unix.Close(tree)
+	return attach(tree, target, o.ReadOnly)
+}
+
+// self binds the running program by its path: the link in /proc leads through a
+// mount of the parent's namespace, which cannot be copied.
+func (s *stager) self(o *Op) error {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	var running, found unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &running); err != nil {
+		return err
+	}
+	if err := unix.Stat(exe, &found); err != nil || found.Dev != running.Dev || found.Ino != running.Ino {
+		return fmt.Errorf("the program %q was replaced while it runs", exe)
+	}
+	return s.bind(o, exe)
+}
+
+func attach(tree, target int, readOnly bool) error {
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
+	if readOnly {
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr); err != nil {
+		return fmt.Errorf("restrict the mount: %w", err)
+	}
+	const move = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	if err := unix.MoveMount(tree, "", target, "", move); err != nil {
+		return fmt.Errorf("attach the mount: %w", err)
+	}
+	return nil
+}
+
+func openSource(source string, noLinks bool) (int, error) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC}
+	if noLinks {
+		how.Resolve = unix.RESOLVE_NO_SYMLINKS
+	}
+	return unix.Openat2(unix.AT_FDCWD, source, how)
+}
+
+func (s *stager) mountPoint(target string, dir bool) (int, error) {
+	if fd, err := s.open(target, 0); err == nil {
+		return fd, nil
+	}
+	if dir {
+		if err := s.dir(target, 0o755); err != nil {
+			return -1, err
+		}
+	} else {
+		f, err := s.create(target, 0o444)
+		if err != nil {
+			return -1, err
+		}
+		f.Close()
+	}
+	return s.open(target, 0)
+}
+
+// fuse mounts a view and waits until somebody serves it.
+func (s *stager) fuse(o *Op) error {
+	target, err := s.mountPoint(o.Target, true)
+	if err != nil {
+		return fmt.Errorf("make the mount point: %w", err)
+	}
+	defer unix.Close(target)
+	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,default_permissions,max_read=1048576",
+		dev.Fd(), os.Getuid(), os.Getgid())
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
+	if o.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount("belljar", fmt.Sprintf("/proc/self/fd/%d", target), "fuse.belljar", flags, opts); err != nil {
+		return fmt.Errorf("mount the view: %w", err)
+	}
+	if err := wire.Send(s.l.control, Report{View: &o.View}, dev); err != nil {
+		return err
+	}
+	var ack Ack
+	files, err := wire.Recv(s.l.control, &ack)
+	wire.CloseAll(files)
+	if err != nil {
+		return fmt.Errorf("wait for the server: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package gvisor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// A process is a command inside.
+type process struct {
+	in   *instance
+	pid  int32 // 0: the init process
+	tty  *terminal
+	done chan struct{}
+
+	mu     sync.Mutex
+	status belljar.ExitStatus
+	err    error
+}
+
+var _ belljar.Process = (*process)(nil)
+
+// init starts the first command as the sandbox's init process.
+func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, error) {
+	if c.TTY {
+		return nil, fmt.Errorf("no terminals yet")
+	}
+	files, done, err := stdio(c)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := in.bootSentry(c, files); err != nil {
+		return nil, err
+	}
+	in.first = &process{in: in, done: make(chan struct{})}
+	if err := in.recordStart(ctx, 1, 0, c.Exec); err != nil {
+		return nil, err
+	}
+	if err := in.ctl.startRoot(); err != nil {
+		return nil, in.startError(err)
+	}
+	go in.first.await()
+	return in.first, nil
+}
+
+// bootSentry gives the waiting sentry its specification and descriptors and
+// returns when it is up.
+func (in *instance) bootSentry(c *belljar.Command, stdio []*os.File) error {
+	in.mu.Lock()
+	sock, files, flags := in.sentry, in.boot, in.bootFDs
+	in.sentry, in.boot = nil, nil
+	in.mu.Unlock()
+	if sock == nil {
+		return errClosed
+	}
+	defer sock.Close()
+	defer wire.CloseAll(files)
+	spec, err := specFile(withProcess(in.base, in.plan, initExec(c.Exec, in.env(c)), in.env(c)))
+	if err != nil {
+		return err
+	}
+	files = append(files, spec)
+	flags = append(flags, "spec-fd", "stdio-fds", "stdio-fds", "stdio-fds")
+	m := childMsg{
+		Global: configFlags(in.o, filepath.Dir(in.base.Root.Path)),
+		Args:   bootArgs(in.plan, in.confs),
+		FDs:    flags,
+	}
+	err = wire.Send(sock, m, append(files[:len(files):len(files)], stdio...)...)
+	wire.CloseAll(files)
+	files = nil
+	if err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(in.startup, make([]byte, 1)); err != nil {
+		return errSentry
+	}
+	if err := in.ctl.setNetwork(in.link); err != nil {
+		return fmt.Errorf("set up the network: %w", err)
+	}
+	memory, err := in.ctl.memoryFile()
+	if err != nil {
+		return fmt.Errorf("open the memory file: %w", err)
+	}
+	in.mu.Lock()
+	in.memory = memory
+	in.mu.Unlock()
+	return nil
+}
+
+func (in *instance) env(c *belljar.Command) []string {
+	if c.Env != nil {
+		return c.Env
+	}
+	return in.plan.Env
+}
+
+// initExec keeps argv[0] as the user wrote it where gVisor, which looks the init
+// process up by it, finds the same file; elsewhere argv[0] is the path.
+func initExec(e belljar.Exec, env []string) belljar.Exec {
+	name := e.Argv[0]
+	found := path.IsAbs(name) && path.Clean(name) == e.Path ||
+		!path.IsAbs(name) && strings.Contains(name, "/") && path.Join(e.Dir, name) == e.Path
+	if !strings.Contains(name, "/") && name == path.Base(e.Path) {
+		for _, kv := range env {
+			if dirs, ok := strings.CutPrefix(kv, "PATH="); ok {
+				first, _, _ := strings.Cut(dirs, ":")
+				found = first == path.Dir(e.Path) || within(dirs, path.Dir(e.Path))
+			}
+		}
+	}
+	if found {
+		return e
+	}
+	out := e
+	out.Argv = append([]string{e.Path}, e.Argv[1:]...)
+	return out
+}
+
+func within(list, dir string) bool {
+	for d := range strings.SplitSeq(list, ":") {
+		if path.Clean(d) == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// recordStart records a program that is started from outside, which the sentry
+// does not tell.
+func (in *instance) recordStart(ctx context.Context, pid, parent int, e belljar.Exec) error {
+	argv, cut := cutArgv(e.Argv, maxArgv)
+	return in.spec.Events.Record(ctx, belljar.Event{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{
+		PID: pid, Parent: parent, Path: e.Path, Argv: argv, Dir: e.Dir, Truncated: cut,
+	}})
+}
+
+// exec starts a further command.
+func (in *instance) exec(ctx context.Context, c *belljar.Command) (*process, error) {
+	if c.TTY {
+		return nil, fmt.Errorf("no terminals yet")
+	}
+	files, done, err := stdio(c)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	pid, err := in.ctl.execute(in.plan.Identity, &execution{
+		path: c.Path, argv: c.Argv, env: in.env(c), dir: c.Dir,
+		fds: map[int]*os.File{0: files[0], 1: files[1], 2: files[2]},
+	})
+	if err != nil {
+		return nil, in.startError(err)
+	}
+	p := &process{in: in, pid: pid, done: make(chan struct{})}
+	go p.await()
+	return p, in.recordStart(ctx, int(pid), 0, c.Exec)
+}
+
+// startError names the reason for which gVisor, whose errors cross its RPC as
+// text only, could not start a command.
+func (in *instance) startError(err error) error {
+	for _, known := range []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.ENOTDIR, unix.ELOOP} {
+		if strings.Contains(err.Error(), known.Error()) {
+			return fmt.Errorf("%w (%s)", known, err)
+		}
+	}
+	return err
+}
+
+// await waits for the end; that of the init process ends the sandbox.
+func (p *process) await() {
+	var ws unix.WaitStatus
+	var err error
+	if p.pid == 0 {
+		ws, err = p.in.ctl.waitInit()
+	} else {
+		ws, err = p.in.ctl.waitPID(p.pid)
+	}
+	p.mu.Lock()
+	if err != nil {
+		p.err = fmt.Errorf("wait: %w", errClosed)
+		p.status = belljar.ExitStatus{Signal: belljar.Signal(unix.SIGKILL)}
+	} else {
+		p.status = exitStatus(ws)
+	}
+	p.mu.Unlock()
+	if p.pid == 0 && err == nil {
+		p.in.finish(belljar.End{Reason: belljar.EndExited})
+	}
+	if p.pid == 0 || err != nil {
+		<-p.in.ended // everything is on record
+	}
+	close(p.done)
+}
+
+// Wait implements [belljar.Process].
+func (p *process) Wait(ctx context.Context) (belljar.ExitStatus, error) {
+	select {
+	case <-p.done:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.status, nil
+	case <-ctx.Done():
+		return belljar.ExitStatus{}, ctx.Err()
+	}
+}
+
+// Signal implements [belljar.Process].
+func (p *process) Signal(s belljar.Signal) error {
+	if p.tty != nil {
+		return p.tty.signal(s)
+	}
+	if err := p.in.ctl.signal(p.pid, s); err != nil {
+		return &belljar.Error{Op: "signal", Kind: belljar.KindInternal, Err: err}
+	}
+	return nil
+}
+
+// Resize implements [belljar.Process].
+func (p *process) Resize(w belljar.WindowSize) error {
+	if p.tty == nil {
+		return nil
+	}
+	return p.tty.resize(w)
+}
+
+type terminal struct{}
+
+func (*terminal) signal(belljar.Signal) error     { return nil }
+func (*terminal) resize(belljar.WindowSize) error { return nil }

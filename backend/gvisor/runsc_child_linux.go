@@ -1,0 +1,78 @@
+package gvisor
+
+import (
+	"io"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/runsc/cli"
+	"gvisor.dev/gvisor/runsc/cmd"
+	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
+	"gvisor.dev/gvisor/runsc/cmd/util"
+	"gvisor.dev/gvisor/runsc/config"
+
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+)
+
+// A childMsg starts a waiting gofer or sentry.
+type childMsg struct {
+	Global []string `json:"global"`
+	Args   []string `json:"args"`
+	FDs    []string `json:"fds"` // the flag of each file
+}
+
+// Reexec runs the role that args[0] names and never returns; it returns false when
+// args[0] names no role of this package.
+func Reexec(args []string) bool {
+	if len(args) == 0 {
+		return false
+	}
+	switch args[0] {
+	case launch.Name:
+		launch.Main()
+	case launch.NameGofer:
+		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})
+	case launch.NameSentry:
+		debug.SetGCPercent(400) // the start allocates 20 MB that live on
+		registerPrecompiled()
+		runsc("boot", map[util.SubCommand]string{new(sentrycmd.Boot): "internal", new(sentrycmd.Umount): "internal"})
+	default:
+		return false
+	}
+	return true
+}
+
+// runsc waits for the supervisor's message and becomes gVisor's sub-command.
+func runsc(name string, commands map[util.SubCommand]string) {
+	sock := os.NewFile(launch.FDChild, "supervisor")
+	unix.CloseOnExec(launch.FDChild)
+	var m childMsg
+	files, err := wire.Recv(sock, &m)
+	if err == io.EOF {
+		os.Exit(0)
+	}
+	if err != nil || len(files) != len(m.FDs) {
+		os.Exit(125)
+	}
+	sock.Close()
+	numbers := make([]int, len(files))
+	for i, f := range files {
+		// The number outlives f: gVisor makes its own file of it.
+		numbers[i] = must(unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3))
+		if config.CgoEnabled { // gVisor then executes itself once more
+			must(unix.FcntlInt(uintptr(numbers[i]), unix.F_SETFD, 0))
+		}
+		f.Close()
+	}
+	os.Args = childArgs(m.Global, name, m.Args, m.FDs, func(i int) int { return numbers[i] })
+	cli.Run(nil, commands, nil)
+}
+
+func must(n int, err error) int {
+	if err != nil {
+		os.Exit(125)
+	}
+	return n
+}

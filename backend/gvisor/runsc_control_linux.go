@@ -1,0 +1,258 @@
+package gvisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/control/client"
+	sentry "gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/pkg/sentry/kernel/auth"
+	"gvisor.dev/gvisor/pkg/urpc"
+	"gvisor.dev/gvisor/runsc/boot"
+	"gvisor.dev/gvisor/runsc/config"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// linkMTU is the largest size of an IP packet that a message carries.
+const linkMTU = 65520
+
+// A control speaks to the sentry's control server. Calls on one connection wait
+// for each other, so a call that blocks gets a connection of its own.
+type control struct {
+	listener *os.File // until it is given to the sentry
+	dir      *os.File
+
+	mu     sync.Mutex
+	quick  *urpc.Client
+	conns  map[*urpc.Client]bool
+	closed bool
+}
+
+const controlSocket = "control"
+
+func newControl(dir string) (*control, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder: %w", err)
+	}
+	c := &control{dir: d, conns: map[*urpc.Client]bool{}}
+	if c.listener, err = listen(filepath.Join(dir, controlSocket)); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+var errClosed = errors.New("the sandbox has ended")
+
+func (c *control) connect() (*urpc.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	// By descriptor: the folder's own path may be too long for a socket's address.
+	conn, err := client.ConnectTo("/proc/self/fd/" + strconv.Itoa(int(c.dir.Fd())) + "/" + controlSocket)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the sentry: %w", err)
+	}
+	c.conns[conn] = true
+	return conn, nil
+}
+
+func (c *control) release(conn *urpc.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conns[conn] {
+		delete(c.conns, conn)
+		conn.Close()
+	}
+}
+
+// call makes a call that does not block for long.
+func (c *control) call(method string, arg, result any) error {
+	c.mu.Lock()
+	conn, closed := c.quick, c.closed
+	c.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	if conn == nil {
+		made, err := c.connect()
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if c.quick == nil {
+			c.quick = made
+		}
+		conn = c.quick
+		c.mu.Unlock()
+		if conn != made {
+			c.release(made)
+		}
+	}
+	return conn.Call(method, arg, result)
+}
+
+// wait makes a call that may block as long as the sandbox lives.
+func (c *control) wait(method string, arg, result any) error {
+	conn, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer c.release(conn)
+	return conn.Call(method, arg, result)
+}
+
+func (c *control) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for conn := range c.conns {
+		conn.Close()
+	}
+	c.conns = nil
+	c.dir.Close()
+	if c.listener != nil {
+		c.listener.Close()
+	}
+}
+
+func (c *control) startRoot() error {
+	id := containerID
+	return c.call(boot.ContMgrRootContainerStart, &id, nil)
+}
+
+func (c *control) waitInit() (unix.WaitStatus, error) {
+	id := containerID
+	var ws uint32
+	err := c.wait(boot.ContMgrWait, &id, &ws)
+	return unix.WaitStatus(ws), err
+}
+
+func (c *control) waitPID(pid int32) (unix.WaitStatus, error) {
+	var ws uint32
+	err := c.wait(boot.ContMgrWaitPID, &boot.WaitPIDArgs{PID: pid, CID: containerID}, &ws)
+	return unix.WaitStatus(ws), err
+}
+
+// signal signals one process; pid 0 is the init process.
+func (c *control) signal(pid int32, sig belljar.Signal) error {
+	return c.call(boot.ContMgrSignal, &boot.SignalArgs{CID: containerID, Signo: int32(sig), PID: pid, Mode: boot.DeliverToProcess}, nil)
+}
+
+// An execution is a command for an already running sandbox.
+type execution struct {
+	path string
+	argv []string
+	env  []string
+	dir  string
+	fds  map[int]*os.File
+}
+
+func (c *control) execute(id belljar.Identity, e *execution) (int32, error) {
+	args := &sentry.ExecArgs{
+		Filename:         e.path,
+		Argv:             e.argv,
+		Envv:             e.env,
+		WorkingDirectory: e.dir,
+		KUID:             auth.KUID(id.UID),
+		KGID:             auth.KGID(id.GID),
+		Capabilities:     &auth.TaskCapabilities{},
+		NoNewPrivileges:  true,
+		FilePayload:      sentry.NewFilePayload(e.fds, nil),
+		ContainerID:      containerID,
+	}
+	var pid int32
+	if err := c.call(boot.ContMgrExecuteAsync, args, &pid); err != nil {
+		return 0, err
+	}
+	return pid, nil
+}
+
+// memoryFile is the file that holds all memory of the sandbox: anonymous, shared,
+// memfd and tmpfs alike. It is a duplicate of the sentry's own.
+func (c *control) memoryFile() (*os.File, error) {
+	var out sentry.MemoryUsageFile
+	if err := c.call(boot.UsageUsageFD, &sentry.MemoryUsageFileOpts{Version: 1}, &out); err != nil {
+		return nil, err
+	}
+	files := out.FilePayload.Files
+	if len(files) != 2 {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, errors.New("the sentry sent no memory file")
+	}
+	files[0].Close()
+	return files[1], nil
+}
+
+// setNetwork gives the sentry its only link, and the loopback.
+func (c *control) setNetwork(link *os.File) error {
+	v4 := prefix(netip.PrefixFrom(belljar.GuestIPv4, belljar.NamesIPv4.Bits()))
+	v6 := prefix(netip.PrefixFrom(belljar.GuestIPv6, belljar.NamesIPv6.Bits()))
+	args := &boot.CreateLinksAndRoutesArgs{
+		LoopbackLinks: []boot.LoopbackLink{boot.DefaultLoopbackLink},
+		FDBasedLinks: []boot.FDBasedLink{{
+			Name:              "eth0",
+			MTU:               linkMTU,
+			Addresses:         []boot.IPWithPrefix{address(v4), address(v6)},
+			Routes:            []boot.Route{route(v4), route(v6)},
+			RXChecksumOffload: true, // a socket pair flips no bits
+			TXChecksumOffload: false,
+			QDisc:             config.QDiscNone,
+			NumChannels:       1,
+		}},
+		Defaultv4Gateway: gateway("0.0.0.0/0", belljar.GatewayIPv4),
+		Defaultv6Gateway: gateway("::/0", belljar.GatewayIPv6),
+	}
+	args.FilePayload.Files = []*os.File{link}
+	return c.call(boot.ContMgrSetNetworkArgs, args, nil)
+}
+
+func prefix(p netip.Prefix) net.IPNet {
+	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func address(n net.IPNet) boot.IPWithPrefix {
+	ones, _ := n.Mask.Size()
+	return boot.IPWithPrefix{Address: n.IP, PrefixLen: ones}
+}
+
+func route(n net.IPNet) boot.Route {
+	return boot.Route{Destination: net.IPNet{IP: n.IP.Mask(n.Mask), Mask: n.Mask}}
+}
+
+func gateway(all string, via netip.Addr) boot.DefaultRoute {
+	return boot.DefaultRoute{
+		Name:  "eth0",
+		Route: boot.Route{Destination: prefix(netip.MustParsePrefix(all)), Gateway: via.AsSlice()},
+	}
+}
+
+// linkPair makes the link: one packet per message, with room for a burst.
+func linkPair() (inner, outer *os.File, err error) {
+	a, b, err := pair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range []*os.File{a, b} {
+		for _, o := range []int{unix.SO_SNDBUF, unix.SO_RCVBUF} {
+			_ = unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, o, 4<<20) // capped by the host's limit
+		}
+	}
+	return a, b, nil
+}

@@ -1,0 +1,148 @@
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// maxRecord bounds one message of the sentry: the argument vector, two paths and
+// what protobuf adds.
+const maxRecord = maxArgv + 3*4096 + 64*1024
+
+// An eventReader takes what the sink in the sentry sends and puts it on record.
+type eventReader struct {
+	in   *instance
+	sock *os.File
+	done chan struct{}
+}
+
+func newEventReader(in *instance, sock *os.File) *eventReader {
+	r := &eventReader{in: in, sock: sock, done: make(chan struct{})}
+	go r.run()
+	return r
+}
+
+// drain waits until everything that the sentry sent is on record. The sentry must
+// be gone.
+func (r *eventReader) drain() { <-r.done }
+
+func (r *eventReader) run() {
+	defer close(r.done)
+	defer r.sock.Close()
+	buf := make([]byte, maxRecord)
+	for {
+		n, err := recvFull(r.sock, buf)
+		if err == nil {
+			err = r.record(buf[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			// Nothing may run that is not on record.
+			r.in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: "record an event: " + err.Error()})
+			return
+		}
+	}
+}
+
+func recvFull(f *os.File, buf []byte) (int, error) {
+	for {
+		n, _, flags, _, err := unix.Recvmsg(int(f.Fd()), buf, nil, unix.MSG_CMSG_CLOEXEC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ECONNRESET):
+			return 0, io.EOF
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		case flags&unix.MSG_TRUNC != 0:
+			return 0, errors.New("a message of the sentry is too long")
+		}
+		return n, nil
+	}
+}
+
+func (r *eventReader) record(b []byte) error {
+	e, err := decodeEvent(b)
+	if err != nil {
+		return err
+	}
+	return r.in.spec.Events.Record(context.WithoutCancel(r.in.ctx), e)
+}
+
+// decodeEvent decodes one message of the sentry, which may be hostile.
+func decodeEvent(b []byte) (belljar.Event, error) {
+	if len(b) == 0 {
+		return belljar.Event{}, errors.New("an empty message")
+	}
+	switch b[0] {
+	case recordExec:
+		return decodeExec(b[1:])
+	case recordExit:
+		return decodeExit(b[1:])
+	}
+	return belljar.Event{}, fmt.Errorf("an unknown message %q", b[0])
+}
+
+func decodeExec(b []byte) (belljar.Event, error) {
+	var m pb.ExecveInfo
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return belljar.Event{}, fmt.Errorf("decode an execve: %w", err)
+	}
+	argv, cut := cutArgv(m.GetArgv(), maxArgv) // the sentry did, unless it is not ours any more
+	c := m.GetContextData()
+	return belljar.Event{
+		Kind: belljar.EventExec,
+		Time: eventTime(c),
+		Exec: &belljar.ExecEvent{
+			PID:       int(c.GetThreadGroupId()),
+			Parent:    int(c.GetParentThreadGroupId()),
+			Path:      m.GetBinaryPath(),
+			Argv:      argv,
+			Dir:       c.GetCwd(),
+			Truncated: cut + int(max(m.GetBinarySize(), 0)),
+		},
+	}, nil
+}
+
+func decodeExit(b []byte) (belljar.Event, error) {
+	var m pb.TaskExit
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return belljar.Event{}, fmt.Errorf("decode an exit: %w", err)
+	}
+	c := m.GetContextData()
+	return belljar.Event{
+		Kind: belljar.EventExit,
+		Time: eventTime(c),
+		Exit: &belljar.ExitEvent{PID: int(c.GetThreadGroupId()), Status: exitStatus(unix.WaitStatus(m.GetExitStatus()))},
+	}, nil
+}
+
+// eventTime is when it happened by the sandbox's clock, unless that is absurd.
+func eventTime(c *pb.ContextData) time.Time {
+	t := time.Unix(0, c.GetTimeNs())
+	if d := time.Since(t); d < -time.Second || d > time.Hour {
+		return time.Time{}
+	}
+	return t
+}
+
+func exitStatus(ws unix.WaitStatus) belljar.ExitStatus {
+	if ws.Signaled() {
+		return belljar.ExitStatus{Signal: belljar.Signal(ws.Signal())}
+	}
+	return belljar.ExitStatus{Code: ws.ExitStatus()}
+}

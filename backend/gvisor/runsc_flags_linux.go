@@ -1,0 +1,85 @@
+package gvisor
+
+import (
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/runsc/config"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// containerID is the same in every sandbox: a sentry never knows more than one.
+const containerID = "belljar"
+
+// configFlags are the global flags of gVisor's sub-commands. Nothing of the user
+// is in them.
+func configFlags(o Options, dir string) []string {
+	f := []string{
+		"--root=" + dir,
+		"--rootless",
+		"--network=sandbox",
+		"--platform=systrap",
+		"--ignore-cgroups",
+		"--host-settings=ignore",
+		"--overlay2=none",
+		"--directfs=true",
+		"--allow-suid=false",
+		"--host-uds=none",
+		"--host-fifo=none",
+		"--net-raw=false",
+		"--app-huge-pages=false", // the memory file's blocks then are what was touched
+		"--file-access=exclusive",
+		"--file-access-mounts=shared",
+		"--sidecar-usage-policy=" + string(config.SidecarUsageLegacyEmbedded),
+		"--sidecar-release-enforcement-policy=NEVER",
+		"--control-rpc-stop-timeout=2s",
+		"--dcache=" + strconv.Itoa(dentryCache()),
+	}
+	if o.DebugDir != "" {
+		f = append(f, "--debug", "--debug-log="+o.DebugDir+"/")
+	}
+	return f
+}
+
+// dentryCache is how many names the sentry keeps. Each may hold a descriptor of
+// the host, so it is less than half of the limit.
+func dentryCache() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 1000
+	}
+	return int(min(l.Max*2/5, 100_000))
+}
+
+// bootArgs are the sentry's flags without its descriptors.
+func bootArgs(p *belljar.Plan, confs string) []string {
+	mem := strconv.FormatInt(p.Limits.Memory, 10)
+	return []string{
+		"--setup-root=true",
+		"--apply-caps=true",
+		"--bundle=/",
+		"--product-name=belljar",
+		"--gofer-mount-confs=" + confs,
+		"--cpu-num=" + strconv.Itoa(cpuCount(p.Limits)),
+		"--total-memory=" + mem,
+		"--total-host-memory=" + mem,
+	}
+}
+
+func goferArgs(confs string) []string {
+	return []string{"--bundle=/", "--gofer-mount-confs=" + confs}
+}
+
+// childArgs is a whole command line of a gVisor sub-command: fds name the flags
+// for files 0, 1, 2… in the order in which they were sent.
+func childArgs(global []string, cmd string, args, fds []string, base func(i int) int) []string {
+	out := append([]string{"runsc"}, global...)
+	out = append(out, cmd)
+	out = append(out, args...)
+	for i, name := range fds {
+		out = append(out, fmt.Sprintf("--%s=%d", name, base(i)))
+	}
+	return append(out, containerID)
+}
