@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// flagMark is the place of a flag's value.
+func flagMark(name, value string) mark {
+	src := &source{layer: layerFlag, file: name, lines: []string{name + " " + value}}
+	return mark{src: src}
+}
+
+func flagItem[T any](name, value string, v T) item[T] { return item[T]{v, flagMark(name, value)} }
+
+// decodeFlags reads the command line's values as one more layer.
+func decodeFlags(o *LoadOptions, p *paths, r *report) *document {
+	f := flagReader{o: &o.Flags, paths: p, report: r, dir: p.cwd}
+	d := &document{src: newSource(layerFlag, "", p.cwd, nil), limits: map[string]item[int64]{}}
+	f.words(d)
+	for _, n := range o.Presets {
+		if _, ok := presetSources()[n]; !ok {
+			suggestion := "presets are " + strings.Join(presetNames(), ", ")
+			if c := nearest(n, presetNames()); c != "" {
+				suggestion = fmt.Sprintf("did you mean %q?", c)
+			}
+			f.add(flagMark("--preset", n), "", suggestion, "no preset %q", n)
+			continue
+		}
+		d.extends.items = append(d.extends.items, flagItem("--preset", n, n))
+	}
+	for _, a := range f.o.Allow {
+		rule, suggestion, err := parseRule(a)
+		if f.ok("--allow", a, suggestion, err) {
+			d.allow.items = append(d.allow.items, flagItem("--allow", a, rule))
+		}
+	}
+	d.read.items = f.pathItems("--read", f.o.Read, false)
+	d.write.items = f.pathItems("--write", f.o.Write, true)
+	for _, g := range f.o.Hide {
+		if f.ok("--hide", g, "", checkGlob(g)) {
+			d.hide.items = append(d.hide.items, flagItem("--hide", g, g))
+		}
+	}
+	f.env(d)
+	f.limits(d)
+	return d
+}
+
+type flagReader struct {
+	*report
+	o     *Flags
+	paths *paths
+	dir   string
+}
+
+func (f *flagReader) ok(flag, value, suggestion string, err error) bool {
+	if err != nil {
+		f.add(flagMark(flag, value), "", suggestion, "%s", err)
+	}
+	return err == nil
+}
+
+func (f *flagReader) words(d *document) {
+	if v := f.o.Tier; v != "" {
+		if suggestion, ok := f.paths.tier(v); ok {
+			t := flagItem("--tier", v, v)
+			d.tier = &t
+		} else {
+			f.add(flagMark("--tier", v), "", suggestion, "no tier %q", v)
+		}
+	}
+	if v := f.o.Mode; v != "" {
+		m, suggestion, err := parseMode(v)
+		if f.ok("--mode", v, suggestion, err) {
+			i := flagItem[belljar.Mode]("--mode", v, m)
+			d.mode = &i
+		}
+	}
+}
+
+func (f *flagReader) pathItems(flag string, values []string, write bool) []item[string] {
+	var l []item[string]
+	for _, v := range values {
+		abs, suggestion, err := f.paths.resolve(v, f.dir, write)
+		if f.ok(flag, v, suggestion, err) {
+			l = append(l, flagItem(flag, v, abs))
+		}
+	}
+	return l
+}
+
+// env reads --env NAME and --env NAME=VALUE.
+func (f *flagReader) env(d *document) {
+	for _, e := range f.o.Env {
+		name, value, has := strings.Cut(e, "=")
+		switch {
+		case !validEnvName(name):
+			f.add(flagMark("--env", name), "", "write NAME or NAME=VALUE", "%q is not the name of a variable", name)
+		case strings.ContainsRune(value, 0):
+			f.add(flagMark("--env", name), "", "", "the value contains a NUL byte")
+		case has:
+			// The value may be a secret: it is no part of what is shown.
+			d.set.items = append(d.set.items, flagItem("--env", name, setting{name, value}))
+		default:
+			d.pass.items = append(d.pass.items, flagItem("--env", name, name))
+		}
+	}
+}
+
+func (f *flagReader) limits(d *document) {
+	for _, l := range []struct{ name, value string }{
+		{limitMemory, f.o.Memory}, {limitCPUs, f.o.CPUs}, {limitProcesses, f.o.Processes}, {limitDisk, f.o.Disk}, {limitTime, f.o.Time},
+	} {
+		if l.value == "" {
+			continue
+		}
+		v, err := parseLimit(l.name, l.value)
+		if f.ok("--"+l.name, l.value, suggestLimit(l.name, l.value), err) {
+			d.limits[l.name] = flagItem("--"+l.name, l.value, v)
+		}
+	}
+}

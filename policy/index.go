@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// An index finds the rules that speak of a host or an address without looking at
+// all of them.
+type index struct {
+	rules []belljar.NetRule
+	names map[string][]int // exact names, and "*.x" for wildcards
+	cidrs map[netip.Prefix][]int
+	bits  []int // lengths that occur in cidrs: IPv6 as 1000 more
+}
+
+func indexItems(items []item[belljar.NetRule]) *index {
+	rules := make([]belljar.NetRule, len(items))
+	for i := range items {
+		rules[i] = items[i].value
+	}
+	return newIndex(rules)
+}
+
+func newIndex(rules []belljar.NetRule) *index {
+	x := &index{rules: rules, names: make(map[string][]int, len(rules)), cidrs: map[netip.Prefix][]int{}}
+	for i, r := range rules {
+		if r.Host != "" {
+			x.names[r.Host] = append(x.names[r.Host], i)
+			continue
+		}
+		if b := lengthKey(r.CIDR.Addr(), r.CIDR.Bits()); !slices.Contains(x.bits, b) {
+			x.bits = append(x.bits, b)
+		}
+		x.cidrs[r.CIDR] = append(x.cidrs[r.CIDR], i)
+	}
+	return x
+}
+
+func lengthKey(a netip.Addr, bits int) int {
+	if a.Is6() {
+		return 1000 + bits
+	}
+	return bits
+}
+
+// host lists the rules that match a name or contain a wildcard, in rising order.
+func (x *index) host(h string) []int {
+	found := slices.Clone(x.names[h])
+	rest, wild := strings.CutPrefix(h, "*.")
+	if wild {
+		h = rest
+		// "*.b.c" lies in "*.c", and the loop begins there.
+	}
+	for {
+		i := strings.IndexByte(h, '.')
+		if i < 0 {
+			break
+		}
+		h = h[i+1:]
+		found = append(found, x.names["*."+h]...)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// prefix lists the rules whose range contains all of p, in rising order.
+func (x *index) prefix(p netip.Prefix) []int {
+	var found []int
+	for _, b := range x.bits {
+		bits := b
+		if p.Addr().Is6() {
+			bits -= 1000
+		}
+		if bits < 0 || bits > p.Bits() {
+			continue
+		}
+		if wide, err := p.Addr().Prefix(bits); err == nil {
+			found = append(found, x.cidrs[wide]...)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// about lists the rules that contain the host or the range of r.
+func (x *index) about(r belljar.NetRule) []int {
+	if r.Host != "" {
+		return x.host(r.Host)
+	}
+	return x.prefix(r.CIDR)
+}
+
+// covers says whether every port of r is allowed already, private where r is.
+func (x *index) covers(r belljar.NetRule) bool {
+	about := x.about(r)
+	for _, p := range r.Ports {
+		if !slices.ContainsFunc(about, func(i int) bool {
+			return (x.rules[i].Private || !r.Private) && slices.Contains(x.rules[i].Ports, p)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// request finds the first rule that allows r, as [belljar.Network.Decide] does.
+func (x *index) request(r belljar.NetRequest) (belljar.NetRule, bool) {
+	var about []int
+	switch {
+	case r.Host != "":
+		about = x.host(r.Host)
+	case r.Addr.IsValid():
+		a := r.Addr.Unmap()
+		if a.Zone() == "" {
+			about = x.prefix(netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	for _, i := range about {
+		if r.Port == 0 || slices.Contains(x.rules[i].Ports, r.Port) {
+			return x.rules[i], true
+		}
+	}
+	return belljar.NetRule{}, false
+}
+
+// cutRule is the part of r that the ceiling's rules allow.
+func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRule {
+	var parts []belljar.NetRule
+	for _, c := range ceiling {
+		part, ok := intersect(r, c.value)
+		if !ok {
+			continue
+		}
+		merged := false
+		for i := range parts {
+			if parts[i].Host == part.Host && parts[i].CIDR == part.CIDR && parts[i].Private == part.Private {
+				parts[i].Ports = union(parts[i].Ports, part.Ports)
+				merged = true
+			}
+		}
+		if !merged {
+			parts = append(parts, part)
+		}
+	}
+	// One piece that is all of r makes the others superfluous.
+	for _, p := range parts {
+		if p.Host == r.Host && p.CIDR == r.CIDR && p.Private == r.Private && slices.Equal(p.Ports, r.Ports) {
+			return []belljar.NetRule{p}
+		}
+	}
+	return parts
+}
+
+func union(a, b []uint16) []uint16 {
+	u := append(slices.Clone(a), b...)
+	slices.Sort(u)
+	return slices.Compact(u)
+}
+
+// intersect is what both rules allow.
+func intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
+	r := belljar.NetRule{Private: a.Private && b.Private, Origin: a.Origin}
+	switch {
+	case a.Host != "" && hostWithin(a.Host, b.Host):
+		r.Host = a.Host
+	case b.Host != "" && hostWithin(b.Host, a.Host):
+		r.Host = b.Host
+	case a.Host == "" && b.Host == "" && prefixWithin(a.CIDR, b.CIDR):
+		r.CIDR = a.CIDR
+	case a.Host == "" && b.Host == "" && prefixWithin(b.CIDR, a.CIDR):
+		r.CIDR = b.CIDR
+	default:
+		return r, false
+	}
+	for _, p := range a.Ports {
+		if slices.Contains(b.Ports, p) {
+			r.Ports = append(r.Ports, p)
+		}
+	}
+	return r, len(r.Ports) > 0
+}
+
+// hostWithin says whether every name of pattern a is one of pattern b.
+func hostWithin(a, b string) bool {
+	if a == b {
+		return true
+	}
+	suffix, wild := strings.CutPrefix(b, "*")
+	return wild && b != "" && strings.HasSuffix(strings.TrimPrefix(a, "*"), suffix) && len(strings.TrimPrefix(a, "*.")) > len(suffix)-1
+}
+
+// prefixWithin says whether every address of a is one of b.
+func prefixWithin(a, b netip.Prefix) bool {
+	return a.Addr().Is4() == b.Addr().Is4() && a.Bits() >= b.Bits() && b.Contains(a.Addr())
+}

@@ -1,0 +1,169 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A key is one row of the table that says what a key of the policy file means, in
+// words for docs/policy.md and in code: how a layer is added, what a project's
+// layer may say, what the ceiling cuts.
+type key struct {
+	Name    string // files.read
+	Type    string
+	Doc     string
+	Tighter string // what a project may say without being trusted
+	Ceiling string // what the ceiling's value means
+
+	rule keyRule
+}
+
+// A keyRule is the behaviour of one key.
+type keyRule interface {
+	// merge adds what d says to s, without asking whether it may.
+	merge(s *state, d *document)
+	// tighten adds what d says to s where that allows nothing new. What d says
+	// beyond s is left out; beyond both s and full it is reported as well.
+	tighten(s, full *state, d *document, r *report)
+	// limit cuts s to what the ceiling c allows. What somebody asked for and is cut
+	// is reported, what only a default or a preset says is cut and noted.
+	limit(s *state, c *document, r *report, cut func(what string, by mark))
+}
+
+// keys is the table, in the order of the documentation.
+func keys() []key {
+	list := []key{
+		{
+			"extends", "list of presets", "Presets whose rules are added below this layer. Names only, never files.",
+			"only presets that are in force without the project", "not allowed in a ceiling", extendsRule{},
+		},
+		{
+			"tier", "auto or the name of a tier", "The isolation technology. `auto` takes the strongest that works here and never another by itself.",
+			"the same tier, or one that is stronger", "the weakest tier allowed; a policy that says auto gets this one", tierRule{},
+		},
+		{
+			"workspace.mode", "live, review or readonly", "What becomes of writes below the workspace. Without it: live for a run in the foreground.",
+			"readonly is tighter than review, review than live", "the widest mode allowed", modeRule{},
+		},
+		{
+			"files.read", "list of paths", "Folders and files outside the workspace that are visible, read-only. Absolute, below ~/, or relative to the file's folder.",
+			"only paths that are already readable; [] takes all of them away", "paths below which everything that is read must lie", readRule(),
+		},
+		{
+			"files.write", "list of paths", "Folders and files outside the workspace that are visible and writable. Never what tools of the host execute or obey.",
+			"only paths that are already writable; [] takes all of them away", "paths below which everything that is written must lie", writeRule(),
+		},
+		{
+			"files.hide", "list of patterns", "Names in the workspace that do not exist inside, added to the default secrets.",
+			"anything: every pattern hides more", "hidden as well", hideRule(),
+		},
+		{
+			"files.hold", "list of patterns", "Names in the workspace whose changes wait until they are applied, added to what runs by itself.",
+			"anything: every pattern holds more", "held as well", holdRule(),
+		},
+		{
+			"network.registries", "list of " + strings.Join(registryKinds(), ", "), "Package registries by kind: the hosts that this user's own settings name.",
+			"only kinds that are already allowed; [] takes all of them away", "the kinds allowed", registriesRule(),
+		},
+		{
+			"network.allow", "list of rules", "Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
+			"only hosts, addresses and ports that are already allowed, private only where it already is; [] takes all of them away",
+			"rules that must cover every other rule, port by port", allowRule(),
+		},
+		{
+			"network.publish", "list of ports", "Ports of the sandbox that the host can reach, on the sandbox's own 127.x.y.z.",
+			"only ports that are already published; [] takes all of them away", "the ports that may be published", publishRule(),
+		},
+	}
+	for _, n := range limitNames() {
+		k := limitKindOf(n)
+		list = append(list, key{
+			"limits." + n, limitType(n), fmt.Sprintf("%s Default %s, at least %s, at most %s.", limitDoc(n), k.format(k.preset), k.format(k.least), k.format(k.most)),
+			"the same or less", "the most allowed", limitRule{n},
+		})
+	}
+	return append(list,
+		key{
+			"env.pass", "list of names", "Variables of the caller's environment that are given to the sandbox, with their values.",
+			"only variables that are already passed; [] takes all of them away", "the variables that may be passed", passRule(),
+		},
+		key{
+			"env.set", "mapping of names to words", "Variables that are set inside.",
+			"only variables that already have this very value", "not allowed in a ceiling", setRule{},
+		},
+	)
+}
+
+func limitType(name string) string {
+	switch name {
+	case limitMemory, limitDisk:
+		return "size: 8GiB, 512MiB"
+	case limitCPUs:
+		return "number: 2, 0.5"
+	case limitTime:
+		return "time: 90m, 24h"
+	}
+	return "count"
+}
+
+func limitDoc(name string) string {
+	switch name {
+	case limitMemory:
+		return "Memory of everything inside, /tmp and /dev/shm included."
+	case limitCPUs:
+		return "Processors."
+	case limitProcesses:
+		return "Processes; threads count."
+	case limitDisk:
+		return "Bytes that a run may add below the workspace and HOME."
+	case limitTime:
+		return "How long a run may take."
+	}
+	return "Open descriptors of one process."
+}
+
+// laterKeys are the keys of the format whose feature is not there yet.
+func laterKeys() map[string]bool {
+	m := map[string]bool{}
+	for _, k := range []string{
+		"credentials", "git", "commands", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
+		"network.allow.methods", "network.allow.paths", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
+		"network.allow.websocket", "network.allow.tls", "limits.spend",
+	} {
+		m[k] = true
+	}
+	return m
+}
+
+// presetKeys are the keys that only belljar's presets have.
+func presetKeys() map[string]bool {
+	return map[string]bool{"about": true, "commands": true, "home": true, "sessions": true}
+}
+
+// nearestOf is nearest over names in any order.
+func nearestOf(s string, names []string) string {
+	slices.Sort(names)
+	return nearest(s, names)
+}
+
+// elsewhere finds a key of that name at another place of the format.
+func elsewhere(name string) string {
+	places := map[string]string{
+		"allow": "network.allow", "hosts": "network.allow", "domains": "network.allow", "allowed": "network.allow", "publish": "network.publish",
+		"ports": "network.publish", "registries": "network.registries", "mode": "workspace.mode", "environment": "env", "variables": "env.set",
+		"preset": "extends", "presets": "extends", "extend": "extends", "deny": "files.hide", "secrets": "files.hide", "ignore": "files.hide",
+	}
+	for _, n := range limitNames() {
+		places[n] = "limits." + n
+	}
+	for _, n := range []string{"read", "write", "hide", "hold"} {
+		places[n] = "files." + n
+	}
+	for _, n := range []string{"pass", "set"} {
+		places[n] = "env." + n
+	}
+	near := nearestOf(name, slices.Collect(maps.Keys(places)))
+	return places[near]
+}

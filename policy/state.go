@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"github.com/belljar-dev/belljar"
+)
+
+// tierAuto lets belljar choose the tier.
+const tierAuto = "auto"
+
+// A state is what the layers so far come to.
+type state struct {
+	tier item[string]
+	mode item[belljar.Mode]
+
+	read, write []item[string]
+	hide, hold  []item[string]
+	registries  []item[string]
+	rules       []item[belljar.NetRule]
+	publish     []item[uint16]
+	limits      map[string]item[int64]
+	pass        []item[string]
+	set         map[string]item[string]
+
+	tiers    []string // strongest first; empty: not known
+	presets  []item[string]
+	home     []item[HomeFile]
+	sessions []item[string]
+}
+
+// newState is the layer "default".
+func newState() *state {
+	src := newSource(layerDefault, "", "", nil)
+	at := mark{src: src}
+	s := &state{
+		tier:   item[string]{tierAuto, at},
+		mode:   item[belljar.Mode]{belljar.ModeLive, at},
+		limits: map[string]item[int64]{},
+		set:    map[string]item[string]{},
+	}
+	for _, n := range limitNames() {
+		s.limits[n] = item[int64]{limitKindOf(n).preset, at}
+	}
+	for _, g := range secretGlobs() {
+		s.hide = append(s.hide, item[string]{g, at})
+	}
+	for _, v := range defaultPass() {
+		s.pass = append(s.pass, item[string]{v, at})
+	}
+	return s
+}
+
+// clone copies s, so that a layer can be tried.
+func (s *state) clone() *state {
+	c := *s
+	c.read, c.write = append(c.read[:0:0], s.read...), append(c.write[:0:0], s.write...)
+	c.hide, c.hold = append(c.hide[:0:0], s.hide...), append(c.hold[:0:0], s.hold...)
+	c.registries = append(c.registries[:0:0], s.registries...)
+	c.rules = append(c.rules[:0:0], s.rules...)
+	c.publish = append(c.publish[:0:0], s.publish...)
+	c.pass = append(c.pass[:0:0], s.pass...)
+	c.presets = append(c.presets[:0:0], s.presets...)
+	c.home = append(c.home[:0:0], s.home...)
+	c.sessions = append(c.sessions[:0:0], s.sessions...)
+	c.limits = make(map[string]item[int64], len(s.limits))
+	for k, v := range s.limits {
+		c.limits[k] = v
+	}
+	c.set = make(map[string]item[string], len(s.set))
+	for k, v := range s.set {
+		c.set[k] = v
+	}
+	return &c
+}
+
+// defaultPass are the variables of the caller that every sandbox gets: how to talk
+// to the user, nothing else.
+func defaultPass() []string {
+	return []string{
+		"TERM", "COLORTERM", "NO_COLOR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_ADDRESS", "LC_COLLATE", "LC_CTYPE", "LC_IDENTIFICATION",
+		"LC_MEASUREMENT", "LC_MESSAGES", "LC_MONETARY", "LC_NAME", "LC_NUMERIC", "LC_PAPER", "LC_TELEPHONE", "LC_TIME",
+	}
+}
+
+// secretGlobs are the names that do not exist inside by default.
+func secretGlobs() []string {
+	return []string{
+		"**/.env*", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.jks", "**/*.keystore", "**/*.kdbx", "**/*.ppk",
+		"**/id_rsa", "**/id_dsa", "**/id_ecdsa", "**/id_ecdsa_sk", "**/id_ed25519", "**/id_ed25519_sk",
+		"**/.npmrc", "**/.yarnrc", "**/.yarnrc.yml", "**/.pypirc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
+		"**/*-service-account.json", "**/*service_account*.json", "**/application_default_credentials.json", "**/.boto", "**/.s3cfg",
+		"**/.htpasswd", "**/.vault-token", "**/.terraformrc", "**/credentials.tfrc.json",
+		"**/.ssh", "**/.gnupg", "**/.aws", "**/.azure", "**/.config/gcloud", "**/.config/gh", "**/.kube", "**/kubeconfig", "**/*.kubeconfig",
+		"**/.docker/config.json", "**/.dockercfg", "**/.dockerconfigjson", "**/.cargo/credentials", "**/.cargo/credentials.toml",
+		"**/.m2/settings.xml", "**/.gem/credentials", "**/.composer/auth.json", "**/.claude/.credentials.json", "**/.codex/auth.json",
+	}
+}
