@@ -1,0 +1,397 @@
+package terminal
+
+import (
+	"io"
+	"maps"
+	"sync"
+	"unicode/utf8"
+)
+
+// FilterOptions relax a [Filter]. The zero value is the default of belljar.
+type FilterOptions struct {
+	// Clipboard lets programs inside put text into the user's clipboard (OSC 52).
+	// Reading it is never allowed.
+	Clipboard bool
+	// Notify lets programs inside show desktop notifications (OSC 9, OSC 777).
+	Notify bool
+	// NoQueries drops every question to the terminal: for output that is shown while
+	// nobody reads the terminal's answers.
+	NoQueries bool
+}
+
+// Bounds of what is kept of a sequence that is not whole yet.
+const (
+	maxCSI = 256
+	maxOSC = 4 << 10
+	// maxClipboard bounds an OSC 52 where it is allowed.
+	maxClipboard = 128 << 10
+)
+
+// A Filter passes the output of a command to a terminal without the control
+// sequences that reach beyond the screen; the package comment says which. It
+// holds back what is not whole yet, at most a few KiB, so that what it writes
+// never ends within a sequence or a character, and the result does not depend on
+// how the input is cut into writes. Its methods are safe for concurrent use.
+type Filter struct {
+	w io.Writer
+	o FilterOptions
+
+	mu      sync.Mutex
+	state   state
+	seq     []byte // of the sequence in progress: everything behind ESC [ or ESC ]
+	part    []byte // of a character that is not whole yet
+	bell    bool   // BEL ends the string, as in OSC
+	out     []byte
+	dropped map[string]int
+	changed changes
+	// saveTitle has the terminal's title saved before the first change of it.
+	saveTitle bool
+}
+
+type state int
+
+const (
+	ground     state = iota
+	escape1          // behind ESC
+	escapeMore       // behind ESC and intermediate bytes, which are in seq
+	csi              // behind ESC [
+	csiSkip          // a control sequence that is dropped
+	osc              // behind ESC ]
+	oscEsc           // ESC within osc
+	skip             // a string that is dropped
+	skipEsc          // ESC within skip
+)
+
+const (
+	bel = 0x07
+	can = 0x18
+	sub = 0x1a
+	esc = 0x1b
+	del = 0x7f
+	enq = 0x05
+)
+
+// NewFilter returns a filter that writes to w.
+func NewFilter(w io.Writer, o FilterOptions) *Filter {
+	return &Filter{w: w, o: o, dropped: make(map[string]int), changed: newChanges()}
+}
+
+// Write filters p. Everything that is whole is written to the underlying writer
+// by one call. It reports len(p) unless that fails.
+func (f *Filter) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.out = f.out[:0]
+	in := p
+	if len(f.part) > 0 {
+		in = append(f.part, p...)
+		f.part = nil
+	}
+	f.run(in)
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close ends the stream: a sequence that is not whole is dropped. It writes
+// nothing and does not close the underlying writer. The terminal is as the
+// sandbox left it; [Filter.Reset] says how to undo that.
+func (f *Filter) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state != ground || len(f.part) > 0 {
+		f.drop("unfinished sequence")
+	}
+	f.state, f.seq, f.part = ground, nil, nil
+	return nil
+}
+
+// Dropped says how many sequences of which kind were kept from the terminal.
+func (f *Filter) Dropped() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.dropped)
+}
+
+// Reset returns the sequences that undo what the sandbox changed at the terminal:
+// alternate screen, mouse, bracketed paste, hidden cursor, colours, character
+// sets and the like. It is empty when nothing has to be undone.
+func (f *Filter) Reset() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed.undo()
+}
+
+// Queries says how many questions to the terminal have passed, each of which it
+// answers through its input.
+func (f *Filter) Queries() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed.queries
+}
+
+func (f *Filter) flush() error {
+	if len(f.out) == 0 {
+		return nil
+	}
+	_, err := f.w.Write(f.out)
+	if cap(f.out) > 256<<10 {
+		f.out = nil
+	}
+	return err
+}
+
+func (f *Filter) drop(what string) { f.dropped[what]++ }
+
+// run moves the state machine over p. What is left of it is in f.part.
+func (f *Filter) run(p []byte) {
+	for i := 0; i < len(p); {
+		switch f.state {
+		case ground:
+			n := f.text(p[i:])
+			if n < 0 {
+				f.part = append([]byte(nil), p[i:]...)
+				return
+			}
+			i += n
+		case skip:
+			i += f.skipString(p[i:])
+		default:
+			if f.step(p[i]) {
+				i++
+			}
+		}
+	}
+}
+
+// text passes text up to and including the next byte that is special, and
+// returns how much it took; -1 when p is the beginning of a character.
+func (f *Filter) text(p []byte) int {
+	n := 0
+	for n < len(p) && plain[p[n]] {
+		n++
+	}
+	f.out = append(f.out, p[:n]...)
+	if n > 0 || len(p) == 0 {
+		return n
+	}
+	c := p[0]
+	switch {
+	case c == esc:
+		f.state = escape1
+		f.seq = f.seq[:0]
+		return 1
+	case c < utf8.RuneSelf:
+		f.control(c)
+		return 1
+	case !utf8.FullRune(p):
+		return -1
+	}
+	r, n := utf8.DecodeRune(p)
+	switch {
+	case r == utf8.RuneError && n == 1:
+		f.out = append(f.out, "\uFFFD"...)
+	case r < 0xa0:
+		f.drop("C1 control")
+	default:
+		f.out = append(f.out, p[:n]...)
+	}
+	return n
+}
+
+// plain are the bytes of text that need no look: printable ASCII and the format
+// effectors.
+var plain = func() (t [256]bool) {
+	for c := ' '; c < del; c++ {
+		t[c] = true
+	}
+	for _, c := range "\a\b\t\n\v\f\r" {
+		t[c] = true
+	}
+	return t
+}()
+
+// control handles a control character outside of strings.
+func (f *Filter) control(c byte) {
+	switch c {
+	case 0x0e: // shift out: the other character set
+		f.changed.charset = true
+		f.out = append(f.out, c)
+	case bel, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0f:
+		f.out = append(f.out, c)
+	case enq:
+		f.drop("answer-back (ENQ)")
+	case 0, del, can, sub: // no effect on a screen
+	default:
+		f.drop("control character")
+	}
+}
+
+// step takes one byte of a sequence. It returns false when the byte belongs to
+// what follows.
+func (f *Filter) step(c byte) bool {
+	switch f.state {
+	case osc, oscEsc:
+		return f.stepOSC(c)
+	case skipEsc:
+		f.state = ground
+		if c == '\\' {
+			return true
+		}
+		f.state = escape1
+		f.seq = f.seq[:0]
+		return false
+	}
+	switch {
+	case c == esc:
+		f.drop("malformed sequence")
+		f.state = escape1
+		f.seq = f.seq[:0]
+		return true
+	case c == can || c == sub:
+		f.state = ground
+		return true
+	case c < ' ':
+		f.control(c) // executed at once, as terminals do
+		return true
+	case c == del:
+		return true
+	case c >= utf8.RuneSelf:
+		f.drop("malformed sequence")
+		f.state = ground
+		return false
+	}
+	switch f.state {
+	case escape1, escapeMore:
+		f.stepEscape(c)
+	case csi, csiSkip:
+		f.stepCSI(c)
+	}
+	return true
+}
+
+func (f *Filter) stepEscape(c byte) {
+	if c < '0' {
+		f.state = escapeMore
+		if len(f.seq) < 4 {
+			f.seq = append(f.seq, c)
+		}
+		return
+	}
+	if f.state == escape1 {
+		switch c {
+		case '[':
+			f.state = csi
+			return
+		case ']':
+			f.state = osc
+			return
+		case 'P':
+			f.startSkip("device control string (DCS)", false)
+			return
+		case 'X':
+			f.startSkip("string (SOS)", false)
+			return
+		case '^':
+			f.startSkip("privacy message (PM)", false)
+			return
+		case '_':
+			f.startSkip("application command (APC)", false)
+			return
+		case 'k':
+			f.startSkip("window name (ESC k)", false)
+			return
+		}
+	}
+	f.state = ground
+	f.endEscape(c)
+}
+
+// endEscape judges ESC, the intermediate bytes in seq, and the final byte c.
+func (f *Filter) endEscape(c byte) {
+	name := string(f.seq) + string(rune(c))
+	switch what, ok := escapes[name]; {
+	case name == `\`: // the end of a string that was dropped
+	case !ok:
+		f.drop("escape sequence")
+	case what != "":
+		f.drop(what)
+	default:
+		f.changed.escape(name)
+		f.out = append(append(append(f.out, esc), f.seq...), c)
+	}
+}
+
+func (f *Filter) stepCSI(c byte) {
+	if c >= '@' {
+		skipped := f.state == csiSkip
+		f.state = ground
+		if skipped {
+			f.drop("malformed sequence")
+			return
+		}
+		f.endCSI(c)
+		return
+	}
+	if len(f.seq) == maxCSI {
+		f.state = csiSkip
+	}
+	if f.state == csi {
+		f.seq = append(f.seq, c)
+	}
+}
+
+func (f *Filter) startSkip(what string, bell bool) {
+	f.drop(what)
+	f.state, f.bell = skip, bell
+}
+
+// skipString drops bytes up to the end of a string and returns how many.
+func (f *Filter) skipString(p []byte) int {
+	for i, c := range p {
+		switch {
+		case c == esc:
+			f.state = skipEsc
+			return i + 1
+		case c == can, c == sub, c == bel && f.bell:
+			f.state = ground
+			return i + 1
+		}
+	}
+	return len(p)
+}
+
+func (f *Filter) stepOSC(c byte) bool {
+	if f.state == oscEsc {
+		f.state = ground
+		if c == '\\' {
+			f.endOSC("\x1b\\")
+			return true
+		}
+		f.drop("malformed sequence")
+		f.state = escape1
+		f.seq = f.seq[:0]
+		return false
+	}
+	most := maxOSC
+	if f.o.Clipboard {
+		most = maxClipboard
+	}
+	switch {
+	case c == bel:
+		f.state = ground
+		f.endOSC("\a")
+	case c == esc:
+		f.state = oscEsc
+	case c == can || c == sub:
+		f.drop("malformed sequence")
+		f.state = ground
+	case c < ' ' || c == del || len(f.seq) == most:
+		f.startSkip(oscName(f.seq), true)
+		f.seq = f.seq[:0]
+	default:
+		f.seq = append(f.seq, c)
+	}
+	return true
+}
