@@ -14,7 +14,8 @@ import (
 // (fully, so "ß" is "ss"), code points that HFS+, APFS or a case-insensitive
 // ext4 ignore are removed, the rest is brought into composed normal form.
 // Bytes that are not UTF-8 are kept. Fold is idempotent and does not allocate
-// for a name that is lower-case ASCII.
+// for a name that is lower-case ASCII. A name of ignored code points only is kept,
+// so that no name becomes empty.
 func Fold(name string) string {
 	upper := false
 	for i := 0; i < len(name); i++ {
@@ -31,12 +32,16 @@ func Fold(name string) string {
 }
 
 func foldUnicode(name string) string {
+	whole := name
 	// Folding can produce characters that compose anew; a second round is enough
 	// for all of Unicode, a third is harmless. The bound keeps a surprise finite.
 	for range 4 {
 		f := foldOnce(name)
 		if f == name {
 			break
+		}
+		if f == "" {
+			return whole
 		}
 		name = f
 	}

@@ -174,6 +174,19 @@ func (c *class) has(r rune) bool {
 	}
 }
 
+// tail is the literal end that every match has.
+func (s *segment) tail() string {
+	i := len(s.tokens)
+	for i > 0 && s.tokens[i-1].kind == tokRune {
+		i--
+	}
+	var b strings.Builder
+	for _, t := range s.tokens[i:] {
+		b.WriteRune(t.r)
+	}
+	return b.String()
+}
+
 func (s *segment) match(name string) bool {
 	switch s.kind {
 	case segLiteral:

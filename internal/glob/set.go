@@ -10,25 +10,28 @@ import (
 // immutable and safe for concurrent use. The empty set is useful: it matches
 // nothing.
 type Set struct {
-	// Patterns for a name at any depth need no state. They are found by the whole
-	// name or by the extension where that is possible.
-	names    map[string]int
-	suffixes map[string][]suffix
-	general  []anywhere
+	// The first segment of a pattern that begins at any depth is looked for in
+	// every directory, so it needs no state. It is found by the whole name or by
+	// the extension where that is possible.
+	names    map[string][]hit
+	suffixes map[string][]floating
+	prefixes [256][]floating // by the first byte of the name
+	general  []floating
 
-	// All other patterns are positions of one automaton.
+	// Everything else is a position of one automaton.
 	paths []position
 	start unique.Handle[string]
 }
 
-type suffix struct {
-	text    string
+// A hit is what follows from a segment that matched.
+type hit struct {
 	pattern int
+	next    int // the position that comes to life, or -1: the pattern matches
 }
 
-type anywhere struct {
-	seg     segment
-	pattern int
+type floating struct {
+	seg segment
+	hit hit
 }
 
 type position struct {
@@ -39,17 +42,26 @@ type position struct {
 
 // NewSet makes a set. A name's verdict is the lowest index of a matching pattern.
 func NewSet(globs ...*Glob) *Set {
-	s := &Set{names: map[string]int{}, suffixes: map[string][]suffix{}}
+	s := &Set{names: map[string][]hit{}, suffixes: map[string][]floating{}}
 	var first []int
 	for i, g := range globs {
 		for _, a := range g.alts {
-			if len(a) == 2 && a[0].deep && !a[1].deep {
-				s.addName(a[1].seg, i)
-				continue
+			floats := len(a) > 1 && a[0].deep
+			rest := a
+			if floats {
+				rest = a[2:] // "**" is never followed by another
 			}
-			first = append(first, len(s.paths))
-			for k, c := range a {
-				s.paths = append(s.paths, position{comp: c, pattern: i, last: k == len(a)-1})
+			at := len(s.paths)
+			for k, c := range rest {
+				s.paths = append(s.paths, position{comp: c, pattern: i, last: k == len(rest)-1})
+			}
+			switch {
+			case !floats:
+				first = append(first, at)
+			case len(rest) == 0:
+				s.float(a[1].seg, hit{i, -1})
+			default:
+				s.float(a[1].seg, hit{i, at})
 			}
 		}
 	}
@@ -61,18 +73,21 @@ func NewSet(globs ...*Glob) *Set {
 	return s
 }
 
-func (s *Set) addName(seg segment, pattern int) {
-	dot := strings.LastIndexByte(seg.lit, '.')
+// float files a segment that is looked for at every depth.
+func (s *Set) float(seg segment, h hit) {
+	tail := seg.tail()
+	dot := strings.LastIndexByte(tail, '.')
 	switch {
 	case seg.kind == segLiteral:
-		if _, ok := s.names[seg.lit]; !ok {
-			s.names[seg.lit] = pattern
-		}
-	case seg.kind == segSuffix && dot >= 0:
-		ext := seg.lit[dot:]
-		s.suffixes[ext] = append(s.suffixes[ext], suffix{seg.lit, pattern})
+		s.names[seg.lit] = append(s.names[seg.lit], h)
+	case dot >= 0:
+		ext := tail[dot:]
+		s.suffixes[ext] = append(s.suffixes[ext], floating{seg, h})
+	case len(seg.tokens) > 0 && seg.tokens[0].kind == tokRune:
+		b := string(seg.tokens[0].r)[0]
+		s.prefixes[b] = append(s.prefixes[b], floating{seg, h})
 	default:
-		s.general = append(s.general, anywhere{seg, pattern})
+		s.general = append(s.general, floating{seg, h})
 	}
 }
 
@@ -108,17 +123,14 @@ func (st State) ChildFolded(name string) (State, int) {
 	if s == nil {
 		return st, -1
 	}
-	m := s.anyDepth(name)
-	if len(s.paths) == 0 {
-		return st, m
-	}
 	cur := st.bits.Value()
-	var small [32]byte
+	var small [64]byte
 	next := small[:]
 	if len(cur) > len(small) {
 		next = make([]byte, len(cur))
 	}
 	next = next[:len(cur)]
+	m := s.anywhere(next, name)
 	for i := 0; i < len(cur); i++ {
 		for b := cur[i]; b != 0; b &= b - 1 {
 			m = s.advance(next, i*8+bits.TrailingZeros8(b), name, m)
@@ -128,6 +140,40 @@ func (st State) ChildFolded(name string) (State, int) {
 		return st, m
 	}
 	return State{s, unique.Make(string(next))}, m
+}
+
+// anywhere tries what floats on name and returns the best match, or -1.
+func (s *Set) anywhere(next []byte, name string) int {
+	m := -1
+	for _, h := range s.names[name] {
+		m = s.take(next, h, m)
+	}
+	if len(s.suffixes) > 0 {
+		if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+			m = s.try(next, s.suffixes[name[dot:]], name, m)
+		}
+	}
+	if name != "" {
+		m = s.try(next, s.prefixes[name[0]], name, m)
+	}
+	return s.try(next, s.general, name, m)
+}
+
+func (s *Set) try(next []byte, fs []floating, name string, m int) int {
+	for i := range fs {
+		if fs[i].seg.match(name) {
+			m = s.take(next, fs[i].hit, m)
+		}
+	}
+	return m
+}
+
+func (s *Set) take(next []byte, h hit, m int) int {
+	if h.next >= 0 {
+		s.activate(next, h.next)
+		return m
+	}
+	return lower(m, h.pattern)
 }
 
 // advance moves one active position over name, and returns the better match.
@@ -141,34 +187,15 @@ func (s *Set) advance(next []byte, p int, name string, m int) int {
 	case !x.last:
 		s.activate(next, p+1)
 	}
-	if x.last && (m < 0 || x.pattern < m) {
-		return x.pattern
+	if x.last {
+		return lower(m, x.pattern)
 	}
 	return m
 }
 
-// anyDepth is the verdict of the patterns that need no state.
-func (s *Set) anyDepth(name string) int {
-	m := -1
-	if i, ok := s.names[name]; ok {
-		m = i
-	}
-	if dot := strings.LastIndexByte(name, '.'); dot >= 0 && len(s.suffixes) > 0 {
-		for _, x := range s.suffixes[name[dot:]] {
-			if (m < 0 || x.pattern < m) && strings.HasSuffix(name, x.text) {
-				m = x.pattern
-			}
-		}
-	}
-	for i := range s.general {
-		x := &s.general[i]
-		if m >= 0 && x.pattern > m {
-			break // in the order of patterns
-		}
-		if x.seg.match(name) {
-			m = x.pattern
-			break
-		}
+func lower(m, pattern int) int {
+	if m < 0 || pattern < m {
+		return pattern
 	}
 	return m
 }
