@@ -34,7 +34,7 @@ network:
 credentials: []
 limits: {memory: 8G, cpus: two, time: 2d, tokens: 5M}
 limits: {memory: 8GiB}
-env: {pass: [LANG, A=b], set: {CI: 1, X: *foo}}
+env: {pass: [LANG, A=b], set: {CI: 1}}
 `), 0o600)
 	_, err := Load(LoadOptions{UserFile: f, Home: "/home/u", Workspace: "/home/u/src/w", Flags: Flags{Allow: []string{"http://x.y/z", "2130706433"}, Tier: "x y"}})
 	fmt.Println(err)

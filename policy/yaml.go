@@ -1,0 +1,179 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// YAML is the merged policy as a policy file, every value with its origin in a
+// comment. Presets and defaults are written out; what only presets and defaults can
+// say stands in comments. Loaded as a user's file it means the same again.
+func (p *Policy) YAML() ([]byte, error) {
+	w := &yamlWriter{}
+	s := p.state
+	w.line(0, "version: 1", "")
+	for _, u := range p.Presets() {
+		w.line(0, "# preset "+u.Name, asComment(u.Origin))
+	}
+	w.line(0, "tier: "+s.tier.value, asComment(p.TierOrigin()))
+	mode := "mode: " + string(s.mode.value)
+	if s.mode.src.layer == layerDefault {
+		mode = "# " + mode
+	}
+	if strings.HasPrefix(mode, "#") {
+		w.line(0, "# workspace: {"+mode[2:]+"}", asComment(s.mode.origin()))
+	} else {
+		w.line(0, "workspace:", "")
+		w.line(1, mode, asComment(s.mode.origin()))
+	}
+	w.files(s)
+	w.network(s)
+	w.line(0, "limits:", "")
+	for _, n := range limitNames() {
+		w.line(1, n+": "+limitKindOf(n).format(s.limits[n].value), asComment(s.limits[n].origin()))
+	}
+	w.env(s)
+	for _, h := range p.Home() {
+		w.line(0, "# home: "+h.Path, asComment(h.Origin))
+	}
+	for _, i := range s.sessions {
+		w.line(0, "# sessions: "+i.value, asComment(i.origin()))
+	}
+	for _, c := range p.cuts {
+		w.line(0, "# cut by the ceiling: "+printable(c.What), asComment(c.By))
+	}
+	return w.Bytes(), nil
+}
+
+type yamlWriter struct{ bytes.Buffer }
+
+// line writes one line; the comment may be empty.
+func (w *yamlWriter) line(depth int, text, comment string) {
+	w.WriteString(strings.Repeat("  ", depth) + text)
+	if comment != "" {
+		w.WriteString("  # " + comment)
+	}
+	w.WriteByte('\n')
+}
+
+// asComment is an origin in a few words.
+func asComment(o belljar.Origin) string {
+	s := o.Layer
+	if o.File != "" {
+		s += " " + printable(o.File)
+	}
+	if o.Line > 0 {
+		s += ":" + strconv.Itoa(o.Line)
+	}
+	return s
+}
+
+// quote is a word in double quotes, with the escapes that YAML and JSON share.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case printable(string(r)) == string(r):
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func (w *yamlWriter) files(s *state) {
+	w.line(0, "files:", "")
+	w.list("read", s.read, quote)
+	w.list("write", s.write, quote)
+	w.list("hide", s.hide, quote)
+	w.list("hold", s.hold, quote)
+}
+
+// list writes a list of words; an empty one is written as [].
+func (w *yamlWriter) list(key string, l []item[string], text func(string) string) {
+	var own []item[string]
+	for _, i := range l {
+		if i.src.layer != layerDefault {
+			own = append(own, i)
+		}
+	}
+	if len(own) == 0 && key != "pass" {
+		w.line(1, key+": []", "")
+	} else if len(own) > 0 {
+		w.line(1, key+":", "")
+	}
+	for _, i := range l {
+		if i.src.layer == layerDefault {
+			w.line(2, "# - "+text(i.value), layerDefault)
+			continue
+		}
+		w.line(2, "- "+text(i.value), asComment(i.origin()))
+	}
+}
+
+func (w *yamlWriter) network(s *state) {
+	w.line(0, "network:", "")
+	w.list("registries", s.registries, func(v string) string { return v })
+	if len(s.rules) == 0 {
+		w.line(1, "allow: []", "")
+	} else {
+		w.line(1, "allow:", "")
+	}
+	for _, i := range s.rules {
+		text := ruleText(i.value)
+		if !strings.HasPrefix(text, "{") {
+			text = quote(text)
+		}
+		w.line(2, "- "+text, asComment(i.origin()))
+	}
+	if len(s.publish) == 0 {
+		w.line(1, "publish: []", "")
+		return
+	}
+	w.line(1, "publish:", "")
+	for _, i := range s.publish {
+		w.line(2, "- "+strconv.Itoa(int(i.value)), asComment(i.origin()))
+	}
+}
+
+func (w *yamlWriter) env(s *state) {
+	own := false
+	for _, i := range s.pass {
+		own = own || i.src.layer != layerDefault
+	}
+	if !own && len(s.set) == 0 {
+		return
+	}
+	w.line(0, "env:", "")
+	w.list("pass", s.pass, func(v string) string { return v })
+	if len(s.set) == 0 {
+		return
+	}
+	w.line(1, "set:", "")
+	for _, n := range s.setNames() {
+		v := s.set[n]
+		text := quote(v.value)
+		if v.src.layer == layerFlag && v.line == 0 {
+			// A value of the command line may be a secret.
+			w.line(2, "# "+n+": (not shown)", asComment(v.origin()))
+			continue
+		}
+		w.line(2, n+": "+text, asComment(v.origin()))
+	}
+}
