@@ -84,9 +84,9 @@ func defaultPass() []string {
 // secretGlobs are the names that do not exist inside by default.
 func secretGlobs() []string {
 	return []string{
-		"**/.env*", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.jks", "**/*.keystore", "**/*.kdbx", "**/*.ppk",
+		"**/.env*", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.kdbx", "**/*.ppk",
 		"**/id_rsa", "**/id_dsa", "**/id_ecdsa", "**/id_ecdsa_sk", "**/id_ed25519", "**/id_ed25519_sk",
-		"**/.npmrc", "**/.yarnrc", "**/.yarnrc.yml", "**/.pypirc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
+		"**/.npmrc", "**/.pypirc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
 		"**/*-service-account.json", "**/*service_account*.json", "**/application_default_credentials.json", "**/.boto", "**/.s3cfg",
 		"**/.htpasswd", "**/.vault-token", "**/.terraformrc", "**/credentials.tfrc.json",
 		"**/.ssh", "**/.gnupg", "**/.aws", "**/.azure", "**/.config/gcloud", "**/.config/gh", "**/.kube", "**/kubeconfig", "**/*.kubeconfig",

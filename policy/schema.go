@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// What follows has the shape of a policy file for the sake of its JSON schema; the
+// decoder reads the syntax tree itself, and a test holds both to the same keys.
+type (
+	schemaFile struct {
+		Version   int             `json:"version" jsonschema:"enum=1"`
+		Extends   []string        `json:"extends,omitempty"`
+		Tier      string          `json:"tier,omitempty" jsonschema:"pattern=^[a-z][a-z0-9-]*$"`
+		Workspace schemaWorkspace `json:"workspace,omitempty"`
+		Files     schemaFiles     `json:"files,omitempty"`
+		Network   schemaNetwork   `json:"network,omitempty"`
+		Limits    schemaLimits    `json:"limits,omitempty"`
+		Env       schemaEnv       `json:"env,omitempty"`
+	}
+	schemaWorkspace struct {
+		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=review,enum=readonly"`
+	}
+	schemaFiles struct {
+		Read  []string `json:"read,omitempty"`
+		Write []string `json:"write,omitempty"`
+		Hide  []string `json:"hide,omitempty"`
+		Hold  []string `json:"hold,omitempty"`
+	}
+	schemaNetwork struct {
+		Registries []string   `json:"registries,omitempty"`
+		Allow      []hostRule `json:"allow,omitempty"`
+		Publish    []port     `json:"publish,omitempty"`
+	}
+	schemaLimits struct {
+		Memory    size     `json:"memory,omitempty"`
+		CPUs      number   `json:"cpus,omitempty"`
+		Processes number   `json:"processes,omitempty"`
+		Disk      size     `json:"disk,omitempty"`
+		Time      duration `json:"time,omitempty"`
+		Files     number   `json:"files,omitempty"`
+	}
+	schemaEnv struct {
+		Pass []string          `json:"pass,omitempty"`
+		Set  map[string]string `json:"set,omitempty"`
+	}
+	hostRule    struct{}
+	ruleMapping struct {
+		Host    string `json:"host,omitempty" jsonschema:"description=A name or *. and a name or localhost"`
+		CIDR    string `json:"cidr,omitempty" jsonschema:"description=An address or a range of addresses"`
+		Ports   []port `json:"ports,omitempty" jsonschema:"minItems=1,maxItems=256,description=443 when none is named"`
+		Private bool   `json:"private,omitempty" jsonschema:"description=The name may resolve to addresses of private networks"`
+	}
+	port     int
+	size     string
+	duration string
+	number   string
+)
+
+// JSONSchema says that a rule is a word or a mapping.
+func (hostRule) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(ruleMapping{})
+	m.Version = ""
+	host, cidr := &jsonschema.Schema{Required: []string{"host"}}, &jsonschema.Schema{Required: []string{"cidr"}}
+	m.OneOf = []*jsonschema.Schema{host, cidr}
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		{Type: "string", Description: "host, host:port, address or address:port"}, m,
+	}}
+}
+
+// JSONSchema says what a port is.
+func (port) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: "65535"}
+}
+
+// JSONSchema says how a size is written.
+func (size) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?(KiB|MiB|GiB|TiB)$`}
+}
+
+// JSONSchema says how a time is written.
+func (duration) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(s|m|h))+$`}
+}
+
+// JSONSchema says that a number may be written with quotes.
+func (number) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?$`}}}
+}
+
+func reflector() *jsonschema.Reflector {
+	return &jsonschema.Reflector{DoNotReference: true, Anonymous: true, ExpandedStruct: true}
+}
+
+// Schema is the JSON schema of a policy file, for editors. It accepts everything
+// that [Load] accepts; Load refuses more (impossible patterns, reserved addresses).
+func Schema() ([]byte, error) {
+	s := reflector().Reflect(schemaFile{})
+	s.Title = "belljar policy"
+	s.Description = "What an AI agent may do under belljar."
+	for _, k := range keys() {
+		if err := describe(s, k); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("render schema: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// describe puts the table's words into the schema.
+func describe(s *jsonschema.Schema, k key) error {
+	at := s
+	for name := range strings.SplitSeq(k.Name, ".") {
+		next, ok := at.Properties.Get(name)
+		if !ok {
+			return fmt.Errorf("render schema: no property %q", k.Name)
+		}
+		at = next
+	}
+	at.Description = k.Doc
+	switch k.Name {
+	case "extends":
+		at.Items.Enum = words(presetNames())
+	case "network.registries":
+		at.Items.Enum = words(registryKinds())
+	}
+	return nil
+}
+
+func words(l []string) []any {
+	a := make([]any, len(l))
+	for i, s := range l {
+		a[i] = s
+	}
+	return a
+}
