@@ -1,6 +1,10 @@
 package rules
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/belljar-dev/belljar/internal/glob"
+)
 
 // The verdicts about git directories. They are shared and never changed.
 var (
@@ -25,6 +29,9 @@ var (
 	vData         = Verdict{Class: GitData}
 	vPinned       = Verdict{Kind: Deny, Class: GitData, Reason: "removing or moving it destroys the git repository"}
 )
+
+// IsDotGit says whether a name is .git to some file system, however it is spelled.
+func IsDotGit(name string) bool { return isDotGit(glob.Fold(name)) }
 
 // isDotGit says whether a folded name is .git to some file system: NTFS drops
 // trailing dots and spaces, knows streams and short names.
