@@ -34,7 +34,8 @@ race: ## the race detector on what runs many goroutines
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./event ./gateway/... ./limit ./terminal ./workspace/... ./sandbox
 
 bench: build ## the design's table of speed: both sides in one run, ratios
-	BELLJAR=$(CURDIR)/bin/belljar $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench
+	$(GO) build -o bin/bench ./internal/bench
+	BELLJAR_BENCH_LIBRARY=$${BELLJAR_BENCH_LIBRARY:-$(wildcard $(TESTBED)/runsc)} bin/bench bin/belljar $(ROWS)
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,4 +46,13 @@ func ownedByUs(path string) error {
 		return fmt.Errorf("it belongs to uid %d", st.Uid)
 	}
 	return nil
+}
+
+// fileKey tells one version of a file from every other one.
+func fileKey(fi os.FileInfo) string {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprint(st.Dev, st.Ino, fi.Size(), fi.ModTime().UnixNano())
 }

@@ -1,0 +1,178 @@
+// Command bench measures belljar beside what it is compared with: both sides in
+// one run, interleaved, medians, and prints the ratios of the design's table.
+//
+//	bench BELLJAR [ROW…]
+//
+// # Limitations
+//
+// Machines are noisy: read the ratios, not the milliseconds. A row whose other
+// side is not installed says so.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A row compares one thing.
+type row struct {
+	name string
+	aim  string
+	run  func(*bench) (ours, theirs float64, unit, with string, err error)
+}
+
+type bench struct {
+	belljar string
+	dir     string // scratch
+	rounds  int
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: bench BELLJAR [ROW…]")
+		os.Exit(2)
+	}
+	if err := measure(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(belljar string, want []string) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(home, "belljar-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{belljar: belljar, dir: dir, rounds: 15}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("load at the start: %s", load)
+	fmt.Printf("%-34s %10s %10s %-6s %7s  %-8s %s\n", "WORK", "BELLJAR", "OTHER", "UNIT", "RATIO", "AIM", "COMPARED WITH")
+	for _, r := range rows() {
+		if len(want) > 0 && !slices.ContainsFunc(want, func(w string) bool { return strings.Contains(r.name, w) }) {
+			continue
+		}
+		ours, theirs, unit, with, err := r.run(b)
+		if err != nil {
+			fmt.Printf("%-34s not measured: %v\n", r.name, err)
+			continue
+		}
+		fmt.Printf("%-34s %10.1f %10.1f %-6s %7.2f  %-8s %s\n", r.name, ours, theirs, unit, ours/theirs, r.aim, with)
+	}
+	return nil
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// compare times two commands, turn about.
+func (b *bench) compare(dir string, ours, theirs []string) (float64, float64, error) {
+	var a, c []float64
+	for i := range b.rounds + 1 {
+		for side, args := range [][]string{ours, theirs} {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Dir = dir
+			var errout bytes.Buffer
+			cmd.Stderr = &errout
+			start := time.Now()
+			if err := cmd.Run(); err != nil {
+				return 0, 0, fmt.Errorf("%q: %w: %s", args, err, errout.String())
+			}
+			ms := float64(time.Since(start).Microseconds()) / 1000
+			if i == 0 {
+				continue // caches
+			}
+			if side == 0 {
+				a = append(a, ms)
+			} else {
+				c = append(c, ms)
+			}
+		}
+	}
+	return median(a), median(c), nil
+}
+
+// inside times a shell line several times in one sandbox and on the host. Both
+// sides print the milliseconds of each round.
+func (b *bench) inside(dir, line string, flags ...string) (float64, float64, error) {
+	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do s=$(date +%%s%%N); { %s; } >/dev/null 2>&1; e=$(date +%%s%%N); echo ms $(( (e-s)/1000 )); i=$((i+1)); done`, b.rounds+1, line)
+	side := func(args ...string) (float64, error) {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = dir
+		var errout bytes.Buffer
+		cmd.Stderr = &errout
+		out, err := cmd.Output()
+		if err != nil {
+			return 0, fmt.Errorf("%w: %s", err, errout.String())
+		}
+		var ms []float64
+		for _, l := range strings.Split(string(out), "\n") {
+			if us, err := strconv.ParseFloat(strings.TrimPrefix(l, "ms "), 64); err == nil {
+				ms = append(ms, us/1000)
+			}
+		}
+		if len(ms) < 2 {
+			return 0, fmt.Errorf("no figures: %q", out)
+		}
+		return median(ms[1:]), nil
+	}
+	theirs, err := side("sh", "-c", script)
+	if err != nil {
+		return 0, 0, err
+	}
+	ours, err := side(append(append([]string{b.belljar, "run"}, flags...), "--", "sh", "-c", script)...)
+	return ours, theirs, err
+}
+
+// tree makes a git repository of n small files.
+func (b *bench) tree(n int) (string, error) {
+	dir := filepath.Join(b.dir, "tree"+strconv.Itoa(n))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	for i := range n {
+		sub := filepath.Join(dir, "d"+strconv.Itoa(i/50))
+		if i%50 == 0 {
+			if err := os.MkdirAll(sub, 0o755); err != nil {
+				return "", err
+			}
+		}
+		if err := os.WriteFile(filepath.Join(sub, "f"+strconv.Itoa(i)), []byte(strings.Repeat("line of text\n", 40)), 0o644); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// repo is a tree under git. The benchmark runs git on what it made itself.
+func (b *bench) repo(n int) (string, error) {
+	dir, err := b.tree(n)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+		return dir, nil
+	}
+	c := exec.Command("sh", "-c", "git init -q . && git add -A && git -c user.name=b -c user.email=b@b commit -qm b")
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// rows are the rows of the design's table that exist.
+func rows() []row {
+	return []row{
+		{"start: true, beside the library's", "<=0.75", startLibrary},
+		{"start: true, beside bubblewrap", "", startBubblewrap},
+		{"start: 100 000 files, 5 ** patterns", "flat", startTree},
+		{"in the project: git status, warm", "<=5", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "git status")},
+		{"in the project: grep -r, warm", "<=5", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "grep -r nothing-like-this .")},
+		{"in the project: 300 small writes", "<=4", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "for j in $(seq 300); do echo x > w$j; done; rm -f w*")},
+		{"outside: 300 small writes in /tmp", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
+		{"outside: node -e 0", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
+		{"network: 200 MB down from the host", "", bulk},
+		{"idle memory, PSS of everything", "<=60 MB", idleMemory},
+	}
+}
+
+func workInside(where func(*bench) (string, error), line string) func(*bench) (float64, float64, string, string, error) {
+	return func(b *bench) (float64, float64, string, string, error) {
+		dir, err := where(b)
+		if err != nil {
+			return 0, 0, "", "", err
+		}
+		ours, theirs, err := b.inside(dir, line)
+		return ours, theirs, "ms", "the same on the host", err
+	}
+}
+
+func startLibrary(b *bench) (float64, float64, string, string, error) {
+	other := os.Getenv("BELLJAR_BENCH_LIBRARY")
+	if other == "" {
+		return 0, 0, "", "", errors.New("BELLJAR_BENCH_LIBRARY does not name the tier's own program")
+	}
+	dir, err := b.tree(1)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	root := filepath.Join(b.dir, "root")
+	ours, theirs, err := b.compare(dir, []string{b.belljar, "run", "--", "true"}, []string{other, "--rootless", "--root=" + root, "--network=none", "--ignore-cgroups", "do", "true"})
+	return ours, theirs, "ms", filepath.Base(other) + " --rootless do true", err
+}
+
+func startBubblewrap(b *bench) (float64, float64, string, string, error) {
+	dir, err := b.tree(1)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	ours, theirs, err := b.compare(dir, []string{b.belljar, "run", "--", "true"}, []string{"bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"})
+	return ours, theirs, "ms", "bwrap --unshare-all", err
+}
+
+func startTree(b *bench) (float64, float64, string, string, error) {
+	small, err := b.tree(1)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	large, err := b.tree(100_000)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	args := []string{b.belljar, "run"}
+	for i := range 5 {
+		args = append(args, "--hide", fmt.Sprintf("**/secret%d/**/*.key%d", i, i))
+	}
+	ours, theirs, err := b.compare(b.dir, append(args, "--workspace", large, "--", "true"), append(args, "--workspace", small, "--", "true"))
+	return ours, theirs, "ms", "a project of one file", err
+}
+
+// bulk downloads from a service of the host, inside and outside.
+func bulk(b *bench) (float64, float64, string, string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	defer ln.Close()
+	chunk := make([]byte, 1<<20)
+	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 200 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	dir, err := b.tree(1)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	addr := strings.Replace(ln.Addr().String(), "127.0.0.1", "localhost", 1)
+	ours, theirs, err := b.inside(dir, "curl -s http://"+addr+"/", "--allow", addr)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	return 200_000 / ours, 200_000 / theirs, "MB/s", "the same on the host", nil
+}
+
+// idleMemory sums the proportional set size of every process of an idle sandbox.
+func idleMemory(b *bench) (float64, float64, string, string, error) {
+	dir, err := b.tree(1)
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	c := exec.Command(b.belljar, "run", "--", "sh", "-c", "echo ready; read x")
+	c.Dir = dir
+	in, err := c.StdinPipe()
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return 0, 0, "", "", err
+	}
+	if err := c.Start(); err != nil {
+		return 0, 0, "", "", err
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		return 0, 0, "", "", err
+	}
+	kb := 0
+	for _, pid := range below(c.Process.Pid) {
+		kb += pss(pid)
+	}
+	in.Close()
+	_ = c.Wait() // read fails at the end of its input
+	return float64(kb) / 1024, 60, "MB", "the aim", nil
+}
+
+// below lists pid and its descendants.
+func below(pid int) []int {
+	all := []int{pid}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for grew := true; grew; {
+		grew = false
+		for _, f := range stats {
+			s, err := os.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			fields := strings.Fields(string(s[strings.LastIndexByte(string(s), ')')+1:]))
+			p, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			parent, _ := strconv.Atoi(fields[1])
+			if contains(all, parent) && !contains(all, p) && syscall.Kill(p, 0) != syscall.ESRCH {
+				all, grew = append(all, p), true
+			}
+		}
+	}
+	return all
+}
+
+func contains(l []int, n int) bool {
+	for _, x := range l {
+		if x == n {
+			return true
+		}
+	}
+	return false
+}
+
+func pss(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	for _, l := range strings.Split(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(l, "Pss:"); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return n
+		}
+	}
+	return 0
+}

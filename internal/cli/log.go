@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+var eventKinds = []belljar.EventKind{
+	belljar.EventStart, belljar.EventPlan, belljar.EventExec, belljar.EventExit, belljar.EventConnect, belljar.EventRefuse,
+	belljar.EventFile, belljar.EventLimit, belljar.EventSampled, belljar.EventPublish, belljar.EventTerminal, belljar.EventEnd,
+}
+
+type logFlags struct {
+	follow, asJSON, list bool
+	kinds                []string
+}
+
+func (a *App) logCommand() *cobra.Command {
+	var f logFlags
+	c := &cobra.Command{
+		Use:     "log [NAME]",
+		Short:   "show what a sandbox did",
+		GroupID: "review",
+		Long: `Shows the record of the sandbox NAME, or of the newest one: every program that ran,
+every connection and refusal, every file that passed or waits, limits. The record
+is written outside the sandbox and chained: belljar log verify finds changes.
+`,
+		Args: exactly(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error { return a.log(c.Context(), &f, first(args)) },
+	}
+	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more until the sandbox ends")
+	c.Flags().BoolVar(&f.list, "list", false, "list the records")
+	c.PersistentFlags().BoolVar(&f.asJSON, "json", false, "print JSON")
+	c.Flags().StringArrayVar(&f.kinds, "kind", nil, "only events of this `KIND`: exec, refuse, file, …")
+	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
+	return c
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (a *App) log(ctx context.Context, f *logFlags, name string) error {
+	var filter event.Filter
+	for _, k := range f.kinds {
+		if !slices.Contains(eventKinds, belljar.EventKind(k)) {
+			return usage(fmt.Errorf("unknown kind of event %q", k), fmt.Sprintf("the kinds are: %v", eventKinds))
+		}
+		filter.Kinds = append(filter.Kinds, belljar.EventKind(k))
+	}
+	h, err := a.enter()
+	if err != nil {
+		return err
+	}
+	if f.list {
+		return a.logList(h, f.asJSON)
+	}
+	info, err := event.Find(h.dirs.State, name)
+	if err != nil {
+		return err
+	}
+	entries := event.Read(info.Path, filter)
+	if f.follow {
+		entries = event.Follow(ctx, info.Path, filter)
+	}
+	o := event.PrintOptions{Color: useColor(a.Out)}
+	for e, err := range entries {
+		switch {
+		case err != nil:
+			printError(a.Err, err)
+			a.status = belljar.KindInternal.ExitStatus()
+			continue
+		case f.asJSON:
+			_, err = a.Out.Write(append(slices.Clone(e.Raw), '\n'))
+		default:
+			err = event.Print(a.Out, &e, o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useColor: a terminal, and NO_COLOR is not set (no-color.org).
+func useColor(f *os.File) bool { return os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())) }
+
+func (a *App) logList(h *host, asJSON bool) error {
+	infos, err := event.List(h.dirs.State)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.printJSON(infos)
+	}
+	return table(a.Out, "NAME\tSTARTED\tSTATUS\tCOMMAND", func(w io.Writer) {
+		for _, i := range infos {
+			cmd := ""
+			if i.Start != nil {
+				cmd = event.Command(i.Start.Argv)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", terminal.Escape(i.Name), i.Time.Local().Format(time.DateTime), i.Status, cmd)
+		}
+	})
+}
+
+// table prints columns that people can read.
+func table(out io.Writer, head string, rows func(io.Writer)) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, head)
+	rows(w)
+	return w.Flush()
+}
+
+func (a *App) logVerifyCommand(f *logFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [NAME]",
+		Short: "check that a record was not changed",
+		Long: `Checks the chain of a record, its end and its anchors. Prints every fault and exits
+1 when there is one. That a sandbox was killed is said, but is no fault.
+`,
+		Args: exactly(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := a.enter()
+			if err != nil {
+				return err
+			}
+			id := first(args)
+			if info, err := event.Find(h.dirs.State, id); err == nil {
+				id = info.ID
+			} else if id == "" {
+				return err
+			}
+			rep, err := event.Verify(h.dirs.State, id)
+			if err != nil {
+				return err
+			}
+			if !rep.OK() {
+				a.status = 1
+			}
+			if f.asJSON {
+				return a.printJSON(rep)
+			}
+			a.printReport(&rep)
+			return nil
+		},
+	}
+}
+
+func (a *App) printReport(rep *event.Report) {
+	verdict := "the chain holds"
+	if !rep.OK() {
+		verdict = "the chain is BROKEN"
+	}
+	fmt.Fprintf(a.Out, "%s: %d events, %s\n", terminal.Escape(rep.Name), rep.Events, verdict)
+	for _, x := range rep.Faults {
+		where := ""
+		if x.Line > 0 {
+			where = fmt.Sprintf("line %d: ", x.Line)
+		}
+		fmt.Fprintf(a.Out, "  %s: %s%s\n", x.Kind, where, x.What)
+	}
+	for _, n := range rep.Notes {
+		fmt.Fprintf(a.Out, "  note: %s\n", n)
+	}
+}
+
+func (a *App) logSummaryCommand(f *logFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "summary [NAME]",
+		Short: "sum up a record on one screen",
+		Args:  exactly(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := a.enter()
+			if err != nil {
+				return err
+			}
+			info, err := event.Find(h.dirs.State, first(args))
+			if err != nil {
+				return err
+			}
+			s, err := event.Summarise(event.Read(info.Path, event.Filter{}))
+			if err != nil {
+				return err
+			}
+			if f.asJSON {
+				return a.printJSON(s)
+			}
+			return s.Print(a.Out)
+		},
+	}
+}

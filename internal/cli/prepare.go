@@ -1,0 +1,284 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/rootid"
+	"github.com/belljar-dev/belljar/plan"
+	"github.com/belljar-dev/belljar/policy"
+	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/workspace/view"
+	"github.com/spf13/cobra"
+)
+
+// Reexec plays the part of one of our own child processes when args says so.
+func Reexec(args []string) bool { return view.Reexec(args) }
+
+const ceilingFile = "/etc/belljar/policy.yaml"
+
+// A host is the caller's surroundings: read once, by [App.enter].
+type host struct {
+	home string
+	cwd  string
+	env  []string
+	dirs sandbox.Dirs
+}
+
+func (h *host) getenv(name string) string {
+	v, _ := h.lookup(name)
+	return v
+}
+
+func (h *host) lookup(name string) (string, bool) {
+	for i := len(h.env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(h.env[i], name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// enter finds the caller's folders, as an unprivileged identity when root called:
+// then it does not return the first time. paths are those of the command line.
+func (a *App) enter(paths ...string) (*host, error) {
+	h := &host{env: rootid.Environ()}
+	h.home = h.getenv("HOME")
+	if !filepath.IsAbs(h.home) {
+		return nil, &belljar.Error{Op: "find your home", Kind: belljar.KindUsage, Err: fmt.Errorf("HOME is %q", h.home), Hint: "set HOME to an absolute path"}
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, &belljar.Error{Op: "find the current folder", Kind: belljar.KindUsage, Err: err, Hint: "change into a folder that exists"}
+	}
+	h.cwd = cwd
+	var all []string
+	for _, p := range append([]string{cwd}, paths...) {
+		all = append(all, h.abs(p))
+	}
+	if err := rootid.Enter(rootid.Request{Home: h.home, Dirs: all}); err != nil {
+		return nil, err
+	}
+	if rootid.StartedAsRoot() {
+		h.dirs = sandbox.Dirs{State: rootid.StateDir, Runtime: rootid.RuntimeDir, Config: filepath.Join(h.home, ".config/belljar")}
+		return h, h.dirs.Make()
+	}
+	h.dirs, err = sandbox.FindDirs(h.getenv, h.home)
+	return h, err
+}
+
+// abs makes a path of the command line absolute.
+func (h *host) abs(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~/"); ok {
+		return filepath.Join(h.home, rest)
+	}
+	if !filepath.IsAbs(p) {
+		return filepath.Join(h.cwd, p)
+	}
+	return filepath.Clean(p)
+}
+
+func (h *host) identity() belljar.Identity {
+	id := belljar.Identity{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid(), Home: h.home, User: h.getenv("USER")}
+	if rootid.StartedAsRoot() {
+		id.UID, id.GID, id.User = 0, 0, "root"
+	}
+	return id
+}
+
+// sweep removes what killed sandboxes left and says which they were.
+func (a *App) sweep(h *host) error {
+	dead, err := h.dirs.Sweep()
+	for _, r := range dead {
+		a.note("sandbox %s (%s) was killed before it could end; its record is kept, what waits is kept: belljar diff", r.Name, r.Started.Local().Format(time.DateTime))
+	}
+	if err != nil {
+		return &belljar.Error{Op: "clean up after a killed sandbox", Err: err, Hint: "look into " + h.dirs.State + "/sandboxes"}
+	}
+	return nil
+}
+
+// planFlags are the flags that make a plan: of run and plan.
+type planFlags struct {
+	policy.Flags
+	policyFile string
+	presets    []string
+	workspace  string
+	name       string
+	bestEffort bool
+}
+
+func (f *planFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringVar(&f.Tier, "tier", "", "isolation tier: auto or a `name` from belljar doctor (default auto)")
+	fl.StringVar(&f.policyFile, "policy", "", "add the policy in `FILE`")
+	fl.StringArrayVar(&f.presets, "preset", nil, "add the preset `NAME`")
+	fl.StringArrayVar(&f.Allow, "allow", nil, "allow `HOST[:PORT]`, 443 without a port; localhost:PORT is a service of this host")
+	fl.StringArrayVar(&f.Read, "read", nil, "show `PATH` inside, read-only")
+	fl.StringArrayVar(&f.Write, "write", nil, "show `PATH` inside, writable")
+	fl.StringArrayVar(&f.Hide, "hide", nil, "hide project files that match `GLOB`")
+	fl.StringArrayVar(&f.Env, "env", nil, "pass the variable `NAME`, or set NAME=VALUE")
+	fl.StringVar(&f.workspace, "workspace", "", "the project `DIR` (default: top of the git work tree, else the current folder)")
+	fl.StringVar(&f.Mode, "mode", "", "what becomes of writes to the project: live, review or readonly")
+	fl.StringVar(&f.Memory, "memory", "", "memory limit, such as 8GiB")
+	fl.StringVar(&f.CPUs, "cpus", "", "how many CPUs, such as 2")
+	fl.StringVar(&f.Processes, "processes", "", "how many processes and threads")
+	fl.StringVar(&f.Disk, "disk", "", "how much the run may add on disk, such as 20GiB")
+	fl.StringVar(&f.Time, "time", "", "how long it may run, such as 90m")
+	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` and keep its HOME for the next run of that name")
+	fl.BoolVar(&f.bestEffort, "best-effort", false, "run even where this host cannot enforce everything; prints and records what")
+	fl.SetInterspersed(false)
+}
+
+// paths are those that the sandbox identity of root must reach.
+func (f *planFlags) paths() []string {
+	out := append(append([]string{}, f.Read...), f.Write...)
+	if f.workspace != "" {
+		out = append(out, f.workspace)
+	}
+	if f.policyFile != "" {
+		out = append(out, f.policyFile)
+	}
+	return out
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+
+func (a *App) checkName(c *cobra.Command, name string) error {
+	if name == "" {
+		return nil
+	}
+	if !validName.MatchString(name) {
+		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
+	}
+	for _, sub := range c.Root().Commands() {
+		if sub.Name() == name {
+			return usage(fmt.Errorf("--name %s is a word of the command line", name), "choose another name")
+		}
+	}
+	return nil
+}
+
+// A prepared run: everything is decided, nothing is started.
+type prepared struct {
+	plan    *belljar.Plan
+	policy  *policy.Policy
+	backend belljar.Backend
+	notes   []string
+}
+
+// prepare decides what a run of args is given.
+func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string) (*prepared, error) {
+	o := plan.GatherOptions{
+		Name: f.name, Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
+		StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
+	}
+	if f.workspace != "" {
+		o.Workspace = h.abs(f.workspace)
+	}
+	dir, err := plan.FindWorkspace(o)
+	if err != nil {
+		return nil, err
+	}
+	o.Workspace = dir
+	agent := ""
+	if len(args) > 0 {
+		cmd, err := plan.FindCommand(o)
+		if err != nil {
+			return nil, err
+		}
+		if cmd.Bare && !cmd.InWorkspace {
+			agent = args[0]
+		}
+	}
+	pol, err := a.loadPolicy(h, f, dir, agent)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range pol.Read() {
+		o.Read = append(o.Read, r.Path)
+	}
+	for _, r := range pol.Write() {
+		o.Write = append(o.Write, r.Path)
+	}
+	for _, k := range pol.RegistryKinds() {
+		o.Registries = append(o.Registries, k.Glob)
+	}
+	facts, err := plan.Gather(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	b, caps, err := a.choose(ctx, pol.Tier())
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.Make(pol, facts, caps, plan.MakeOptions{BestEffort: f.bestEffort})
+	if err != nil {
+		return nil, err
+	}
+	return &prepared{plan: p, policy: pol, backend: b, notes: facts.Notes}, nil
+}
+
+// loadPolicy merges every layer that applies to the workspace dir.
+func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Policy, error) {
+	trust, err := policy.OpenTrust(h.dirs.State)
+	if err != nil {
+		return nil, err
+	}
+	file := ""
+	if f.policyFile != "" {
+		file = h.abs(f.policyFile)
+	}
+	return policy.Load(policy.LoadOptions{
+		UserFile: filepath.Join(h.dirs.Config, "policy.yaml"), CeilingFile: ceilingFile,
+		ProjectFile: filepath.Join(dir, "belljar.yaml"), PolicyFile: file,
+		Command: agent, Presets: f.presets, Flags: f.Flags,
+		Trusted: func(hash string) bool { return trust.Trusted(dir, hash) },
+		Env:     h.lookup, Home: h.home, Dir: h.cwd, Workspace: dir,
+		Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
+	})
+}
+
+func (a *App) tierNames() []string {
+	var names []string
+	for _, b := range a.Backends {
+		names = append(names, b.Name())
+	}
+	return names
+}
+
+// choose finds the tier: the one that is asked for, or the first that is usable.
+func (a *App) choose(ctx context.Context, tier string) (belljar.Backend, belljar.Capabilities, error) {
+	names := a.tierNames()
+	var unusable error
+	for _, b := range a.Backends {
+		if tier != "auto" && tier != "" && tier != b.Name() {
+			continue
+		}
+		caps, err := b.Probe(ctx)
+		if err == nil && !caps.Usable {
+			err = &belljar.Error{Op: "use tier", ID: b.Name(), Kind: belljar.KindNotHere, Err: errors.New(caps.Reason), Hint: caps.Remedy}
+		}
+		if err == nil {
+			return b, caps, nil
+		}
+		if unusable == nil {
+			unusable = err
+		}
+	}
+	if tier != "auto" && tier != "" && !slices.Contains(names, tier) {
+		return nil, belljar.Capabilities{}, usage(fmt.Errorf("unknown tier %q", tier), "there is: auto, "+strings.Join(names, ", "))
+	}
+	if unusable == nil {
+		unusable = &belljar.Error{Op: "find a tier", Kind: belljar.KindNotHere, Err: errors.New("this system has none yet"), Hint: "belljar runs sandboxes on Linux"}
+	}
+	return nil, belljar.Capabilities{}, unusable
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/limit"
+	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/spf13/cobra"
+)
+
+func (a *App) runCommand() *cobra.Command {
+	var f planFlags
+	c := &cobra.Command{
+		Use:     "run [flags] [--] COMMAND [ARG…]",
+		Short:   "run a command under glass",
+		GroupID: "run",
+		Long: `Runs COMMAND in a new sandbox: a kernel of its own, the project served without its
+secrets, only allowed hosts, limits, a record. The preset of COMMAND applies when
+it is a known agent, found by its bare name outside the project.
+
+What would run on this host by itself (git hooks and configuration, editor tasks,
+.envrc, agent settings) succeeds inside and waits: belljar diff, apply, discard.
+` + exitStatus,
+		Example: "  belljar run claude\n  belljar run --mode review -- npm test\n  belljar run --allow docs.example.com --memory 4GiB -- make",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(fmt.Errorf("no command to run"), "belljar run -- COMMAND, for example: belljar run claude")
+			}
+			if err := a.checkName(c, f.name); err != nil {
+				return err
+			}
+			return a.run(c.Context(), &f, args)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
+	h, err := a.enter(f.paths()...)
+	if err != nil {
+		return err
+	}
+	if err := a.sweep(h); err != nil {
+		return err
+	}
+	p, err := a.prepare(ctx, h, f, args)
+	if err != nil {
+		return err
+	}
+	a.printGaps(p.plan)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	res, err := sandbox.Run(ctx, sandbox.Options{
+		Plan: p.plan, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",
+		In: a.In, Out: a.Out, Err: a.Err, Signals: signals,
+	})
+	if err != nil && res.End.Reason == "" {
+		return err
+	}
+	a.printEnd(res)
+	a.status = res.Status
+	return err
+}
+
+// printGaps says what --best-effort leaves open.
+func (a *App) printGaps(p *belljar.Plan) {
+	if !p.BestEffort {
+		return
+	}
+	for _, e := range p.Enforcement {
+		if e.Level == belljar.None {
+			a.note("not enforced here: %s: %s", e.Requirement, terminal.Escape(e.Gap))
+		}
+	}
+}
+
+// printEnd says which limits were reached and what happened, in three lines.
+func (a *App) printEnd(res sandbox.Result) {
+	for _, e := range res.Limits {
+		msg, hint := limit.Message(e)
+		fmt.Fprintf(a.Err, "belljar: error: %s\n", msg)
+		if hint != "" {
+			fmt.Fprintf(a.Err, "belljar: hint: %s\n", hint)
+		}
+	}
+	if res.End.Reason == belljar.EndCrashed {
+		fmt.Fprintf(a.Err, "belljar: error: the sandbox ended: %s\n", terminal.Escape(res.End.Detail))
+	}
+	for _, l := range res.Summary.Lines() {
+		a.note("%s", l)
+	}
+}

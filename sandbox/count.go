@@ -1,0 +1,46 @@
+package sandbox
+
+import (
+	"context"
+	"sync"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// A counter passes events on to the record and keeps what the closing lines need.
+type counter struct {
+	next belljar.EventSink
+
+	mu       sync.Mutex
+	commands int
+	files    map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
+	more     int                          // events of paths that are not in files
+}
+
+const maxPaths = 20_000
+
+// Record implements [belljar.EventSink].
+func (c *counter) Record(ctx context.Context, e belljar.Event) error {
+	switch {
+	case e.Exec != nil && e.Exec.Refused == "":
+		c.mu.Lock()
+		c.commands++
+		c.mu.Unlock()
+	case e.File != nil:
+		c.file(*e.File)
+	}
+	return c.next.Record(ctx, e)
+}
+
+func (c *counter) file(e belljar.FileEvent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files == nil {
+		c.files = map[string]belljar.FileEvent{}
+	}
+	if _, known := c.files[e.Path]; !known && len(c.files) >= maxPaths {
+		c.more++
+		return
+	}
+	c.files[e.Path] = e
+}

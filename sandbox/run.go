@@ -1,0 +1,277 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/gateway"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/view"
+)
+
+// Options say what to run and how it is connected to the caller.
+type Options struct {
+	Plan       *belljar.Plan
+	Backend    belljar.Backend
+	Dirs       Dirs
+	PolicyHash string // of the merged policy, for the record
+	KeepHome   bool   // HOME outlives the run
+	// The caller's standard streams. None of them enters the sandbox.
+	In, Out, Err *os.File
+	// Signals to pass on to the command; the caller owns the channel.
+	Signals <-chan os.Signal
+}
+
+// A Result is how a run ended.
+type Result struct {
+	Status  int // what the command line exits with
+	End     belljar.End
+	Limits  []belljar.LimitEvent // reached, in order
+	Summary Summary
+}
+
+// A run carries what the steps of [Run] share.
+type run struct {
+	o       Options
+	p       *belljar.Plan
+	began   time.Time
+	undo    rollback
+	rec     *event.Record
+	counts  counter
+	view    *view.Server
+	gw      *gateway.Gateway
+	inst    belljar.Instance
+	proc    belljar.Process
+	session *terminal.Session
+	relayed chan error // the session's end
+
+	mu        sync.Mutex
+	limits    []belljar.LimitEvent
+	ended     belljar.End // set by whoever ends the run first
+	maxMemory int64
+}
+
+// Run runs one sandbox from its first trace on disk to its last. The error says
+// that belljar could not do it; how the command ended is in the result. Whatever
+// happens, nothing of the run is left but its record and what waits.
+func Run(ctx context.Context, o Options) (Result, error) {
+	r := &run{o: o, p: o.Plan, began: time.Now()}
+	if err := r.start(ctx); err != nil {
+		r.end(belljar.EndEvent{End: belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()}, Status: belljar.KindOf(err).ExitStatus()})
+		return Result{}, errors.Join(err, r.undo.run())
+	}
+	status, end := r.wait(ctx)
+	r.stop(ctx)
+	sum := r.summary()
+	res := Result{Status: status, End: end, Limits: r.limits, Summary: sum}
+	recErr := r.end(belljar.EndEvent{
+		End: end, Status: status, Passed: sum.Passed, Held: sum.Held, Commands: sum.Commands, MaxMemory: r.maxMemory,
+	})
+	if err := errors.Join(recErr, r.undo.run()); err != nil {
+		return res, &belljar.Error{Op: "clean up after the sandbox", ID: r.p.Name, Err: err}
+	}
+	return res, nil
+}
+
+// end closes the record, if there is one.
+func (r *run) end(e belljar.EndEvent) error {
+	if r.rec == nil {
+		return nil
+	}
+	e.Millis = time.Since(r.began).Milliseconds()
+	return r.rec.Close(e)
+}
+
+// start builds everything, in the order in which a failure costs least.
+func (r *run) start(ctx context.Context) error {
+	scratch := filepath.Join(r.o.Dirs.Runtime, r.p.ID)
+	home := homeSource(r.p)
+	discard := home
+	if r.o.KeepHome {
+		discard = ""
+	}
+	c, err := r.o.Dirs.claimRun(Run{
+		ID: r.p.ID, Name: r.p.Name, PID: os.Getpid(), Started: r.began, Tier: r.p.Tier,
+		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard,
+	})
+	if err != nil {
+		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
+	}
+	r.undo.add(c.release)
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return &belljar.Error{Op: "make", ID: scratch, Err: err}
+	}
+	r.undo.add(func() error { return removeTree(scratch) })
+	if err := r.prepareHome(home, discard != ""); err != nil {
+		return err
+	}
+	if err := r.startRecord(); err != nil {
+		return err
+	}
+	return r.startParts(ctx, scratch)
+}
+
+// homeSource is the folder of the host behind the sandbox's HOME.
+func homeSource(p *belljar.Plan) string {
+	for _, m := range p.Mounts {
+		if m.Kind == belljar.MountBind && m.Target == p.Identity.Home {
+			return m.Source
+		}
+	}
+	return ""
+}
+
+// prepareHome makes the private folders that the plan binds, and puts the preset's
+// files into a HOME that does not have them yet.
+func (r *run) prepareHome(home string, discard bool) error {
+	fail := func(p string, err error) error {
+		return &belljar.Error{Op: "prepare the sandbox's HOME", ID: p, Err: err}
+	}
+	for _, m := range r.p.Mounts {
+		if m.Kind == belljar.MountBind && !m.ReadOnly && below(m.Source, r.o.Dirs.State) {
+			if err := os.MkdirAll(m.Source, 0o700); err != nil {
+				return fail(m.Source, err)
+			}
+		}
+	}
+	if home == "" {
+		return nil
+	}
+	if discard {
+		r.undo.add(func() error { return removeTree(home) })
+	}
+	root, err := os.OpenRoot(home)
+	if err != nil {
+		return fail(home, err)
+	}
+	defer root.Close()
+	for _, f := range r.p.HomeFiles {
+		if err := root.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
+			return fail(f.Path, err)
+		}
+		w, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue // kept from an earlier run: the agent's own settings stay
+		}
+		if err != nil {
+			return fail(f.Path, err)
+		}
+		_, err = io.WriteString(w, f.Content)
+		if err := errors.Join(err, w.Close()); err != nil {
+			return fail(f.Path, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) startRecord() error {
+	host, _ := os.Hostname()
+	rec, err := event.Create(event.CreateOptions{
+		State: r.o.Dirs.State,
+		Plan:  r.p,
+		Start: belljar.StartEvent{
+			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
+			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+		},
+	})
+	if err != nil {
+		return &belljar.Error{Op: "open the record", ID: r.p.Name, Err: err, Hint: "nothing runs without a record; is the disk full?"}
+	}
+	r.rec = rec
+	r.counts.next = rec
+	return nil
+}
+
+func (r *run) startParts(ctx context.Context, scratch string) error {
+	v, err := view.Start(ctx, view.Options{Plan: r.p, Events: &r.counts})
+	if err != nil {
+		return err
+	}
+	r.view = v
+	r.undo.add(v.Close)
+	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name})
+	if err != nil {
+		return err
+	}
+	r.gw = gw
+	gwCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if err := gw.Run(gwCtx); err != nil && gwCtx.Err() == nil {
+			r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: "the gateway ended: " + err.Error()})
+		}
+	}()
+	r.undo.add(func() error { stop(); err := gw.Close(); <-gone; return err })
+	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.inst = inst
+	r.mu.Unlock()
+	r.undo.add(inst.Close)
+	return r.startCommand(ctx)
+}
+
+func (r *run) startCommand(ctx context.Context) error {
+	s, err := terminal.NewSession(terminal.Options{Stdin: r.o.In, Stdout: r.o.Out, Stderr: r.o.Err})
+	if err != nil {
+		return &belljar.Error{Op: "relay the terminal", Err: err}
+	}
+	r.undo.add(s.Close)
+	c := &belljar.Command{Exec: r.p.Command}
+	s.Command(c)
+	proc, err := r.inst.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
+	go func() { r.relayed <- s.Run(context.WithoutCancel(ctx), proc.Resize) }()
+	return nil
+}
+
+// finish notes why the run ends, the first time, and ends it. It does not wait.
+func (r *run) finish(e belljar.End) {
+	r.mu.Lock()
+	first := r.ended.Reason == ""
+	if first {
+		r.ended = e
+	}
+	inst := r.inst
+	r.mu.Unlock()
+	if first && inst != nil {
+		go inst.Close()
+	}
+}
+
+// rollback undoes steps in reverse order.
+type rollback struct {
+	mu    sync.Mutex
+	steps []func() error
+}
+
+func (b *rollback) add(f func() error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.steps = append(b.steps, f)
+}
+
+// run undoes everything, once.
+func (b *rollback) run() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for i := len(b.steps) - 1; i >= 0; i-- {
+		errs = append(errs, b.steps[i]())
+	}
+	b.steps = nil
+	return errors.Join(errs...)
+}

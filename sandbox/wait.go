@@ -1,0 +1,157 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/limit"
+)
+
+// grace is what a command gets to end after the caller asked twice, or left.
+const grace = 5 * time.Second
+
+// wait sees the command to its end and says what the command line exits with.
+func (r *run) wait(ctx context.Context) (int, belljar.End) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan error, 1)
+	go func() { watched <- r.watchLimits(ctx) }()
+	go r.watchParts(ctx)
+	go r.forward(ctx)
+
+	status, err := r.proc.Wait(context.WithoutCancel(ctx))
+	if err == nil {
+		r.finish(belljar.End{Reason: belljar.EndExited})
+	} else {
+		// The sandbox went away under the command; whoever ended it said why.
+		r.finish(r.ask(ctx, err))
+	}
+	cancel()
+	<-watched
+	r.mu.Lock()
+	end := r.ended
+	r.mu.Unlock()
+	return r.status(end, status), end
+}
+
+// ask asks the tier why the sandbox is gone.
+func (r *run) ask(ctx context.Context, cause error) belljar.End {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	end, err := r.inst.Wait(ctx)
+	if err != nil || end.Reason == "" || end.Reason == belljar.EndExited {
+		return belljar.End{Reason: belljar.EndCrashed, Detail: cause.Error()}
+	}
+	return end
+}
+
+// status is what the command line exits with.
+func (r *run) status(end belljar.End, s belljar.ExitStatus) int {
+	switch {
+	case end.Reason == belljar.EndLimit && end.Limit == limit.Time:
+		return belljar.KindTime.ExitStatus()
+	case end.Reason == belljar.EndLimit && end.Limit == limit.Memory:
+		return belljar.KindMemory.ExitStatus()
+	case end.Reason == belljar.EndLimit, end.Reason == belljar.EndCrashed:
+		return belljar.KindInternal.ExitStatus()
+	case end.Reason == belljar.EndKilled:
+		return 128 + int(syscall.SIGKILL)
+	}
+	return s.Status()
+}
+
+func (r *run) watchLimits(ctx context.Context) error {
+	disk, err := limit.NewDiskCounter(homeSource(r.p))
+	if err != nil {
+		return err
+	}
+	return limit.Watch(ctx, limit.Options{
+		Limits: r.p.Limits,
+		Usage:  r.inst.Usage,
+		Disk:   disk.Added,
+		Events: &r.counts,
+		Kill:   func() { r.finish(r.limitEnd()) },
+		Report: r.reached,
+		MaxMemory: func(n int64) {
+			r.mu.Lock()
+			r.maxMemory = max(r.maxMemory, n)
+			r.mu.Unlock()
+		},
+	})
+}
+
+// reached notes a limit for the closing words.
+func (r *run) reached(e belljar.LimitEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limits = append(r.limits, e)
+}
+
+// limitEnd names the limit that ends the run.
+func (r *run) limitEnd() belljar.End {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.limits {
+		if e.Ended {
+			return belljar.End{Reason: belljar.EndLimit, Limit: e.Limit}
+		}
+	}
+	return belljar.End{Reason: belljar.EndCrashed, Detail: "its usage could not be read any more"}
+}
+
+// watchParts ends the run when a part of it that it cannot be without is gone.
+func (r *run) watchParts(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-r.view.Done():
+		r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: fmt.Sprintf("the view server ended: %v", r.view.Err())})
+	case <-r.rec.Full():
+		r.reached(belljar.LimitEvent{Limit: "record", Ended: true})
+		r.finish(belljar.End{Reason: belljar.EndLimit, Limit: "record", Detail: fmt.Sprint(r.rec.Err())})
+	}
+}
+
+// forward passes signals of the caller on to the command. Somebody who asks twice,
+// or whose terminal went away, means it.
+func (r *run) forward(ctx context.Context) {
+	asked := 0
+	for {
+		var s os.Signal
+		select {
+		case <-ctx.Done():
+			return
+		case s = <-r.o.Signals:
+		}
+		sig, ok := s.(syscall.Signal)
+		if !ok {
+			continue
+		}
+		_ = r.proc.Signal(belljar.Signal(sig)) // it may have ended meanwhile
+		if sig == syscall.SIGTERM || sig == syscall.SIGHUP {
+			asked++
+		}
+		if asked == 1 && sig == syscall.SIGHUP || asked == 2 {
+			asked = 3
+			time.AfterFunc(grace, func() {
+				if ctx.Err() == nil {
+					r.finish(belljar.End{Reason: belljar.EndKilled, Detail: "the caller ended it"})
+				}
+			})
+		}
+	}
+}
+
+// stop ends everything inside, lets what was printed arrive, and records what was
+// kept from the terminal, so that what is counted afterwards is final.
+func (r *run) stop(ctx context.Context) {
+	_ = r.inst.Close() // undo reports its error
+	<-r.relayed        // a caller who stopped reading is no fault of the run
+	_ = r.view.Flush(ctx)
+	for what, n := range r.session.Dropped() {
+		_ = r.counts.Record(ctx, belljar.Event{Kind: belljar.EventTerminal, Terminal: &belljar.TerminalEvent{What: what, Count: int64(n)}})
+	}
+}
