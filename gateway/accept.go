@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/dns"
+	"github.com/belljar-dev/belljar/gateway/netstack"
+)
+
+// bufferFor is what one of n connections may hold in each direction: generous
+// while there are few, so that all of them together stay bounded.
+func bufferFor(n int) int {
+	switch {
+	case n <= 16:
+		return 1 << 20
+	case n <= 128:
+		return 128 << 10
+	}
+	return 32 << 10
+}
+
+// context is that of Run.
+func (g *Gateway) context() context.Context {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ctx
+}
+
+// accept answers one connection attempt.
+func (g *Gateway) accept(r *netstack.Request) {
+	ctx, ok := g.enter()
+	if !ok {
+		r.Refuse()
+		return
+	}
+	defer g.wg.Done()
+	f, n := g.flows.open()
+	if f == nil {
+		g.rec.limited(ctx, "connections", MaxConnections, int64(n))
+		r.Refuse()
+		return
+	}
+	defer g.flows.done(f)
+	a := attempt{g: g, r: r, f: f, buffer: bufferFor(n)}
+	switch dst := r.Dst.Addr(); dst {
+	case belljar.GatewayIPv4, belljar.GatewayIPv6:
+		a.service(ctx)
+	case belljar.LocalhostIPv4, belljar.LocalhostIPv6:
+		a.outside(ctx, target{host: belljar.Localhost, port: r.Dst.Port()})
+	default:
+		t := target{addr: dst, port: r.Dst.Port()}
+		if name, ok := g.names.name(dst); ok {
+			t = target{host: name, port: r.Dst.Port()}
+		}
+		a.outside(ctx, t)
+	}
+}
+
+// An attempt is a connection attempt that is being answered.
+type attempt struct {
+	g      *Gateway
+	r      *netstack.Request
+	f      *flow
+	buffer int
+}
+
+// open completes the handshake.
+func (a *attempt) open() (*inside, bool) {
+	c, err := a.r.Accept(a.buffer)
+	if err != nil {
+		return nil, false
+	}
+	in := &inside{Conn: c, abort: c.Abort, flow: a.f}
+	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
+	a.f.own(c)
+	return in, true
+}
+
+// service is a connection to the gateway itself.
+func (a *attempt) service(ctx context.Context) {
+	g := a.g
+	switch port := a.r.Dst.Port(); port {
+	case 53:
+		if in, ok := a.open(); ok {
+			dns.ServeTCP(in, zone{g}, g.mayAsk)
+		}
+	case 80:
+		if in, ok := a.open(); ok {
+			serveHTTP(ctx, in, &page{g: g})
+		}
+	case belljar.ProxyPort:
+		if in, ok := a.open(); ok {
+			g.proxy(ctx, in)
+		}
+	default:
+		g.rec.refuse(ctx, "tcp", target{addr: a.r.Dst.Addr(), port: port}, belljar.Decision{
+			Reason: "the gateway answers on ports 53, 80 and 3128 only",
+		})
+		a.r.Refuse()
+	}
+}
+
+// decide judges a target that is not the gateway itself.
+func (g *Gateway) decide(t target) belljar.Decision {
+	if t.host == "" {
+		if refused, d := g.guard.literal(t); refused {
+			return d
+		}
+	}
+	return g.network.Decide(t.request())
+}
+
+// outside is a connection to a name or an address outside.
+func (a *attempt) outside(ctx context.Context, t target) {
+	g := a.g
+	d := g.decide(t)
+	if !d.Allow {
+		g.rec.refuse(ctx, "tcp", t, d)
+		a.deny(ctx, t, d)
+		return
+	}
+	up, addr, err := g.connect(ctx, a.f, "tcp", t, d)
+	if err != nil {
+		var no *refusedError
+		if errors.As(err, &no) {
+			a.deny(ctx, t, no.Decision)
+			return
+		}
+		a.r.Refuse()
+		return
+	}
+	in, ok := a.open()
+	if !ok {
+		return
+	}
+	g.carry(ctx, &passage{in: in, up: up, t: t, d: d, addr: addr, started: time.Now(), proto: "tcp"})
+}
+
+// deny refuses the attempt; to a name's port 80 it answers with the reason first.
+func (a *attempt) deny(ctx context.Context, t target, d belljar.Decision) {
+	if t.port != 80 || t.host == "" || t.host == belljar.Localhost {
+		a.r.Refuse()
+		return
+	}
+	if in, ok := a.open(); ok {
+		serveHTTP(ctx, in, &denial{t: t, d: d})
+	}
+}
+
+// connect dials t and records what came of it, unless it is a connection.
+func (g *Gateway) connect(ctx context.Context, f *flow, proto string, t target, d belljar.Decision) (*counted, string, error) {
+	began := time.Now()
+	c, addr, err := g.way.connect(ctx, t, d)
+	if err == nil {
+		up := &counted{Conn: c, flow: f}
+		f.own(up)
+		return up, addr, nil
+	}
+	var no *refusedError
+	if errors.As(err, &no) {
+		if no.Nearest == nil {
+			no.Nearest = d.Rule
+		}
+		g.rec.refuse(ctx, proto, t, no.Decision)
+	} else {
+		g.rec.connected(ctx, belljar.NetEvent{
+			Proto: proto, Host: t.host, Addr: addr, Port: t.port, Rule: origin(d.Rule),
+			Reason: err.Error(), Millis: time.Since(began).Milliseconds(),
+		})
+	}
+	return nil, addr, err
+}
+
+// inside is the sandbox's end of a connection.
+type inside struct {
+	net.Conn
+	br    *bufio.Reader // reads from Conn
+	abort func()
+	flow  *flow
+}
+
+// Read takes what was read ahead first.
+func (in *inside) Read(b []byte) (int, error) { return in.br.Read(b) }
+
+// CloseWrite ends what is sent inside.
+func (in *inside) CloseWrite() error { return closeWrite(in.Conn) }

@@ -1,0 +1,260 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/dns"
+	"github.com/belljar-dev/belljar/gateway/netstack"
+)
+
+const (
+	// MaxConnections is how many connections a sandbox may have at once.
+	MaxConnections = 1024
+	// dnsRate and dnsBurst bound the questions that are answered; the rest is dropped.
+	dnsRate, dnsBurst = 2000, 4000
+)
+
+// Options say what a [Gateway] is made of.
+type Options struct {
+	Network *belljar.Network  // what is allowed; read-only from now on
+	Events  belljar.EventSink // takes connect, refuse, limit and publish events
+	// Name is the sandbox's: published ports get a loopback address made from it.
+	Name string
+	// Dialer and Resolver reach the outside; nil for the host's.
+	Dialer   Dialer
+	Resolver Resolver
+	// UpstreamAuth is "user:password" for Network.Upstream; empty for none.
+	UpstreamAuth string
+}
+
+// A Gateway is the only way out of one sandbox. Its methods are safe for
+// concurrent use.
+type Gateway struct {
+	network *belljar.Network
+	name    string
+	names   *table
+	guard   *guard
+	way     *way
+	rec     *recorder
+	flows   *flows
+	buffers *buffers
+	drops   chan netstack.Drop
+
+	dnsMu   sync.Mutex
+	dnsRate bucket // guarded by dnsMu
+
+	closed chan struct{}
+	ended  chan struct{} // closed when Run has returned
+
+	mu       sync.Mutex
+	ctx      context.Context // of Run while it runs
+	ran      bool
+	shut     bool
+	link     *belljar.Link // attached before Run
+	attached bool
+	stack    *netstack.Stack
+	sockets  []interface{ Close() error }
+	wg       sync.WaitGroup
+}
+
+// New makes a gateway for one sandbox. It has no side effects.
+func New(o Options) (*Gateway, error) {
+	if o.Network == nil || o.Events == nil {
+		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindInternal, Err: errors.New("no network or no record")}
+	}
+	if o.Dialer == nil {
+		o.Dialer = &hostDialer{net.Dialer{KeepAlive: 30 * time.Second}}
+	}
+	if o.Resolver == nil {
+		o.Resolver = &net.Resolver{PreferGo: true}
+	}
+	names, err := newTable(o.Network)
+	if err != nil {
+		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "use wildcards or fewer rules"}
+	}
+	up, err := newUpstream(o.Network, o.UpstreamAuth)
+	if err != nil {
+		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "write it as host:port"}
+	}
+	g := newGuard()
+	return &Gateway{
+		network: o.Network,
+		name:    o.Name,
+		names:   names,
+		guard:   g,
+		way: &way{
+			dialer: o.Dialer, resolver: o.Resolver, guard: g, upstream: up,
+			answers: make(map[string]*answer), seen: make(map[string]bool), fresh: make(map[string]*bucket),
+		},
+		rec:     newRecorder(o.Events),
+		flows:   newFlows(MaxConnections),
+		buffers: newBuffers(),
+		drops:   make(chan netstack.Drop, 256),
+		dnsRate: bucket{rate: dnsRate, burst: dnsBurst},
+		closed:  make(chan struct{}),
+		ended:   make(chan struct{}),
+	}, nil
+}
+
+// Attach takes over the sandbox's link, also on error. It is called at most once,
+// before or while [Gateway.Run] runs; until Run runs, nothing is answered.
+func (g *Gateway) Attach(l belljar.Link) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.attached || g.shut {
+		_ = l.File.Close()
+		return &belljar.Error{Op: "attach link", Kind: belljar.KindInternal, Err: errors.New("the gateway has a link already or is closed")}
+	}
+	g.attached = true
+	if g.ctx == nil {
+		g.link = &l
+		return nil
+	}
+	return g.serve(l)
+}
+
+// Run serves the sandbox until ctx ends or [Gateway.Close] is called, ends every
+// connection, waits for its goroutines and returns nil. It is called at most once.
+// An error says that the link attached earlier or a published port cannot be served.
+func (g *Gateway) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g.mu.Lock()
+	if g.ran || g.shut {
+		g.mu.Unlock()
+		return nil
+	}
+	g.ran, g.ctx = true, ctx
+	var err error
+	if g.link != nil {
+		err = g.serve(*g.link)
+		g.link = nil
+	}
+	g.mu.Unlock()
+	defer close(g.ended)
+	if err == nil {
+		g.watch(ctx)
+	}
+	g.shutdown(cancel)
+	return err
+}
+
+// watch does what is to be done from time to time.
+func (g *Gateway) watch(ctx context.Context) {
+	tell, idle := time.NewTicker(tellEvery), time.NewTicker(30*time.Second)
+	defer tell.Stop()
+	defer idle.Stop()
+	for {
+		select {
+		case d := <-g.drops:
+			g.dropped(ctx, d)
+		case <-tell.C:
+			g.rec.tell(ctx)
+		case now := <-idle.C:
+			g.flows.closeIdle(now)
+		case <-g.closed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *Gateway) shutdown(cancel context.CancelFunc) {
+	cancel()
+	g.mu.Lock()
+	g.shut = true
+	for _, s := range g.sockets {
+		_ = s.Close()
+	}
+	stack := g.stack
+	g.mu.Unlock()
+	g.flows.closeAll()
+	if stack != nil {
+		stack.Close()
+	}
+	g.wg.Wait()
+	for len(g.drops) > 0 {
+		g.dropped(g.ctx, <-g.drops)
+	}
+	g.rec.tell(g.ctx)
+}
+
+// Close ends the gateway and waits until Run has returned. Idempotent.
+func (g *Gateway) Close() error {
+	g.mu.Lock()
+	if !g.shut {
+		g.shut = true
+		close(g.closed)
+	}
+	ran, link := g.ran, g.link
+	g.link = nil
+	g.mu.Unlock()
+	if ran {
+		<-g.ended
+	} else if link != nil {
+		_ = link.File.Close()
+	}
+	return nil
+}
+
+// Summary says what was reached and what was refused so far.
+func (g *Gateway) Summary() Summary { return g.rec.summary() }
+
+// serve starts to answer a link. g.mu is held.
+func (g *Gateway) serve(l belljar.Link) error {
+	st, err := netstack.New(netstack.Options{Link: l, TCP: g.accept, Dropped: g.drop})
+	if err != nil {
+		return &belljar.Error{Op: "attach link", Kind: belljar.KindInternal, Err: err}
+	}
+	g.stack = st
+	for _, a := range []netip.Addr{belljar.GatewayIPv4, belljar.GatewayIPv6} {
+		pc, err := st.ListenUDP(netip.AddrPortFrom(a, 53))
+		if err != nil {
+			return &belljar.Error{Op: "serve DNS", Kind: belljar.KindInternal, Err: err}
+		}
+		g.sockets = append(g.sockets, pc)
+		g.wg.Go(func() { dns.ServeUDP(pc, zone{g}, g.mayAsk) })
+	}
+	return g.publish()
+}
+
+// drop takes note of a packet while the link waits.
+func (g *Gateway) drop(d netstack.Drop) {
+	select {
+	case g.drops <- d:
+	default:
+		g.rec.overflow(d.Proto)
+	}
+}
+
+func (g *Gateway) dropped(ctx context.Context, d netstack.Drop) {
+	g.rec.refuse(ctx, d.Proto, target{addr: d.Addr, port: d.Port}, belljar.Decision{Reason: d.Reason})
+}
+
+// enter counts a goroutine that the gateway waits for; false when it is closing.
+func (g *Gateway) enter() (context.Context, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut || g.ctx == nil {
+		return nil, false
+	}
+	g.wg.Add(1)
+	return g.ctx, true
+}
+
+func (g *Gateway) mayAsk() bool {
+	g.dnsMu.Lock()
+	ok := g.dnsRate.take(time.Now())
+	g.dnsMu.Unlock()
+	if !ok {
+		g.rec.overflow("dns")
+	}
+	return ok
+}

@@ -1,0 +1,123 @@
+package httpproxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// respond writes a response and says whether the connection may go on.
+func (s *session) respond(req *http.Request, resp *http.Response, closing bool) (bool, error) {
+	removeHop(resp.Header)
+	resp.Header.Del("Content-Length")
+	bodyless := req.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+	chunked := false
+	switch {
+	case resp.ContentLength >= 0 && resp.StatusCode != http.StatusNoContent:
+		if !bodyless || resp.ContentLength > 0 {
+			resp.Header.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+		}
+	case bodyless:
+	case req.ProtoAtLeast(1, 1):
+		chunked = true
+		resp.Header.Set("Transfer-Encoding", "chunked")
+	default:
+		closing = true
+	}
+	if closing {
+		resp.Header.Set("Connection", "close")
+	} else if !req.ProtoAtLeast(1, 1) {
+		resp.Header.Set("Connection", "keep-alive")
+	}
+	if err := s.writeHead(resp); err != nil {
+		return false, err
+	}
+	if !bodyless {
+		if err := s.copyBody(resp, chunked); err != nil {
+			return false, err
+		}
+	}
+	return !closing, s.bw.Flush()
+}
+
+func (s *session) writeHead(resp *http.Response) error {
+	reason := strings.TrimSpace(strings.TrimPrefix(resp.Status, strconv.Itoa(resp.StatusCode)))
+	fmt.Fprintf(s.bw, "HTTP/1.1 %03d %s\r\n", resp.StatusCode, oneLine(reason))
+	if err := resp.Header.Write(s.bw); err != nil {
+		return err
+	}
+	_, err := s.bw.WriteString("\r\n")
+	return err
+}
+
+// copyBody passes on what arrives as it arrives.
+func (s *session) copyBody(resp *http.Response, chunked bool) error {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			if werr := s.writePiece(buf[:n], chunked); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			_ = s.bw.Flush()
+			return err
+		}
+	}
+	if !chunked {
+		return nil
+	}
+	_, _ = s.bw.WriteString("0\r\n")
+	removeHop(resp.Trailer)
+	_ = resp.Trailer.Write(s.bw)
+	_, err := s.bw.WriteString("\r\n")
+	return err
+}
+
+func (s *session) writePiece(b []byte, chunked bool) error {
+	if chunked {
+		fmt.Fprintf(s.bw, "%x\r\n", len(b))
+	}
+	_, _ = s.bw.Write(b)
+	if chunked {
+		_, _ = s.bw.WriteString("\r\n")
+	}
+	return s.bw.Flush()
+}
+
+// switched carries a WebSocket that the server agreed to. A switch that nobody
+// asked for is an error of the server.
+func (s *session) switched(req *http.Request, resp *http.Response, asked bool) error {
+	up, ok := resp.Body.(io.ReadWriteCloser)
+	if !asked || !ok || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
+		return s.reply(req, s.h.Failed(req, errors.New("the server switched protocols without being asked")))
+	}
+	removeHop(resp.Header)
+	resp.Header.Set("Connection", "Upgrade")
+	resp.Header.Set("Upgrade", "websocket")
+	if err := s.writeHead(resp); err != nil {
+		return err
+	}
+	if err := s.bw.Flush(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(up, s.br)
+		_ = up.Close() // ends the other direction too: a WebSocket is not half closed
+	}()
+	_, _ = io.Copy(s.c, up)
+	_ = s.c.SetReadDeadline(time.Unix(1, 0))
+	_ = up.Close()
+	<-done
+	return nil
+}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+const (
+	smallBuffer = 16 << 10
+	largeBuffer = 256 << 10
+	// maxLarge bounds the large buffers in use at once.
+	maxLarge = 64
+)
+
+// buffers hands out buffers for copying: small ones to everybody, large ones to
+// connections that move much, as long as there are any.
+type buffers struct {
+	small sync.Pool
+	large sync.Pool
+	slots chan struct{}
+}
+
+func newBuffers() *buffers {
+	return &buffers{
+		small: sync.Pool{New: func() any { return new([smallBuffer]byte) }},
+		large: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
+		slots: make(chan struct{}, maxLarge),
+	}
+}
+
+// relay carries both directions until both have ended. When one side's
+// connection breaks, the other's is broken too.
+func (p *buffers) relay(in *inside, up *counted) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.copyAll(up, in); err != nil {
+			_ = up.Close()
+			in.abort()
+			return
+		}
+		_ = up.CloseWrite()
+		in.flow.half.Store(true)
+	})
+	if err := p.copyAll(in, up); err != nil {
+		in.abort()
+		_ = up.Close()
+	} else {
+		_ = in.CloseWrite()
+		in.flow.half.Store(true)
+	}
+	wg.Wait()
+}
+
+// copyAll copies until src ends. It starts with a small buffer and takes a large
+// one when the small one is filled.
+func (p *buffers) copyAll(dst io.Writer, src io.Reader) error {
+	small := p.small.Get().(*[smallBuffer]byte)
+	n, err := copyWith(dst, src, small[:], true)
+	p.small.Put(small)
+	for err == nil && n > 0 { // it moves much
+		select {
+		case p.slots <- struct{}{}:
+		default:
+			small := p.small.Get().(*[smallBuffer]byte)
+			_, err = copyWith(dst, src, small[:], false)
+			p.small.Put(small)
+			return ended(err)
+		}
+		large := p.large.Get().(*[largeBuffer]byte)
+		_, err = copyWith(dst, src, large[:], false)
+		p.large.Put(large)
+		<-p.slots
+	}
+	return ended(err)
+}
+
+// copyWith copies through buf until src ends, or, where grow is set, until buf
+// was filled; then it returns how much the last read brought.
+func copyWith(dst io.Writer, src io.Reader, buf []byte, grow bool) (int, error) {
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				return 0, werr
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
+		if grow && n == len(buf) {
+			return n, nil
+		}
+	}
+}
+
+// ended is nil for an orderly end.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

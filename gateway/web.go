@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
+)
+
+// refusalText is what a person or a model reads who was refused.
+func refusalText(t target, d belljar.Decision) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "belljar refused this connection.\n\nwhat:   %s port %d\nwhy:    %s\n", t.name(), t.port, d.Reason)
+	if d.Nearest != nil {
+		fmt.Fprintf(&b, "nearest rule: %s\n", ruleText(d.Nearest))
+	}
+	if d.Fix != "" {
+		fmt.Fprintf(&b, "to allow it: %s\n", d.Fix)
+		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: ask them.\n")
+	} else {
+		b.WriteString("\nNo rule can allow this.\n")
+	}
+	fmt.Fprintf(&b, "What is allowed: http://%s/\n", belljar.PolicyHost)
+	return b.String()
+}
+
+// ruleText is a rule in one line, with the place where it was written.
+func ruleText(r *belljar.NetRule) string {
+	s := r.Host
+	if s == "" {
+		s = r.CIDR.String()
+	}
+	ports := make([]string, len(r.Ports))
+	for i, p := range r.Ports {
+		ports[i] = fmt.Sprint(p)
+	}
+	s += " port " + strings.Join(ports, ", ")
+	if r.Private {
+		s += ", private addresses too"
+	}
+	return s
+}
+
+func refusalReply(t target, d belljar.Decision) *httpproxy.Reply {
+	return &httpproxy.Reply{Status: http.StatusForbidden, Reason: explain(d), Body: refusalText(t, d)}
+}
+
+// faultReply words a malformed request or a failure of the other side.
+func faultReply(err error) *httpproxy.Reply {
+	var f *httpproxy.Fault
+	if errors.As(err, &f) {
+		return &httpproxy.Reply{Status: f.Status, Reason: "belljar refused the request: " + f.Reason, Body: "belljar refused the request: " + f.Reason + "\n"}
+	}
+	return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: "belljar could not reach the host", Body: "belljar could not reach the host: " + printable(err.Error()) + "\n"}
+}
+
+// denial answers every request with the reason of a refusal.
+type denial struct {
+	t target
+	d belljar.Decision
+}
+
+func (h *denial) Handle(*http.Request) httpproxy.Action {
+	return httpproxy.Action{Reply: refusalReply(h.t, h.d)}
+}
+
+func (h *denial) Failed(_ *http.Request, err error) *httpproxy.Reply { return faultReply(err) }
+
+// sameHost forwards requests to the host that the connection was made to.
+type sameHost struct {
+	g  *Gateway
+	p  *passage
+	tr *http.Transport
+}
+
+func (h *sameHost) Handle(r *http.Request) httpproxy.Action {
+	t := h.p.t
+	if fault := hostFault(r, t); fault != "" {
+		d := belljar.Decision{Nearest: h.p.d.Rule, Reason: fault}
+		h.g.rec.refuse(h.g.context(), "http", t, d)
+		return httpproxy.Action{Reply: refusalReply(t, d)}
+	}
+	r.URL.Scheme, r.URL.Host = "http", "upstream"
+	return httpproxy.Action{Forward: h.tr}
+}
+
+func (h *sameHost) Failed(r *http.Request, err error) *httpproxy.Reply {
+	if r == nil {
+		h.g.rec.refuse(h.g.context(), "http", h.p.t, belljar.Decision{Nearest: h.p.d.Rule, Reason: h.p.t.name() + ": " + printable(err.Error())})
+	}
+	return faultReply(err)
+}
+
+// hostFault says why a request does not belong on a connection to t.
+func hostFault(r *http.Request, t target) string {
+	if r.Method == http.MethodConnect {
+		return t.name() + ": CONNECT is for the proxy at " + belljar.GatewayIPv4.String()
+	}
+	if t.host == "" {
+		return "" // the rule allows the address, whatever answers there
+	}
+	if r.URL.Scheme != "" && !strings.EqualFold(r.URL.Scheme, "http") {
+		return t.host + ": a request for another scheme"
+	}
+	for _, h := range []string{r.Host, r.URL.Host} {
+		if h == "" && r.URL.Host == "" && r.Host != "" {
+			continue // origin form
+		}
+		got, err := parseAuthority(h, 80)
+		if err != nil {
+			return fmt.Sprintf("%s: the Host header is no host: %s", t.host, printable(h))
+		}
+		if !sameTarget(got, t, strings.Contains(h, ":")) {
+			return fmt.Sprintf("connected to %s, but the request's Host is %s", t.host, printable(h))
+		}
+	}
+	return ""
+}
+
+// sameTarget compares a Host header with the target of its connection. Many
+// clients leave the port out, whatever it is.
+func sameTarget(got, t target, withPort bool) bool {
+	if withPort && got.port != t.port {
+		return false
+	}
+	if t.host != belljar.Localhost {
+		return got.host == t.host
+	}
+	return got.host == belljar.Localhost || strings.HasSuffix(got.host, "."+belljar.Localhost) || got.addr.IsLoopback()
+}
+
+// page is http://policy.belljar/.
+type page struct{ g *Gateway }
+
+func (h *page) Handle(r *http.Request) httpproxy.Action {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return httpproxy.Action{Reply: &httpproxy.Reply{Status: http.StatusMethodNotAllowed, Reason: "this page can be read only"}}
+	}
+	wantJSON := strings.Contains(r.Header.Get("Accept"), "application/json")
+	if asked := r.URL.Query().Get("host"); asked != "" {
+		return httpproxy.Action{Reply: h.explain(asked, wantJSON)}
+	}
+	return httpproxy.Action{Reply: h.overview(wantJSON)}
+}
+
+func (h *page) Failed(_ *http.Request, err error) *httpproxy.Reply { return faultReply(err) }
+
+// An Explanation is what the gateway's page says about one host, as JSON.
+type Explanation struct {
+	Host    string `json:"host"`
+	Port    uint16 `json:"port"`
+	Allowed bool   `json:"allowed"`
+	Rule    string `json:"rule,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Nearest string `json:"nearest,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+func (h *page) explain(asked string, wantJSON bool) *httpproxy.Reply {
+	t, err := parseAuthority(asked, 443)
+	if err != nil {
+		return &httpproxy.Reply{Status: http.StatusBadRequest, Reason: "host is no host name or address", Body: "host is no host name or address\n"}
+	}
+	d := h.g.decide(t)
+	e := Explanation{Host: t.name(), Port: t.port, Allowed: d.Allow, Reason: d.Reason, Fix: d.Fix}
+	if d.Rule != nil {
+		e.Rule = ruleText(d.Rule)
+	}
+	if d.Nearest != nil {
+		e.Nearest = ruleText(d.Nearest)
+	}
+	if wantJSON {
+		return jsonReply(e)
+	}
+	if d.Allow {
+		return &httpproxy.Reply{Status: http.StatusOK, Body: fmt.Sprintf("%s port %d is allowed by the rule: %s\n", e.Host, e.Port, e.Rule)}
+	}
+	return &httpproxy.Reply{Status: http.StatusOK, Body: refusalText(t, d)}
+}
+
+// An Overview is what the gateway's page says, as JSON.
+type Overview struct {
+	Allowed []string      `json:"allowed"`
+	Refused []Explanation `json:"refused"`
+}
+
+// maxShown bounds the lists of the page.
+const maxShown = 50
+
+func (h *page) overview(wantJSON bool) *httpproxy.Reply {
+	o := Overview{Allowed: []string{}, Refused: []Explanation{}}
+	for i := range h.g.network.Rules {
+		o.Allowed = append(o.Allowed, ruleText(&h.g.network.Rules[i]))
+	}
+	refused := h.g.rec.summary().Refused
+	for i := len(refused) - 1; i >= 0 && len(o.Refused) < maxShown; i-- {
+		x := refused[i]
+		o.Refused = append(o.Refused, Explanation{Host: x.Host, Port: x.Port, Reason: x.Reason, Fix: x.Fix})
+	}
+	if wantJSON {
+		return jsonReply(o)
+	}
+	var b strings.Builder
+	b.WriteString("This is a belljar sandbox. It reaches only what its policy names.\n\nallowed:\n")
+	for _, a := range o.Allowed {
+		fmt.Fprintf(&b, "  %s\n", a)
+	}
+	if len(o.Allowed) == 0 {
+		b.WriteString("  nothing\n")
+	}
+	b.WriteString("\nrefused, the last first:\n")
+	for _, e := range o.Refused {
+		fmt.Fprintf(&b, "  %s\n", e.Reason)
+		if e.Fix != "" {
+			fmt.Fprintf(&b, "    to allow it: %s\n", e.Fix)
+		}
+	}
+	if len(o.Refused) == 0 {
+		b.WriteString("  nothing\n")
+	}
+	fmt.Fprintf(&b, "\nabout one host: http://%s/?host=NAME[:PORT]\n", belljar.PolicyHost)
+	return &httpproxy.Reply{Status: http.StatusOK, Body: b.String()}
+}
+
+func jsonReply(v any) *httpproxy.Reply {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return faultReply(err)
+	}
+	return &httpproxy.Reply{Status: http.StatusOK, Type: "application/json", Body: string(b) + "\n"}
+}
