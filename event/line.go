@@ -21,6 +21,8 @@ const (
 	hashMark = `,"hash":"`
 	// sealSize is the length of what follows the hashed bytes of a line.
 	sealSize = len(hashMark) + hashSize + len(`"}`)
+	// lineOverhead is at most what a line has besides its body.
+	lineOverhead = len(`{"seq":18446744073709551615,"prev":"",`) + hashSize + sealSize + 1
 )
 
 // An Entry is one line of a record.

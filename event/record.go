@@ -180,7 +180,7 @@ func (r *Record) enqueue(e belljar.Event) error {
 	if r.closed {
 		return ErrClosed
 	}
-	r.queue.put(body)
+	r.queue.put(e.Kind, body)
 	r.nudge()
 	return nil
 }

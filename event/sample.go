@@ -19,12 +19,17 @@ const (
 // A queue holds droppable events until they are written, and counts those that
 // are not. It is not safe for concurrent use.
 type queue struct {
-	bodies  [][]byte
-	bytes   int   // of bodies
+	events  []queued
+	bytes   int   // of events
 	total   int64 // bytes ever taken
 	most    int64 // bound of total
 	buckets map[belljar.EventKind]*bucket
 	dropped map[belljar.EventKind]int64
+}
+
+type queued struct {
+	kind belljar.EventKind
+	body []byte
 }
 
 type bucket struct {
@@ -59,17 +64,24 @@ func (q *queue) admit(k belljar.EventKind, now time.Time) bool {
 	return true
 }
 
-func (q *queue) put(body []byte) {
-	q.bodies = append(q.bodies, body)
+func (q *queue) put(k belljar.EventKind, body []byte) {
+	q.events = append(q.events, queued{k, body})
 	q.bytes += len(body)
 	q.total += int64(len(body))
 }
 
-// take empties the queue.
-func (q *queue) take() [][]byte {
-	b := q.bodies
-	q.bodies, q.bytes = nil, 0
-	return b
+// take empties the queue. When there is no room for what it holds, that is
+// counted instead.
+func (q *queue) take(room int64) []queued {
+	e := q.events
+	if int64(q.bytes+len(e)*lineOverhead) > room {
+		for _, x := range e {
+			q.dropped[x.kind]++
+		}
+		e = nil
+	}
+	q.events, q.bytes = nil, 0
+	return e
 }
 
 // takeDropped returns the counts of what was not written, in order of kind, and

@@ -172,6 +172,9 @@ func (g *group) byClass() []Count {
 }
 
 func (g *group) all() []Count {
+	if g.list == nil {
+		return []Count{} // an empty list in JSON, not null
+	}
 	if g.rest > 0 {
 		return append(g.list, Count{Name: "others", Count: g.rest})
 	}

@@ -56,7 +56,7 @@ func (r *Record) write(kind belljar.EventKind, body []byte) error {
 		return r.err
 	}
 	r.mu.Lock()
-	queued := r.queue.take()
+	queued := r.queue.take(r.room())
 	var counts []belljar.SampledEvent
 	if now := time.Now(); now.Sub(r.sampled) >= sampleEvery && !r.over {
 		if counts = r.queue.takeDropped(); counts != nil {
@@ -67,7 +67,7 @@ func (r *Record) write(kind belljar.EventKind, body []byte) error {
 
 	w := r.begin()
 	for _, b := range queued {
-		w.add(b)
+		w.add(b.body)
 	}
 	if err := w.addCounts(counts); err != nil {
 		return err
@@ -79,11 +79,19 @@ func (r *Record) write(kind belljar.EventKind, body []byte) error {
 	if kind == belljar.EventLimit {
 		limit += reserve / 2 // why the sandbox ends is said even when the record is full
 	}
-	if r.over && kind != belljar.EventLimit || r.size+int64(len(w.buf)+len(body)) > limit {
+	if r.over && kind != belljar.EventLimit || r.size+int64(len(w.buf)+len(body)+lineOverhead) > limit {
 		return r.overflow(w, kind)
 	}
 	w.add(body)
 	return w.write()
+}
+
+// room is how much may still be written before the record is full.
+func (r *Record) room() int64 {
+	if r.over {
+		return 0
+	}
+	return r.max - r.size
 }
 
 // overflow says, once, that the record is full, and counts the event that found it so.
@@ -193,11 +201,12 @@ func (r *Record) close(end belljar.EndEvent) error {
 
 func (r *Record) writeEnd(end belljar.EndEvent) error {
 	r.mu.Lock()
-	queued, counts := r.queue.take(), r.queue.takeDropped()
+	queued := r.queue.take(r.room())
+	counts := r.queue.takeDropped()
 	r.mu.Unlock()
 	w := r.begin()
 	for _, b := range queued {
-		w.add(b)
+		w.add(b.body)
 	}
 	if err := w.addCounts(counts); err != nil {
 		return err
