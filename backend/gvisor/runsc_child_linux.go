@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
@@ -33,9 +34,10 @@ func Reexec(args []string) bool {
 	case launch.Name:
 		launch.Main()
 	case launch.NameGofer:
+		registerPrecompiled()
 		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})
 	case launch.NameSentry:
-		debug.SetGCPercent(400) // the start allocates 20 MB that live on
+		delayGC()
 		registerPrecompiled()
 		runsc("boot", map[util.SubCommand]string{new(sentrycmd.Boot): "internal", new(sentrycmd.Umount): "internal"})
 	default:
@@ -75,4 +77,15 @@ func must(n int, err error) int {
 		os.Exit(125)
 	}
 	return n
+}
+
+// delayGC keeps the collector off while the sentry starts: what it allocates then
+// lives on. A heap that grows beyond all measure is collected all the same.
+func delayGC() {
+	debug.SetGCPercent(-1)
+	old := debug.SetMemoryLimit(128 << 20)
+	time.AfterFunc(2*time.Second, func() {
+		debug.SetGCPercent(100)
+		debug.SetMemoryLimit(old)
+	})
 }
