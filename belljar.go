@@ -63,17 +63,28 @@ type Plan struct {
 	Hostname string   `json:"hostname"`
 	Identity Identity `json:"identity"`
 
-	Command   Exec      `json:"command"`   // the first command; always the first one started
-	Env       []string  `json:"env"`       // NAME=value, sorted; the environment of every command
-	Workspace Workspace `json:"workspace"` // the project and how it is served
-	Mounts    []Mount   `json:"mounts"`    // everything else that is visible, parents before children
-	Network   Network   `json:"network"`
-	Limits    Limits    `json:"limits"`
+	Command   Exec       `json:"command"`              // the first command; always the first one started
+	Env       []string   `json:"env"`                  // NAME=value, sorted; the environment of every command
+	Workspace Workspace  `json:"workspace"`            // the project and how it is served
+	Mounts    []Mount    `json:"mounts"`               // everything else that is visible, parents before children
+	HomeFiles []HomeFile `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
+	Network   Network    `json:"network"`
+	Limits    Limits     `json:"limits"`
 
 	// Enforcement lists, per requirement, what holds it in this tier on this
 	// host. It contains a gap only where the user said --best-effort.
 	Enforcement []Enforcement `json:"enforcement"`
 	BestEffort  bool          `json:"best_effort,omitempty"`
+
+	// Notes say in one sentence each what was left out of the plan and why.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// A HomeFile is a small file that a fresh HOME begins with. One that exists
+// already, in a HOME that is kept, stays as it is.
+type HomeFile struct {
+	Path    string `json:"path"` // relative, below HOME, slashes, no ".."
+	Content string `json:"content"`
 }
 
 // An Identity is who the sandbox is: on the host and as seen from inside.

@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +33,8 @@ type Options struct {
 	Events belljar.EventSink
 	// Kill ends the sandbox at once. It is called at most once and must not wait.
 	Kill func()
-	// Report is told of every limit that is reached, after the event; nil for none.
+	// Report is told of every limit that is reached, before Kill and before the
+	// event is written; it must not wait. Nil for none.
 	Report func(belljar.LimitEvent)
 	// MaxMemory is told of every new peak of memory; nil for none.
 	MaxMemory func(int64)
@@ -139,16 +139,18 @@ func (w *watch) sample(ctx context.Context) (next time.Duration, ended bool, err
 	now := time.Now()
 	d := Decide(w.o.Limits, Sample{Usage: u, Elapsed: now.Sub(w.began), Disk: w.disk})
 	if d.End != nil {
-		// The kill goes first: recording may block for the disk, and every
-		// millisecond is memory of the host.
+		// Recording comes last: it may block for the disk, and every millisecond
+		// is memory of the host.
+		w.report(*d.End)
 		w.o.Kill()
-		return 0, true, w.tell(ctx, *d.End)
+		return 0, true, w.record(ctx, *d.End)
 	}
 	if d.Notice == nil {
 		w.notice = true
 	} else if w.notice {
 		w.notice = false
-		if err := w.tell(ctx, *d.Notice); err != nil {
+		w.report(*d.Notice)
+		if err := w.record(ctx, *d.Notice); err != nil {
 			w.o.Kill()
 			return 0, true, err
 		}
@@ -173,17 +175,19 @@ func (w *watch) usageFailed(err error) (time.Duration, bool, error) {
 	return 0, true, fmt.Errorf("read usage of sandbox: %w", err)
 }
 
-func (w *watch) tell(ctx context.Context, e belljar.LimitEvent) error {
-	var err error
-	if w.o.Events != nil {
-		ev := belljar.Event{Kind: belljar.EventLimit, Limit: &e}
-		if err = w.o.Events.Record(ctx, ev); errors.Is(err, context.Canceled) {
-			err = nil
-		}
-	}
+func (w *watch) report(e belljar.LimitEvent) {
 	if w.o.Report != nil {
 		w.o.Report(e)
 	}
+}
+
+// record writes the event. It is written also when the end of the run has
+// cancelled ctx meanwhile: a limit event is never dropped.
+func (w *watch) record(ctx context.Context, e belljar.LimitEvent) error {
+	if w.o.Events == nil {
+		return nil
+	}
+	err := w.o.Events.Record(context.WithoutCancel(ctx), belljar.Event{Kind: belljar.EventLimit, Limit: &e})
 	if err != nil {
 		return fmt.Errorf("record limit %s: %w", e.Limit, err)
 	}

@@ -1,0 +1,315 @@
+package plan
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Bounds for what is looked at in one PATH entry.
+const (
+	maxEntries  = 256  // entries of PATH
+	maxPrograms = 1024 // names of one folder
+	maxTargets  = 64   // packages that the links of one folder lead to
+)
+
+// system collects the top-level folders of the system as they are on this host.
+func (w *gatherer) system() {
+	for _, p := range systemRoots {
+		st, err := os.Lstat(p)
+		if err != nil {
+			continue
+		}
+		if st.Mode()&os.ModeSymlink == 0 {
+			if st.IsDir() {
+				w.f.System = append(w.f.System, SystemDir{Path: p})
+			}
+			continue
+		}
+		// A link into another system folder stays a link; any other is bound by
+		// what is behind it, so that nothing depends on a folder that is not there.
+		text, err := os.Readlink(p)
+		if real, err2 := filepath.EvalSymlinks(p); err == nil && err2 == nil && underAny(real, systemRoots) {
+			w.f.System = append(w.f.System, SystemDir{Path: p, Link: text})
+		} else if err2 == nil && w.g.refuse(real) == "" {
+			w.f.System = append(w.f.System, SystemDir{Path: p})
+		}
+	}
+}
+
+// pathEntries judges every entry of PATH.
+func (w *gatherer) pathEntries() {
+	seen := map[string]bool{}
+	for _, as := range filepath.SplitList(w.env["PATH"]) {
+		if len(w.f.Path) == maxEntries {
+			w.note("PATH has more than %d entries; the rest is left out", maxEntries)
+			return
+		}
+		if filepath.IsAbs(as) {
+			as = filepath.Clean(as)
+		}
+		if seen[as] {
+			continue
+		}
+		seen[as] = true
+		e := w.pathEntry(as)
+		if e.Left != "" && e.Real != "" {
+			w.note("the PATH entry %s is left out: %s", quoted(as), e.Left)
+		}
+		w.f.Path = append(w.f.Path, e)
+	}
+}
+
+func (w *gatherer) pathEntry(as string) PathEntry {
+	e := PathEntry{As: as}
+	if !filepath.IsAbs(as) {
+		e.Left = "it is relative to the current folder"
+		return e
+	}
+	real, err := filepath.EvalSymlinks(as)
+	if err != nil || !isDir(real) {
+		e.Left = "it does not exist"
+		return e
+	}
+	e.Real = real
+	if !plainName(as) || strings.Contains(as, ":") {
+		e.Left = "its name has control characters or is not UTF-8"
+		return e
+	}
+	switch {
+	case underAny(real, systemRoots), under(real, w.g.work):
+	case under(real, "/snap"):
+		e.Left = "snap programs need the snap service of the host"
+		return e
+	default:
+		if e.Left = w.g.refuseRoot(real); e.Left != "" {
+			return e
+		}
+		names := programs(real)
+		if len(names) == 0 {
+			e.Left = "it holds no programs"
+			return e
+		}
+		e.Roots = w.entryRoots(real, names)
+	}
+	w.addLinks(as)
+	return e
+}
+
+// programs lists the names in dir that may be programs: links, and regular files
+// that somebody may execute. At most maxPrograms names are looked at.
+func programs(dir string) []os.DirEntry {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	all, _ := f.ReadDir(maxPrograms)
+	return slices.DeleteFunc(all, func(e os.DirEntry) bool {
+		if e.Type()&os.ModeSymlink != 0 {
+			return false
+		}
+		if !e.Type().IsRegular() {
+			return true
+		}
+		st, err := e.Info()
+		return err != nil || st.Mode()&0o111 == 0
+	})
+}
+
+// entryRoots is what has to be visible for the programs of one PATH entry to run:
+// the folder, its installation around it, and the packages that its links lead to.
+func (w *gatherer) entryRoots(dir string, names []os.DirEntry) []Root {
+	r := roots{w: w}
+	r.add(dir, "programs on PATH")
+	for _, p := range w.installation(dir) {
+		r.add(p, "belongs to "+dir)
+	}
+	if slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == "rustup" }) {
+		home := w.env["RUSTUP_HOME"]
+		if !filepath.IsAbs(home) {
+			home = filepath.Join(w.f.Home, ".rustup")
+		}
+		r.add(realOrClean(home), "Rust toolchains")
+	}
+	for _, e := range names {
+		if e.Type()&os.ModeSymlink == 0 {
+			continue
+		}
+		link := filepath.Join(dir, e.Name())
+		real, err := filepath.EvalSymlinks(link)
+		if err != nil || r.has(real) || !executable(real) {
+			continue
+		}
+		if len(r.list) >= maxTargets {
+			w.note("%s leads to more than %d packages; the rest is left out", quoted(dir), maxTargets)
+			break
+		}
+		for _, p := range w.packageOf(real) {
+			r.add(p, e.Name()+" on PATH")
+		}
+		w.addLinks(link)
+	}
+	return r.list
+}
+
+// A roots list keeps what passes the guard, without what another one contains.
+type roots struct {
+	w    *gatherer
+	base []Root // visible already
+	list []Root
+}
+
+func (r *roots) has(p string) bool {
+	covers := func(x Root) bool { return under(p, x.Path) }
+	return underAny(p, systemRoots) || r.w.g.work != "" && under(p, r.w.g.work) ||
+		slices.ContainsFunc(r.base, covers) || slices.ContainsFunc(r.list, covers)
+}
+
+// add adds p and returns why it must not be visible, if so.
+func (r *roots) add(p, why string) string {
+	if r.has(p) || !exists(p) {
+		return ""
+	}
+	if left := r.w.g.refuseRoot(p); left != "" {
+		return left
+	}
+	r.list = slices.DeleteFunc(r.list, func(x Root) bool { return under(x.Path, p) })
+	r.list = append(r.list, Root{Path: p, Why: why})
+	return ""
+}
+
+// prefixParts are the folders of an installation that hold programs and what
+// they read. Others beside them (etc, var, log) may hold state and credentials.
+var prefixParts = []string{"bin", "sbin", "lib", "lib64", "libexec", "include", "share"}
+
+// installation returns what belongs to the programs folder dir: the whole
+// installation around it where it is one of a known form, else the usual folders
+// beside it.
+func (w *gatherer) installation(dir string) []string {
+	stop := w.f.Home
+	if root := lookBelow(filepath.Dir(dir), stop, 4, isToolRoot); root != "" {
+		return append([]string{root}, w.toolFiles(root)...)
+	}
+	prefix := filepath.Dir(dir)
+	if filepath.Base(dir) != "bin" || prefix == stop || under(stop, prefix) {
+		return nil
+	}
+	if prefix == filepath.Join(w.f.Home, ".local") {
+		// Its share holds the state of everything; only libraries go with programs.
+		return existing(filepath.Join(prefix, "lib"))
+	}
+	if filepath.Base(filepath.Dir(filepath.Dir(prefix))) == "versions" {
+		return []string{prefix} // nvm and others: NAME/versions/KIND/VERSION/bin
+	}
+	var out []string
+	for _, p := range prefixParts {
+		out = append(out, existing(filepath.Join(prefix, p))...)
+	}
+	return out
+}
+
+// isToolRoot recognises installations that are only of use whole: they hold
+// programs and nothing of the user's.
+func isToolRoot(d string) bool {
+	has := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return !exists(filepath.Join(d, n)) })
+	}
+	return has("libexec/pyenv") || has("libexec/rbenv") || has("libexec/nodenv") ||
+		has("conda-meta") || has("Cellar") || // conda, Homebrew
+		has("installs", "shims") || has("plugins", "shims") || // asdf, mise
+		has("tools", "bin/volta-shim") || has("tools/image", "bin") || // Volta
+		has("release", "lib/modules") || // a JDK
+		has("VERSION", "src/runtime") || // a Go toolchain
+		has("pyvenv.cfg")
+}
+
+// toolFiles are files of the user that a version manager reads to choose a version.
+func (w *gatherer) toolFiles(root string) []string {
+	if !exists(filepath.Join(root, "shims")) {
+		return nil
+	}
+	return existing(filepath.Join(w.f.Home, ".tool-versions"), filepath.Join(w.f.Home, ".asdfrc"))
+}
+
+func existing(paths ...string) []string {
+	return slices.DeleteFunc(paths, func(p string) bool { return !exists(p) })
+}
+
+// packageOf returns what has to be visible for the program file real to run: the
+// package that holds it, or the file alone where it belongs to none. What lies in
+// the system's folders needs nothing.
+func (w *gatherer) packageOf(real string) []string {
+	if underAny(real, systemRoots) {
+		return nil
+	}
+	dir := filepath.Dir(real)
+	if root := nodePackage(real); root != "" {
+		return []string{root}
+	}
+	if venv := lookBelow(dir, w.f.Home, 3, func(d string) bool { return exists(filepath.Join(d, "pyvenv.cfg")) }); venv != "" {
+		return append([]string{venv}, w.venvPython(venv)...)
+	}
+	if p := versionOf(real, w.f.Home); p != "" {
+		return []string{p}
+	}
+	if filepath.Base(dir) == "bin" || lookBelow(dir, w.f.Home, 4, isToolRoot) != "" {
+		if in := w.installation(dir); len(in) > 0 {
+			return append(in, real)
+		}
+	}
+	if p := lookBelow(dir, w.f.Home, 4, func(d string) bool { return exists(filepath.Join(d, "package.json")) }); p != "" {
+		return []string{p}
+	}
+	return []string{real}
+}
+
+// nodePackage is the package below the outermost node_modules on the way to real,
+// or that node_modules itself where packages are kept beside each other in a store.
+func nodePackage(real string) string {
+	base, rest, ok := strings.Cut(real, "/node_modules/")
+	if !ok {
+		return ""
+	}
+	base += "/node_modules"
+	first, rest, _ := strings.Cut(rest, "/")
+	if strings.HasPrefix(first, ".") {
+		return base
+	}
+	if strings.HasPrefix(first, "@") {
+		name, _, _ := strings.Cut(rest, "/")
+		first += "/" + name
+	}
+	return base + "/" + first
+}
+
+// versionOf is the installed version that holds real, where it lies below a folder
+// named "versions": …/versions/2.1.3 (a file) or …/versions/2.1.3/… (a folder).
+func versionOf(real, home string) string {
+	if !under(real, home) {
+		return ""
+	}
+	before, after, ok := strings.Cut(strings.TrimPrefix(real, home), "/versions/")
+	if !ok {
+		return ""
+	}
+	first, rest, _ := strings.Cut(after, "/")
+	p := home + before + "/versions/" + first
+	if next, _, more := strings.Cut(rest, "/"); more && exists(filepath.Join(p, next, "bin")) {
+		p = filepath.Join(p, next) // versions/node/v22.1.0/bin/node
+	}
+	return p
+}
+
+// venvPython is the installation of the interpreter that a virtual environment
+// links to, where the system does not hold it.
+func (w *gatherer) venvPython(venv string) []string {
+	link := filepath.Join(venv, "bin", "python")
+	real, err := filepath.EvalSymlinks(link)
+	if err != nil || underAny(real, systemRoots) || under(real, venv) {
+		return nil
+	}
+	w.addLinks(link)
+	return append(w.installation(filepath.Dir(real)), real)
+}
