@@ -250,6 +250,18 @@ func (d *decoder) number(n ast.Node, path, want string) (string, bool) {
 	return "", false
 }
 
+// maxEntries bounds a list by what its entries cost later: a mount, a pattern that
+// every name is matched with, a rule in an index.
+func maxEntries(path string) int {
+	switch path {
+	case "network.allow":
+		return 20_000
+	case "files.hide", "files.hold":
+		return 2000
+	}
+	return 256
+}
+
 // decodeList decodes a list, each entry by f, which reports its own faults.
 func decodeList[T any](d *decoder, p pair, path, of string, f func(ast.Node, string) (T, bool)) list[T] {
 	seq, ok := p.value.(*ast.SequenceNode)
@@ -258,6 +270,10 @@ func decodeList[T any](d *decoder, p pair, path, of string, f func(ast.Node, str
 		return list[T]{}
 	}
 	l := list[T]{set: true, mark: p.key}
+	if most := maxEntries(path); len(seq.Values) > most {
+		d.add(p.key, path, "", "more than %d entries", most)
+		return list[T]{}
+	}
 	for _, n := range seq.Values {
 		before := len(d.faults) + d.more
 		if n == nil {

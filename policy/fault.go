@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -152,8 +154,19 @@ func (r *report) add(m mark, key, suggestion, format string, args ...any) {
 	})
 }
 
-// all is every fault, with a last one that counts what was left out.
+// all is every fault, those of one file in the order of its lines, with a last one
+// that counts what was left out.
 func (r *report) all() Faults {
+	for start := 0; start < len(r.faults); {
+		end := start
+		for end < len(r.faults) && r.faults[end].File == r.faults[start].File {
+			end++
+		}
+		slices.SortStableFunc(r.faults[start:end], func(a, b Fault) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
+		start = end
+	}
 	if r.more == 0 {
 		return r.faults
 	}

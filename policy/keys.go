@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A key is one row of the table that says what a key of the policy file means, in
@@ -32,8 +33,10 @@ type keyRule interface {
 	limit(s *state, c *document, r *report, cut func(what string, by mark))
 }
 
-// keys is the table, in the order of the documentation.
-func keys() []key {
+// keys is the table, in the order of the documentation. It is made once and read-only.
+var keys = sync.OnceValue(newKeys)
+
+func newKeys() []key {
 	list := []key{
 		{
 			"extends", "list of presets", "Presets whose rules are added below this layer. Names only, never files.",

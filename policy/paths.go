@@ -13,7 +13,9 @@ type paths struct {
 	home      string
 	cwd       string
 	workspace string
-	dirs      []string // belljar's own folders
+	homes     []string // HOME by name and by what its links lead to
+	works     []string // the workspace likewise
+	dirs      []string // belljar's own folders likewise
 	caches    []string // absolute paths of what the host's tools keep or obey
 	tiers     []string
 	wide      bool // the paths only limit others and are not mounted: nothing is refused
@@ -21,10 +23,9 @@ type paths struct {
 
 func newPaths(o *LoadOptions) *paths {
 	p := &paths{home: clean(o.Home), cwd: clean(o.Dir), workspace: clean(o.Workspace), tiers: o.Tiers}
+	p.homes, p.works = both(p.home), both(p.workspace)
 	for _, d := range o.Dirs {
-		if d = clean(d); d != "" {
-			p.dirs = append(p.dirs, d)
-		}
+		p.dirs = append(p.dirs, both(clean(d))...)
 	}
 	p.caches = obeyed(p.home, o.Env)
 	return p
@@ -36,6 +37,17 @@ func clean(s string) string {
 		return ""
 	}
 	return filepath.Clean(s)
+}
+
+// both are the names by which an absolute path is known; empty: none.
+func both(abs string) []string {
+	if abs == "" {
+		return nil
+	}
+	if r := real(abs); r != abs {
+		return []string{abs, r}
+	}
+	return []string{abs}
 }
 
 // resolve makes a path of a policy absolute and clean, and refuses what no policy
@@ -75,7 +87,7 @@ func (p *paths) resolve(s, dir string, write bool) (abs, suggestion string, err 
 // judge refuses an absolute path by its name and by what its links lead to. The
 // plan, which mounts it, judges the real path once more.
 func (p *paths) judge(abs string, write bool) error {
-	for _, name := range []string{abs, real(abs)} {
+	for _, name := range both(abs) {
 		if err := p.judgeName(name, write); err != nil {
 			if name != abs {
 				return fmt.Errorf("%s, where it leads: %w", name, err)
@@ -91,14 +103,14 @@ func (p *paths) judgeName(abs string, write bool) error {
 	if abs == "/" {
 		return errors.New("the root of the file system cannot be shared")
 	}
-	if p.home != "" && (within(p.home, abs) || within(real(p.home), abs)) {
-		return fmt.Errorf("%s is or contains HOME, which cannot be shared as a whole: name the folders below it", abs)
+	for _, h := range p.homes {
+		if within(h, abs) {
+			return fmt.Errorf("%s is or contains HOME, which cannot be shared as a whole: name the folders below it", abs)
+		}
 	}
 	for _, d := range p.dirs {
-		for _, d := range []string{d, real(d)} {
-			if within(abs, d) || within(d, abs) {
-				return fmt.Errorf("%s is, contains or lies in belljar's own folder %s", abs, d)
-			}
+		if within(abs, d) || within(d, abs) {
+			return fmt.Errorf("%s is, contains or lies in belljar's own folder %s", abs, d)
 		}
 	}
 	for _, d := range []string{"/proc", "/sys", "/dev", "/run", "/var/run"} {
@@ -106,11 +118,9 @@ func (p *paths) judgeName(abs string, write bool) error {
 			return fmt.Errorf("%s is of the host's kernel and control sockets, which are never shared", abs)
 		}
 	}
-	if p.workspace != "" {
-		for _, w := range []string{p.workspace, real(p.workspace)} {
-			if within(abs, w) || within(w, abs) {
-				return fmt.Errorf("%s is, contains or lies in the workspace, which is served by its own rules (hide, hold, mode)", abs)
-			}
+	for _, w := range p.works {
+		if within(abs, w) || within(w, abs) {
+			return fmt.Errorf("%s is, contains or lies in the workspace, which is served by its own rules (hide, hold, mode)", abs)
 		}
 	}
 	if !write {

@@ -27,6 +27,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -38,7 +39,7 @@ type Policy struct {
 	state *state
 	paths *paths
 	index *index
-	hash  string
+	hash  func() string // computed when first asked for
 	cuts  []Cut
 	proj  string // hash of the project's file
 }
@@ -65,7 +66,7 @@ func build(s *state, p *paths, cuts []Cut) *Policy {
 	pol := &Policy{state: s, paths: p, cuts: cuts}
 	s.settle()
 	pol.index = indexItems(s.rules)
-	pol.hash = hashOf(pol.canonical())
+	pol.hash = sync.OnceValue(func() string { return hashOf(pol.canonical()) })
 	return pol
 }
 
@@ -238,7 +239,7 @@ func (p *Policy) ProjectHash() string { return p.proj }
 
 // Hash is the SHA-256, in hexadecimal, of the canonical merged policy. Two policies
 // that mean the same have the same hash, wherever their rules were written.
-func (p *Policy) Hash() string { return p.hash }
+func (p *Policy) Hash() string { return p.hash() }
 
 // canonical is the policy without origins, in a fixed order.
 func (p *Policy) canonical() []byte {

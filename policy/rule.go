@@ -184,7 +184,7 @@ func ruleText(r belljar.NetRule) string {
 			}
 		}
 		if host != "" {
-			if r.Ports[0] == defaultPort {
+			if r.Ports[0] == defaultPort && host != belljar.Localhost {
 				return host
 			}
 			return host + ":" + strconv.Itoa(int(r.Ports[0]))

@@ -25,6 +25,14 @@ func scan(s *source, r *report) (token.Tokens, bool) {
 	}
 	g := guard{src: s, report: r}
 	for _, t := range tokens {
+		if what := foreign(t.Type); what != "" {
+			suggestion := ""
+			if t.Type == token.AliasType {
+				suggestion = `a word that begins with * needs quotes: "*.example.com"`
+			}
+			r.add(markOf(s, t), "", suggestion, "%s not part of a policy file", what)
+			continue
+		}
 		if !g.token(t) {
 			break
 		}
@@ -49,10 +57,6 @@ type level struct {
 
 // token judges one token; false means that the rest need not be looked at.
 func (g *guard) token(t *token.Token) bool {
-	if what := foreign(t.Type); what != "" {
-		g.report.add(markOf(g.src, t), "", "", "%s not part of a policy file", what)
-		return false
-	}
 	switch t.Type {
 	case token.SequenceEntryType:
 		g.dash(t)

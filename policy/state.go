@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"sync"
+
 	"github.com/belljar-dev/belljar"
 )
 
@@ -28,7 +30,10 @@ type state struct {
 }
 
 // newState is the layer "default".
-func newState() *state {
+func newState() *state { return defaultState().clone() }
+
+// defaultState is made once and only cloned.
+var defaultState = sync.OnceValue(func() *state {
 	src := newSource(layerDefault, "", "", nil)
 	at := mark{src: src}
 	s := &state{
@@ -47,7 +52,7 @@ func newState() *state {
 		s.pass = append(s.pass, item[string]{v, at})
 	}
 	return s
-}
+})
 
 // clone copies s, so that a layer can be tried.
 func (s *state) clone() *state {

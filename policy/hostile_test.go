@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// parse reads text as one layer without links or a workspace.
+func parse(text, layer string) (*document, Faults) {
+	var r report
+	d := decode(newSource(layer, "p.yaml", "/src/p", []byte(text)), &paths{home: "/home/u"}, &r)
+	return d, r.all()
+}
+
+// fill repeats a line until the text is nearly as large as a file may be.
+func fill(head, line string) string {
+	return head + strings.Repeat(line, (maxSize-len(head))/len(line))
+}
+
+// numbered is fill with a number in each line.
+func numbered(head, format string) string {
+	var b strings.Builder
+	b.WriteString(head)
+	for i := 0; b.Len() < maxSize-64; i++ {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// Files of the full size that are made to be slow to read, or to overflow the stack
+// of a recursive parser, are answered in bounded time.
+func TestHostileFilesAreAnsweredQuickly(t *testing.T) {
+	for name, text := range map[string]string{
+		"one line":           fill("a: ", "x"),
+		"long lines":         fill("a: ", strings.Repeat("x", maxLine-2)+"\n"),
+		"comments":           fill("", "#x\n"),
+		"newlines":           fill("", "\n"),
+		"returns":            fill("", "\r"),
+		"spaces":             fill("", strings.Repeat(" ", 1000)+"\n"),
+		"keys":               numbered("", "k%d: 1\n"),
+		"nested keys":        numbered("env:\n  set:\n", "    k%d: a\n"),
+		"same key":           fill("", "a: 1\n"),
+		"keys in flow":       numbered("{", "k%d: 1,\n"),
+		"flow in flow":       fill("", "["),
+		"flow lines":         fill("", "[\n"),
+		"maps in flow":       fill("", "{a: \n"),
+		"closing":            fill("", "]\n"),
+		"dashes":             fill("", "- "),
+		"dash lines":         fill("", "-\n"),
+		"dash staircase":     staircase("-"),
+		"key staircase":      staircase("a:"),
+		"dash key staircase": staircase("- a:"),
+		"colons":             fill("", "a: a: a: a\n"),
+		"percents":           fill("", "%\n"),
+		"percent run":        fill("", strings.Repeat("%", 1000)+"\n"),
+		"quotes":             fill("", "'\n"),
+		"double quotes":      fill("a: \"", "x\n"),
+		"single quotes":      fill("a: '", "x\n"),
+		"plain lines":        fill("a: x\n", "  y\n"),
+		"literal":            fill("a: |\n", "  y\n"),
+		"folded":             fill("a: >\n", "  y\n"),
+		"literal per line":   fill("", "- |\n  x\n"),
+		"quotes per line":    fill("", "- 'x'\n"),
+		"anchors":            fill("", "- &a x\n"),
+		"aliases":            fill("a: &a [x]\nb:\n", "- *a\n"),
+		"tags":               fill("", "- !x y\n"),
+		"merge":              fill("", "<<: a\n"),
+		"questions":          fill("", "? "),
+		"question lines":     fill("", "? a\n"),
+		"documents":          fill("", "---\n"),
+		"ends":               fill("", "...\n"),
+		"flow rules":         numbered("version: 1\nnetwork:\n  allow:\n", "  - {host: h%d.example.com, ports: [1, 2]}\n"),
+		"block rules":        numbered("version: 1\nnetwork:\n  allow:\n", "  - host: h%d.example.com\n    ports: [1]\n"),
+		"rules":              numbered("version: 1\nnetwork:\n  allow:\n", "  - h%d.example.com\n"),
+		"faulty rules":       numbered("version: 1\nnetwork:\n  allow:\n", "  - h%d..example.com\n"),
+		"one flow list":      numbered("version: 1\nnetwork:\n  allow: [", "a%d.example.com,\n"),
+		"tabs":               fill("a: x\n", "\t\n"),
+		"hide":               numbered("version: 1\nfiles:\n  hide:\n", "  - '{a,b}{c,d}{e,f}{g,h}{i,j}{k,l}%d'\n"),
+		"read":               numbered("version: 1\nfiles:\n  read:\n", "  - /a/%d\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(text) > maxSize {
+				t.Fatalf("%d bytes", len(text))
+			}
+			start := time.Now()
+			_, faults := parse(text, layerProject)
+			took := time.Since(start)
+			first := "none"
+			if len(faults) > 0 {
+				first = faults[0].Message
+			}
+			t.Logf("%v: %d faults, first: %.80s", took, len(faults), first)
+			if took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// staircase indents every line one deeper than the one before.
+func staircase(word string) string {
+	var b strings.Builder
+	for i := 0; b.Len()+i+len(word) < maxSize-2 && i < maxLine-8; i++ {
+		b.WriteString(strings.Repeat(" ", i) + word + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,421 @@
+package policy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// What random policies are made of: few values that contain each other, so that
+// layers overlap often.
+var (
+	someHosts    = []string{"a.test", "b.a.test", "c.b.a.test", "*.a.test", "*.b.a.test", "d.test", "*.d.test", "localhost"}
+	someCIDRs    = []string{"10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/9", "10.128.0.0/9", "10.1.2.3/32", "192.168.0.0/16", "2a00::/16", "2a00:1::/32"}
+	somePorts    = []uint16{22, 80, 443}
+	somePaths    = []string{"/p", "/p/q", "/p/q/r", "/pp", "/s", "/s/t"}
+	somePatterns = []string{"*.a", "b/**", "**/c", "d"}
+	someNames    = []string{"A", "B", "C"}
+	someTiers    = []string{"strong", "middle", "weak"}
+
+	askHosts = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
+	askAddrs = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
+	askPaths = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
+)
+
+// A model is one random layer.
+type model struct {
+	r     *rand.Rand
+	text  strings.Builder
+	layer string
+}
+
+func pick[T any](r *rand.Rand, l []T) T { return l[r.IntN(len(l))] }
+
+// some picks up to n values; ok is false where the list is left out.
+func some[T any](r *rand.Rand, l []T, n int) (values []T, ok bool) {
+	if r.IntN(3) > 0 || n == 1 && r.IntN(3) > 0 {
+		return nil, false
+	}
+	for range r.IntN(n + 1) {
+		values = append(values, pick(r, l))
+	}
+	return values, true
+}
+
+// randomDocument makes a layer. Its text says the same, when somebody asks for it.
+func randomDocument(r *rand.Rand, layer string, size int) *document {
+	src := newSource(layer, layer, "", nil)
+	d := &document{src: src, limits: map[string]item[int64]{}}
+	at := mark{src: src, line: 1}
+	if r.IntN(8) == 0 {
+		d.tier = &item[string]{pick(r, []string{tierAuto, "strong", "middle", "weak"}), at}
+	}
+	if r.IntN(8) == 0 {
+		d.mode = &item[belljar.Mode]{pick(r, modes()), at}
+	}
+	d.read, d.write = randomList(r, at, somePaths, size), randomList(r, at, somePaths, size)
+	d.hide, d.hold = randomList(r, at, somePatterns, size), randomList(r, at, somePatterns, size)
+	d.registries = randomList(r, at, registryKinds(), size)
+	d.publish = randomList(r, at, somePorts, size)
+	d.pass = randomList(r, at, someNames, size)
+	var rules []belljar.NetRule
+	for range 8 {
+		rules = append(rules, randomRule(r))
+	}
+	d.allow = randomList(r, at, rules, 2*size)
+	if layer != layerCeiling {
+		d.extends = randomList(r, at, []string{"claude", "node"}, 1)
+		if n, ok := some(r, someNames, size); ok {
+			slices.Sort(n)
+			for _, n := range slices.Compact(n) {
+				d.set.items = append(d.set.items, item[setting]{setting{n, pick(r, []string{"1", "2"})}, at})
+			}
+			d.set.set = true
+		}
+	}
+	for _, n := range limitNames() {
+		if r.IntN(8) == 0 {
+			k := limitKindOf(n)
+			d.limits[n] = item[int64]{pick(r, []int64{k.least, k.preset, k.preset / 2, 2 * k.preset}), at}
+		}
+	}
+	return d
+}
+
+func randomList[T any](r *rand.Rand, at mark, l []T, n int) list[T] {
+	values, ok := some(r, l, n)
+	if !ok {
+		return list[T]{}
+	}
+	x := list[T]{set: true, mark: at}
+	for _, v := range values {
+		x.items = append(x.items, item[T]{v, at})
+	}
+	return x
+}
+
+func randomRule(r *rand.Rand) belljar.NetRule {
+	var rule belljar.NetRule
+	for _, p := range somePorts {
+		if r.IntN(2) == 0 {
+			rule.Ports = append(rule.Ports, p)
+		}
+	}
+	if len(rule.Ports) == 0 {
+		rule.Ports = []uint16{443}
+	}
+	if r.IntN(3) == 0 {
+		rule.CIDR = netip.MustParsePrefix(pick(r, someCIDRs))
+		return rule
+	}
+	rule.Host = pick(r, someHosts)
+	rule.Private = rule.Host != belljar.Localhost && r.IntN(4) == 0
+	return rule
+}
+
+// merged is what the layers come to, or nil where they are refused.
+func merged(user, project, flags, ceiling *document, trusted bool) *Policy {
+	l := loader{
+		o: &LoadOptions{Tiers: someTiers}, paths: &paths{}, user: user, project: project, flags: flags, ceiling: ceiling,
+	}
+	s, err := l.merge(trusted)
+	if err != nil {
+		return nil
+	}
+	if ceiling != nil {
+		l.cap(s)
+	}
+	if len(l.faults) > 0 {
+		return nil
+	}
+	return build(s, l.paths, nil)
+}
+
+// wider names something that b allows and a does not, or says "".
+func wider(a, b *Policy, r *rand.Rand) string {
+	x, y := a.state, b.state
+	if !x.tierWithin(y.tier.value, x.tier.value) {
+		return "tier"
+	}
+	if modeRank(y.mode.value) > modeRank(x.mode.value) {
+		return "mode"
+	}
+	for _, p := range askPaths {
+		if pathCovers(y.read, y.write)(p) && !pathCovers(x.read, x.write)(p) {
+			return "read " + p
+		}
+		if pathCovers(y.write)(p) && !pathCovers(x.write)(p) {
+			return "write " + p
+		}
+	}
+	for _, n := range limitNames() {
+		if y.limits[n].value > x.limits[n].value {
+			return n
+		}
+	}
+	for name, l := range map[string][2][]item[string]{
+		"hide": {y.hide, x.hide}, "hold": {y.hold, x.hold}, "registries": {x.registries, y.registries}, "pass": {x.pass, y.pass},
+		"publish": {portWords(x.publish), portWords(y.publish)}, "sessions": {x.sessions, y.sessions}, "presets": {x.presets, y.presets},
+	} {
+		for _, i := range l[1] {
+			if !slices.ContainsFunc(l[0], func(j item[string]) bool { return i.value == j.value }) {
+				return name + " " + i.value
+			}
+		}
+	}
+	for n, v := range y.set {
+		if old, ok := x.set[n]; !ok || old.value != v.value {
+			return "set " + n
+		}
+	}
+	if len(y.home) > len(x.home) {
+		return "home"
+	}
+	return widerNetwork(a.Network(), b.Network(), r)
+}
+
+// widerNetwork asks the real decider about a few requests.
+func widerNetwork(a, b belljar.Network, r *rand.Rand) string {
+	for range 12 {
+		q := randomRequest(r)
+		now := b.Decide(q)
+		if !now.Allow {
+			continue
+		}
+		before := a.Decide(q)
+		if !before.Allow {
+			return requestText(q)
+		}
+		if now.Rule.Private && !before.Rule.Private {
+			return requestText(q) + " private"
+		}
+	}
+	return ""
+}
+
+func randomRequest(r *rand.Rand) belljar.NetRequest {
+	q := belljar.NetRequest{Port: pick(r, []uint16{0, 8080, 22, 80, 443})}
+	if r.IntN(3) == 0 {
+		q.Addr = netip.MustParseAddr(pick(r, askAddrs))
+	} else {
+		q.Host = pick(r, askHosts)
+	}
+	return q
+}
+
+func rounds(normal, soak int) int {
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		return soak
+	}
+	if testing.Short() {
+		return normal / 10
+	}
+	return normal
+}
+
+// A project's file that nobody trusted never makes anything possible that is not
+// possible without it; trusted, the same files do, so the question is a real one.
+func TestProjectNeverWidens(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 1))
+	var accepted, refused, tightened, widened int
+	// Much garbage, little that lives.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
+	n := rounds(100_000, 1_000_000)
+	for i := range n {
+		user, flags := randomDocument(r, layerUser, 4), randomDocument(r, layerFlag, 1)
+		var ceiling *document
+		if r.IntN(8) == 0 {
+			ceiling = randomDocument(r, layerCeiling, 6)
+		}
+		project := randomDocument(r, layerProject, 1)
+		without := merged(user, nil, flags, ceiling, false)
+		if without == nil {
+			continue
+		}
+		with := merged(user, project, flags, ceiling, false)
+		if with == nil {
+			refused++
+			continue
+		}
+		accepted++
+		if w := wider(without, with, r); w != "" {
+			t.Fatalf("seed %d, round %d: the project allows %s", seed, i, w)
+		}
+		if i%16 == 0 {
+			if with.Hash() != without.Hash() {
+				tightened++
+			}
+			if trusted := merged(user, randomDocument(r, layerProject, 3), flags, ceiling, true); trusted != nil && wider(without, trusted, r) != "" {
+				widened++
+			}
+		}
+	}
+	t.Logf("%d pairs: %d accepted, of which %d tighten, %d refused, %d of the trusted widen", n, accepted, tightened, refused, widened)
+	if min(accepted, refused) < n/10 || min(tightened, widened) < n/500 {
+		t.Errorf("the pairs are too much alike")
+	}
+}
+
+// yamlOf writes a random layer as a file.
+func yamlOf(d *document) string {
+	var b strings.Builder
+	b.WriteString("version: 1\n")
+	textList(&b, 0, "extends", d.extends, strconv.Quote)
+	if d.tier != nil {
+		fmt.Fprintf(&b, "tier: %s\n", d.tier.value)
+	}
+	if d.mode != nil {
+		fmt.Fprintf(&b, "workspace: {mode: %s}\n", d.mode.value)
+	}
+	if d.read.set || d.write.set || d.hide.set || d.hold.set {
+		b.WriteString("files:\n")
+		textList(&b, 2, "read", d.read, strconv.Quote)
+		textList(&b, 2, "write", d.write, strconv.Quote)
+		textList(&b, 2, "hide", d.hide, strconv.Quote)
+		textList(&b, 2, "hold", d.hold, strconv.Quote)
+	}
+	if d.registries.set || d.allow.set || d.publish.set {
+		b.WriteString("network:\n")
+		textList(&b, 2, "registries", d.registries, strconv.Quote)
+		textList(&b, 2, "allow", d.allow, func(r belljar.NetRule) string {
+			if t := ruleText(r); strings.HasPrefix(t, "{") {
+				return t
+			}
+			return strconv.Quote(ruleText(r))
+		})
+		textList(&b, 2, "publish", d.publish, func(p uint16) string { return strconv.Itoa(int(p)) })
+	}
+	if len(d.limits) > 0 {
+		b.WriteString("limits:\n")
+		for n, v := range d.limits {
+			fmt.Fprintf(&b, "  %s: %s\n", n, limitKindOf(n).format(v.value))
+		}
+	}
+	if d.pass.set || len(d.set.items) > 0 {
+		b.WriteString("env:\n")
+		textList(&b, 2, "pass", d.pass, strconv.Quote)
+		if len(d.set.items) > 0 {
+			b.WriteString("  set:\n")
+			for _, i := range d.set.items {
+				fmt.Fprintf(&b, "    %s: %q\n", i.value.name, i.value.value)
+			}
+		}
+	}
+	return b.String()
+}
+
+func textList[T any](b *strings.Builder, indent int, key string, l list[T], text func(T) string) {
+	if !l.set {
+		return
+	}
+	var words []string
+	for _, i := range l.items {
+		words = append(words, text(i.value))
+	}
+	fmt.Fprintf(b, "%s%s: [%s]\n", strings.Repeat(" ", indent), key, strings.Join(words, ", "))
+}
+
+// What the property test says of documents holds for files as well: the same layers
+// as text, through Load, come to the same policy or the same refusal.
+func TestFilesMeanWhatDocumentsMean(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 2))
+	dir := t.TempDir()
+	for i := range rounds(1000, 20_000) {
+		user, project := randomDocument(r, layerUser, 4), randomDocument(r, layerProject, 1)
+		files := map[string]string{"user.yaml": yamlOf(user), "belljar.yaml": yamlOf(project)}
+		for n, text := range files {
+			if err := os.WriteFile(filepath.Join(dir, n), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := merged(user, project, nil, nil, false)
+		got, err := Load(LoadOptions{
+			UserFile: filepath.Join(dir, "user.yaml"), ProjectFile: filepath.Join(dir, "belljar.yaml"), Tiers: someTiers,
+		})
+		switch {
+		case (want == nil) != (err != nil):
+			t.Fatalf("seed %d, round %d: %v\n%s\n%s", seed, i, err, files["user.yaml"], files["belljar.yaml"])
+		case err != nil && belljar.KindOf(err) != belljar.KindRefused:
+			t.Fatalf("seed %d, round %d: %v", seed, i, err)
+		case err == nil && got.Hash() != want.Hash():
+			t.Fatalf("seed %d, round %d: another policy\n%s\n%s", seed, i, got.canonical(), want.canonical())
+		}
+	}
+}
+
+// Every request whose verdict differs between two policies is covered by a change
+// in the right direction, and every covered request differs.
+func TestDiffAgreesWithTheDecider(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 3))
+	var differ int
+	n := rounds(10_000, 200_000)
+	for i := range n {
+		a, b := merged(randomDocument(r, layerUser, 4), nil, nil, nil, false), merged(randomDocument(r, layerUser, 4), nil, nil, nil, false)
+		changes := Diff(a, b)
+		before, after := a.Network(), b.Network()
+		for range 12 {
+			q := randomRequest(r)
+			if q.Port == 0 {
+				q.Port = 443
+			}
+			old, now := before.Decide(q).Allow, after.Decide(q).Allow
+			var more, less bool
+			for _, c := range changes {
+				if c.Covers(q) {
+					more, less = more || c.Possible, less || !c.Possible
+				}
+			}
+			if more != (now && !old) || less != (old && !now) {
+				t.Fatalf("seed %d, round %d: %s: before %v, after %v, changes %v\n%s\n%s", seed, i, requestText(q), old, now, changes, a.canonical(), b.canonical())
+			}
+			if old != now {
+				differ++
+			}
+		}
+		if w := wider(a, b, r); w != "" && !slices.ContainsFunc(changes, func(c Change) bool { return c.Possible }) {
+			t.Fatalf("seed %d, round %d: %s became possible without a change", seed, i, w)
+		}
+		if a.Hash() == b.Hash() && len(changes) > 0 {
+			t.Fatalf("seed %d, round %d: the same policy, but %v", seed, i, changes)
+		}
+		if len(Diff(a, a)) != 0 {
+			t.Fatalf("seed %d, round %d: differs from itself: %v", seed, i, Diff(a, a))
+		}
+	}
+	if differ < n/10 {
+		t.Errorf("only %d requests differed", differ)
+	}
+}
+
+// The index answers as the decider does.
+func TestIndexAgreesWithTheDecider(t *testing.T) {
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 4))
+	for range rounds(10_000, 200_000) {
+		p := merged(randomDocument(r, layerUser, 6), nil, nil, nil, false)
+		n := p.Network()
+		for range 8 {
+			q := randomRequest(r)
+			want := n.Decide(q)
+			e := p.ExplainHost(q)
+			if e.Allowed != want.Allow {
+				t.Fatalf("%s: explained %v, decided %v, rules %v", requestText(q), e.Allowed, want.Allow, n.Rules)
+			}
+			if want.Allow && ruleText(*want.Rule) != strings.TrimPrefix(e.Reason, "allowed by ") {
+				t.Fatalf("%s: explained by %s, decided by %s", requestText(q), e.Reason, ruleText(*want.Rule))
+			}
+		}
+	}
+}
