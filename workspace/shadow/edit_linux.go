@@ -44,6 +44,9 @@ func HostBase(dir int, name string) (*Base, error) {
 	return b, nil
 }
 
+// StatBase describes what has the status st, without its content.
+func StatBase(st *unix.Stat_t) *Base { return baseOf(st) }
+
 func baseOf(st *unix.Stat_t) *Base {
 	return &Base{Ino: st.Ino, MTime: st.Mtim.Nano(), Size: st.Size, Mode: st.Mode}
 }
@@ -247,15 +250,43 @@ func IsWhiteout(dir int, name string, st *unix.Stat_t) bool {
 }
 
 // Rename moves the entry at from, with what is below, to the free or replaced
-// place to. Base records are not moved: at its new place it is new, unless b says
-// what the host has there.
-func (v *View) Rename(from, to string, b *Base) error {
-	moved := []string{from}
+// place to; b is what the host has there. With keep the base records below move
+// along (the host's directory moved together with what lies over it), else what is
+// moved is new at its new place.
+func (v *View) Rename(from, to string, b *Base, keep bool) error {
+	moved := []string{}
 	if e, err := v.Lookup(from); err == nil && e.Kind == Dir {
 		if err := v.walk(from, func(e Entry) error { moved = append(moved, e.Path); return nil }); err != nil {
 			return errnoOf(err)
 		}
 	}
+	if err := v.SetBase(to, b); err != nil {
+		return errnoOf(err)
+	}
+	for _, p := range moved {
+		if !keep {
+			break
+		}
+		old, err := v.Base(p)
+		if err == nil && old != nil {
+			err = v.SetBase(to+strings.TrimPrefix(p, from), old)
+		}
+		if err != nil {
+			return errnoOf(err)
+		}
+	}
+	if err := v.move(from, to); err != nil {
+		return err
+	}
+	for _, p := range append(moved, from) {
+		if err := v.SetBase(p, nil); err != nil {
+			return errnoOf(err)
+		}
+	}
+	return nil
+}
+
+func (v *View) move(from, to string) error {
 	sd, sn, err := v.parent(from)
 	if err != nil {
 		return err
@@ -266,40 +297,29 @@ func (v *View) Rename(from, to string, b *Base) error {
 		return err
 	}
 	defer unix.Close(dd)
-	if err := v.SetBase(to, b); err != nil {
-		return errnoOf(err)
-	}
 	var st unix.Stat_t
-	if unix.Fstatat(dd, dn, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && IsWhiteout(dd, dn, &st) {
-		// A whiteout may stand where a directory goes: exchange, then take it away.
-		if err := unix.Renameat2(sd, sn, dd, dn, unix.RENAME_EXCHANGE); err != nil {
-			return err
-		}
-		if err := unix.Unlinkat(sd, sn, 0); err != nil {
-			return err
-		}
-	} else if err := unix.Renameat(sd, sn, dd, dn); err != nil {
+	if unix.Fstatat(dd, dn, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || !IsWhiteout(dd, dn, &st) {
+		return unix.Renameat(sd, sn, dd, dn)
+	}
+	// A whiteout may stand where a directory goes: exchange, then take it away.
+	if err := unix.Renameat2(sd, sn, dd, dn, unix.RENAME_EXCHANGE); err != nil {
 		return err
 	}
-	for _, p := range moved {
-		if err := v.SetBase(p, nil); err != nil {
-			return errnoOf(err)
-		}
-	}
-	return nil
+	return unix.Unlinkat(sd, sn, 0)
 }
 
-// MoveBases carries the base records below from over to the same places below to:
-// the host's directory moved together with what lies over it.
-func (v *View) MoveBases(from, to string) error {
-	return v.walk(to, func(e Entry) error {
-		old := from + strings.TrimPrefix(e.Path, to)
-		b, err := v.Base(old)
-		if err != nil || b == nil {
-			return err
-		}
-		return errors.Join(v.SetBase(e.Path, b), v.SetBase(old, nil))
-	})
+// SetOpaque makes the directory rel opaque.
+func (v *View) SetOpaque(rel string) error {
+	fd, err := v.OpenDir(rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	return unix.Fchmod(fd, st.Mode&0o777|unix.S_ISUID)
 }
 
 // List gives the names in an open directory, sorted, without . and .. .
@@ -318,7 +338,7 @@ func List(fd int) ([]string, error) {
 	return names, nil
 }
 
-const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 // openBeneath opens rel below dir, in steps when it is longer than a path may be.
 func openBeneath(dir int, rel string, flags int) (int, error) {
@@ -392,7 +412,9 @@ func removeBelow(fd int) {
 		return
 	}
 	for _, n := range names {
-		removeAt(fd, n)
+		if !strings.HasPrefix(n, promise) {
+			removeAt(fd, n)
+		}
 	}
 }
 
@@ -406,4 +428,48 @@ func errnoOf(err error) error {
 		return e
 	}
 	return unix.EIO
+}
+
+// promise names records of files that must not outlive their maker.
+const promise = "promise-"
+
+// Promise records that rel, on the host, is unfinished work of the caller; if the
+// caller dies before [View.Keep], [View.Promised] of a later one tells.
+func (v *View) Promise(rel string) (mark string, err error) {
+	mark = promise + v.TmpName()
+	return mark, v.writeAt(v.tmp, mark, []byte(rel))
+}
+
+// Keep ends a promise: the file is gone or finished.
+func (v *View) Keep(mark string) { _ = unix.Unlinkat(v.tmp, mark, 0) }
+
+// Promised gives the paths that somebody who is dead by now left unfinished, and
+// forgets them. It tells nothing while somebody else uses the view.
+func (v *View) Promised() []string {
+	if unix.Flock(v.tmp, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	defer unix.Flock(v.tmp, unix.LOCK_SH)
+	names, err := List(v.tmp)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, n := range names {
+		if !strings.HasPrefix(n, promise) {
+			continue
+		}
+		fd, err := unix.Openat(v.tmp, n, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		f := os.NewFile(uintptr(fd), n)
+		b, err := io.ReadAll(io.LimitReader(f, unix.PathMax))
+		f.Close()
+		if err == nil {
+			out = append(out, string(b))
+		}
+		v.Keep(n)
+	}
+	return out
 }

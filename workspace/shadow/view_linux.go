@@ -253,6 +253,9 @@ func (v *View) TmpName() string {
 	return hex.EncodeToString(b[:])
 }
 
+// TreeDir is the descriptor of the top of the private copies.
+func (v *View) TreeDir() int { return v.tree }
+
 // TmpDir is the descriptor of the folder for unfinished work, on the same file
 // system as the tree.
 func (v *View) TmpDir() int { return v.tmp }

@@ -1,0 +1,212 @@
+package view
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/shadow"
+	"golang.org/x/sys/unix"
+)
+
+// Reexec is the server process: it does not return when args[0] is [Argv0], and
+// returns false otherwise. Called first in main.
+func Reexec(args []string) bool {
+	if len(args) == 0 || args[0] != Argv0 {
+		return false
+	}
+	c := &child{sock: fdSocket, stop: make(chan struct{})}
+	if err := c.run(); err != nil {
+		_ = c.send((&packet{kind: msgFailed, text: err.Error()}).encode())
+		os.Exit(1)
+	}
+	os.Exit(0)
+	return true
+}
+
+// A child is the server process.
+type child struct {
+	sock   int
+	sendMu sync.Mutex
+	stop   chan struct{} // never closed: the process ends
+	report *reporter
+	trees  []*tree
+}
+
+func (c *child) run() error {
+	for _, fd := range []int{fdSocket, fdConfig} {
+		unix.CloseOnExec(fd)
+	}
+	b, err := io.ReadAll(os.NewFile(fdConfig, "config"))
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	var cfg config
+	if err := json.Unmarshal(b, &cfg); err != nil {
+		return fmt.Errorf("parse configuration: %w", err)
+	}
+	// The kernel has applied the umask of whoever makes a file inside.
+	syscall.Umask(0)
+	c.report = newReporter(c.send)
+	if err := c.setUp(&cfg); err != nil {
+		return err
+	}
+	if err := confine(&cfg); err != nil {
+		return err
+	}
+	go c.report.run(c.stop)
+	if err := c.send((&packet{kind: msgReady}).encode()); err != nil {
+		return err
+	}
+	err = c.listen()
+	_ = c.report.flush()
+	return err
+}
+
+// setUp opens every view.
+func (c *child) setUp(cfg *config) error {
+	store, err := shadow.Create(cfg.Workspace.Shadow)
+	if err != nil {
+		return err
+	}
+	q := &quota{max: cfg.Disk, full: func(limit, used int64) {
+		_ = c.send((&packet{kind: msgLimit, max: limit, used: used}).encode())
+	}}
+	open := newFiles(fileLimit(), q)
+	for i, v := range cfg.Workspace.Views {
+		up, err := store.CreateView(v.Source)
+		if err != nil {
+			return err
+		}
+		o := rules.Options{GitRoot: v.Git, Mode: cfg.Workspace.Mode}
+		if i == 0 {
+			o.Hide, o.Hold = cfg.Workspace.Hide, cfg.Workspace.Hold
+		} else {
+			o.Hide, o.Hold = anyDepth(cfg.Workspace.Hide), anyDepth(cfg.Workspace.Hold)
+		}
+		r, err := rules.New(o)
+		if err != nil {
+			return err
+		}
+		unix.CloseOnExec(fdRoots + i)
+		t := newTree(fdRoots+i, up, r)
+		t.quota, t.report, t.files, t.ids = q, c.report, open, cfg.Identity
+		t.readOnly = v.ReadOnly || cfg.Workspace.Mode == belljar.ModeReadOnly
+		if err := t.prepare(); err != nil {
+			return fmt.Errorf("open %q: %w", v.Source, err)
+		}
+		c.trees = append(c.trees, t)
+	}
+	return nil
+}
+
+// anyDepth leaves the patterns out that are meant for places of the project: only
+// those without a slash have a meaning in another tree.
+func anyDepth(in []belljar.Pattern) []belljar.Pattern {
+	var out []belljar.Pattern
+	for _, p := range in {
+		if isName(p.Glob) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func isName(glob string) bool {
+	if len(glob) > 3 && glob[:3] == "**/" {
+		glob = glob[3:]
+	}
+	return lastSlash(glob) < 0
+}
+
+// fileLimit raises the limit of descriptors and says how many may be kept open,
+// well below it: each request needs a few for itself.
+func fileLimit() int {
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
+		return 256
+	}
+	r.Cur = r.Max
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &r) != nil {
+		return 256
+	}
+	return int(min(max(r.Cur/2, 64), 16384))
+}
+
+// prepare completes a tree from what its roots are.
+func (t *tree) prepare() error {
+	var low, up unix.Stat_t
+	if err := unix.Fstat(t.lower, &low); err != nil {
+		return err
+	}
+	if err := unix.Fstat(t.upTree, &up); err != nil {
+		return err
+	}
+	t.otherDev = low.Dev != up.Dev
+	t.nodes[1].ino = low.Ino
+	for _, rel := range t.upper.Promised() {
+		t.sweep(rel)
+	}
+	return nil
+}
+
+// sweep removes what a server that was killed left beside a file of the host.
+func (t *tree) sweep(rel string) {
+	d, err := walk(t.lower, parentOf(rel))
+	if err != nil {
+		return
+	}
+	defer unix.Close(d)
+	_ = unix.Unlinkat(d, baseName(rel), 0)
+}
+
+// listen takes devices from the supervisor until it is gone.
+func (c *child) listen() error {
+	buf, oob := make([]byte, maxPacket), make([]byte, 256)
+	for {
+		n, on, _, _, err := unix.Recvmsg(c.sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return nil // the supervisor is gone or wants us to be
+		}
+		if err := c.serve(buf[:n], oob[:on]); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *child) serve(b, oob []byte) error {
+	p, err := decode(b)
+	if err != nil || p.kind != msgServe {
+		return errors.Join(errPacket, err)
+	}
+	m, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(m) != 1 {
+		return errors.Join(errors.New("no device came with the view"), err)
+	}
+	fds, err := unix.ParseUnixRights(&m[0])
+	if err != nil || len(fds) != 1 || p.view >= len(c.trees) {
+		return errors.Join(errors.New("no device came with the view"), err)
+	}
+	c.trees[p.view].serve(fds[0], c.stop)
+	return c.send((&packet{kind: msgServed, view: p.view}).encode())
+}
+
+func (c *child) send(b []byte) error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	for {
+		err := unix.Sendmsg(c.sock, b, nil, nil, unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package view
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// workers is how many requests of one view are answered at the same time.
+const workers = 6
+
+// serve answers the kernel on dev, from goroutines of its own, until the file
+// system is unmounted.
+func (t *tree) serve(dev int, stop <-chan struct{}) {
+	t.note = newNotifier(dev)
+	go t.note.run(stop)
+	if w, err := newWatcher(t); err == nil {
+		t.watch = w
+		go w.run()
+	}
+	ps := fuse.NewProtocolServer(t, t.options())
+	first := make(chan struct{})
+	for i := range workers {
+		go func() {
+			if i > 0 {
+				<-first // the first request settles the protocol and comes alone
+			}
+			t.answer(ps, dev, func() {
+				if i == 0 && first != nil {
+					close(first)
+					first = nil
+				}
+			})
+		}()
+	}
+}
+
+// answer is one worker: read a request, write the reply.
+func (t *tree) answer(ps *fuse.ProtocolServer, dev int, answered func()) {
+	in, out := make([]byte, maxIO+64<<10), make([]byte, maxIO+64<<10)
+	vi, vo := [][]byte{nil}, [][]byte{out}
+	for {
+		n, err := unix.Read(dev, in)
+		switch err {
+		case nil:
+		case unix.EINTR, unix.ENOENT, unix.EAGAIN: // ENOENT: the request was interrupted
+			continue
+		default: // ENODEV: unmounted
+			answered()
+			return
+		}
+		vi[0] = in[:n]
+		k, _ := ps.HandleRequest(vi, vo)
+		if k > 0 {
+			// ENOENT says that the caller is gone.
+			_, _ = unix.Write(dev, out[:k])
+		}
+		answered()
+	}
+}

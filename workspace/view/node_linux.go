@@ -1,0 +1,278 @@
+package view
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// entry answers a lookup: it finds or makes the node of (p, name), which is s, and
+// counts one reference of the kernel.
+func (t *tree) entry(p *node, name string, s *spot, out *fuse.EntryOut) *node {
+	t.mu.Lock()
+	n := t.nodeFor(p, name, s)
+	n.refs++
+	out.EntryValid, out.AttrValid = t.patience(p)
+	t.mu.Unlock()
+	out.NodeId, out.Generation = n.id, 1
+	t.attr(s, &out.Attr)
+	return n
+}
+
+// nodeFor is called with tree.mu held.
+func (t *tree) nodeFor(p *node, name string, s *spot) *node {
+	typ := s.st.Mode & unix.S_IFMT
+	if n := p.kids[name]; n != nil {
+		if n.ino == s.st.Ino && n.typ == typ {
+			n.adopt(s)
+			return n
+		}
+		t.unname(n, p, name)
+	}
+	if n := t.shared[s.st.Ino]; n != nil && typ == unix.S_IFREG && !s.upper && n.ino == s.st.Ino && s.st.Nlink > 1 && !n.gone {
+		n.more = append(n.more, alias{p, name})
+		p.kids[name] = n
+		return n
+	}
+	n := &node{id: t.next, typ: typ, parent: p, name: name, ino: s.st.Ino}
+	n.adopt(s)
+	if n.isDir() {
+		n.kids = map[string]*node{}
+	}
+	t.next++
+	t.nodes[n.id] = n
+	p.kids[name] = n
+	if t.linked[n.ino] > 1 && typ == unix.S_IFREG && !s.upper {
+		t.shared[n.ino] = n
+	}
+	return n
+}
+
+// adopt takes over what was just found out about a directory.
+func (n *node) adopt(s *spot) {
+	if !n.isDir() {
+		return
+	}
+	if n.state != s.state {
+		n.state = s.state
+		rejudge(n)
+	}
+	lower := s.lower && (s.both || !s.upper)
+	if n.lower != lower {
+		n.lower, n.seen = lower, false
+	}
+	if s.both {
+		// The shadow's part may be new: it has to be watched as well.
+		n.seen = n.seen && n.told&toldUpper != 0
+		n.told |= toldUpper
+	}
+}
+
+// Bits of node.told.
+const (
+	toldWrite uint8 = 1 << iota
+	toldChmod
+	toldUpper // the shadow's directory is watched too
+)
+
+// unname takes one name from n. With tree.mu held.
+func (t *tree) unname(n *node, p *node, name string) {
+	if p.kids[name] == n {
+		delete(p.kids, name)
+	}
+	if n.parent != p || n.name != name {
+		for i, a := range n.more {
+			if a.parent == p && a.name == name {
+				n.more = append(n.more[:i:i], n.more[i+1:]...)
+				return
+			}
+		}
+		return
+	}
+	if len(n.more) > 0 {
+		n.parent, n.name = n.more[0].parent, n.more[0].name
+		n.more = n.more[1:]
+	}
+}
+
+// kid is the node that the kernel knows as (p, name), or nil.
+func (t *tree) kid(p *node, name string) *node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return p.kids[name]
+}
+
+// Forget drops references of the kernel; a node without any is gone.
+func (t *tree) Forget(id, count uint64) {
+	t.mu.Lock()
+	n := t.nodes[id]
+	if n == nil || id == fuse.FUSE_ROOT_ID {
+		t.mu.Unlock()
+		return
+	}
+	n.refs -= min(count, n.refs)
+	if n.refs > 0 {
+		t.mu.Unlock()
+		return
+	}
+	delete(t.nodes, id)
+	if t.shared[n.ino] == n {
+		delete(t.shared, n.ino)
+	}
+	if n.parent.kids[n.name] == n {
+		delete(n.parent.kids, n.name)
+	}
+	for _, a := range n.more {
+		if a.parent.kids[a.name] == n {
+			delete(a.parent.kids, a.name)
+		}
+	}
+	t.mu.Unlock()
+	t.files.drop(n)
+	if n.isDir() {
+		t.listings.drop(n.id)
+		if t.watch != nil {
+			t.watch.forget(n)
+		}
+	}
+}
+
+// Lookup finds a name. What does not exist is remembered by the kernel as well:
+// searches ask for thousands of ignore files that are not there.
+func (t *tree) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	t.shape.RLock()
+	defer t.shape.RUnlock()
+	p := t.node(h.NodeId)
+	if p == nil {
+		return fuse.Status(unix.ESTALE)
+	}
+	d, err := t.open(p)
+	defer d.close()
+	if err != nil {
+		return status(err)
+	}
+	s, err := t.find(d, p, name)
+	if err == unix.ENOENT {
+		out.EntryValid, _ = t.patience(p)
+		return fuse.OK
+	}
+	if err != nil {
+		return status(err)
+	}
+	t.entry(p, name, &s, out)
+	return fuse.OK
+}
+
+// locate finds n by its name and insists that it is still the same file. The
+// caller holds tree.shape and closes the directories, also on error.
+func (t *tree) locate(n *node) (dirs, spot, error) {
+	t.mu.RLock()
+	p, name, ino, gone := n.parent, n.name, n.ino, n.gone
+	t.mu.RUnlock()
+	if gone {
+		return dirs{-1, -1}, spot{}, unix.ENOENT
+	}
+	if p == nil {
+		return t.locateRoot(n)
+	}
+	d, err := t.open(p)
+	if err != nil {
+		return d, spot{}, err
+	}
+	s, err := t.find(d, p, name)
+	if err == nil && (s.st.Ino != ino || s.st.Mode&unix.S_IFMT != n.typ) {
+		err = unix.ESTALE
+	}
+	return d, s, err
+}
+
+func (t *tree) locateRoot(n *node) (dirs, spot, error) {
+	d, err := t.open(n)
+	if err != nil {
+		return d, spot{}, err
+	}
+	s := spot{lower: true, both: true, state: t.stateOf(n, d)}
+	err = unix.Fstat(d.lower, &s.st)
+	s.lowerSt = s.st
+	return d, s, err
+}
+
+// GetAttr tells the attributes of a node.
+func (t *tree) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	t.shape.RLock()
+	defer t.shape.RUnlock()
+	n := t.node(in.NodeId)
+	if n == nil {
+		return fuse.Status(unix.ESTALE)
+	}
+	d, s, err := t.locate(n)
+	defer d.close()
+	if err != nil {
+		// Removed, but still open inside.
+		if !t.files.stat(n, &s) {
+			return status(err)
+		}
+	}
+	t.attr(&s, &out.Attr)
+	t.mu.RLock()
+	if n.parent != nil {
+		_, out.AttrValid = t.patience(n.parent)
+	} else {
+		_, out.AttrValid = t.patience(n)
+	}
+	t.mu.RUnlock()
+	return fuse.OK
+}
+
+// Readlink gives the text of a symbolic link.
+func (t *tree) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
+	t.shape.RLock()
+	defer t.shape.RUnlock()
+	n := t.node(h.NodeId)
+	if n == nil || n.typ != unix.S_IFLNK {
+		return nil, fuse.EINVAL
+	}
+	d, s, err := t.locate(n)
+	defer d.close()
+	if err != nil {
+		return nil, status(err)
+	}
+	b := make([]byte, unix.PathMax)
+	k, err := unix.Readlinkat(s.dir(d), baseName(s.rel), b)
+	if err != nil {
+		return nil, status(err)
+	}
+	return b[:k], fuse.OK
+}
+
+func baseName(rel string) string { return rel[lastSlash(rel)+1:] }
+
+// StatFs shows the host's file system, with no more room than the quota leaves.
+func (t *tree) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(t.lower, &st); err != nil {
+		return status(err)
+	}
+	*out = fuse.StatfsOut{
+		Blocks: st.Blocks, Bfree: st.Bfree, Bavail: st.Bavail, Files: st.Files, Ffree: st.Ffree,
+		Bsize: uint32(st.Bsize), NameLen: uint32(st.Namelen), Frsize: uint32(st.Frsize),
+	}
+	if left := t.quota.left() / max(st.Bsize, 1); left >= 0 {
+		out.Bavail = min(out.Bavail, uint64(left))
+		out.Bfree = min(out.Bfree, uint64(left))
+	}
+	return fuse.OK
+}
+
+// Access is answered by the kernel itself (default_permissions).
+func (t *tree) Access(<-chan struct{}, *fuse.AccessIn) fuse.Status { return fuse.ENOSYS }
+
+// Open and OpenDir are answered ENOSYS: the kernel then opens without asking, keeps
+// pages and listings, and never tells when a file is closed. So there are no
+// handles: data belongs to nodes.
+func (t *tree) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
+
+// OpenDir is as [tree.Open].
+func (t *tree) OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
+
+// Flush has nothing to do: every write is at its place.
+func (t *tree) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }

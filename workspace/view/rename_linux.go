@@ -1,0 +1,396 @@
+package view
+
+import (
+	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/shadow"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// A move is one rename: what it is about and where its ends are.
+type move struct {
+	p, q     *node
+	old, new string
+	dp, dq   dirs
+	from, to spot
+	exists   bool // the sandbox sees something at to
+	dir      bool // what moves is a directory
+	flags    uint
+	target   rules.State   // of what moves, at its new name
+	verdict  rules.Verdict // likewise
+	hold     string        // why the result is kept in the shadow although its name passes
+}
+
+// Rename moves a name. Where that would carry content between what passes and what
+// is held in a way that cannot be judged entry by entry, it is EXDEV, as between
+// file systems, and mv copies.
+func (t *tree) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	if in.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+		return fuse.EINVAL
+	}
+	t.shape.Lock()
+	defer t.shape.Unlock()
+	m := &move{p: t.node(in.NodeId), q: t.node(in.Newdir), old: oldName, new: newName, flags: uint(in.Flags), dp: dirs{-1, -1}, dq: dirs{-1, -1}}
+	if m.p == nil || m.q == nil {
+		return fuse.Status(unix.ESTALE)
+	}
+	defer func() { m.dp.close(); m.dq.close() }()
+	err := t.plan(m)
+	if err == nil {
+		err = t.carryOut(m)
+	}
+	return status(err)
+}
+
+// plan finds both ends and judges them.
+func (t *tree) plan(m *move) (err error) {
+	if m.dp, err = t.open(m.p); err != nil {
+		return err
+	}
+	if m.dq, err = t.open(m.q); err != nil {
+		return err
+	}
+	if m.from, err = t.find(m.dp, m.p, m.old); err != nil {
+		return err
+	}
+	m.to, err = t.find(m.dq, m.q, m.new)
+	if err != nil && err != unix.ENOENT {
+		return err
+	}
+	m.exists = err == nil
+	m.dir = m.from.st.Mode&unix.S_IFMT == unix.S_IFDIR
+	switch {
+	case t.readOnly:
+		return unix.EROFS
+	case m.exists && m.flags&unix.RENAME_NOREPLACE != 0:
+		return unix.EEXIST
+	case !m.exists && m.flags&unix.RENAME_EXCHANGE != 0:
+		return unix.ENOENT
+	}
+	e := entryOf(m.from.st.Mode)
+	to := m.to
+	t.judge(&to, t.stateOf(m.q, m.dq), m.new, e)
+	m.target, m.verdict = to.state, to.verdict
+	if err := t.mayMove(m); err != nil {
+		return err
+	}
+	if m.flags&unix.RENAME_EXCHANGE != 0 {
+		return nil
+	}
+	return t.fitsOver(m)
+}
+
+// mayMove applies what protects names on the host.
+func (t *tree) mayMove(m *move) error {
+	refuse := func(s spot, v rules.Verdict) error {
+		s.verdict = v
+		t.refuse(opRename, &s)
+		return unix.EPERM
+	}
+	if v, err := t.mayRemove(m.p, m.dp, m.old, &m.from); err != nil {
+		return err
+	} else if v.Kind == rules.Hold && m.from.verdict.Kind == rules.Pass && m.from.lower {
+		m.from.verdict = v // leaving its place is what is held
+	}
+	if m.verdict.Kind == rules.Deny {
+		return refuse(m.to, m.verdict)
+	}
+	if m.verdict.Kind == rules.Pass && m.verdict.LockOnly && !m.from.upper {
+		switch {
+		case m.p != m.q || m.flags != 0 || !t.stateOf(m.q, m.dq).Replace(m.old, m.new) || m.from.st.Nlink != 1:
+			return refuse(m.to, m.verdict)
+		}
+		m.hold = t.checkIndex(m)
+		return nil
+	}
+	if m.exists && m.to.lower && m.to.verdict.Kind != rules.Hide {
+		if _, err := t.mayRemove(m.q, m.dq, m.new, &m.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fitsOver is what rename(2) says about the kinds of the two ends.
+func (t *tree) fitsOver(m *move) error {
+	if !m.exists {
+		return nil
+	}
+	switch toDir := m.to.st.Mode&unix.S_IFMT == unix.S_IFDIR; {
+	case m.dir && !toDir:
+		return unix.ENOTDIR
+	case !m.dir && toDir:
+		return unix.EISDIR
+	case toDir:
+		return t.empty(m.dq, m.new, &m.to)
+	}
+	return nil
+}
+
+// carryOut does what was planned.
+func (t *tree) carryOut(m *move) error {
+	if m.flags&unix.RENAME_EXCHANGE != 0 {
+		return t.exchange(m)
+	}
+	if m.exists && !m.dir {
+		if m.from.st.Ino == m.to.st.Ino && m.from.upper == m.to.upper {
+			return nil // two names of one file: nothing happens
+		}
+		t.pin(m.q, m.dq, m.new, &m.to)
+	}
+	var err error
+	if m.dir {
+		err = t.moveDir(m)
+	} else {
+		err = t.moveFile(m)
+	}
+	if err != nil {
+		return err
+	}
+	t.moved(m)
+	return nil
+}
+
+// private says that what waits at the target keeps it private, although its name
+// passes.
+func (m *move) private() bool { return m.to.whiteout || m.to.upper && !m.to.both || m.dq.lower < 0 }
+
+func (t *tree) moveFile(m *move) error {
+	passes := m.verdict.Kind == rules.Pass
+	switch {
+	case m.from.upper:
+		if passes && m.from.verdict.Kind != rules.Pass {
+			return unix.EXDEV
+		}
+		return t.moveInside(m)
+	case m.from.verdict.Kind != rules.Pass && passes:
+		return unix.EXDEV
+	case passes && !m.private() && m.hold == "" && !t.leaves(m):
+		return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags)
+	}
+	return t.moveIn(m)
+}
+
+// leaves says whether a symbolic link would lead out of the tree at its new place.
+func (t *tree) leaves(m *move) bool {
+	if m.from.st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return false
+	}
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(m.dp.lower, m.old, b)
+	return err != nil || rules.LinkLeaves(parentOf(m.to.rel), string(b[:n]))
+}
+
+// moveIn moves a file of the host into the shadow: a copy, then the removal of the
+// old name.
+func (t *tree) moveIn(m *move) error {
+	if err := t.parents(m.to.rel); err != nil {
+		return err
+	}
+	t.quiesce(t.kid(m.p, m.old))
+	b := t.baseAt(&m.to)
+	if err := t.upper.CopyIn(m.dp.lower, m.old, m.to.rel, t.quota.fits); err != nil {
+		return err
+	}
+	t.quota.add(m.from.st.Blocks * 512)
+	if err := t.upper.SetBase(m.to.rel, b); err != nil {
+		return err
+	}
+	return t.take(m.dp, m.old, &m.from, m.from.verdict, false)
+}
+
+// moveInside moves what lies in the shadow to another place in it. What the host
+// has at the old name stays removed.
+func (t *tree) moveInside(m *move) error {
+	if err := t.parents(m.to.rel); err != nil {
+		return err
+	}
+	b := t.baseAt(&m.to)
+	visible := m.from.lower && m.from.verdict.Kind != rules.Hide
+	var was *shadow.Base
+	if visible {
+		var err error
+		if was, err = t.baseOf(m.dp, m.old, &m.from); err != nil {
+			return err
+		}
+	}
+	if m.dir {
+		if m.to.upper {
+			if err := t.upper.Remove(m.to.rel); err != nil {
+				return err
+			}
+		}
+		if m.to.lower && m.to.verdict.Kind != rules.Hide {
+			if err := t.upper.SetOpaque(m.from.rel); err != nil {
+				return err
+			}
+		}
+		b = nil
+	}
+	if err := t.upper.Rename(m.from.rel, m.to.rel, b, false); err != nil {
+		return err
+	}
+	if visible {
+		return t.upper.SetWhiteout(m.from.rel, was)
+	}
+	return nil
+}
+
+func (t *tree) moveDir(m *move) error {
+	s, v := t.stateOf(m.p, m.dp), m.from.verdict
+	e := rules.Dir
+	if !m.from.lower {
+		e |= rules.Fresh
+	}
+	here, _ := s.Judge(m.old, e)
+	if here != m.target || v.Kind != m.verdict.Kind {
+		return unix.EXDEV
+	}
+	switch {
+	case m.from.upper && !m.from.both:
+		return t.moveInside(m)
+	case v.Kind != rules.Pass || m.private():
+		return unix.EXDEV
+	}
+	if err := t.linksStay(m); err != nil {
+		return err
+	}
+	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
+		if err == unix.ENOTEMPTY || err == unix.EEXIST {
+			return unix.EXDEV // what is left in the target is hidden or held
+		}
+		return err
+	}
+	if m.to.both {
+		if err := t.upper.Remove(m.to.rel); err != nil {
+			return err
+		}
+	}
+	if !m.from.both {
+		return nil
+	}
+	if err := t.parents(m.to.rel); err != nil {
+		return err
+	}
+	return t.upper.Rename(m.from.rel, m.to.rel, nil, true)
+}
+
+// moved tells the nodes, the quota and the record.
+func (t *tree) moved(m *move) {
+	t.mu.Lock()
+	over, n := m.q.kids[m.new], m.p.kids[m.old]
+	if over != nil {
+		t.unname(over, m.q, m.new)
+		if over.parent == m.q && over.name == m.new {
+			over.gone = true
+		}
+	}
+	first := true
+	if n != nil {
+		t.unname(n, m.p, m.old)
+		if n.parent == m.p && n.name == m.old {
+			n.parent, n.name = m.q, m.new
+		} else {
+			n.more = append(n.more, alias{m.q, m.new})
+		}
+		m.q.kids[m.new] = n
+		first = n.told&toldWrite == 0
+		n.told |= toldWrite
+	}
+	m.p.seen, m.q.seen = m.p.seen && !m.touchesShadow(), m.q.seen && !m.touchesShadow()
+	t.mu.Unlock()
+	if m.exists {
+		if m.to.st.Nlink > 1 || m.dir || over != nil && t.pinned(over) {
+			t.quota.add(-perFile)
+		} else {
+			t.quota.add(-m.to.st.Blocks*512 - perFile)
+		}
+	}
+	t.settle(n, m)
+	e := event(opRename, &m.from)
+	e.To = m.to.rel
+	t.noteTarget(&e, m)
+	t.report.add(e, first)
+}
+
+func (m *move) touchesShadow() bool {
+	return m.from.upper || m.private() || m.verdict.Kind != rules.Pass
+}
+
+// settle makes a node follow what it now is: another inode when it was copied,
+// another state, no data of the old place.
+func (t *tree) settle(n *node, m *move) {
+	if n == nil {
+		return
+	}
+	d, err := t.open(m.q)
+	defer d.close()
+	if err != nil {
+		return
+	}
+	s, err := t.find(d, m.q, m.new)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	copied := n.ino != s.st.Ino
+	n.ino = s.st.Ino
+	n.adopt(&s)
+	t.mu.Unlock()
+	if copied {
+		n.data.mu.Lock()
+		if n.data.f != nil {
+			t.files.retire(n.data.f)
+		}
+		n.data.mu.Unlock()
+	}
+}
+
+// exchange swaps two entries of the same side and meaning.
+func (t *tree) exchange(m *move) error {
+	here, v := m.from.state, m.from.verdict
+	toDir := m.to.st.Mode&unix.S_IFMT == unix.S_IFDIR
+	pass := v.Kind == rules.Pass && m.to.verdict.Kind == rules.Pass && m.verdict.Kind == rules.Pass && !m.verdict.LockOnly && !v.LockOnly
+	if !pass || m.from.upper || m.to.upper || m.dir || toDir || here != m.target {
+		return unix.EINVAL
+	}
+	if m.from.st.Mode&unix.S_IFMT != unix.S_IFREG || m.to.st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return unix.EINVAL
+	}
+	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	a, b := m.p.kids[m.old], m.q.kids[m.new]
+	t.rename1(a, m.p, m.old, m.q, m.new)
+	t.rename1(b, m.q, m.new, m.p, m.old)
+	delete(m.p.kids, m.old)
+	delete(m.q.kids, m.new)
+	if a != nil {
+		m.q.kids[m.new] = a
+	}
+	if b != nil {
+		m.p.kids[m.old] = b
+	}
+	t.mu.Unlock()
+	e := event(opRename, &m.from)
+	e.To = m.to.rel
+	t.report.add(e, true)
+	return nil
+}
+
+// rename1 changes one name of n. With tree.mu held.
+func (t *tree) rename1(n *node, p *node, old string, q *node, name string) {
+	if n == nil {
+		return
+	}
+	if n.parent == p && n.name == old {
+		n.parent, n.name = q, name
+		return
+	}
+	for i := range n.more {
+		if n.more[i] == (alias{p, old}) {
+			n.more[i] = alias{q, name}
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package view
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"golang.org/x/sys/unix"
+)
+
+// config is what the server process is told at its start.
+type config struct {
+	Workspace belljar.Workspace
+	Identity  belljar.Identity
+	Disk      int64
+}
+
+const (
+	fdSocket = 3 // both directions; its end is the end of the server
+	fdConfig = 4
+	fdRoots  = 5 // one per view
+)
+
+// graceful is how long the server may take to report the rest and end.
+const graceful = 2 * time.Second
+
+// keepFirst is how many paths a [Summary] names.
+const keepFirst = 20
+
+// A Server is a running file server. Its methods are safe for concurrent use.
+type Server struct {
+	sock   *os.File // SEQPACKET
+	cmd    *exec.Cmd
+	events belljar.EventSink
+	done   chan struct{}
+	views  int
+
+	serveMu sync.Mutex // one Serve at a time
+	served  chan int
+
+	mu     sync.Mutex
+	closed bool
+	err    error
+	sum    Summary
+}
+
+var _ belljar.FileView = (*Server)(nil)
+
+// Start starts the server process and waits until it has opened every view of the
+// plan. The process ends when the server is closed, when ctx ends and when this
+// process dies, in whatever way.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	s, err := start(ctx, o)
+	if err != nil {
+		return nil, &belljar.Error{Op: "serve workspace", ID: o.Plan.Workspace.Dir, Kind: belljar.KindInternal, Err: err}
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, o Options) (*Server, error) {
+	sp, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(sp[1]), "view")
+	files := []*os.File{theirs}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	// Non-blocking, so that reads are by the runtime's poller and Close ends them.
+	if err := unix.SetNonblock(sp[0], true); err != nil {
+		unix.Close(sp[0])
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	ours := os.NewFile(uintptr(sp[0]), "view")
+	cfg, err := configPipe(o.Plan)
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	files = append(files, cfg)
+	for _, v := range o.Plan.Workspace.Views {
+		fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			ours.Close()
+			return nil, fmt.Errorf("open %q: %w", v.Source, err)
+		}
+		files = append(files, os.NewFile(uintptr(fd), v.Source))
+	}
+	s := &Server{
+		sock: ours, events: o.Events, done: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
+	}
+	s.cmd = &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{Argv0}, Dir: "/", Env: []string{"GOMAXPROCS=" + maxProcs()},
+		Stderr: os.Stderr, ExtraFiles: files,
+		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
+	}
+	if err := s.launch(); err != nil {
+		ours.Close()
+		return nil, err
+	}
+	ready := make(chan struct{})
+	go s.receive(context.WithoutCancel(ctx), ready)
+	context.AfterFunc(ctx, func() { s.Close() })
+	select {
+	case <-ready:
+		return s, nil
+	case <-s.done:
+		return nil, s.Err()
+	}
+}
+
+// maxProcs lets the server use what there is, within reason: more threads than a
+// few only fight for the same connection.
+func maxProcs() string { return fmt.Sprint(min(max(runtime.NumCPU(), 2), 4)) }
+
+// configPipe gives the read end of a file that holds the configuration.
+func configPipe(p *belljar.Plan) (*os.File, error) {
+	b, err := json.Marshal(config{Workspace: p.Workspace, Identity: p.Identity, Disk: p.Limits.Disk})
+	if err != nil {
+		return nil, fmt.Errorf("encode plan: %w", err)
+	}
+	fd, err := unix.MemfdCreate("view", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make configuration: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "view")
+	if _, err := f.Write(b); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	return f, nil
+}
+
+// launch starts the process from a thread that lives as long as it does: the
+// parent-death signal follows the thread that forked.
+func (s *Server) launch() error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		err = s.cmd.Wait()
+		s.mu.Lock()
+		if s.err == nil && !s.closed {
+			s.err = fmt.Errorf("the file server ended: %w", errors.Join(err))
+			if err == nil {
+				s.err = errors.New("the file server ended")
+			}
+		}
+		s.mu.Unlock()
+		close(s.done)
+		s.sock.Close()
+		runtime.UnlockOSThread()
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start file server: %w", err)
+	}
+	return nil
+}
+
+// receive reads what the server tells until it is gone.
+func (s *Server) receive(ctx context.Context, ready chan<- struct{}) {
+	buf := make([]byte, maxPacket+1)
+	for {
+		n, err := s.sock.Read(buf)
+		if err != nil || n == 0 {
+			return
+		}
+		p, err := decode(buf[:n])
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		switch p.kind {
+		case msgReady:
+			if ready != nil {
+				close(ready)
+				ready = nil
+			}
+		case msgServed:
+			select {
+			case s.served <- p.view:
+			default:
+			}
+		case msgFailed:
+			s.fail(errors.New(p.text))
+		case msgLimit:
+			s.events.Record(ctx, belljar.Event{Kind: belljar.EventLimit, Limit: &belljar.LimitEvent{Limit: "disk", Max: p.max, Used: p.used}})
+		case msgEvents:
+			s.took(ctx, &p)
+		}
+	}
+}
+
+// took records file events and keeps the first ones for the summary.
+func (s *Server) took(ctx context.Context, p *packet) {
+	s.mu.Lock()
+	s.sum.Passed, s.sum.Held, s.sum.Refused = int(p.counts.passed), int(p.counts.held), int(p.counts.refused)
+	for _, e := range p.events {
+		switch {
+		case e.Verdict == verdictHold && len(s.sum.FirstHeld) < keepFirst:
+			s.sum.FirstHeld = append(s.sum.FirstHeld, e)
+		case e.Verdict == verdictPass && e.Class != "" && len(s.sum.UserRun) < keepFirst:
+			s.sum.UserRun = append(s.sum.UserRun, e)
+		}
+	}
+	s.mu.Unlock()
+	for i := range p.events {
+		// An event that cannot be written is the record's to report.
+		_ = s.events.Record(ctx, belljar.Event{Kind: belljar.EventFile, File: &p.events[i]})
+	}
+	if p.counts.dropped > 0 {
+		_ = s.events.Record(ctx, belljar.Event{
+			Kind:    belljar.EventSampled,
+			Sampled: &belljar.SampledEvent{Of: belljar.EventFile, Count: int64(p.counts.dropped)},
+		})
+	}
+}
+
+// fail ends the server for a reason that is kept.
+func (s *Server) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil && !s.closed {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.kill()
+}
+
+// Serve hands the device of view i to the server and returns when it has it. It
+// owns dev, also on error. Each view is served at most once.
+func (s *Server) Serve(i int, dev *os.File) error {
+	defer dev.Close()
+	if i < 0 || i >= s.views {
+		return &belljar.Error{Op: "serve view", ID: fmt.Sprint(i), Kind: belljar.KindInternal, Err: errors.New("the plan has no such view")}
+	}
+	s.serveMu.Lock()
+	defer s.serveMu.Unlock()
+	p := packet{kind: msgServe, view: i}
+	if err := s.send(p.encode(), dev); err != nil {
+		return &belljar.Error{Op: "serve view", ID: fmt.Sprint(i), Kind: belljar.KindInternal, Err: err}
+	}
+	select {
+	case <-s.served:
+		return nil
+	case <-s.done:
+		return &belljar.Error{Op: "serve view", ID: fmt.Sprint(i), Kind: belljar.KindInternal, Err: s.Err()}
+	}
+}
+
+func (s *Server) send(b []byte, dev *os.File) error {
+	raw, err := s.sock.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sendErr error
+	err = raw.Write(func(fd uintptr) bool {
+		// Fd would make dev blocking, which is what the server wants of it anyway.
+		sendErr = unix.Sendmsg(int(fd), b, unix.UnixRights(int(dev.Fd())), nil, unix.MSG_NOSIGNAL)
+		return sendErr != unix.EAGAIN
+	})
+	return errors.Join(err, sendErr)
+}
+
+// Summary counts what happened so far. After [Server.Close] it is complete.
+func (s *Server) Summary() Summary {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.sum
+	out.FirstHeld = append([]belljar.FileEvent(nil), s.sum.FirstHeld...)
+	out.UserRun = append([]belljar.FileEvent(nil), s.sum.UserRun...)
+	return out
+}
+
+// Done is closed when the server process is gone. Its death ends the sandbox: every
+// access to a view gives ENOTCONN from then on.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err is why the server is gone; nil while it runs and after an orderly Close.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close asks the server to report what it still knows, ends it and waits until it
+// is gone. Idempotent.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		// Its read side sees the end and it reports the rest before it goes.
+		if raw, err := s.sock.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
+		}
+		defer time.AfterFunc(graceful, s.kill).Stop()
+	}
+	<-s.done
+	return nil
+}
+
+func (s *Server) kill() {
+	if s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+	}
+}

@@ -1,0 +1,265 @@
+package view
+
+import (
+	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// dirs are the two directories behind one directory node, opened anew for one
+// operation by a walk from the roots; -1 where there is none.
+type dirs struct{ lower, upper int }
+
+func (d dirs) close() {
+	if d.lower >= 0 {
+		unix.Close(d.lower)
+	}
+	if d.upper >= 0 {
+		unix.Close(d.upper)
+	}
+}
+
+// open walks to the directories of p. The caller holds tree.shape.
+func (t *tree) open(p *node) (dirs, error) {
+	d := dirs{-1, -1}
+	t.mu.RLock()
+	gone, lower, seen := p.gone, p.lower, p.seen
+	rel := relLocked(p)
+	t.mu.RUnlock()
+	if gone {
+		return d, unix.ENOENT
+	}
+	var err error
+	if lower {
+		if d.lower, err = walk(t.lower, rel); err != nil && err != unix.ENOENT && err != unix.ENOTDIR && err != unix.ELOOP {
+			return d, err
+		}
+	}
+	d.upper, _ = walk(t.upTree, rel)
+	if d.lower < 0 && d.upper < 0 {
+		return d, unix.ENOENT
+	}
+	if !seen {
+		t.look(p, d)
+	}
+	return d, nil
+}
+
+// look begins to watch a directory that the kernel is about to remember things of.
+func (t *tree) look(p *node, d dirs) {
+	blind := t.watch == nil
+	for _, fd := range []int{d.lower, d.upper} {
+		if fd >= 0 && !blind {
+			blind = t.watch.add(fd, p) != nil
+		}
+	}
+	t.mu.Lock()
+	p.seen, p.blind = true, blind
+	t.mu.Unlock()
+}
+
+// A spot is what one name is at this moment.
+type spot struct {
+	rel      string
+	st       unix.Stat_t // of what the sandbox sees
+	upper    bool        // it is in the shadow
+	lower    bool        // the host has the name, visible or not
+	whiteout bool        // the shadow says that it does not exist
+	both     bool        // a directory that host and shadow share
+	lowerSt  unix.Stat_t // of the host's, when lower
+	state    rules.State
+	verdict  rules.Verdict
+}
+
+// dir is the descriptor of the directory that holds what the sandbox sees.
+func (s *spot) dir(d dirs) int {
+	if s.upper {
+		return d.upper
+	}
+	return d.lower
+}
+
+func entryOf(mode uint32) rules.Entry {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return rules.Dir
+	case unix.S_IFLNK:
+		return rules.Link
+	}
+	return rules.File
+}
+
+// find says what (p, name) is now. The error is ENOENT when the sandbox sees
+// nothing there; the spot is then still valid as far as lower, whiteout, state and
+// verdict (of a name of unknown type) go.
+func (t *tree) find(d dirs, p *node, name string) (spot, error) {
+	s := spot{rel: join(t.rel(p), name)}
+	state := t.stateOf(p, d)
+	var up unix.Stat_t
+	upErr := error(unix.ENOENT)
+	if d.upper >= 0 {
+		if upErr = statAt(d.upper, name, &up); upErr == nil && up.Mode&unix.S_IFMT == unix.S_IFLNK && isWhiteout(d.upper, name, &up) {
+			s.whiteout, upErr = true, unix.ENOENT
+		}
+	}
+	lowErr := error(unix.ENOENT)
+	if d.lower >= 0 {
+		lowErr = statAt(d.lower, name, &s.lowerSt)
+		s.lower = lowErr == nil
+	}
+	switch {
+	case upErr == nil:
+		s.upper, s.st = true, up
+		t.judge(&s, state, name, entryOf(up.Mode))
+		t.merge(&s)
+	case s.lower:
+		s.st = s.lowerSt
+		t.judge(&s, state, name, entryOf(s.st.Mode))
+		if s.whiteout || s.verdict.Kind == rules.Hide {
+			return s, unix.ENOENT
+		}
+	default:
+		t.judge(&s, state, name, rules.Any)
+		if s.whiteout || lowErr == nil {
+			return s, unix.ENOENT
+		}
+		return s, lowErr
+	}
+	if s.st.Mode&unix.S_IFMT == unix.S_IFDIR && s.lower && !s.isOpaque() {
+		t.shapeOf(&s, d.lower, name)
+	}
+	return s, nil
+}
+
+// judge judges name as what it is, or is about to be.
+func (t *tree) judge(s *spot, p rules.State, name string, e rules.Entry) {
+	if !s.lower {
+		e |= rules.Fresh
+	}
+	s.state, s.verdict = p.Judge(name, e)
+}
+
+// judgeNew judges what is about to be made at the spot.
+func (t *tree) judgeNew(s *spot, p rules.State, name string, e rules.Entry) { t.judge(s, p, name, e) }
+
+func (s *spot) isOpaque() bool {
+	return s.upper && s.st.Mode&unix.S_ISUID != 0 && s.st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+// merge decides whether a directory of the shadow lies over one of the host, and
+// whose attributes are shown.
+func (t *tree) merge(s *spot) {
+	if s.st.Mode&unix.S_IFMT != unix.S_IFDIR || !s.lower || s.lowerSt.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return
+	}
+	if s.isOpaque() || s.verdict.Kind == rules.Hide {
+		return
+	}
+	s.both = true
+	up := s.st
+	s.st = s.lowerSt
+	if up.Mtim.Nano() > s.st.Mtim.Nano() {
+		s.st.Mtim, s.st.Ctim = up.Mtim, up.Ctim
+	}
+	if s.verdict.Kind != rules.Pass {
+		s.st.Mode = s.st.Mode&^0o777 | up.Mode&0o777
+	}
+}
+
+// shapeOf adapts the state of a directory of the host to what is in it.
+func (t *tree) shapeOf(s *spot, dir int, name string) {
+	s.state = s.state.Shape(func(n string) bool {
+		var st unix.Stat_t
+		return statAt(dir, name+"/"+n, &st) == nil
+	})
+}
+
+// stateOf is the state of p, judged again when its entries may have changed.
+func (t *tree) stateOf(p *node, d dirs) rules.State {
+	t.mu.RLock()
+	state, stale := p.state, p.stale || p.blind
+	t.mu.RUnlock()
+	if !stale || d.lower < 0 {
+		return state
+	}
+	var now rules.State
+	t.mu.RLock()
+	parent, name := p.parent, p.name
+	t.mu.RUnlock()
+	if parent == nil {
+		now = t.rules.Root()
+	} else {
+		now, _ = t.stateOfLocked(parent).Judge(name, rules.Dir)
+	}
+	now = now.Shape(func(n string) bool {
+		var st unix.Stat_t
+		return statAt(d.lower, n, &st) == nil
+	})
+	t.mu.Lock()
+	p.stale = false
+	if now != p.state {
+		p.state = now
+		rejudge(p)
+	}
+	t.mu.Unlock()
+	return now
+}
+
+func (t *tree) stateOfLocked(p *node) rules.State {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return p.state
+}
+
+// rejudge makes everything below p be judged again at its next use.
+func rejudge(p *node) {
+	for _, k := range p.kids {
+		if k.isDir() {
+			k.state, _ = p.state.Judge(k.name, rules.Dir)
+			k.stale = true
+			rejudge(k)
+		}
+	}
+}
+
+// attr shows st to the kernel: ids as seen inside, inode numbers of the shadow
+// apart from those of the host.
+func (t *tree) attr(s *spot, out *fuse.Attr) { t.attrOf(&s.st, s.upper && !s.both, out) }
+
+func (t *tree) attrOf(st *unix.Stat_t, upper bool, out *fuse.Attr) {
+	*out = fuse.Attr{
+		Ino: st.Ino, Size: uint64(st.Size), Blocks: uint64(st.Blocks),
+		Atime: uint64(st.Atim.Sec), Mtime: uint64(st.Mtim.Sec), Ctime: uint64(st.Ctim.Sec),
+		Atimensec: uint32(st.Atim.Nsec), Mtimensec: uint32(st.Mtim.Nsec), Ctimensec: uint32(st.Ctim.Nsec),
+		Mode: st.Mode, Nlink: uint32(st.Nlink), Rdev: uint32(st.Rdev), Blksize: uint32(st.Blksize),
+	}
+	if upper {
+		out.Mode &^= unix.S_ISUID | unix.S_ISGID // marks of the shadow, no bits of the file
+		if t.otherDev {
+			out.Ino |= 1 << 48
+		}
+	}
+	out.Uid, out.Gid = t.inside(st.Uid, st.Gid)
+}
+
+const nobody = 65534
+
+// inside maps ids of the host to those that the sandbox sees.
+func (t *tree) inside(uid, gid uint32) (uint32, uint32) {
+	u, g := uint32(nobody), uint32(nobody)
+	if int(uid) == t.ids.HostUID {
+		u = uint32(t.ids.UID)
+	}
+	if int(gid) == t.ids.HostGID {
+		g = uint32(t.ids.GID)
+	}
+	return u, g
+}
+
+// patience is how long the kernel may keep what it learned in directory p.
+func (t *tree) patience(p *node) (entry, attr uint64) {
+	if p.blind {
+		return uint64(blindFor.Seconds()), uint64(blindFor.Seconds())
+	}
+	return uint64(watchedFor.Seconds()), uint64(watchedFor.Seconds())
+}

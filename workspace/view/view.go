@@ -1,0 +1,79 @@
+// Package view serves the project to a sandbox: a FUSE file system of our own in
+// which every name is judged, so that secrets do not exist, what would execute
+// on the host by itself stays in the project's shadow, and everything else is
+// written through at once.
+//
+// # Model
+//
+// [Start] runs the server as a process of its own (our binary again, dispatched
+// by [Reexec]). The backend mounts one FUSE file system per entry of
+// Plan.Workspace.Views inside the sandbox's user and mount namespace and hands the
+// device over by [Server.Serve]. The mount needs
+//
+//	mount("belljar", TARGET, "fuse.belljar", MS_NOSUID|MS_NODEV,
+//	    "fd=N,rootmode=40000,user_id=U,group_id=G,default_permissions,max_read=1048576")
+//
+// with /dev/fuse opened inside that user namespace, U and G as seen inside, and
+// MS_RDONLY as well for a view or mode that is read-only (the server refuses writes
+// in any case, but only the mount makes open(O_WRONLY) fail).
+//
+// Every name has a verdict from package workspace/rules: pass (the host's), hide
+// (the host's entry does not exist; what the agent makes is private), hold (changes
+// go to the shadow) or deny. A name is judged when it is looked up and again when
+// its data is opened; every access walks from the root without following symbolic
+// links and compares the inode. In mode review everything is held, in mode
+// readonly every change is EROFS.
+//
+// What the kernel has cached stays valid because directories that it has looked
+// into are watched (fanotify, without privilege): a change made on the host is seen
+// inside within milliseconds, and at the latest after ten seconds; one second where
+// watching is not possible.
+//
+// # Guarantees
+//
+//   - No held, hidden or denied name is made, changed, removed, renamed or linked on
+//     the host by the sandbox; a directory whose rename would change what the names
+//     below mean gives EXDEV, so that mv copies and each entry is judged.
+//   - A write that was acknowledged is in the host's file (or the shadow's): nothing
+//     is buffered here, a kill loses nothing and leaves no litter.
+//   - A file with links that were not made here is separated from them before its
+//     first change. Links that leave the tree are held.
+//   - The bytes that a run adds to host and shadow are bounded: ENOSPC, and one event.
+//
+// # Limitations
+//
+// Locks are local to the sandbox: flock and fcntl locks are not seen by processes
+// on the host. There are no extended attributes (ENOTSUP), no O_TMPFILE, no
+// O_DIRECT, no device nodes; FIFOs and sockets are private; set-user-ID and
+// set-group-ID bits are dropped; RENAME_EXCHANGE works between two entries of one
+// side only, RENAME_WHITEOUT never. Changes that the host makes through a shared
+// mapping, or on another machine of a network file system, are seen after the
+// timeout. The host renaming a directory in the microseconds between our walk and
+// the call can redirect that one call below the same tree.
+package view
+
+import (
+	"github.com/belljar-dev/belljar"
+)
+
+// Argv0 is the name under which the server process runs.
+const Argv0 = "belljar-view"
+
+// Options say what to serve.
+type Options struct {
+	// Plan names the views, the mode, the patterns, the shadow and the disk limit.
+	Plan *belljar.Plan
+	// Events is told of changes, refusals and the limit. Never nil.
+	Events belljar.EventSink
+}
+
+// A Summary counts what happened to files so far.
+type Summary struct {
+	Passed  int // paths changed on the host
+	Held    int // paths changed in the shadow only
+	Refused int // calls refused by a rule
+	// FirstHeld are the first few held paths, with class and reason; UserRun are
+	// the first few passed ones that run when the user calls them.
+	FirstHeld []belljar.FileEvent
+	UserRun   []belljar.FileEvent
+}

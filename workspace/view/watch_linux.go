@@ -1,0 +1,278 @@
+package view
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// A watcher tells the kernel that serves the sandbox when somebody else changes a
+// directory that it has looked into. It uses fanotify without privilege: events
+// caused by this process carry its id and are skipped, all others carry none.
+type watcher struct {
+	t    *tree
+	file *os.File
+	gen  atomic.Uint64 // counts what was done to names by others
+
+	mu   sync.Mutex
+	dirs map[string]uint64 // file handle → node
+	keys map[uint64][]string
+}
+
+const watched = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | unix.FAN_MOVED_TO |
+	unix.FAN_MODIFY | unix.FAN_ATTRIB | unix.FAN_EVENT_ON_CHILD | unix.FAN_ONDIR
+
+const changesNames = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | unix.FAN_MOVED_TO
+
+// newWatcher fails where the kernel is older than 5.13 or grants no marks.
+func newWatcher(t *tree) (*watcher, error) {
+	fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("start watching: %w", err)
+	}
+	return &watcher{t: t, file: os.NewFile(uintptr(fd), "fanotify"), dirs: map[string]uint64{}, keys: map[uint64][]string{}}, nil
+}
+
+// add watches the directory that fd is, as node n.
+func (w *watcher) add(fd int, n *node) error {
+	h, _, err := unix.NameToHandleAt(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return err
+	}
+	key := string(h.Bytes())
+	w.mu.Lock()
+	if w.dirs[key] != n.id {
+		w.dirs[key] = n.id
+		w.keys[n.id] = append(w.keys[n.id], key)
+	}
+	w.mu.Unlock()
+	raw, err := w.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var markErr error
+	err = raw.Control(func(fan uintptr) {
+		markErr = unix.FanotifyMark(int(fan), unix.FAN_MARK_ADD|unix.FAN_MARK_ONLYDIR, watched, unix.AT_FDCWD, procPath(fd))
+	})
+	if err == nil {
+		err = markErr
+	}
+	return err
+}
+
+// forget drops what is known of a node that the kernel has forgotten. The mark
+// stays until the directory is gone; it is harmless.
+func (w *watcher) forget(n *node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range w.keys[n.id] {
+		if w.dirs[k] == n.id {
+			delete(w.dirs, k)
+		}
+	}
+	delete(w.keys, n.id)
+}
+
+// run reads events until the file is closed.
+func (w *watcher) run() {
+	buf := make([]byte, 256<<10)
+	me := int32(os.Getpid())
+	for {
+		n, err := w.file.Read(buf)
+		if err != nil {
+			return
+		}
+		for b := buf[:n]; len(b) > 0; {
+			ev, rest, ok := nextEvent(b)
+			if !ok {
+				w.all()
+				break
+			}
+			b = rest
+			switch {
+			case ev.pid == me:
+			case ev.mask&unix.FAN_Q_OVERFLOW != 0:
+				w.all()
+			default:
+				w.tell(ev)
+			}
+		}
+	}
+}
+
+// fanEvent is what matters of one event.
+type fanEvent struct {
+	mask   uint64
+	pid    int32
+	handle string
+	name   string
+}
+
+const fanMetaLen = 24
+
+// nextEvent parses the first event of b; false when b is damaged.
+func nextEvent(b []byte) (ev fanEvent, rest []byte, ok bool) {
+	if len(b) < fanMetaLen {
+		return ev, nil, false
+	}
+	size := int(binary.NativeEndian.Uint32(b))
+	meta := int(binary.NativeEndian.Uint16(b[6:]))
+	if size < fanMetaLen || size > len(b) || meta < fanMetaLen || meta > size {
+		return ev, nil, false
+	}
+	ev.mask = binary.NativeEndian.Uint64(b[8:])
+	ev.pid = int32(binary.NativeEndian.Uint32(b[20:]))
+	rest = b[size:]
+	// struct fanotify_event_info_fid: type, pad, len; fsid; handle_bytes, handle_type, handle; name, NUL.
+	info := b[meta:size]
+	const fixed = 4 + 8 + 8
+	if len(info) < fixed {
+		return ev, rest, ev.mask&unix.FAN_Q_OVERFLOW != 0
+	}
+	end := int(binary.NativeEndian.Uint16(info[2:]))
+	hl := int(binary.NativeEndian.Uint32(info[12:]))
+	if end > len(info) || hl > end-fixed || hl < 0 {
+		return ev, rest, false
+	}
+	ev.handle = string(info[fixed : fixed+hl])
+	name := info[fixed+hl : end]
+	for i, c := range name {
+		if c == 0 {
+			name = name[:i]
+			break
+		}
+	}
+	ev.name = string(name)
+	return ev, rest, true
+}
+
+// tell invalidates what one event is about.
+func (w *watcher) tell(ev fanEvent) {
+	names := ev.mask&changesNames != 0
+	if names {
+		w.gen.Add(1)
+	}
+	w.mu.Lock()
+	id, ok := w.dirs[ev.handle]
+	w.mu.Unlock()
+	if !ok {
+		return
+	}
+	w.t.mu.Lock()
+	p := w.t.nodes[id]
+	var kid uint64
+	if p != nil {
+		p.stale = p.stale || names
+		if k := p.kids[ev.name]; k != nil {
+			kid = k.id
+		}
+	}
+	w.t.mu.Unlock()
+	if p == nil {
+		return
+	}
+	if names {
+		w.t.note.entry(id, ev.name)
+		w.t.note.inode(id)
+	}
+	switch {
+	case kid != 0:
+		w.t.note.inode(kid)
+	case ev.name == "." || ev.name == "":
+		w.t.note.inode(id)
+	}
+}
+
+// all invalidates everything: events were lost.
+func (w *watcher) all() {
+	w.gen.Add(1)
+	w.t.mu.Lock()
+	type known struct {
+		id, parent uint64
+		name       string
+	}
+	list := make([]known, 0, len(w.t.nodes))
+	for id, n := range w.t.nodes {
+		k := known{id: id, name: n.name}
+		if n.parent != nil {
+			k.parent = n.parent.id
+		}
+		n.stale = n.isDir()
+		list = append(list, k)
+	}
+	w.t.mu.Unlock()
+	for _, k := range list {
+		if k.parent != 0 {
+			w.t.note.entry(k.parent, k.name)
+		}
+		w.t.note.inode(k.id)
+	}
+}
+
+// Codes of fuse(4).
+const (
+	notifyInode = 2
+	notifyEntry = 3
+)
+
+// A notifier sends invalidations, from a goroutine of its own: the kernel takes
+// locks for them that a request under way may hold.
+type notifier struct {
+	dev  int
+	mu   sync.Mutex
+	q    [][]byte
+	wake chan struct{}
+}
+
+func newNotifier(dev int) *notifier { return &notifier{dev: dev, wake: make(chan struct{}, 1)} }
+
+func (o *notifier) run(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-o.wake:
+		}
+		o.mu.Lock()
+		q := o.q
+		o.q = nil
+		o.mu.Unlock()
+		for _, b := range q {
+			// ENOENT says that the kernel does not know it: as good.
+			_, _ = unix.Write(o.dev, b)
+		}
+	}
+}
+
+func (o *notifier) push(code int32, body []byte) {
+	b := make([]byte, 16, 16+len(body))
+	binary.NativeEndian.PutUint32(b, uint32(16+len(body)))
+	binary.NativeEndian.PutUint32(b[4:], uint32(code))
+	b = append(b, body...)
+	o.mu.Lock()
+	o.q = append(o.q, b)
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// inode drops the attributes and all pages or entries of a node.
+func (o *notifier) inode(id uint64) {
+	b := make([]byte, 24)
+	binary.NativeEndian.PutUint64(b, id)
+	o.push(notifyInode, b)
+}
+
+// entry drops a name, existing or not.
+func (o *notifier) entry(parent uint64, name string) {
+	b := make([]byte, 16, 17+len(name))
+	binary.NativeEndian.PutUint64(b, parent)
+	binary.NativeEndian.PutUint32(b[8:], uint32(len(name)))
+	o.push(notifyEntry, append(append(b, name...), 0))
+}
