@@ -222,7 +222,11 @@ func (g *Gateway) serve(l belljar.Link) error {
 		g.sockets = append(g.sockets, pc)
 		g.wg.Go(func() { dns.ServeUDP(pc, zone{g}, g.mayAsk) })
 	}
-	return g.publish()
+	if err := g.publish(); err != nil {
+		return err
+	}
+	st.Start()
+	return nil
 }
 
 // drop takes note of a packet while the link waits.

@@ -31,6 +31,7 @@ func NewGuest(l belljar.Link) (*Guest, error) {
 		g.Close()
 		return nil, err
 	}
+	ln.start()
 	return g, nil
 }
 

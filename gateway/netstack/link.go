@@ -57,16 +57,15 @@ func newLink(f *os.File, mtu uint32, accept func([]byte) bool) (*link, error) {
 	return &link{file: file, raw: raw, accept: accept, mtu: mtu}, nil
 }
 
-// Attach starts to read when the stack attaches its dispatcher.
+// Attach sets who gets what is read.
 func (l *link) Attach(d stack.NetworkDispatcher) {
 	l.mu.Lock()
-	first := l.dispatcher == nil && d != nil
 	l.dispatcher = d
 	l.mu.Unlock()
-	if first {
-		l.done.Go(l.read)
-	}
 }
+
+// start begins to read.
+func (l *link) start() { l.done.Go(l.read) }
 
 // read delivers packets until the file is closed or the other end is gone.
 func (l *link) read() {

@@ -49,7 +49,8 @@ type Stack struct {
 	close sync.Once
 }
 
-// New takes over the link, also on error, and starts to serve it.
+// New takes over the link, also on error. Nothing is read from it before
+// [Stack.Start], so that sockets can be made first.
 func New(o Options) (*Stack, error) {
 	defer o.Link.File.Close()
 	st := &Stack{}
@@ -127,6 +128,9 @@ func attach(s *stack.Stack, l *link, addrs ...netip.Addr) error {
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
 	return nil
 }
+
+// Start begins to serve the link. It is called once.
+func (st *Stack) Start() { st.link.start() }
 
 // ListenUDP receives the datagrams for one address.
 func (st *Stack) ListenUDP(at netip.AddrPort) (net.PacketConn, error) {
