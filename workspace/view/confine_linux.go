@@ -21,11 +21,9 @@ func confine(cfg *config) error {
 	for _, v := range cfg.Workspace.Views {
 		dirs = append(dirs, v.Source)
 	}
-	lock := landlock.V5.BestEffort()
-	if err := lock.RestrictPaths(landlock.RWDirs(dirs...).WithRefer()); err != nil {
-		return fmt.Errorf("confine to the project: %w", err)
-	}
-	if err := lock.RestrictNet(); err != nil {
+	// One ruleset for files and network: a second one would take the right to rename
+	// between directories away, which must be granted by each.
+	if err := landlock.V5.BestEffort().Restrict(landlock.RWDirs(dirs...).WithRefer()); err != nil {
 		return fmt.Errorf("confine to the project: %w", err)
 	}
 	return nil
