@@ -132,13 +132,18 @@ func (n *Network) nearest(r NetRequest) *NetRule {
 	return best
 }
 
+// commonLabels counts the labels that two names share at their end.
 func commonLabels(a, b string) int {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	c := 0
-	for c < len(as) && c < len(bs) && as[len(as)-1-c] == bs[len(bs)-1-c] {
-		c++
+	for c := 0; ; c++ {
+		if a == "" || b == "" {
+			return c
+		}
+		i, j := strings.LastIndexByte(a, '.'), strings.LastIndexByte(b, '.')
+		if a[i+1:] != b[j+1:] {
+			return c
+		}
+		a, b = a[:max(i, 0)], b[:max(j, 0)]
 	}
-	return c
 }
 
 func (r NetRequest) target() string {
@@ -148,17 +153,20 @@ func (r NetRequest) target() string {
 	return "the address " + r.Addr.String()
 }
 
-// fix is the policy line that would allow r.
+// fix is the flag that would allow r. Without a port it means 443, except for
+// localhost, where no port is the usual one.
 func (r NetRequest) fix() string {
 	port := ""
-	if r.Port != 0 && r.Port != 443 {
+	if r.Port != 0 && (r.Port != 443 || r.Host == Localhost) {
 		port = ":" + strconv.Itoa(int(r.Port))
 	}
-	if r.Host != "" {
+	switch {
+	case r.Host != "":
 		return "--allow " + r.Host + port
-	}
-	if !r.Addr.IsValid() {
+	case !r.Addr.IsValid():
 		return ""
+	case port != "" && r.Addr.Unmap().Is6():
+		return "--allow [" + r.Addr.String() + "]" + port
 	}
-	return "--allow " + netip.AddrPortFrom(r.Addr, max(r.Port, 1)).String()
+	return "--allow " + r.Addr.Unmap().String() + port
 }
