@@ -18,10 +18,10 @@ var etcNames = []string{
 	"ca-certificates.conf", "crypto-policies", "debian_version", "ethertypes", "fedora-release", "fonts",
 	"gai.conf", "host.conf", "inputrc", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
 	"locale.alias", "locale.conf", "lsb-release", "magic", "magic.mime", "mailcap", "maven/m2.conf",
-	"maven/logging", "maven/toolchains.xml", "mime.types", "nanorc", "netconfig", "networks", "nodejs",
+	"maven/logging", "maven/toolchains.xml", "mime.types", "nanorc", "netconfig", "nodejs",
 	"os-release", "papersize", "perl", "pki/ca-trust", "pki/java", "pki/tls/cert.pem", "pki/tls/certs",
 	"pki/tls/openssl.cnf", "profile", "protocols", "redhat-release", "rpc", "screenrc", "services",
-	"shells", "skel", "ssl/cert.pem", "ssl/certs", "ssl/ct_log_list.cnf", "ssl/openssl.cnf", "terminfo",
+	"shells", "ssl/cert.pem", "ssl/certs", "ssl/ct_log_list.cnf", "ssl/openssl.cnf", "terminfo",
 	"timezone", "tmux.conf", "vconsole.conf", "vim", "xdg/user-dirs.defaults", "zsh", "zprofile", "zshrc",
 }
 

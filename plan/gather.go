@@ -66,7 +66,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 	w.etc()
 	w.rules()
 	w.f.Git = w.gitUser()
-	_ = ctx
+	w.registries(ctx)
 	w.finish()
 	return w.f, nil
 }
