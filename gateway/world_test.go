@@ -327,4 +327,3 @@ func (w *world) talk(host string, port uint16, text string) string {
 	b, _ := io.ReadAll(c)
 	return string(b)
 }
-
