@@ -109,7 +109,7 @@ var layers = map[string]struct {
 	"internal/cli":        {[]string{"*"}, "the outermost layer; still no tier by name"},
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
 	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
-	"plan":                {[]string{"policy", "internal/*"}, "a plan is made from a policy and facts"},
+	"plan":                {[]string{"policy", "limit", "internal/*"}, "a plan is made from a policy and facts, and prints limits as limit does"},
 	"policy":              {[]string{"internal/glob"}, "a policy knows nothing of what carries it out"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {nil, "used by everything that prints"},
