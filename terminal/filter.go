@@ -36,9 +36,12 @@ type Filter struct {
 	w io.Writer
 	o FilterOptions
 
-	mu      sync.Mutex
+	writing sync.Mutex // held by Write; never needed to ask or to close
+
+	mu      sync.Mutex // never held while the underlying writer may block
 	state   state
 	seq     []byte // of the sequence in progress: everything behind ESC [ or ESC ]
+	params  []int  // room for the numbers of a control sequence
 	part    []byte // of a character that is not whole yet
 	bell    bool   // BEL ends the string, as in OSC
 	out     []byte
@@ -79,19 +82,31 @@ func NewFilter(w io.Writer, o FilterOptions) *Filter {
 // Write filters p. Everything that is whole is written to the underlying writer
 // by one call. It reports len(p) unless that fails.
 func (f *Filter) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.out = f.out[:0]
-	in := p
-	if len(f.part) > 0 {
-		in = append(f.part, p...)
-		f.part = nil
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	out := f.filter(p)
+	if len(out) == 0 {
+		return len(p), nil
 	}
-	f.run(in)
-	if err := f.flush(); err != nil {
+	if _, err := f.w.Write(out); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// filter returns what passes of p, valid until the next call.
+func (f *Filter) filter(p []byte) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.out = f.out[:0]; cap(f.out) > 256<<10 {
+		f.out = nil
+	}
+	if len(f.part) > 0 {
+		p = append(f.part, p...)
+		f.part = nil
+	}
+	f.run(p)
+	return f.out
 }
 
 // Close ends the stream: a sequence that is not whole is dropped. It writes
@@ -129,17 +144,6 @@ func (f *Filter) Queries() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.changed.queries
-}
-
-func (f *Filter) flush() error {
-	if len(f.out) == 0 {
-		return nil
-	}
-	_, err := f.w.Write(f.out)
-	if cap(f.out) > 256<<10 {
-		f.out = nil
-	}
-	return err
 }
 
 func (f *Filter) drop(what string) { f.dropped[what]++ }

@@ -113,7 +113,8 @@ const (
 
 // endCSI judges a control sequence: seq and the final byte.
 func (f *Filter) endCSI(final byte) {
-	c, ok := parseCSI(f.seq)
+	c, ok := parseCSI(f.seq, f.params[:0])
+	f.params = c.params
 	if !ok {
 		f.drop("malformed sequence")
 		return
@@ -185,10 +186,10 @@ func (c *csiSeq) first() int {
 	return c.params[0]
 }
 
-// parseCSI takes a sequence apart. Numbers of more than six digits and whatever
+// parseCSI takes a sequence apart; params is empty room for its numbers. Numbers of more than six digits and whatever
 // is out of order are no sequence.
-func parseCSI(seq []byte) (csiSeq, bool) {
-	var c csiSeq
+func parseCSI(seq []byte, params []int) (csiSeq, bool) {
+	c := csiSeq{params: params}
 	if len(seq) > 0 && seq[0] >= '<' && seq[0] <= '?' {
 		c.prefix, seq = string(seq[:1]), seq[1:]
 	}
@@ -196,26 +197,40 @@ func parseCSI(seq []byte) (csiSeq, bool) {
 	for end < len(seq) && (seq[end] >= '0' && seq[end] <= ';') {
 		end++
 	}
-	c.inter = string(seq[end:])
-	if len(c.inter) > 2 || strings.ContainsFunc(c.inter, func(r rune) bool { return r >= '0' }) {
-		return c, false
+	if end < len(seq) {
+		c.inter = string(seq[end:])
+		if len(c.inter) > 2 || strings.ContainsFunc(c.inter, func(r rune) bool { return r >= '0' }) {
+			return c, false
+		}
 	}
-	if end == 0 {
-		return c, true
+	return c, c.takeParams(seq[:end])
+}
+
+// takeParams reads numbers between semicolons; what follows a colon belongs to the
+// number in front of it and is only checked.
+func (c *csiSeq) takeParams(seq []byte) bool {
+	if len(seq) == 0 {
+		return true
 	}
-	for _, p := range strings.Split(string(seq[:end]), ";") {
-		v := 0
-		for i, s := range strings.Split(p, ":") {
-			if len(s) > 6 {
-				return c, false
+	v, digits, sub := 0, 0, false
+	for _, b := range seq {
+		switch {
+		case b == ';':
+			c.params = append(c.params, v)
+			v, digits, sub = 0, 0, false
+		case b == ':':
+			digits, sub = 0, true
+		default:
+			if digits++; digits > 6 {
+				return false
 			}
-			if n, err := strconv.Atoi(s); err == nil && i == 0 {
-				v = n
+			if !sub {
+				v = 10*v + int(b-'0')
 			}
 		}
-		c.params = append(c.params, v)
 	}
-	return c, true
+	c.params = append(c.params, v)
+	return true
 }
 
 // oscName is what a dropped OSC is counted as.

@@ -133,6 +133,7 @@ func restoreLooks(o *output) {
 	defer k.close()
 	timer := time.AfterFunc(answerWait, k.wake)
 	defer timer.Stop()
-	w := &fdWriter{file: o.to.file, wake: k, chunk: 256}
+	w := newFDWriter(o.to.file, k)
+	defer w.close()
 	_, _ = w.Write(reset)
 }

@@ -221,6 +221,9 @@ func (s *Session) copyIn() {
 func (o *output) copy() {
 	// When the caller's end is gone, closing ours tells the command.
 	defer o.from.Close()
+	if o.to != nil {
+		defer o.to.close()
+	}
 	var w io.Writer = io.Discard
 	switch {
 	case o.filter != nil:
@@ -266,11 +269,11 @@ func (s *Session) finish() {
 	}
 	if s.tty {
 		s.leaveRaw()
-		return
-	}
-	for _, o := range s.outs {
-		if o.filter != nil {
-			restoreLooks(o)
+	} else {
+		for _, o := range s.outs {
+			if o.filter != nil {
+				restoreLooks(o)
+			}
 		}
 	}
 }
@@ -301,6 +304,9 @@ func (s *Session) Close() error {
 	}
 	for _, o := range s.outs {
 		_ = o.from.Close()
+		if o.to != nil && !s.reading {
+			o.to.close()
+		}
 	}
 	s.wake.wake()
 	return nil

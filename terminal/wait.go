@@ -3,6 +3,7 @@ package terminal
 import (
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,7 @@ func (k *waker) pause(d time.Duration) bool {
 // errWoken says that a transfer was ended from outside.
 var errWoken = errors.New("interrupted")
 
-// A fdReader reads from a descriptor of the caller.
+// An fdReader reads from a descriptor of the caller.
 type fdReader struct {
 	file *os.File
 	tty  bool
@@ -95,34 +96,62 @@ func foreground(fd int) bool {
 	return err != nil || pgrp == unix.Getpgrp()
 }
 
-// A fdWriter writes to a descriptor of the caller.
+// fullPause is how long a writer waits before it tries a full terminal again.
+const fullPause = 5 * time.Millisecond
+
+// An fdWriter writes to a descriptor of the caller.
 type fdWriter struct {
 	file  *os.File
 	wake  *waker
-	chunk int  // what can be written without blocking once it is ready
+	fd    int  // to write to: the file's, or one of our own that never blocks
+	own   bool // fd is our own
+	chunk int  // what is written at once
 	torn  bool // the last write was interrupted
+	once  sync.Once
 }
 
 func newFDWriter(f *os.File, k *waker) *fdWriter {
-	w := &fdWriter{file: f, wake: k, chunk: 4096}
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+	// That much can be written to a pipe that is ready, without blocking.
+	w := &fdWriter{file: f, wake: k, fd: int(f.Fd()), chunk: 4096}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+	case st.Mode().IsRegular():
 		w.chunk = 1 << 20
+	case isTerminal(f) || st.Mode()&os.ModeNamedPipe != 0:
+		// A terminal that is ready may still block.
+		if fd, err := reopen(w.fd); err == nil {
+			w.fd, w.own, w.chunk = fd, true, 64<<10
+		}
 	}
 	return w
+}
+
+// close closes what is our own. It is idempotent; no write may be going on.
+func (w *fdWriter) close() {
+	w.once.Do(func() {
+		if w.own {
+			_ = unix.Close(w.fd)
+		}
+	})
 }
 
 // Write writes all of p. It goes around os.File because that raises SIGPIPE in
 // this process when standard output is gone.
 func (w *fdWriter) Write(p []byte) (int, error) {
-	fd := int(w.file.Fd())
 	done := 0
 	for done < len(p) {
-		if !w.wake.wait(fd, unix.POLLOUT, -1) {
+		if !w.wake.wait(w.fd, unix.POLLOUT, -1) {
 			w.torn = done > 0
 			return done, errWoken
 		}
-		n, err := unix.Write(fd, p[done:min(len(p), done+w.chunk)])
-		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+		n, err := unix.Write(w.fd, p[done:min(len(p), done+w.chunk)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			// A terminal nearly full says that it is ready all the time.
+			w.wake.pause(fullPause)
 			continue
 		}
 		if err != nil {
