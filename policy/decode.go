@@ -304,23 +304,45 @@ func (d *decoder) host(n ast.Node, path string) (string, bool) {
 	return h, true
 }
 
-// origin of a rule is set by whoever merges it.
+// rule decodes an entry of network.allow.
 func (d *decoder) rule(n ast.Node, path string) (belljar.NetRule, bool) {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return d.ruleMapping(n, path)
-	case *ast.StringNode:
-		s, ok := d.text(n, path)
-		if !ok {
+	s, ok := hostPort(n)
+	if !ok {
+		switch n.(type) {
+		case *ast.MappingNode, *ast.MappingValueNode:
+			return d.ruleMapping(n, path)
+		case *ast.StringNode:
+			if s, ok = d.text(n, path); !ok {
+				return belljar.NetRule{}, false
+			}
+		default:
+			d.wrong(n, path, "host, host:port or a mapping with host or cidr")
 			return belljar.NetRule{}, false
 		}
-		r, suggestion, err := parseRule(s)
-		if err != nil {
-			d.add(d.at(n), path, suggestion, "%s", err)
-			return r, false
-		}
-		return r, true
 	}
-	d.wrong(n, path, "host, host:port or a mapping with host or cidr")
-	return belljar.NetRule{}, false
+	r, suggestion, err := parseRule(s)
+	if err != nil {
+		d.add(d.at(n), path, suggestion, "%s", err)
+	}
+	return r, err == nil
+}
+
+// hostPort puts host:port together again, which the parser takes for a mapping where
+// it stands within braces: YAML needs a space behind the colon for that.
+func hostPort(n ast.Node) (string, bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok || len(m.Values) != 1 {
+		return "", false
+	}
+	v := m.Values[0]
+	host, ok := v.Key.(*ast.StringNode)
+	port, number := v.Value.(*ast.IntegerNode)
+	if !ok || !number || v.Start == nil || m.Start != nil && m.Start.Type == token.MappingStartType {
+		return "", false
+	}
+	colon, digits := v.Start.Position, port.GetToken().Position
+	if colon.Line != digits.Line || colon.Column+1 != digits.Column {
+		return "", false
+	}
+	return host.Value + ":" + port.GetToken().Value, true
 }

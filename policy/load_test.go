@@ -1,0 +1,508 @@
+package policy
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/google/go-cmp/cmp"
+)
+
+// A bench is a HOME with a workspace and policy files in it.
+type bench struct {
+	t    *testing.T
+	home string
+	opts LoadOptions
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	home, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, home: home}
+	for _, d := range []string{"src/p", "src/shared", ".config/belljar", ".local/state/belljar", "run"} {
+		if err := os.MkdirAll(filepath.Join(home, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.opts = LoadOptions{
+		Home: home, Workspace: filepath.Join(home, "src/p"), Dir: filepath.Join(home, "src/p"),
+		Dirs:  []string{filepath.Join(home, ".config/belljar"), filepath.Join(home, ".local/state/belljar"), filepath.Join(home, "run")},
+		Tiers: []string{"strong", "weak"},
+	}
+	return b
+}
+
+func (b *bench) file(name, text string) string {
+	b.t.Helper()
+	p := filepath.Join(b.home, name)
+	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+func (b *bench) user(text string) *bench {
+	b.opts.UserFile = b.file(".config/belljar/policy.yaml", text)
+	return b
+}
+
+func (b *bench) project(text string) *bench {
+	b.opts.ProjectFile = b.file("src/p/belljar.yaml", text)
+	return b
+}
+
+// ceiling writes a ceiling that belongs to whoever runs the test.
+func (b *bench) ceiling(text string) *bench {
+	b.opts.CeilingFile = b.file("run/policy.yaml", text)
+	return b
+}
+
+func (b *bench) load() (*Policy, error) { return load(b.opts, os.Geteuid()) }
+
+func (b *bench) must() *Policy {
+	b.t.Helper()
+	p, err := b.load()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// refused loads and wants an error of a kind that mentions every word.
+func (b *bench) refused(kind belljar.Kind, words ...string) error {
+	b.t.Helper()
+	p, err := b.load()
+	if err == nil {
+		b.t.Fatalf("loaded %s", p.canonical())
+	}
+	if belljar.KindOf(err) != kind {
+		b.t.Errorf("kind %v of %v", belljar.KindOf(err), err)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			b.t.Errorf("%q is not in: %v", w, err)
+		}
+	}
+	return err
+}
+
+func hosts(p *Policy) []string {
+	var l []string
+	for _, r := range p.Network().Rules {
+		l = append(l, ruleText(r))
+	}
+	return l
+}
+
+func TestDefaults(t *testing.T) {
+	p, err := Load(LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := belljar.Limits{Memory: 8 << 30, CPUs: 2, Processes: 4096, Disk: 20 << 30, Files: 65536, Time: 24 * time.Hour}
+	if d := cmp.Diff(want, p.Limits()); d != "" {
+		t.Error(d)
+	}
+	mode, origin := p.Mode()
+	if mode != belljar.ModeLive || origin.Layer != "default" || p.Tier() != "auto" {
+		t.Errorf("mode %v of %v, tier %v", mode, origin, p.Tier())
+	}
+	n := p.Network()
+	if len(n.Rules)+len(n.Publish)+len(p.Read())+len(p.Write())+len(p.Hold())+len(p.EnvSet())+len(p.Home())+len(p.RegistryKinds()) > 0 {
+		t.Errorf("something is allowed by nobody: %s", p.canonical())
+	}
+	for _, secret := range []string{
+		".env", ".env.local", "a/b/.env.production", "x.pem", "k/server.key", ".npmrc", ".pypirc", "gcp-service-account.json", ".git-credentials", ".netrc",
+		".kube/config", ".docker/config.json", ".aws/credentials", "a/.ssh/id_ed25519", ".config/gcloud/credentials.db", ".ENV", "id_rsa",
+	} {
+		if e, err := p.Explain("path", secret); err != nil || e.Verdict != "hide" || e.Rule.Layer != "default" {
+			t.Errorf("%s: %+v, %v", secret, e, err)
+		}
+	}
+	for _, plain := range []string{"main.go", "environment.ts", "keys.go", "src/key", "package.json", "docker/config.json"} {
+		if e, err := p.Explain("path", plain); err != nil || e.Verdict != "pass" {
+			t.Errorf("%s: %+v, %v", plain, e, err)
+		}
+	}
+}
+
+const whole = `# belljar.yaml
+version: 1
+extends: [claude, node]
+tier: auto
+workspace: {mode: live}
+files:
+  read:  [../shared, ~/lib]
+  write: [/srv/out]
+  hide:  ["**/*.tfstate"]
+  hold:  ["deploy/**"]
+network:
+  registries: [npm, go]
+  allow:
+    - docs.example.com
+    - {host: "*.internal.acme.dev", ports: [8443, 443], private: true}
+    - {host: localhost, ports: [9000]}
+    - {cidr: 10.20.0.5/32, ports: [5432]}
+    - {host: EXAMPLE.org., ports: [80]}
+  publish: [3000]
+limits: {memory: 16GiB, cpus: 0.5, processes: 100, disk: 1.5GiB, time: 90m, files: 1024}
+env: {pass: [EDITOR], set: {CI: "1"}}
+`
+
+func TestWholeFile(t *testing.T) {
+	b := newBench(t)
+	b.opts.PolicyFile = b.file("src/p/all.yaml", whole)
+	p := b.must()
+	want := []string{
+		`{host: "*.internal.acme.dev", ports: [443, 8443], private: true}`,
+		"api.anthropic.com", "docs.example.com", "localhost:9000", "10.20.0.5:5432", "example.org:80",
+	}
+	if d := cmp.Diff(want, hosts(p)); d != "" {
+		t.Error(d)
+	}
+	if l := p.Limits(); l != (belljar.Limits{Memory: 16 << 30, CPUs: 0.5, Processes: 100, Disk: 3 << 29, Files: 1024, Time: 90 * time.Minute}) {
+		t.Errorf("%+v", l)
+	}
+	read := p.Read()
+	if len(read) != 2 || read[0].Path != filepath.Join(b.home, "src/shared") || read[1].Path != filepath.Join(b.home, "lib") {
+		t.Errorf("%+v", read)
+	}
+	origin := belljar.Origin{Layer: "flag", File: b.opts.PolicyFile, Line: 14, Text: "- docs.example.com"}
+	if d := cmp.Diff(origin, p.Network().Rules[2].Origin); d != "" {
+		t.Error(d)
+	}
+	if p.EnvSet()["CI"] != "1" || p.EnvSet()["IS_SANDBOX"] != "1" || !slices.Contains(p.EnvPass(), "EDITOR") {
+		t.Errorf("%v %v", p.EnvSet(), p.EnvPass())
+	}
+	if mode, o := p.Mode(); mode != belljar.ModeLive || o.Layer != "flag" {
+		t.Errorf("%v %v", mode, o)
+	}
+}
+
+// policy show prints a file that means the same again.
+func TestYAMLRoundTrip(t *testing.T) {
+	b := newBench(t)
+	b.opts.PolicyFile = b.file("src/p/all.yaml", strings.Replace(whole, "claude, ", "", 1)+"# é \"quoted\"\n")
+	b.opts.Flags = Flags{Hide: []string{`a"b`, `back\\slash`, "ünï"}, Mode: "review", Allow: []string{"[2a00::1]:80"}, Read: []string{"/opt/a b#c: d"}}
+	p := b.must()
+	text, err := p.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newBench(t)
+	c.opts.Home = b.opts.Home
+	again := c.user(string(text)).must()
+	if p.Hash() != again.Hash() {
+		t.Errorf("%s\n%s\n%s", text, p.canonical(), again.canonical())
+	}
+	for _, want := range []string{"# preset node  # flag " + b.opts.PolicyFile + ":3", "- \"docs.example.com\"  # flag " + b.opts.PolicyFile + ":14", "mode: review  # flag --mode"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	b := newBench(t).user("version: 1\nextends: [git]\nlimits: {memory: 4GiB}\nnetwork: {allow: [a.example.com]}\nenv: {set: {X: user}}\n")
+	b.opts.Command = "claude"
+	b.opts.Flags = Flags{Memory: "2GiB", Allow: []string{"b.example.com"}, Env: []string{"X=flag", "GIT_TERMINAL_PROMPT"}}
+	p := b.must()
+	if got := hosts(p); got[0] != "api.anthropic.com" || got[len(got)-1] != "b.example.com" || !slices.Contains(got, "github.com") {
+		t.Error(got)
+	}
+	if p.Limits().Memory != 2<<30 || p.LimitOrigin("memory").Text != "--memory 2GiB" {
+		t.Errorf("%v %v", p.Limits(), p.LimitOrigin("memory"))
+	}
+	if _, set := p.EnvSet()["GIT_TERMINAL_PROMPT"]; set || p.EnvSet()["X"] != "flag" || !slices.Contains(p.EnvPass(), "GIT_TERMINAL_PROMPT") {
+		t.Errorf("%v %v", p.EnvSet(), p.EnvPass())
+	}
+	// An empty list takes away what the layers below allow; later layers still add.
+	b.user("version: 1\nnetwork: {allow: []}\n")
+	if d := cmp.Diff([]string{"b.example.com"}, hosts(b.must())); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestProjectTightens(t *testing.T) {
+	b := newBench(t).user("version: 1\nnetwork: {allow: ['*.example.com', {host: db.example.net, ports: [80, 443]}], publish: [80]}\nfiles: {read: [~/lib]}\n")
+	b.project(`version: 1
+tier: strong
+workspace: {mode: review}
+files: {read: [~/lib/x], hide: ["*.a"], hold: ["*.b"]}
+network: {allow: [a.example.com, db.example.net], publish: []}
+limits: {memory: 1GiB, time: 1h}
+`)
+	p := b.must()
+	mode, origin := p.Mode()
+	if mode != belljar.ModeReview || origin.Layer != "project" || p.Tier() != "strong" || p.Limits().Memory != 1<<30 || len(p.Network().Publish) != 0 {
+		t.Errorf("%s", p.canonical())
+	}
+	if e, _ := p.Explain("path", "x.a"); e.Verdict != "hide" || e.Rule.Layer != "project" || e.Rule.Line != 4 {
+		t.Errorf("%+v %+v", e, e.Rule)
+	}
+	if len(p.Read()) != 1 || p.Read()[0].Path != filepath.Join(b.home, "lib") {
+		t.Errorf("%v", p.Read())
+	}
+	if p.ProjectHash() == "" {
+		t.Error("no hash of the project's file")
+	}
+}
+
+// Every key, in a way that widens: refused with the line and the remedy, accepted
+// when the very bytes are trusted, and never beyond what flags allow anyway.
+func TestProjectWidensOnlyWithTrust(t *testing.T) {
+	for key, text := range map[string]string{
+		"extends":               "extends: [node]",
+		"tier":                  "tier: weak",
+		"workspace.mode":        "workspace: {mode: live}",
+		"files.read":            "files: {read: [../shared]}",
+		"files.write":           "files: {write: [../shared]}",
+		"network.registries":    "network: {registries: [npm]}",
+		"network.allow":         "network: {allow: [evil.example.com]}",
+		"network.allow: allows": "network: {allow: ['a.example.com:80']}",
+		"network.allow: a":      "network: {allow: [{host: a.example.com, private: true}]}",
+		"network.publish":       "network: {publish: [80]}",
+		"limits.memory":         "limits: {memory: 9GiB}",
+		"limits.files":          "limits: {files: 65537}",
+		"env.pass":              "env: {pass: [AWS_SECRET_ACCESS_KEY]}",
+		"env.set.LD_PRELOAD":    "env: {set: {LD_PRELOAD: x}}",
+		"env.set.CI":            "env: {set: {CI: '2'}}",
+	} {
+		b := newBench(t).user("version: 1\nworkspace: {mode: review}\ntier: strong\nnetwork: {allow: ['a.example.com']}\nenv: {set: {CI: '1'}}\n")
+		b.project("version: 1\n" + text + "\n")
+		err := b.refused(belljar.KindRefused, b.opts.ProjectFile+":2:", strings.SplitN(key, ":", 2)[0], "^")
+		var u *Untrusted
+		if !errors.As(err, &u) || belljar.HintOf(err) == "" || !strings.Contains(belljar.HintOf(err), "belljar trust") {
+			t.Errorf("%s: %v, hint %q", key, err, belljar.HintOf(err))
+			continue
+		}
+		without := b.opts.ProjectFile
+		b.opts.ProjectFile = ""
+		old := b.must()
+		b.opts.ProjectFile = without
+		b.opts.Trusted = func(hash string) bool { return hash == u.Hash }
+		changes := Diff(old, b.must())
+		if !slices.ContainsFunc(changes, func(c Change) bool { return c.Possible }) {
+			t.Errorf("%s: trust allows nothing: %v", key, changes)
+		}
+		b.project("version: 1\n" + text + "\n#\n")
+		b.refused(belljar.KindRefused)
+	}
+}
+
+func TestFlagsAllowWhatTheProjectAsks(t *testing.T) {
+	b := newBench(t).project("version: 1\nnetwork: {allow: [a.example.com]}\nlimits: {memory: 9GiB}\n")
+	b.refused(belljar.KindRefused)
+	b.opts.Flags = Flags{Allow: []string{"*.example.com"}, Memory: "10GiB"}
+	p := b.must()
+	if d := cmp.Diff([]string{"*.example.com"}, hosts(p)); d != "" || p.Limits().Memory != 10<<30 {
+		t.Error(d, p.Limits())
+	}
+}
+
+func TestCeiling(t *testing.T) {
+	b := newBench(t).ceiling(`version: 1
+tier: strong
+workspace: {mode: review}
+files: {read: [~/lib], write: [], hide: ["*.corp"]}
+network:
+  allow: ["*.anthropic.com", {host: a.example.com, ports: [80, 443]}, {cidr: 10.0.0.0/8, ports: [22]}]
+  registries: [npm]
+  publish: [3000]
+limits: {memory: 4GiB}
+env: {pass: [EDITOR]}
+`)
+	b.opts.Command = "claude"
+	p := b.must()
+	mode, origin := p.Mode()
+	if mode != belljar.ModeReview || origin.Layer != "ceiling" || origin.Line != 3 || p.Tier() != "strong" || p.Limits().Memory != 4<<30 {
+		t.Errorf("%v %v %s", mode, origin, p.canonical())
+	}
+	if d := cmp.Diff([]string{"api.anthropic.com"}, hosts(p)); d != "" {
+		t.Error(d)
+	}
+	if e, _ := p.Explain("path", "x.corp"); e.Verdict != "hide" || e.Rule.Layer != "ceiling" {
+		t.Errorf("%+v", e)
+	}
+	if !slices.Contains(p.EnvPass(), "TERM") || slices.Contains(p.EnvPass(), "ANTHROPIC_BASE_URL") {
+		t.Errorf("%v", p.EnvPass())
+	}
+	if !slices.ContainsFunc(p.Cuts(), func(c Cut) bool { return c.What == "env.pass: ANTHROPIC_BASE_URL" && c.By.Line == 10 }) {
+		t.Errorf("%v", p.Cuts())
+	}
+	for _, f := range []struct {
+		flags Flags
+		line  string
+	}{
+		{Flags{Allow: []string{"evil.example.com"}}, ":6"},
+		{Flags{Allow: []string{"a.example.com:22"}}, ":6"},
+		{Flags{Allow: []string{"11.0.0.1:22"}}, ":6"},
+		{Flags{Allow: []string{"10.0.0.1:23"}}, ":6"},
+		{Flags{Read: []string{"~/other"}}, ":4"},
+		{Flags{Write: []string{"/srv/x"}}, ":4"},
+		{Flags{Mode: "live"}, ":3"},
+		{Flags{Tier: "weak"}, ":2"},
+		{Flags{Memory: "5GiB"}, ":9"},
+		{Flags{Env: []string{"HOMEBREW"}}, ":10"},
+	} {
+		b.opts.Flags = f.flags
+		b.refused(belljar.KindUsage, b.opts.CeilingFile+f.line, "ceiling")
+	}
+	b.opts.Flags = Flags{
+		Allow: []string{"a.example.com:80", "a.example.com", "10.1.2.3:22", "x.anthropic.com"}, Read: []string{"~/lib/a"}, Mode: "readonly", Tier: "strong",
+		Memory: "1GiB", Env: []string{"EDITOR", "X=y"}, Hide: []string{"x"},
+	}
+	b.must()
+	// Trust does not help against the ceiling.
+	b.opts.Flags = Flags{}
+	b.opts.Trusted = func(string) bool { return true }
+	b.project("version: 1\nnetwork: {registries: [npm, go]}\n").refused(belljar.KindUsage, b.opts.ProjectFile+":2", b.opts.CeilingFile+":7")
+}
+
+// A rule that is wider than the ceiling is narrowed when only a preset says it.
+func TestCeilingNarrowsPresets(t *testing.T) {
+	b := newBench(t).ceiling("version: 1\nnetwork: {allow: [github.com:80, 'github.com:443', gitlab.com:22]}\n")
+	b.opts.Presets = []string{"git"}
+	p := b.must()
+	if d := cmp.Diff([]string{"github.com"}, hosts(p)); d != "" {
+		t.Error(d)
+	}
+	b.ceiling("version: 1\nenv: {set: {A: b}}\nextends: [git]\n").refused(belljar.KindUsage, "env.set", "extends")
+}
+
+func TestCeilingMustBeOutOfReach(t *testing.T) {
+	b := newBench(t).ceiling("version: 1\n")
+	b.must()
+	if _, err := load(b.opts, os.Geteuid()+1); belljar.KindOf(err) != belljar.KindRefused {
+		t.Errorf("somebody else's ceiling: %v", err)
+	}
+	for _, m := range []struct {
+		path string
+		mode os.FileMode
+	}{{b.opts.CeilingFile, 0o620}, {b.opts.CeilingFile, 0o602}, {filepath.Dir(b.opts.CeilingFile), 0o770}, {filepath.Dir(b.opts.CeilingFile), 0o702}} {
+		fi, err := os.Stat(m.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(m.path, m.mode); err != nil {
+			t.Fatal(err)
+		}
+		b.refused(belljar.KindRefused, "written to by others")
+		if err := os.Chmod(m.path, fi.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.must()
+	link := filepath.Join(filepath.Dir(b.opts.CeilingFile), "link")
+	if err := os.Symlink(b.opts.CeilingFile, link); err != nil {
+		t.Fatal(err)
+	}
+	b.opts.CeilingFile = link
+	b.refused(belljar.KindRefused, "symbolic link")
+	b.opts.CeilingFile = filepath.Dir(link)
+	b.refused(belljar.KindRefused, "regular file")
+	b.opts.CeilingFile = filepath.Join(link, "x")
+	b.refused(belljar.KindRefused)
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	b := newBench(t)
+	b.opts.UserFile, b.opts.ProjectFile = filepath.Join(b.home, "none"), filepath.Join(b.home, "neither")
+	b.must()
+	b.opts.PolicyFile = filepath.Join(b.home, "none")
+	b.refused(belljar.KindUsage, "none", "no such file")
+	b.opts.PolicyFile = b.home
+	b.refused(belljar.KindUsage, "regular file")
+	b.opts.PolicyFile = ""
+	secret := b.file("secret", "password: hunter2\n")
+	link := filepath.Join(b.opts.Workspace, "belljar.yaml")
+	if err := os.Symlink(secret, link); err != nil {
+		t.Fatal(err)
+	}
+	b.opts.ProjectFile = link
+	if err := b.refused(belljar.KindUsage, "symbolic link"); strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	b.opts.ProjectFile = b.file("src/p/belljar.yaml", "version: 1\n#"+strings.Repeat("x\n#", maxSize/3+1))
+	b.refused(belljar.KindUsage, "larger than")
+}
+
+func TestPathsThatAreRefused(t *testing.T) {
+	b := newBench(t)
+	for _, l := range [][2]string{{"src/link-home", "."}, {"src/link-state", ".local/state/belljar"}, {"src/link-work", "src/p"}, {"src/link-cache", ".cargo"}} {
+		if err := os.MkdirAll(filepath.Join(b.home, l[1]), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(b.home, l[1]), filepath.Join(b.home, l[0])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"GOCACHE": "/srv/gocache", "GOPATH": "/srv/go:/srv/go2"}
+	b.opts.Env = func(n string) (string, bool) { v, ok := env[n]; return v, ok }
+	both := []string{
+		"", "/", "//", "~", "~/", "~/.", "~/src/..", b.home, filepath.Dir(b.home), "~root", "~/src/link-home", "~/src/link-home/..", "$HOME/x", "~/src/*",
+		"~/.config/belljar", "~/.config/belljar/x", "~/.config", "~/.local/state/belljar/shadow", "~/.local", "~/run", "~/src/link-state", "~/src/link-state/x",
+		"/proc", "/proc/self", "/sys", "/dev", "/dev/null", "/run/user", "/var/run/docker.sock", "/var",
+		".", "..", "./x", "../p", "~/src", "~/src/p/.git", "~/src/link-work", "~/src/link-work/x", "../../..",
+	}
+	for _, p := range both {
+		b.opts.Flags = Flags{Read: []string{p}}
+		b.refused(belljar.KindUsage, "--read")
+		b.opts.Flags = Flags{Write: []string{p}}
+		b.refused(belljar.KindUsage, "--write")
+	}
+	for _, p := range []string{
+		"~/.cache", "~/.cache/go-build", "~/.cache/go-build/00", "~/.npm", "~/.cargo", "~/.cargo/registry", "~/.m2", "~/go", "~/go/pkg/mod", "~/.cache/pip", "~/.gradle",
+		"~/.cache/yarn", "~/.local/share/pnpm", "~/.bashrc", "~/.ssh", "~/.gitconfig", "~/.local/bin/x", "~/src/link-cache", "~/src/link-cache/x",
+		"/srv/gocache", "/srv/gocache/x", "/srv", "/srv/go", "/srv/go/pkg/mod", "/srv/go2/bin",
+	} {
+		b.opts.Flags = Flags{Write: []string{p}}
+		b.refused(belljar.KindUsage, "--write")
+	}
+	b.opts.Flags = Flags{Read: []string{"~/.cache/go-build", "/srv/go", "~/lib", "../shared", "/usr/share/dict"}, Write: []string{"~/out", "/srv/out", "../shared/x", "~/go/src"}}
+	b.must()
+	// A user's file has no folder that relative paths could be below.
+	b.opts.Flags = Flags{}
+	b.user("version: 1\nfiles: {read: [lib]}\n").refused(belljar.KindUsage, "relative")
+}
+
+func TestFlagFaults(t *testing.T) {
+	b := newBench(t)
+	b.opts.Presets = []string{"nodee", "/etc/passwd"}
+	b.opts.Flags = Flags{
+		Tier: "stong", Mode: "worktree", Allow: []string{"https://x.example.com/a", "a b"}, Hide: []string{"["}, Env: []string{"=x", "A B", "A=\x00"},
+		Memory: "8G", CPUs: "-1", Processes: "1e3", Disk: "NaN", Time: "2 days",
+	}
+	err := b.refused(belljar.KindUsage, `did you mean "node"?`, `did you mean "strong"?`, "not yet available", "write x.example.com", "write 8GiB", "write 48h")
+	var fs Faults
+	if !errors.As(err, &fs) || len(fs) != 15 {
+		t.Errorf("%d faults: %v", len(fs), err)
+	}
+}
+
+// The value of --env is often a secret: it is in no message and no origin.
+func TestEnvValuesAreNotShown(t *testing.T) {
+	b := newBench(t)
+	b.opts.Flags.Env = []string{"TOKEN=hunter2"}
+	p := b.must()
+	text, _ := p.YAML()
+	e, err := p.Explain("env", "TOKEN")
+	if err != nil || e.Verdict != "set" || strings.Contains(string(text)+e.Reason+e.Rule.Text, "hunter2") {
+		t.Errorf("%+v %v %s", e, err, text)
+	}
+	b.opts.Flags.Env = []string{"TO KEN=hunter2"}
+	if err := b.refused(belljar.KindUsage); strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+}
