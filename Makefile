@@ -1,11 +1,11 @@
 # belljar: run AI agents under glass. `make help` lists what there is.
 export CGO_ENABLED ?= 0
 GO       ?= go
-GOFLAGS_BUILD = -trimpath -ldflags "-s -w"
+GOFLAGS_BUILD = -ldflags "-s -w"
 TESTBED  ?= /opt/belljar-testbed
 PKGS     ?= ./...
 
-.PHONY: help deps demo build test check race bench fuzz soak man clean
+.PHONY: help deps demo build test check race bench benchdeps fuzz soak man clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -32,6 +32,9 @@ check: ## formatting, vet, staticcheck, repository guards
 
 race: ## the race detector on what runs many goroutines
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./event ./gateway/... ./limit ./terminal ./workspace/... ./sandbox
+
+benchdeps: ## build what bench compares with (two minutes, once)
+	sh .ci/benchdeps $(TESTBED)/runsc
 
 bench: build ## the design's table of speed: both sides in one run, ratios
 	$(GO) build -o bin/bench ./internal/bench

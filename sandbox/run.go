@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ type run struct {
 	counts  counter
 	view    *view.Server
 	gw      *gateway.Gateway
+	gwGone  chan struct{} // closed when the gateway has ended
 	inst    belljar.Instance
 	proc    belljar.Process
 	session *terminal.Session
@@ -97,7 +99,7 @@ func (r *run) start(ctx context.Context) error {
 	if r.o.KeepHome {
 		discard = ""
 	}
-	c, err := r.o.Dirs.claimRun(Run{
+	c, err := r.o.Dirs.claimRun(Entry{
 		ID: r.p.ID, Name: r.p.Name, PID: os.Getpid(), Started: r.began, Tier: r.p.Tier,
 		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard,
 	})
@@ -201,15 +203,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 		return err
 	}
 	r.gw = gw
-	gwCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		if err := gw.Run(gwCtx); err != nil && gwCtx.Err() == nil {
-			r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: "the gateway ended: " + err.Error()})
-		}
-	}()
-	r.undo.add(func() error { stop(); err := gw.Close(); <-gone; return err })
+	r.runGateway(ctx)
 	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts})
 	if err != nil {
 		return err
@@ -219,6 +213,24 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.mu.Unlock()
 	r.undo.add(inst.Close)
 	return r.startCommand(ctx)
+}
+
+// runGateway runs the gateway until stopGateway; its end is the sandbox's end.
+func (r *run) runGateway(ctx context.Context) {
+	r.gwGone = make(chan struct{})
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer close(r.gwGone)
+		err := r.gw.Run(ctx)
+		r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: fmt.Sprintf("the gateway ended: %v", err)})
+	}()
+	r.undo.add(r.stopGateway)
+}
+
+func (r *run) stopGateway() error {
+	err := r.gw.Close()
+	<-r.gwGone
+	return err
 }
 
 func (r *run) startCommand(ctx context.Context) error {

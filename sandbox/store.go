@@ -69,8 +69,8 @@ func private(path string) error {
 // Folders of one sandbox.
 func (d Dirs) sandbox(id string) string { return filepath.Join(d.State, "sandboxes", id) }
 
-// A Run is what the store knows of a sandbox while it runs.
-type Run struct {
+// An Entry is what the store knows of a sandbox while it runs.
+type Entry struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
 	PID       int       `json:"pid"` // of the supervisor
@@ -90,7 +90,7 @@ type claim struct {
 }
 
 // claimRun writes r down before anything is started.
-func (d Dirs) claimRun(r Run) (*claim, error) {
+func (d Dirs) claimRun(r Entry) (*claim, error) {
 	guard, err := d.guard()
 	if err != nil {
 		return nil, err
@@ -131,9 +131,9 @@ func (c *claim) release() error {
 }
 
 // Runs lists the sandboxes that run now, oldest first.
-func (d Dirs) Runs() ([]Run, error) {
-	var out []Run
-	err := d.each(func(r Run, dir string) error {
+func (d Dirs) Runs() ([]Entry, error) {
+	var out []Entry
+	err := d.each(func(r Entry, dir string) error {
 		if held(filepath.Join(dir, "lock")) {
 			out = append(out, r)
 		}
@@ -145,14 +145,14 @@ func (d Dirs) Runs() ([]Run, error) {
 
 // Sweep removes what sandboxes left behind whose supervisor was killed and says
 // which ones: their record has no end and their files may wait in the shadow.
-func (d Dirs) Sweep() ([]Run, error) {
+func (d Dirs) Sweep() ([]Entry, error) {
 	guard, err := d.guard()
 	if err != nil {
 		return nil, err
 	}
 	defer guard.Close()
-	var dead []Run
-	err = d.each(func(r Run, dir string) error {
+	var dead []Entry
+	err = d.each(func(r Entry, dir string) error {
 		lock, err := lockFile(filepath.Join(dir, "lock"))
 		if err != nil {
 			return nil // it runs
@@ -166,7 +166,7 @@ func (d Dirs) Sweep() ([]Run, error) {
 
 // removeLeftovers removes the scratch folder and the discarded HOME of r, which
 // must lie in our own folders whatever the file says.
-func (d Dirs) removeLeftovers(r Run) error {
+func (d Dirs) removeLeftovers(r Entry) error {
 	var errs []error
 	for _, p := range []string{r.Scratch, r.Home} {
 		if p == "" || !below(p, d.Runtime) && !below(p, d.State) {
@@ -179,7 +179,7 @@ func (d Dirs) removeLeftovers(r Run) error {
 
 // each calls f for every sandbox folder of the store. A folder without run.json
 // belongs to a run that died before it was written down: it is passed as such.
-func (d Dirs) each(f func(Run, string) error) error {
+func (d Dirs) each(f func(Entry, string) error) error {
 	dir := filepath.Join(d.State, "sandboxes")
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -191,7 +191,7 @@ func (d Dirs) each(f func(Run, string) error) error {
 	var errs []error
 	for _, n := range names {
 		p := filepath.Join(dir, n.Name())
-		r := Run{ID: n.Name(), Name: n.Name()}
+		r := Entry{ID: n.Name(), Name: n.Name()}
 		if b, err := os.ReadFile(filepath.Join(p, "run.json")); err == nil {
 			if err := json.Unmarshal(b, &r); err != nil {
 				errs = append(errs, fmt.Errorf("read %q: %w", p, err))

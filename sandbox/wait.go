@@ -148,9 +148,10 @@ func (r *run) forward(ctx context.Context) {
 // stop ends everything inside, lets what was printed arrive, and records what was
 // kept from the terminal, so that what is counted afterwards is final.
 func (r *run) stop(ctx context.Context) {
-	_ = r.inst.Close() // undo reports its error
+	_ = r.inst.Close() // idempotent, like the others: undo reports their errors
 	<-r.relayed        // a caller who stopped reading is no fault of the run
-	_ = r.view.Flush(ctx)
+	_ = r.view.Close() // its last events arrive
+	_ = r.stopGateway()
 	for what, n := range r.session.Dropped() {
 		_ = r.counts.Record(ctx, belljar.Event{Kind: belljar.EventTerminal, Terminal: &belljar.TerminalEvent{What: what, Count: int64(n)}})
 	}

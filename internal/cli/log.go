@@ -193,14 +193,11 @@ func (a *App) logSummaryCommand(f *logFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := event.Summarise(event.Read(info.Path, event.Filter{}))
-			if err != nil {
-				return err
-			}
+			s := event.Summarise(event.Read(info.Path, event.Filter{}))
 			if f.asJSON {
 				return a.printJSON(s)
 			}
-			return s.Print(a.Out)
+			return s.Write(a.Out, 12)
 		},
 	}
 }

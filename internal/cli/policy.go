@@ -230,4 +230,3 @@ func (a *App) policyDiff() *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
-

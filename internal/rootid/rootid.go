@@ -27,7 +27,7 @@ import (
 const (
 	// DefaultID is the uid and gid used when there is no user "belljar". It lies
 	// between the ranges that systemd assigns.
-	DefaultID = 60943
+	DefaultID  = 60943
 	StateDir   = "/var/lib/belljar" // where belljar keeps state as root
 	RuntimeDir = "/run/belljar"     // and its sockets
 

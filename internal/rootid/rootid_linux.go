@@ -46,6 +46,9 @@ func Enter(r Request) error {
 	if err := mapAll(topmost(append([]string{r.Home}, r.Dirs...)), uid, gid); err != nil {
 		return err
 	}
+	if err := openFuse(); err != nil {
+		return refuse("make /dev/fuse usable for the sandbox identity", err, "chmod 0666 /dev/fuse, as udev does")
+	}
 	// The current folder still is the one below the new mounts.
 	if err := os.Chdir(cwd); err != nil {
 		return refuse("enter "+cwd, err, "")
@@ -174,6 +177,41 @@ func mappedTree(dir string, ns *os.File, recursive uint) (int, error) {
 		return -1, fmt.Errorf("mount_setattr: %w", err)
 	}
 	return fd, nil
+}
+
+// openFuse puts a /dev/fuse that everybody may open over one that only root may,
+// in our own mount namespace. Without the device nothing is done: the tier says so.
+func openFuse() error {
+	const dev = "/dev/fuse"
+	var st unix.Stat_t
+	if err := unix.Stat(dev, &st); err != nil || st.Mode&0o006 == 0o006 {
+		return nil
+	}
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsopen: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fmt.Errorf("fsconfig: %w", err)
+	}
+	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsmount: %w", err)
+	}
+	defer unix.Close(mnt)
+	if err := unix.Mknodat(mnt, "fuse", unix.S_IFCHR|0o600, int(st.Rdev)); err != nil {
+		return fmt.Errorf("mknod: %w", err)
+	}
+	if err := unix.Fchmodat(mnt, "fuse", 0o666, 0); err != nil { // whatever the umask
+		return fmt.Errorf("chmod: %w", err)
+	}
+	node, err := unix.OpenTree(mnt, "fuse", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open_tree: %w", err)
+	}
+	defer unix.Close(node)
+	return unix.MoveMount(node, "", unix.AT_FDCWD, dev, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // mappingNS makes a user namespace that maps one uid and one gid. The process
