@@ -244,16 +244,17 @@ func (t *tree) attrOf(st *unix.Stat_t, upper bool, out *fuse.Attr) {
 
 const nobody = 65534
 
-// inside maps ids of the host to those that the sandbox sees.
-func (t *tree) inside(uid, gid uint32) (uint32, uint32) {
-	u, g := uint32(nobody), uint32(nobody)
+// inside maps ids of the host to those that the sandbox sees. Only one group exists
+// there, and every group of the host is shown as it: the kernel refuses all changes
+// to what belongs to a group it cannot name, also to the owner. That the caller's
+// supplementary groups may do more, and strangers less, is judged by the host, which
+// sees every access as the caller's own.
+func (t *tree) inside(uid, _ uint32) (uint32, uint32) {
+	u := uint32(nobody)
 	if int(uid) == t.ids.HostUID {
 		u = uint32(t.ids.UID)
 	}
-	if int(gid) == t.ids.HostGID {
-		g = uint32(t.ids.GID)
-	}
-	return u, g
+	return u, uint32(t.ids.GID)
 }
 
 // patience is how long the kernel may keep what it learned in directory p.
