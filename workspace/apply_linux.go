@@ -1,0 +1,439 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/gitindex"
+	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/shadow"
+)
+
+// errConflict says that the host's file is not what was looked at.
+var errConflict = errors.New("the host changed it meanwhile")
+
+// Apply lands the changes that the paths name, everything without paths; a path
+// is relative to the project or absolute, and a folder stands for all below it.
+// There is one outcome per change; an error only when nothing could be tried or
+// ctx ended. What was applied has left the shadow.
+func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
+	all, err := p.Pending()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := p.choose(all, paths)
+	if err != nil {
+		return nil, err
+	}
+	var out []Outcome
+	err = p.eachTree(func(t *tree) error {
+		t.sweep()
+		mine := slices.DeleteFunc(slices.Clone(chosen), func(c Change) bool { return c.Source != t.view.Source })
+		slices.SortStableFunc(mine, func(a, b Change) int { return landing(a) - landing(b) })
+		for _, c := range mine {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			out = append(out, t.apply(c))
+		}
+		return t.uncover()
+	})
+	if err != nil {
+		return out, &belljar.Error{Op: "apply changes", ID: p.Dir, Kind: belljar.KindInternal, Err: err}
+	}
+	return out, nil
+}
+
+// landing orders changes so that a repository is valid in between: objects before
+// what refers to them, HEAD and index last; removals after additions.
+func landing(c Change) int {
+	name := "/" + strings.ToLower(c.Path)
+	switch base := path.Base(name); {
+	case c.Op == OpDelete:
+		return 5
+	case strings.Contains(name, "/objects/"):
+		return 0
+	case strings.Contains(name, "/refs/"), base == "packed-refs":
+		return 2
+	case base == "head", base == "index":
+		return 3
+	}
+	return 1
+}
+
+// sweep removes what an apply that was killed left on the host.
+func (t *tree) sweep() {
+	for _, rel := range t.view.Promised() {
+		if d, name, err := t.parent(rel); err == nil {
+			_ = unix.Unlinkat(d, name, 0)
+			_ = unix.Close(d)
+		}
+	}
+}
+
+func (t *tree) apply(c Change) Outcome {
+	o := Outcome{Change: c, Status: Applied}
+	if c.Conflict != "" {
+		o.Status, o.Why = Conflicted, c.Conflict
+		return o
+	}
+	err := t.land(c)
+	switch {
+	case errors.Is(err, errConflict), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		o.Status, o.Why = Conflicted, errConflict.Error()
+	case err != nil:
+		o.Status, o.Why = Failed, terminal.Escape(err.Error())
+	}
+	return o
+}
+
+func (t *tree) land(c Change) error {
+	if c.implied {
+		return t.remove(c.Path, false)
+	}
+	e, err := t.view.Lookup(c.Path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Op == OpDelete:
+		if err := t.remove(c.Path, true); err != nil {
+			return err
+		}
+	case e.Kind == shadow.Dir:
+		if err := errors.Join(t.makeParents(c.Path), t.mkdir(c.Path)); err != nil {
+			return err
+		}
+		t.view.Prune(c.Path)
+		return nil
+	default:
+		return t.replace(e)
+	}
+	return t.forget(c.Path) // a whiteout
+}
+
+// landed takes what has landed out of the shadow. Below an opaque folder it stays,
+// known to be what the host has: nothing of the host shows through there.
+func (t *tree) landed(rel string) error {
+	if t.opaqueAbove(rel) == "" {
+		return t.forget(rel)
+	}
+	b, err := t.hostBase(rel, nil)
+	if err != nil {
+		return err
+	}
+	return t.view.SetBase(rel, b)
+}
+
+func (t *tree) forget(rel string) error {
+	if err := t.view.Remove(rel); err != nil {
+		return err
+	}
+	dir, _ := splitRel(rel)
+	t.view.Prune(dir)
+	return nil
+}
+
+// opaqueAbove is the nearest opaque folder above rel, empty without one.
+func (t *tree) opaqueAbove(rel string) string {
+	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
+		if e, err := t.view.Lookup(dir); err == nil && e.Opaque {
+			return dir
+		}
+	}
+	return ""
+}
+
+// uncover forgets opaque folders below which nothing waits any more: what the
+// host has there is what the sandbox has.
+func (t *tree) uncover() error {
+	var opaque []string
+	err := t.view.Walk(func(e shadow.Entry) error {
+		if e.Opaque {
+			opaque = append(opaque, e.Path)
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil || len(opaque) == 0 {
+		return err
+	}
+	waiting, err := t.changes()
+	if err != nil {
+		return err
+	}
+	for _, dir := range opaque {
+		if !slices.ContainsFunc(waiting, func(c Change) bool { return c.Path == dir || strings.HasPrefix(c.Path, dir+"/") }) {
+			if err := t.forget(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replace puts the shadow's file or link at its place on the host.
+func (t *tree) replace(e shadow.Entry) error {
+	if err := t.makeParents(e.Path); err != nil {
+		return err
+	}
+	d, name, err := t.parent(e.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	old, err := look(d, name)
+	if err != nil {
+		return err
+	}
+	// Look again at the content: the list of changes may be old.
+	now, err := t.hostBase(e.Path, e.Base)
+	if err != nil {
+		return err
+	}
+	if !e.Base.Same(now) && !t.onlyMode(e, now) {
+		return errConflict
+	}
+	dir, _ := splitRel(e.Path)
+	tmp := ".belljar-" + t.view.TmpName()
+	mark, err := t.view.Promise(joinRel(dir, tmp))
+	if err != nil {
+		return err
+	}
+	defer t.view.Keep(mark)
+	if err := t.prepare(e, d, tmp, old); err != nil {
+		_ = unix.Unlinkat(d, tmp, 0)
+		return err
+	}
+	if err := swap(d, tmp, name, old); err != nil {
+		_ = unix.Unlinkat(d, tmp, 0)
+		return err
+	}
+	return t.settle(e)
+}
+
+// onlyMode says that the host has the same content already.
+func (t *tree) onlyMode(e shadow.Entry, now *shadow.Base) bool {
+	own, err := t.ownBase(e)
+	return err == nil && e.Base != nil && now != nil && own.Sum != "" && own.Sum == now.Sum
+}
+
+// settle takes a copy that has landed out of the shadow, unless it was written to
+// in the meantime: then what is newer goes on waiting, on top of what landed.
+func (t *tree) settle(e shadow.Entry) error {
+	again, err := t.view.Lookup(e.Path)
+	if err != nil || again.Kind == e.Kind && again.Size == e.Size && again.ModTime.Equal(e.ModTime) {
+		return t.landed(e.Path)
+	}
+	b, err := t.hostBase(e.Path, nil)
+	if err != nil {
+		return err
+	}
+	return t.view.SetBase(e.Path, b)
+}
+
+// look is the status of (d, name), nil when nothing is there.
+func look(d int, name string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(d, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return nil, errConflict
+	}
+	return &st, err
+}
+
+// prepare makes the finished new file under a name of its own beside the old one.
+func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) error {
+	if e.Kind == shadow.Symlink {
+		if err := unix.Symlinkat(e.Target, d, tmp); err != nil {
+			return err
+		}
+		return own(d, tmp, d)
+	}
+	from, err := t.view.OpenFile(e.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }()
+	if err := t.check(e, from); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(d, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	to := os.NewFile(uintptr(fd), tmp)
+	defer func() { _ = to.Close() }()
+	if _, err := io.Copy(to, from); err != nil {
+		return err
+	}
+	if old != nil && os.Geteuid() == 0 {
+		err = unix.Fchown(fd, int(old.Uid), int(old.Gid))
+	} else {
+		err = own(fd, "", d)
+	}
+	return errors.Join(err, unix.Fchmod(fd, e.Perm&0o777), to.Sync())
+}
+
+// check refuses an index or a list of references that would harm the host.
+func (t *tree) check(e shadow.Entry, f *os.File) error {
+	dir, name := splitRel(e.Path)
+	s := t.state(dir)
+	if !s.InGit() {
+		return nil
+	}
+	if _, v := s.Judge(name, rules.File); !v.LockOnly {
+		return nil
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	switch low := strings.ToLower(name); {
+	case strings.HasPrefix(low, "packed-refs"):
+		err = gitindex.CheckPackedRefs(f, st.Size())
+	case strings.Contains(low, "index"):
+		err = gitindex.CheckFormat(f, st.Size(), t.format(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("it is forged: %w", err)
+	}
+	return nil
+}
+
+// format is the object format of the git directory that dir is, or belongs to.
+func (t *tree) format(dir string) gitindex.Format {
+	for d := dir; ; d, _ = splitRel(d) {
+		if fd, err := t.openHost(joinRel(d, "config"), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK); err == nil {
+			f := os.NewFile(uintptr(fd), "config")
+			b, _ := io.ReadAll(io.LimitReader(f, 1<<20))
+			_ = f.Close()
+			return gitindex.FormatOf(b)
+		}
+		if d == "" {
+			return gitindex.SHA1
+		}
+	}
+}
+
+// swap puts tmp in the place of name, which was old when it was looked at. The
+// names are exchanged, so that what comes out can be compared with old.
+func swap(d int, tmp, name string, old *unix.Stat_t) error {
+	if old == nil {
+		err := unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE)
+		if err == unix.EINVAL || err == unix.ENOSYS {
+			if err = unix.Linkat(d, tmp, d, name, 0); err == nil {
+				err = unix.Unlinkat(d, tmp, 0)
+			}
+		}
+		return err
+	}
+	err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		now, err := look(d, name)
+		if err != nil || !unchanged(old, now) {
+			return errors.Join(errConflict, err)
+		}
+		return unix.Renameat(d, tmp, d, name)
+	}
+	if err == unix.ENOENT {
+		return errConflict
+	}
+	if err != nil {
+		return err
+	}
+	out, err := look(d, tmp)
+	if err != nil || !unchanged(old, out) {
+		return errors.Join(errConflict, unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE), err)
+	}
+	return unix.Unlinkat(d, tmp, 0)
+}
+
+// unchanged compares everything but the change time, which a rename renews.
+func unchanged(a, b *unix.Stat_t) bool {
+	return b != nil && a.Ino == b.Ino && a.Size == b.Size && a.Mode == b.Mode && a.Mtim == b.Mtim
+}
+
+// remove takes rel away on the host. asked says that the shadow has a whiteout
+// for it, else it follows from a folder made anew.
+func (t *tree) remove(rel string, asked bool) error {
+	d, name, err := t.parent(rel)
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	if err := t.still(rel, asked); err != nil {
+		return err
+	}
+	return t.removeAll(d, name, rel)
+}
+
+// still asks again whether rel may go.
+func (t *tree) still(rel string, asked bool) error {
+	if !asked {
+		if t.keeps(rel, t.birth(t.opaqueAbove(rel))) != "" {
+			return errConflict
+		}
+		return nil
+	}
+	e, err := t.view.Lookup(rel)
+	if err != nil {
+		return err
+	}
+	c := Change{Path: rel, Op: OpDelete}
+	now, err := t.hostBase(rel, e.Base)
+	if err != nil || now == nil {
+		return err
+	}
+	c.Kind = kindOf(now.Mode)
+	if _, err := t.compare(&c, e, now); err != nil {
+		return err
+	}
+	if c.Conflict != "" {
+		return errConflict
+	}
+	return nil
+}
+
+// removeAll removes (d, name) and what is below it.
+func (t *tree) removeAll(d int, name, rel string) error {
+	err := unix.Unlinkat(d, name, 0)
+	if err == nil || err == unix.ENOENT {
+		return nil
+	}
+	if err != unix.EISDIR && err != unix.EPERM {
+		return err
+	}
+	fd, err := unix.Openat(d, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	names, err := shadow.List(fd)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := t.removeAll(fd, n, joinRel(rel, n)); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(d, name, unix.AT_REMOVEDIR)
+}

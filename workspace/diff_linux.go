@@ -1,0 +1,108 @@
+package workspace
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// Diff prints the changes, as they are now, in the order given: what the host has
+// against what the sandbox has. The output is safe for a terminal.
+func (p Project) Diff(w io.Writer, changes []Change, o DiffOptions) error {
+	open := map[string]*tree{}
+	defer func() {
+		for _, t := range open {
+			t.close()
+		}
+	}()
+	for _, c := range changes {
+		t := open[c.Source]
+		if t == nil {
+			var err error
+			if t, err = p.tree(c.Source); err != nil {
+				return &belljar.Error{Op: "compare", ID: c.Name(), Kind: belljar.KindInternal, Err: err}
+			}
+			open[c.Source] = t
+		}
+		var before, after side
+		if !o.NameOnly {
+			before, after = t.hostSide(c), t.ownSide(c)
+		}
+		if err := writeChange(w, c, before, after, o); err != nil {
+			return fmt.Errorf("write diff: %w", err)
+		}
+	}
+	return nil
+}
+
+func (t *tree) hostSide(c Change) side {
+	st, err := t.stat(c.Path)
+	if err == unix.ENOENT {
+		return side{}
+	}
+	s := side{kind: kindOf(st.Mode), exists: true, perm: st.Mode & 0o777, size: st.Size}
+	if err != nil {
+		s.unread = hostError(err)
+		return s
+	}
+	switch s.kind {
+	case KindSymlink:
+		d, name, err := t.parent(c.Path)
+		if err != nil {
+			s.unread = hostError(err)
+			return s
+		}
+		defer func() { _ = unix.Close(d) }()
+		b := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(d, name, b)
+		if err != nil {
+			s.unread = hostError(err)
+			return s
+		}
+		s.data = b[:n]
+	case KindFile:
+		if s.size > maxShown {
+			return s
+		}
+		fd, err := t.openHost(c.Path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+		if err != nil {
+			s.unread = hostError(err)
+			return s
+		}
+		s.fill(os.NewFile(uintptr(fd), c.Path))
+	}
+	return s
+}
+
+func (t *tree) ownSide(c Change) side {
+	if c.Op == OpDelete {
+		return side{}
+	}
+	s := side{kind: c.Kind, exists: true, perm: c.Perm, size: c.Size}
+	switch {
+	case c.Kind == KindSymlink:
+		s.data, s.size = []byte(c.Target), int64(len(c.Target))
+	case c.Kind == KindFile && s.size <= maxShown:
+		f, err := t.view.OpenFile(c.Path)
+		if err != nil {
+			s.unread = "the sandbox's file cannot be read: " + err.Error()
+			return s
+		}
+		s.fill(f)
+	}
+	return s
+}
+
+// fill reads f up to the bound and closes it.
+func (s *side) fill(f *os.File) {
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxShown+1))
+	if err != nil {
+		s.unread = "it cannot be read: " + err.Error()
+	}
+	s.data, s.size = b, max(s.size, int64(len(b)))
+}

@@ -1,0 +1,196 @@
+package workspace
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/workspace/shadow"
+)
+
+// beneath keeps every walk inside of the tree, on real directories.
+const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+
+// openHost opens rel below the host's root. The error is a bare errno.
+func (t *tree) openHost(rel string, flags int) (int, error) {
+	if rel == "" {
+		rel = "."
+	}
+	for {
+		fd, err := unix.Openat2(t.host, rel, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: beneath})
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+// parent opens the directory of the host that holds rel.
+func (t *tree) parent(rel string) (fd int, name string, err error) {
+	dir, name := splitRel(rel)
+	fd, err = t.openHost(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	return fd, name, err
+}
+
+// stat is lstat below the host's root; a missing parent is ENOENT.
+func (t *tree) stat(rel string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	d, name, err := t.parent(rel)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		return st, unix.ENOENT // a file or link stands where the folder would be
+	}
+	if err != nil {
+		return st, err
+	}
+	defer func() { _ = unix.Close(d) }()
+	return st, unix.Fstatat(d, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+func (t *tree) list(rel string) ([]string, error) {
+	fd, err := t.openHost(rel, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return shadow.List(fd)
+}
+
+// hostBase describes what the host has at rel, nil when nothing. Where was is
+// unchanged by inode, time and size, its sum is taken over: nothing is read.
+func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
+	d, name, err := t.parent(rel)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(d) }()
+	var st unix.Stat_t
+	switch err := unix.Fstatat(d, name, &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case err == unix.ENOENT:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if b := shadow.StatBase(&st); was != nil && b.Ino == was.Ino && b.MTime == was.MTime && b.Size == was.Size && (b.Mode^was.Mode)&unix.S_IFMT == 0 {
+		b.Sum = was.Sum
+		return b, nil
+	}
+	return shadow.HostBase(d, name)
+}
+
+// ownBase describes the shadow's entry.
+func (t *tree) ownBase(e shadow.Entry) (*shadow.Base, error) {
+	switch e.Kind {
+	case shadow.Symlink:
+		s := sha256.Sum256([]byte(e.Target))
+		return &shadow.Base{Mode: unix.S_IFLNK, Sum: hex.EncodeToString(s[:])}, nil
+	case shadow.File:
+	default:
+		return &shadow.Base{}, nil
+	}
+	f, err := t.view.OpenFile(e.Path)
+	if errors.Is(err, os.ErrPermission) {
+		return &shadow.Base{Mode: unix.S_IFREG}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, err
+	}
+	return &shadow.Base{Mode: unix.S_IFREG | e.Perm, Size: e.Size, Sum: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// birth is when the shadow's directory was made; zero where the file system
+// does not tell, so that everything on the host counts as changed since.
+func (t *tree) birth(rel string) time.Time {
+	fd, err := t.view.OpenDir(rel)
+	if err != nil {
+		return time.Time{}
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var x unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &x) != nil || x.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}
+	}
+	return time.Unix(x.Btime.Sec, int64(x.Btime.Nsec))
+}
+
+// makeParents makes the folders above rel on the host, with the shadow's modes.
+func (t *tree) makeParents(rel string) error {
+	dir, _ := splitRel(rel)
+	if dir == "" || dir == "." {
+		return nil
+	}
+	if fd, err := t.openHost(dir, unix.O_PATH|unix.O_DIRECTORY); err == nil {
+		return unix.Close(fd)
+	}
+	if err := t.makeParents(dir); err != nil {
+		return err
+	}
+	return t.mkdir(dir)
+}
+
+func (t *tree) mkdir(rel string) error {
+	perm := uint32(0o755)
+	if e, err := t.view.Lookup(rel); err == nil && e.Kind == shadow.Dir {
+		perm = e.Perm
+	}
+	d, name, err := t.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	if err := unix.Mkdirat(d, name, perm|0o700); err != nil && err != unix.EEXIST {
+		return err
+	}
+	fd, err := t.openHost(rel, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	delete(t.states, rel)
+	return own(fd, "", d)
+}
+
+// own gives what root made in dir to the folder's owner.
+func own(fd int, name string, dir int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	return unix.Fchownat(fd, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW|emptyPath(name))
+}
+
+func emptyPath(name string) int {
+	if name == "" {
+		return unix.AT_EMPTY_PATH
+	}
+	return 0
+}
+
+func isDir(e shadow.Entry) bool { return e.Kind == shadow.Dir }
+
+// listShadow lists a folder of the shadow.
+func (t *tree) listShadow(dir string) ([]string, error) {
+	fd, err := t.view.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return shadow.List(fd)
+}
+
+func joinRel(dir, name string) string { return path.Join(dir, name) }

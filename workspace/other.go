@@ -1,0 +1,25 @@
+//go:build !linux
+
+package workspace
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Pending returns errors.ErrUnsupported: only Linux has a shadow.
+func (Project) Pending() ([]Change, error) { return nil, errors.ErrUnsupported }
+
+// Diff returns errors.ErrUnsupported.
+func (Project) Diff(io.Writer, []Change, DiffOptions) error { return errors.ErrUnsupported }
+
+// Apply returns errors.ErrUnsupported.
+func (Project) Apply(context.Context, ...string) ([]Outcome, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Discard returns errors.ErrUnsupported.
+func (Project) Discard(context.Context, ...string) ([]Change, error) {
+	return nil, errors.ErrUnsupported
+}
