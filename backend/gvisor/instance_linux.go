@@ -36,7 +36,6 @@ type instance struct {
 
 	mu      sync.Mutex
 	started bool
-	first   *process
 	ended   chan struct{} // closed when everything is gone
 	end     belljar.End
 	closing bool

@@ -7,20 +7,22 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
 )
 
 // A process is a command inside.
 type process struct {
 	in   *instance
-	pid  int32 // 0: the init process
-	tty  *terminal
+	pid  int32   // 0: the init process
+	help *helper // nil: the command was started directly
 	done chan struct{}
 
 	mu     sync.Mutex
@@ -32,31 +34,36 @@ var _ belljar.Process = (*process)(nil)
 
 // init starts the first command as the sandbox's init process.
 func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, error) {
-	if c.TTY {
-		return nil, fmt.Errorf("no terminals yet")
-	}
 	files, done, err := stdio(c)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if err := in.bootSentry(c, files); err != nil {
+	help, run, err := in.helper(c, in.localhost())
+	if err != nil {
 		return nil, err
 	}
-	in.first = &process{in: in, done: make(chan struct{})}
-	if err := in.recordStart(ctx, 1, 0, c.Exec); err != nil {
+	p := &process{in: in, help: help, done: make(chan struct{})}
+	if err := in.bootSentry(c, run, files, help); err != nil {
+		help.close()
 		return nil, err
+	}
+	if help == nil {
+		if err := in.recordStart(ctx, 1, 0, c.Exec); err != nil {
+			return nil, err
+		}
 	}
 	if err := in.ctl.startRoot(); err != nil {
+		help.close()
 		return nil, in.startError(err)
 	}
-	go in.first.await()
-	return in.first, nil
+	go p.await()
+	return p, nil
 }
 
 // bootSentry gives the waiting sentry its specification and descriptors and
 // returns when it is up.
-func (in *instance) bootSentry(c *belljar.Command, stdio []*os.File) error {
+func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os.File, help *helper) error {
 	in.mu.Lock()
 	sock, files, flags := in.sentry, in.boot, in.bootFDs
 	in.sentry, in.boot = nil, nil
@@ -66,7 +73,7 @@ func (in *instance) bootSentry(c *belljar.Command, stdio []*os.File) error {
 	}
 	defer sock.Close()
 	defer wire.CloseAll(files)
-	spec, err := specFile(withProcess(in.base, in.plan, initExec(c.Exec, in.env(c)), in.env(c)))
+	spec, err := specFile(withProcess(in.base, in.plan, initExec(run, in.env(c)), in.env(c), help.processes()))
 	if err != nil {
 		return err
 	}
@@ -77,12 +84,18 @@ func (in *instance) bootSentry(c *belljar.Command, stdio []*os.File) error {
 		Args:   bootArgs(in.plan, in.confs),
 		FDs:    flags,
 	}
-	err = wire.Send(sock, m, append(files[:len(files):len(files)], stdio...)...)
+	send := append(files[:len(files):len(files)], stdio...)
+	if help != nil {
+		m.FDs = append(m.FDs, "pass-fd:"+strconv.Itoa(guest.FDControl))
+		send = append(send, help.inner)
+	}
+	err = wire.Send(sock, m, send...)
 	wire.CloseAll(files)
 	files = nil
 	if err != nil {
 		return err
 	}
+	help.started()
 	if _, err := io.ReadFull(in.startup, make([]byte, 1)); err != nil {
 		return errSentry
 	}
@@ -148,24 +161,31 @@ func (in *instance) recordStart(ctx context.Context, pid, parent int, e belljar.
 
 // exec starts a further command.
 func (in *instance) exec(ctx context.Context, c *belljar.Command) (*process, error) {
-	if c.TTY {
-		return nil, fmt.Errorf("no terminals yet")
-	}
 	files, done, err := stdio(c)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	pid, err := in.ctl.execute(in.plan.Identity, &execution{
-		path: c.Path, argv: c.Argv, env: in.env(c), dir: c.Dir,
-		fds: map[int]*os.File{0: files[0], 1: files[1], 2: files[2]},
-	})
+	help, run, err := in.helper(c, nil)
 	if err != nil {
+		return nil, err
+	}
+	fds := map[int]*os.File{0: files[0], 1: files[1], 2: files[2]}
+	if help != nil {
+		fds[guest.FDControl] = help.inner
+	}
+	pid, err := in.ctl.execute(in.plan.Identity, &execution{path: run.Path, argv: run.Argv, env: in.env(c), dir: c.Dir, fds: fds})
+	if err != nil {
+		help.close()
 		return nil, in.startError(err)
 	}
-	p := &process{in: in, pid: pid, done: make(chan struct{})}
+	help.started()
+	p := &process{in: in, pid: pid, help: help, done: make(chan struct{})}
 	go p.await()
-	return p, in.recordStart(ctx, int(pid), 0, c.Exec)
+	if help == nil {
+		return p, in.recordStart(ctx, int(pid), 0, c.Exec)
+	}
+	return p, nil
 }
 
 // startError names the reason for which gVisor, whose errors cross its RPC as
@@ -196,6 +216,7 @@ func (p *process) await() {
 		p.status = exitStatus(ws)
 	}
 	p.mu.Unlock()
+	p.help.close()
 	if p.pid == 0 && err == nil {
 		p.in.finish(belljar.End{Reason: belljar.EndExited})
 	}
@@ -219,8 +240,8 @@ func (p *process) Wait(ctx context.Context) (belljar.ExitStatus, error) {
 
 // Signal implements [belljar.Process].
 func (p *process) Signal(s belljar.Signal) error {
-	if p.tty != nil {
-		return p.tty.signal(s)
+	if p.help != nil {
+		return p.help.order(guest.Order{Kind: guest.OrderSignal, A: uint16(s)})
 	}
 	if err := p.in.ctl.signal(p.pid, s); err != nil {
 		return &belljar.Error{Op: "signal", Kind: belljar.KindInternal, Err: err}
@@ -230,13 +251,8 @@ func (p *process) Signal(s belljar.Signal) error {
 
 // Resize implements [belljar.Process].
 func (p *process) Resize(w belljar.WindowSize) error {
-	if p.tty == nil {
+	if p.help == nil {
 		return nil
 	}
-	return p.tty.resize(w)
+	return p.help.order(guest.Order{Kind: guest.OrderResize, A: w.Rows, B: w.Cols})
 }
-
-type terminal struct{}
-
-func (*terminal) signal(belljar.Signal) error     { return nil }
-func (*terminal) resize(belljar.WindowSize) error { return nil }

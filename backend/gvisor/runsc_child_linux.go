@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd/util"
 	"gvisor.dev/gvisor/runsc/config"
 
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/early"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
 )
@@ -30,9 +31,10 @@ func Reexec(args []string) bool {
 	if len(args) == 0 {
 		return false
 	}
+	if early.Reexec(args) {
+		return true
+	}
 	switch args[0] {
-	case launch.Name:
-		launch.Main()
 	case launch.NameGofer:
 		registerPrecompiled()
 		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})

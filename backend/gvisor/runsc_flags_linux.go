@@ -3,6 +3,7 @@ package gvisor
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/config"
@@ -79,7 +80,12 @@ func childArgs(global []string, cmd string, args, fds []string, base func(i int)
 	out = append(out, cmd)
 	out = append(out, args...)
 	for i, name := range fds {
-		out = append(out, fmt.Sprintf("--%s=%d", name, base(i)))
+		name, guest, mapped := strings.Cut(name, ":")
+		arg := fmt.Sprintf("--%s=%d", name, base(i))
+		if mapped {
+			arg += ":" + guest
+		}
+		out = append(out, arg)
 	}
 	return append(out, containerID)
 }

@@ -45,8 +45,10 @@ func baseSpec(p *belljar.Plan, l *layout) *specs.Spec {
 	return s
 }
 
-// withProcess adds the init process: c, in the environment env.
-func withProcess(s *specs.Spec, p *belljar.Plan, c belljar.Exec, env []string) *specs.Spec {
+// withProcess adds the init process: c, in the environment env. It may
+// have so many processes more than the plan says.
+func withProcess(s *specs.Spec, p *belljar.Plan, c belljar.Exec, env []string, extra int) *specs.Spec {
+	procs := uint64(p.Limits.Processes + extra)
 	out := *s
 	id := p.Identity
 	out.Process = &specs.Process{
@@ -58,7 +60,7 @@ func withProcess(s *specs.Spec, p *belljar.Plan, c belljar.Exec, env []string) *
 		NoNewPrivileges: true,
 		Rlimits: []specs.POSIXRlimit{
 			{Type: "RLIMIT_NOFILE", Soft: uint64(p.Limits.Files), Hard: uint64(p.Limits.Files)},
-			{Type: "RLIMIT_NPROC", Soft: uint64(p.Limits.Processes), Hard: uint64(p.Limits.Processes)},
+			{Type: "RLIMIT_NPROC", Soft: procs, Hard: procs},
 			{Type: "RLIMIT_CORE"},
 		},
 	}

@@ -1,0 +1,92 @@
+package backendtest
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// A recorder is an event sink that keeps everything.
+type recorder struct {
+	mu     sync.Mutex
+	events []belljar.Event
+	fail   error         // answer of Record
+	hold   chan struct{} // Record waits for it to be closed, when set
+}
+
+// Record implements [belljar.EventSink].
+func (r *recorder) Record(_ context.Context, e belljar.Event) error {
+	r.mu.Lock()
+	hold := r.hold
+	r.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	r.events = append(r.events, e)
+	return nil
+}
+
+func (r *recorder) set(fail error, hold chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail, r.hold = fail, hold
+}
+
+// execs are the recorded executions whose arguments contain all words.
+func (r *recorder) execs(words ...string) []belljar.ExecEvent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []belljar.ExecEvent
+next:
+	for _, e := range r.events {
+		if e.Exec == nil {
+			continue
+		}
+		for _, w := range words {
+			if !slices.Contains(e.Exec.Argv, w) {
+				continue next
+			}
+		}
+		out = append(out, *e.Exec)
+	}
+	return out
+}
+
+func (r *recorder) exits(pid int) []belljar.ExitEvent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []belljar.ExitEvent
+	for _, e := range r.events {
+		if e.Exit != nil && e.Exit.PID == pid {
+			out = append(out, *e.Exit)
+		}
+	}
+	return out
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func quote(s string) string {
+	const most = 400
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+func lines(s string) []string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}

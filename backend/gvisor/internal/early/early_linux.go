@@ -1,0 +1,28 @@
+package early
+
+import (
+	"os"
+
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+)
+
+// The reason for an init function is the package's whole purpose.
+func init() { Reexec(os.Args) }
+
+// Reexec runs the role that args[0] names and never returns; it returns false when
+// args[0] names none of these.
+func Reexec(args []string) bool {
+	if len(args) == 0 {
+		return false
+	}
+	switch args[0] {
+	case launch.Name:
+		launch.Main()
+	case guest.Name:
+		guest.Main(args)
+	default:
+		return false
+	}
+	return true
+}
