@@ -17,10 +17,7 @@ type reserved struct {
 // reservedRanges are the addresses that no policy can allow. The gateway's address
 // guard refuses them again when it dials.
 var reservedRanges = sync.OnceValue(func() []reserved {
-	l := []reserved{
-		{belljar.NamesIPv4, "belljar's own addresses"},
-		{belljar.NamesIPv6, "belljar's own addresses"},
-	}
+	var l []reserved
 	for _, r := range [][2]string{
 		{"0.0.0.0/8", "unspecified"},
 		{"127.0.0.0/8", "loopback, which only the name localhost reaches"},
@@ -44,7 +41,7 @@ var reservedRanges = sync.OnceValue(func() []reserved {
 	} {
 		l = append(l, reserved{netip.MustParsePrefix(r[0]), r[1]})
 	}
-	return l
+	return append(l, reserved{belljar.NamesIPv4, "belljar's own addresses"}, reserved{belljar.NamesIPv6, "belljar's own addresses"})
 })
 
 // checkPrefix refuses a prefix that touches a reserved range.

@@ -11,7 +11,7 @@ import (
 )
 
 // maxFaults bounds how many faults of one policy are reported.
-const maxFaults = 50
+const maxFaults = 100
 
 // A Fault is one thing that is wrong in a policy, with the place where it was written.
 type Fault struct {
