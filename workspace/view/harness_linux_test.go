@@ -328,3 +328,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 	t.Errorf("never: %s", what)
 }
+
+func planFor(t testing.TB) *belljar.Plan {
+	dir := t.TempDir()
+	return &belljar.Plan{
+		Workspace: belljar.Workspace{
+			Dir: dir, Mode: belljar.ModeLive, Views: []belljar.View{{Source: dir, Target: dir}}, Shadow: filepath.Join(t.TempDir(), "s"),
+		},
+		Limits: belljar.Limits{Disk: 1 << 20},
+	}
+}

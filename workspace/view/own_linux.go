@@ -114,12 +114,7 @@ func (t *tree) separate(n *node, d *dirs, s *spot) error {
 		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
 		return err
 	}
-	err := unix.Renameat(t.upper.TmpDir(), tmp, d.lower, name)
-	if err == unix.EXDEV {
-		err = t.replaceAcross(d.lower, name, tmp, s.rel)
-	}
-	if err != nil {
-		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
+	if err := t.toHost(d.lower, name, tmp, s.rel); err != nil {
 		return err
 	}
 	t.quota.add(s.st.Blocks*512 + perFile)
@@ -130,6 +125,19 @@ func (t *tree) separate(n *node, d *dirs, s *spot) error {
 	n.more = nil
 	t.mu.Unlock()
 	return t.refind(n, d, s)
+}
+
+// toHost puts the finished file tmp of the shadow at (dir, name) of the host, which
+// is rel, in one step.
+func (t *tree) toHost(dir int, name, tmp, rel string) error {
+	err := unix.Renameat(t.upper.TmpDir(), tmp, dir, name)
+	if err == unix.EXDEV {
+		err = t.replaceAcross(dir, name, tmp, rel)
+	}
+	if err != nil {
+		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
+	}
+	return err
 }
 
 // copyTmp copies a file of the host into the shadow's folder for unfinished work.

@@ -156,19 +156,38 @@ func (t *tree) carryOut(m *move) error {
 func (m *move) private() bool { return m.to.whiteout || m.to.upper && !m.to.both || m.dq.lower < 0 }
 
 func (t *tree) moveFile(m *move) error {
-	passes := m.verdict.Kind == rules.Pass
+	passes := m.verdict.Kind == rules.Pass && !m.private() && m.hold == "" && !t.leaves(m)
+	held := m.from.upper || m.from.verdict.Kind != rules.Pass
 	switch {
-	case m.from.upper:
-		if passes && m.from.verdict.Kind != rules.Pass {
-			return unix.EXDEV
-		}
-		return t.moveInside(m)
-	case m.from.verdict.Kind != rules.Pass && passes:
-		return unix.EXDEV
-	case passes && !m.private() && m.hold == "" && !t.leaves(m):
+	case passes && !held:
 		return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags)
+	case passes && m.from.verdict.Kind != rules.Pass:
+		return t.moveOut(m)
+	case m.from.upper:
+		return t.moveInside(m)
 	}
 	return t.moveIn(m)
+}
+
+// moveOut moves a held file to a name that passes, as mv would by copying it.
+func (t *tree) moveOut(m *move) error {
+	if m.from.st.Mode&unix.S_IFMT != unix.S_IFREG || m.verdict.LockOnly {
+		return unix.EXDEV
+	}
+	if err := t.quota.fits(m.from.st.Size); err != nil {
+		return err
+	}
+	t.quiesce(t.kid(m.p, m.old))
+	tmp := t.upper.TmpName()
+	if err := t.copyTmp(m.from.dir(m.dp), m.old, tmp); err != nil {
+		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
+		return err
+	}
+	if err := t.toHost(m.dq.lower, m.new, tmp, m.to.rel); err != nil {
+		return err
+	}
+	t.quota.add(m.from.st.Blocks * 512)
+	return t.take(m.dp, m.old, &m.from, m.from.verdict, false)
 }
 
 // leaves says whether a symbolic link would lead out of the tree at its new place.
@@ -177,7 +196,7 @@ func (t *tree) leaves(m *move) bool {
 		return false
 	}
 	b := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(m.dp.lower, m.old, b)
+	n, err := unix.Readlinkat(m.from.dir(m.dp), m.old, b)
 	return err != nil || rules.LinkLeaves(parentOf(m.to.rel), string(b[:n]))
 }
 

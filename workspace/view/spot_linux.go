@@ -71,9 +71,10 @@ type spot struct {
 	verdict  rules.Verdict
 }
 
-// dir is the descriptor of the directory that holds what the sandbox sees.
+// dir is the descriptor of the directory that holds what the sandbox sees, or
+// that part of it whose attributes are shown.
 func (s *spot) dir(d dirs) int {
-	if s.upper {
+	if s.upper && (!s.both || s.verdict.Kind != rules.Pass) {
 		return d.upper
 	}
 	return d.lower
