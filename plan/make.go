@@ -65,6 +65,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	if err := m.enforcement(); err != nil {
 		return nil, err
 	}
+	m.system()
 	if err := m.workspace(); err != nil {
 		return nil, err
 	}
@@ -181,6 +182,8 @@ func (m *maker) rule(r pathRule, write bool) error {
 		return fail(p.Refused, "name a folder that holds only what the sandbox should see")
 	case p.Kind == RuleMissing:
 		return fail("it does not exist", "make it first, or drop the rule")
+	case !write && underAny(p.Real, systemRoots):
+		return nil // visible already
 	case p.Kind == RuleDir:
 		m.addView(belljar.View{Source: p.Real, Target: p.Real, ReadOnly: !write})
 		return nil

@@ -36,11 +36,18 @@ func (t *table) covered(p string) bool {
 }
 
 // add puts a mount into the table. A second one for the same target loses: what
-// is added first is what the design fixes.
+// is added first is what the design fixes. What would lie behind a link is dropped:
+// the link leads elsewhere.
 func (t *table) add(m belljar.Mount) {
-	if _, ok := t.byTarget[m.Target]; !ok {
-		t.byTarget[m.Target] = m
+	if _, ok := t.byTarget[m.Target]; ok {
+		return
 	}
+	for d := filepath.Dir(m.Target); d != "/"; d = filepath.Dir(d) {
+		if t.byTarget[d].Kind == belljar.MountSymlink {
+			return
+		}
+	}
+	t.byTarget[m.Target] = m
 }
 
 // sorted lists the mounts, parents before children: component by component, so
@@ -56,9 +63,8 @@ func (t *table) sorted() []belljar.Mount {
 	return out
 }
 
-// mounts fills the table: the tree around the project.
+// mounts fills the table: the tree around the project and the system's folders.
 func (m *maker) mounts() {
-	m.system()
 	m.private()
 	m.etc()
 	m.toolchains()

@@ -23,6 +23,7 @@ func (w *gatherer) rulePath(as string, write bool) RulePath {
 	}
 	real, _, err := trail(r.As)
 	if err != nil {
+		r.Refused = w.g.refuseRule(realOrClean(r.As), write)
 		return r
 	}
 	st, err := os.Lstat(real)
