@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPresets(t *testing.T) {
+	var names []string
+	commands := map[string]string{}
+	for _, p := range Presets() {
+		names = append(names, p.Name)
+		if p.About == "" || strings.Contains(p.About, "\n") {
+			t.Errorf("%s: about %q", p.Name, p.About)
+		}
+		for _, c := range p.Commands {
+			if other, dup := commands[c]; dup {
+				t.Errorf("%s is a command of %s and %s", c, other, p.Name)
+			}
+			commands[c] = p.Name
+			if got, ok := PresetFor(c); !ok || got != p.Name {
+				t.Errorf("PresetFor(%q) = %q, %v", c, got, ok)
+			}
+		}
+	}
+	for _, n := range []string{"claude", "codex", "git", "go", "node", "python"} {
+		if !slices.Contains(names, n) {
+			t.Errorf("no preset %s", n)
+		}
+	}
+	for _, c := range []string{"", "/usr/bin/claude", "./claude", "Claude", "claude ", "node", "git", "bash"} {
+		if got, ok := PresetFor(c); ok {
+			t.Errorf("PresetFor(%q) = %q", c, got)
+		}
+	}
+}
+
+// A preset is careful: nothing secret is passed, nothing of the host's files is
+// shared, nothing is widened but what its own tool needs.
+func TestPresetsAreCareful(t *testing.T) {
+	for name, d := range presetDocuments() {
+		for _, v := range d.pass.items {
+			for _, word := range []string{"KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CREDENTIAL"} {
+				if strings.Contains(v.value, word) && v.value != "MAX_THINKING_TOKENS" && v.value != "CLAUDE_CODE_MAX_OUTPUT_TOKENS" {
+					t.Errorf("%s passes %s", name, v.value)
+				}
+			}
+		}
+		if d.read.set || d.write.set || d.tier != nil || d.mode != nil || len(d.limits) > 0 || d.extends.set || d.publish.set {
+			t.Errorf("%s says something that is the user's to say", name)
+		}
+		for _, i := range d.allow.items {
+			if i.value.Private || i.value.Host == "" || strings.HasPrefix(i.value.Host, "*") || !slices.Equal(i.value.Ports, []uint16{443}) {
+				t.Errorf("%s allows %s", name, ruleText(i.value))
+			}
+		}
+		for _, h := range d.home.items {
+			checkHomeFile(t, name, h.value)
+		}
+	}
+}
+
+// checkHomeFile holds a file to its format, also for a workspace with a hostile name.
+func checkHomeFile(t *testing.T, preset string, h HomeFile) {
+	t.Helper()
+	if !strings.HasSuffix(h.Path, ".json") {
+		return
+	}
+	hostile := `/src/a"b\c` + "\n\u2028é"
+	var v map[string]any
+	if err := json.Unmarshal([]byte(h.Expand(hostile)), &v); err != nil {
+		t.Errorf("%s: %s: %v", preset, h.Path, err)
+	}
+	if projects, ok := v["projects"].(map[string]any); ok && projects[hostile] == nil {
+		t.Errorf("%s: %s: %v", preset, h.Path, v)
+	}
+}
+
+func TestAgentPresets(t *testing.T) {
+	for agent, want := range map[string]struct {
+		host     string
+		set      map[string]string
+		file     string
+		contains []string
+		session  string
+	}{
+		"claude": {
+			"api.anthropic.com",
+			map[string]string{"IS_SANDBOX": "1", "DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"},
+			".claude.json",
+			[]string{`"hasCompletedOnboarding": true`, `"/src/p": {"hasTrustDialogAccepted": true`},
+			".claude/projects",
+		},
+		"codex": {
+			"api.openai.com", nil, ".codex/config.toml",
+			[]string{`sandbox_mode = "danger-full-access"`, `approval_policy = "never"`, "check_for_update_on_startup = false", "[analytics]\nenabled = false", "plugins = false", `[projects."/src/p"]`},
+			".codex/sessions",
+		},
+		"gemini": {
+			"generativelanguage.googleapis.com", map[string]string{"SANDBOX": "belljar"}, ".gemini/settings.json",
+			[]string{`"usageStatisticsEnabled": false`}, ".gemini/tmp",
+		},
+	} {
+		p, err := Load(LoadOptions{Command: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hosts(p); !slices.Equal(got, []string{want.host}) {
+			t.Errorf("%s: hosts %v", agent, got)
+		}
+		for n, v := range want.set {
+			if p.EnvSet()[n] != v {
+				t.Errorf("%s: %s=%q", agent, n, p.EnvSet()[n])
+			}
+		}
+		home := p.Home()
+		if len(home) != 1 || home[0].Path != want.file || home[0].Origin.Layer != "preset" {
+			t.Fatalf("%s: %+v", agent, home)
+		}
+		for _, s := range want.contains {
+			if !strings.Contains(home[0].Expand("/src/p"), s) {
+				t.Errorf("%s: %q is not in %s", agent, s, home[0].Content)
+			}
+		}
+		if !slices.Contains(p.Sessions(), want.session) {
+			t.Errorf("%s: %v", agent, p.Sessions())
+		}
+		if use := p.Presets(); len(use) != 1 || use[0].Name != agent || !strings.Contains(use[0].Origin.File, agent) {
+			t.Errorf("%+v", use)
+		}
+	}
+}
