@@ -24,7 +24,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) != "" { // a part of TestRealNetwork, which ends with its process
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// roleVariable tells this binary which part of TestRealNetwork it is.
+const roleVariable = "BELLJAR_TEST_NETNS_ROLE"
 
 // socketPair is both ends of a link.
 func socketPair(t testing.TB) (a, b belljar.Link) {
