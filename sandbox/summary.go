@@ -17,6 +17,7 @@ type Summary struct {
 	Name     string
 	Passed   int
 	Held     int
+	Git      int                 // of Passed: git's own data
 	Files    []belljar.FileEvent // most notable first: held, then user-run, then the rest
 	Net      gateway.Summary
 	Commands int
@@ -31,6 +32,10 @@ func (r *run) summary() Summary {
 		switch e.Verdict {
 		case "pass":
 			s.Passed++
+			if e.Class == "git-data" {
+				s.Git++
+				continue
+			}
 		case "hold":
 			s.Held++
 		default:
@@ -50,10 +55,8 @@ func weight(e belljar.FileEvent) int {
 	switch {
 	case e.Verdict == "hold":
 		return 0
-	case e.Class != "" && e.Class != "git-data":
+	case e.Class != "":
 		return 1
-	case strings.HasPrefix(e.Path, ".git/"):
-		return 3
 	}
 	return 2
 }
@@ -69,7 +72,10 @@ func (s *Summary) fileLine() string {
 	if first < 0 {
 		first = len(s.Files)
 	}
-	line := count(s.Passed, "file changed", "files changed") + names(s.Files[first:], false)
+	line := count(s.Passed-s.Git, "file changed", "files changed") + names(s.Files[first:], false)
+	if s.Git > 0 {
+		line += ", and git's own data"
+	}
 	if s.Held == 0 {
 		return line + ", none waits"
 	}

@@ -117,7 +117,7 @@ a record that it cannot forge. No root, no daemon, no configuration needed.
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(),
-		//DIFF
+		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(),
 		a.doctorCommand(), a.manCommand(),
