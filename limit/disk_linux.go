@@ -16,8 +16,10 @@ const maxDepth = 256
 
 // DiskUsage is the space that root and everything below it takes on disk, in
 // bytes of allocated blocks. It follows no link, counts a file with several names
-// once, does not leave root's file system and goes at most 256 levels deep.
-// What disappears while it counts is not an error.
+// once and does not leave root's file system. What disappears while it counts is
+// not an error, nor a folder of somebody else that we may not read: nobody in the
+// sandbox writes there. A folder of our own that is closed to us, or lies more
+// than 256 levels deep, is [ErrUncountable]: what is below it may be anything.
 func DiskUsage(root string) (int64, error) {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -77,10 +79,16 @@ func (u *usage) entry(dir int, name string, depth int) error {
 		u.links[st.Ino] = true
 	}
 	u.sum += st.Blocks * 512
-	if !isDir || depth >= maxDepth {
+	if !isDir {
 		return nil
 	}
+	if depth >= maxDepth {
+		return fmt.Errorf("%w: deeper than %d levels", ErrUncountable, maxDepth)
+	}
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EACCES) && int(st.Uid) == unix.Geteuid() {
+		return fmt.Errorf("%w: a folder without permission to read it", ErrUncountable)
+	}
 	if err != nil {
 		return ignoreGone(err)
 	}
@@ -98,10 +106,10 @@ func ignoreGone(err error) error {
 	return err
 }
 
-func freeBlocks(root string) (uint64, bool) {
+func freeBytes(root string) (uint64, bool) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(root, &st); err != nil {
 		return 0, false
 	}
-	return st.Bfree, true
+	return st.Bfree * uint64(st.Bsize), true
 }

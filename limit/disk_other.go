@@ -7,4 +7,4 @@ import "errors"
 // DiskUsage is not available on this system.
 func DiskUsage(string) (int64, error) { return 0, errors.ErrUnsupported }
 
-func freeBlocks(string) (uint64, bool) { return 0, false }
+func freeBytes(string) (uint64, bool) { return 0, false }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,9 +17,17 @@ const (
 	DiskInterval = 500 * time.Millisecond
 )
 
-// usageFailures is how many samples in a row may fail before the sandbox is ended:
-// what cannot be watched must not run.
-const usageFailures = 20
+// How many samples in a row may fail, and how long one may take, before the
+// sandbox is ended: what cannot be watched must not run.
+const (
+	usageFailures = 20
+	diskFailures  = 10
+	usageTimeout  = 2 * time.Second
+)
+
+// diskShare bounds the work of counting: a count that took a second is followed by
+// a pause of at least so many.
+const diskShare = 20
 
 // Options say what [Watch] watches.
 type Options struct {
@@ -26,8 +35,9 @@ type Options struct {
 	// Usage samples memory, processes and CPU; it is called up to 200 times a second.
 	Usage func(ctx context.Context) (belljar.Usage, error)
 	// Disk counts the bytes that the run added; nil where the tier or the view
-	// enforces the limit by itself. It is called at most twice a second, from its
-	// own goroutine, so that a slow disk never delays a sample of memory.
+	// enforces the limit by itself. It is called at most twice a second, less often
+	// when it is slow, from its own goroutine, so that a slow disk never delays a
+	// sample of memory. An error may pass; many in a row end the sandbox.
 	Disk func() (int64, error)
 	// Events receives every limit that is reached; nil for none.
 	Events belljar.EventSink
@@ -42,7 +52,7 @@ type Options struct {
 
 // Watch samples a sandbox until ctx is done or a limit ends it. It returns nil
 // when ctx ended it, or after it called Kill for a limit; an error when usage
-// could not be read any more, which also calls Kill. It owns its goroutines: none
+// could not be read any more or a limit not be recorded, which also calls Kill. It owns its goroutines: none
 // is left when it returns.
 func Watch(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -60,12 +70,16 @@ func Watch(ctx context.Context, o Options) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case n, ok := <-disk:
+		case c, ok := <-disk:
 			if !ok {
 				disk = nil
 				continue
 			}
-			w.disk = n
+			if c.err != nil {
+				w.o.Kill()
+				return c.err
+			}
+			w.disk = c.bytes
 		case <-timer.C:
 		}
 		next, ended, err := w.sample(ctx)
@@ -88,30 +102,43 @@ type watch struct {
 	peak    int64
 }
 
+// A count is what is known of the disk, or why it can not be known.
+type count struct {
+	bytes int64
+	err   error
+}
+
 // startDisk counts the disk aside and sends each count. The channel is closed
 // when ctx is done, or at once where there is nothing to count.
-func (w *watch) startDisk(ctx context.Context) chan int64 {
-	c := make(chan int64)
+func (w *watch) startDisk(ctx context.Context) chan count {
+	c := make(chan count)
 	if w.o.Disk == nil || w.o.Limits.Disk <= 0 {
 		close(c)
 		return c
 	}
 	go func() {
 		defer close(c)
-		t := time.NewTicker(DiskInterval)
+		t := time.NewTimer(DiskInterval)
 		defer t.Stop()
+		failed := 0
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-t.C:
 			}
+			begin := time.Now()
 			n, err := w.o.Disk()
-			if err != nil {
-				continue // the folder may be renamed under the count: the next one tells
+			t.Reset(max(DiskInterval, diskShare*time.Since(begin)))
+			if err == nil {
+				failed = 0
+			} else if failed++; failed < diskFailures {
+				continue // a folder may be renamed under the count: the next one tells
+			} else {
+				err = fmt.Errorf("count what the sandbox wrote: %w", err)
 			}
 			select {
-			case c <- n:
+			case c <- count{n, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -122,7 +149,9 @@ func (w *watch) startDisk(ctx context.Context) chan int64 {
 
 // sample takes one sample, acts on it and says how long to wait for the next.
 func (w *watch) sample(ctx context.Context) (next time.Duration, ended bool, err error) {
-	u, err := w.o.Usage(ctx)
+	asked, cancel := context.WithTimeout(ctx, usageTimeout)
+	u, err := w.o.Usage(asked)
+	cancel()
 	if ctx.Err() != nil {
 		return 0, true, nil
 	}
@@ -165,6 +194,9 @@ func (w *watch) sample(ctx context.Context) (next time.Duration, ended bool, err
 
 func (w *watch) usageFailed(err error) (time.Duration, bool, error) {
 	w.failed++
+	if errors.Is(err, context.DeadlineExceeded) {
+		w.failed += usageFailures / 4
+	}
 	if l := w.o.Limits.Time; l > 0 && time.Since(w.began) >= l {
 		w.failed = usageFailures
 	}
