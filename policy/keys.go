@@ -133,7 +133,6 @@ func laterKeys() map[string]bool {
 	for _, k := range []string{
 		"credentials", "git", "commands", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
 		"network.allow.methods", "network.allow.paths", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
-		"network.allow.websocket", "network.allow.tls", "limits.spend",
 	} {
 		m[k] = true
 	}
