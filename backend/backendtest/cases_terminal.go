@@ -180,7 +180,7 @@ func ttyInterrupt(t *testing.T, s *box) {
 func ttySuspend(t *testing.T, s *box) {
 	x := s.bash()
 	x.send("sh -c 'echo started; exec sleep 1000'\n")
-	x.expect("\nstarted")
+	x.expect("started\r")
 	x.send("\x1a")
 	x.expect("Stopped")
 	x.send("bg; jobs; kill %1; wait; echo gone$((3+4))\n")

@@ -40,7 +40,7 @@ func (in *instance) helper(c *belljar.Command, ports []uint16) (*helper, belljar
 		Listen: ports, Relay: belljar.LocalhostIPv4.String(),
 		Path: c.Path, Argv: c.Argv,
 	}
-	e := belljar.Exec{Path: guestPath, Argv: s.Args(), Dir: c.Dir}
+	e := belljar.Exec{Path: guest.Path, Argv: s.Args(), Dir: c.Dir}
 	return &helper{inner: inner, outer: outer}, e, nil
 }
 

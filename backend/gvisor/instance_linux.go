@@ -33,6 +33,7 @@ type instance struct {
 	link     *os.File // the sentry's end
 	memory   *os.File // the sentry's memory file
 	events   *eventReader
+	stats    stats
 
 	mu      sync.Mutex
 	started bool
@@ -87,9 +88,13 @@ func (in *instance) supervise() {
 	wire.CloseAll(boot)
 	in.events.drain()
 	in.ctl.close()
-	wire.CloseAll([]*os.File{in.link, in.startup, in.memory})
+	wire.CloseAll([]*os.File{in.link, in.startup})
 	_ = os.RemoveAll(in.launcher.dir)
 	in.mu.Lock()
+	if in.memory != nil {
+		in.memory.Close()
+		in.memory = nil
+	}
 	in.end = end
 	in.mu.Unlock()
 	close(in.ended)

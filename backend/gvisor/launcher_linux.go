@@ -7,7 +7,8 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"sync"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -26,11 +27,7 @@ type launcherProcess struct {
 	pidfd   int
 	exited  chan struct{}
 	status  unix.WaitStatus
-
-	mu     sync.Mutex
-	report *launch.Report // the child that ended, or an error
-	gofer  int            // PIDs as the launcher counts them
-	sentry int
+	statm   *os.File // the sentry's own memory, as /proc shows it
 }
 
 const launcherFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
@@ -119,9 +116,12 @@ func (l *launcherProcess) staged(view belljar.FileView) error {
 			wire.CloseAll(files)
 			return fmt.Errorf("%s ended while it started", r.Ended)
 		case r.Staged:
-			wire.CloseAll(files)
-			l.gofer, l.sentry = r.Gofer, r.Sentry
-			return nil
+			defer wire.CloseAll(files)
+			if len(files) != 1 {
+				return errors.New("the sentry has no descriptor")
+			}
+			l.statm, err = openStatm(files[0])
+			return err
 		case r.View == nil || len(files) != 1 || view == nil:
 			wire.CloseAll(files)
 			return errors.New("a view has no server")
@@ -133,6 +133,42 @@ func (l *launcherProcess) staged(view belljar.FileView) error {
 			return err
 		}
 	}
+}
+
+// openStatm opens the memory counts of the process behind a pidfd. An open file of
+// /proc belongs to the process that it was opened for, even when the number is
+// used again.
+func openStatm(pidfd *os.File) (*os.File, error) {
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(int(pidfd.Fd())))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if pid, ok := strings.CutPrefix(line, "Pid:"); ok {
+			return os.Open("/proc/" + strings.TrimSpace(pid) + "/statm")
+		}
+	}
+	return nil, errors.New("the sentry has no PID here")
+}
+
+// private is the memory that the sentry itself uses: pipes, sockets and caches of
+// the sandbox are in it. 0 when it is unknown.
+func (l *launcherProcess) private() int64 {
+	buf := make([]byte, 128)
+	n, err := l.statm.ReadAt(buf, 0)
+	if err != nil && n == 0 {
+		return 0
+	}
+	f := strings.Fields(string(buf[:n]))
+	if len(f) < 3 {
+		return 0
+	}
+	resident, err1 := strconv.ParseInt(f[1], 10, 64)
+	shared, err2 := strconv.ParseInt(f[2], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return (resident - shared) * int64(os.Getpagesize())
 }
 
 // wait waits until nothing of the sandbox runs any more and says which process
@@ -151,6 +187,9 @@ func (l *launcherProcess) wait() belljar.End {
 	<-l.exited
 	l.control.Close()
 	unix.Close(l.pidfd)
+	if l.statm != nil {
+		l.statm.Close()
+	}
 	end := belljar.End{Reason: belljar.EndCrashed}
 	switch {
 	case last.Ended != "":

@@ -10,11 +10,9 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 )
-
-// GuestPath is where the guest helper lies inside.
-const guestPath = "/run/belljar/guest"
 
 // A layout is how a plan's files are made: what the launcher stages with the
 // host's kernel, and what the sentry mounts on top of that.
@@ -58,7 +56,7 @@ func newLayout(p *belljar.Plan, root string) (*layout, error) {
 	for _, v := range pending {
 		l.view(p, v)
 	}
-	l.op(launch.Op{Kind: launch.OpSelf, Target: guestPath, ReadOnly: true})
+	l.op(launch.Op{Kind: launch.OpSelf, Target: guest.Path, ReadOnly: true})
 	if !l.has("/sys") { // gVisor mounts its own unless there is one
 		l.op(launch.Op{Kind: launch.OpDir, Target: "/sys"})
 		l.mount(sentryMount{kind: "tmpfs", source: "sys", target: "/sys", options: []string{"ro", "mode=0555", "size=4096"}})

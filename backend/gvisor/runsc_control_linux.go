@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/control/client"
@@ -198,6 +199,17 @@ func (c *control) memoryFile() (*os.File, error) {
 	}
 	files[0].Close()
 	return files[1], nil
+}
+
+// stats are the number of tasks and the processor time that they used.
+func (c *control) stats() (tasks int, cpu time.Duration, err error) {
+	id := containerID
+	var out boot.EventOut
+	// Not on the quick connection: signals must not wait for it.
+	if err := c.wait(boot.ContMgrEvent, &id, &out); err != nil {
+		return 0, 0, err
+	}
+	return int(out.Event.Data.Pids.Current), time.Duration(out.ContainerUsage[containerID]), nil
 }
 
 // setNetwork gives the sentry its only link, and the loopback.

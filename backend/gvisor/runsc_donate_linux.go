@@ -87,6 +87,10 @@ func (in *instance) donateSink(d *donations, boot func(string, *os.File)) error 
 	if err != nil {
 		return err
 	}
+	// A small buffer: what is not on record yet is bounded.
+	for _, f := range []*os.File{mine, theirs} {
+		_ = unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDBUF, 2*maxRecord)
+	}
 	d.sink = mine
 	boot("sink-fds", theirs)
 	conf, err := json.Marshal(sinkConfig())

@@ -19,7 +19,7 @@ func Reexec(args []string) bool {
 	switch args[0] {
 	case launch.Name:
 		launch.Main()
-	case guest.Name:
+	case guest.Path:
 		guest.Main(args)
 	default:
 		return false

@@ -19,8 +19,8 @@ import (
 	"strings"
 )
 
-// Name is argv[0] of the helper.
-const Name = "belljar-guest"
+// Path is where the helper lies inside, and its argv[0].
+const Path = "/run/belljar/guest"
 
 // FDControl is the socket on which orders arrive.
 const FDControl = 3
@@ -49,13 +49,13 @@ func (s *Start) Args() []string {
 	if len(ports) > 0 {
 		listen = s.Relay + "/" + strings.Join(ports, ",")
 	}
-	return append([]string{Name, mode, listen, s.Path}, s.Argv...)
+	return append([]string{Path, mode, listen, s.Path}, s.Argv...)
 }
 
 // Parse is the reverse of [Start.Args].
 func Parse(args []string) (*Start, error) {
 	bad := errors.New("wrong arguments")
-	if len(args) < 5 || args[0] != Name {
+	if len(args) < 5 || args[0] != Path {
 		return nil, bad
 	}
 	s := &Start{Path: args[3], Argv: args[4:]}

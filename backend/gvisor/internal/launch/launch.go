@@ -58,9 +58,7 @@ type Op struct {
 // A Report is what the launcher tells the supervisor.
 type Report struct {
 	View   *int   `json:"view,omitempty"`   // the device of this view is attached; answer with an [Ack]
-	Staged bool   `json:"staged,omitempty"` // the root is ready and the gofer started
-	Gofer  int    `json:"gofer,omitempty"`
-	Sentry int    `json:"sentry,omitempty"`
+	Staged bool   `json:"staged,omitempty"` // the root is ready and the gofer started; with a pidfd of the sentry
 	Ended  string `json:"ended,omitempty"` // a child ended: NameGofer or NameSentry
 	Status int    `json:"status,omitempty"`
 	Err    string `json:"err,omitempty"` // nothing was started, or no longer

@@ -60,11 +60,23 @@ func (l *launcher) run() error {
 	if err != nil {
 		return err
 	}
-	if err := wire.Send(l.control, Report{Staged: true, Gofer: gofer, Sentry: sentry}); err != nil {
+	if err := l.staged(sentry); err != nil {
 		return err
 	}
 	go l.watch()
 	return l.reap(map[int]string{sentry: NameSentry, gofer: NameGofer})
+}
+
+// staged reports that all is ready, with a descriptor of the sentry, whose number
+// means nothing outside of this namespace.
+func (l *launcher) staged(sentry int) error {
+	fd, err := unix.PidfdOpen(sentry, 0)
+	if err != nil {
+		return fmt.Errorf("open the sentry's descriptor: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "sentry")
+	defer f.Close()
+	return wire.Send(l.control, Report{Staged: true}, f)
 }
 
 func (l *launcher) read() error {
