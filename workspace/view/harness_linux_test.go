@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/fstest"
 	"github.com/belljar-dev/belljar/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 	if Reexec(os.Args) {
 		return
 	}
+	fstest.Child()
 	if os.Args[0] == holderArgv0 {
 		holder()
 	}

@@ -281,7 +281,7 @@ func (t *tree) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.E
 		return fuse.EROFS
 	}
 	if n.typ != unix.S_IFREG || n.parent == nil {
-		return fuse.EPERM
+		return fuse.Status(unix.EXDEV)
 	}
 	n.data.mu.Lock()
 	defer n.data.mu.Unlock()

@@ -121,6 +121,9 @@ func (t *tree) find(d dirs, p *node, name string) (spot, error) {
 		}
 	default:
 		t.judge(&s, state, name, rules.Any)
+		if upErr == unix.ENAMETOOLONG {
+			return s, upErr
+		}
 		if s.whiteout || lowErr == nil {
 			return s, unix.ENOENT
 		}

@@ -1,0 +1,37 @@
+package view
+
+import (
+	"os"
+	"testing"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/fstest"
+)
+
+// TestConformance runs the suite on names that pass, on names that are held (all of
+// them, in review) and below a folder that is held in live.
+func TestConformance(t *testing.T) {
+	exe, err := os.Executable()
+	must(t, err)
+	for _, c := range []struct {
+		name string
+		mode belljar.Mode
+		dir  string
+	}{{"live", belljar.ModeLive, ""}, {"review", belljar.ModeReview, ""}, {"held", belljar.ModeLive, "/.vscode"}} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, worldOptions{mode: c.mode, seed: func(h string) { must(t, os.Mkdir(h+"/.vscode", 0o755)) }})
+			fstest.Run(t, w.in+c.dir, fstest.Options{Exe: exe})
+		})
+	}
+}
+
+// TestDifferential does the same random operations in a view and in a plain
+// directory.
+func TestDifferential(t *testing.T) {
+	for _, mode := range []belljar.Mode{belljar.ModeLive, belljar.ModeReview} {
+		for seed := range uint64(6) {
+			w := newWorld(t, worldOptions{mode: mode})
+			fstest.Differential(t, w.in, t.TempDir(), seed, 1500)
+		}
+	}
+}
