@@ -72,7 +72,8 @@ func registriesOf(kind string, f finding) []Registry {
 	var out []Registry
 	for _, e := range f.endpoints {
 		host := hostOf(e.url)
-		if host == "" {
+		known := func(r Registry) bool { return r.Own == e.own && slices.Contains(r.Hosts, host) }
+		if host == "" || slices.ContainsFunc(out, known) {
 			continue
 		}
 		i := slices.IndexFunc(out, func(r Registry) bool { return r.From == e.from && r.Own == e.own })
@@ -80,9 +81,7 @@ func registriesOf(kind string, f finding) []Registry {
 			out = append(out, Registry{Kind: kind, From: e.from, Own: e.own})
 			i = len(out) - 1
 		}
-		if !slices.Contains(out[i].Hosts, host) {
-			out[i].Hosts = append(out[i].Hosts, host)
-		}
+		out[i].Hosts = append(out[i].Hosts, host)
 	}
 	if len(out) > 0 {
 		out[0].Env, out[0].Files = f.env, f.files

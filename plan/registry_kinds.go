@@ -215,16 +215,17 @@ var pipDefaultRE = regexp.MustCompile(`PyPI = PackageIndex\(\s*"([^"]+)",\s*file
 // files, as pip's own program text says; else Python is asked.
 func (w *gatherer) pipDefault(ctx context.Context) (index, files, from string) {
 	const file = "pip/_internal/models/index.py"
-	places := []string{"/usr/lib/python3/dist-packages"}
-	for _, p := range []string{"/usr/lib/python3*/site-packages", "/usr/local/lib/python3*/site-packages"} {
+	python := w.tool("python3")
+	patterns := []string{"/usr/lib/python3*/site-packages", "/usr/local/lib/python3*/site-packages"}
+	if python != "" {
+		patterns = append([]string{filepath.Join(filepath.Dir(filepath.Dir(python)), "lib", "python3*", "site-packages")}, patterns...)
+	}
+	var places []string
+	for _, p := range patterns {
 		more, _ := filepath.Glob(p)
 		places = append(places, more...)
 	}
-	python := w.tool("python3")
-	if python != "" {
-		more, _ := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(python)), "lib", "python3*", "site-packages"))
-		places = append(places, more...)
-	}
+	places = append(places, "/usr/lib/python3/dist-packages")
 	for _, p := range places {
 		if m := pipDefaultRE.FindSubmatch(w.settings(filepath.Join(p, file))); m != nil {
 			return string(m[1]), "https://" + string(m[2]), "pip's default"
