@@ -33,6 +33,9 @@ func peekHead(br *bufio.Reader) ([]byte, error) {
 	checked := 0
 	for {
 		b, _ := br.Peek(br.Buffered())
+		if len(b) > 0 && !isToken(string(b[:1])) {
+			return nil, bad("not HTTP")
+		}
 		for ; checked < len(b); checked++ {
 			if b[checked] != '\n' {
 				continue
@@ -84,6 +87,7 @@ func CheckHead(head []byte) error {
 		return errTooLarge
 	}
 	var host, length, coding int
+	var hostValue string
 	for _, l := range lines[1:] {
 		name, value, found := strings.Cut(l, ":")
 		if !found || !isToken(name) {
@@ -95,6 +99,7 @@ func CheckHead(head []byte) error {
 		switch value = strings.Trim(value, " \t"); strings.ToLower(name) {
 		case "host":
 			host++
+			hostValue = value
 		case "content-length":
 			if length++; value == "" || strings.Trim(value, "0123456789") != "" {
 				return bad("a malformed Content-Length")
@@ -108,12 +113,29 @@ func CheckHead(head []byte) error {
 	switch {
 	case host != 1:
 		return bad("not exactly one Host header")
+	case !sameAuthority(lines[0], hostValue):
+		return &Fault{http.StatusForbidden, "the request's target and its Host header name two hosts"}
 	case length > 1 || coding > 1 || length+coding > 1:
 		return bad("more than one length of the body")
 	case coding == 1 && strings.HasSuffix(lines[0], "1.0"):
 		return bad("a transfer coding in HTTP/1.0")
 	}
 	return nil
+}
+
+// sameAuthority says whether a target in absolute form, which is what counts, and
+// the Host header agree.
+func sameAuthority(line, host string) bool {
+	_, target, _ := strings.Cut(line, " ")
+	target, _, _ = strings.Cut(target, " ")
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute || strings.HasPrefix(target, "/") {
+		return true
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.EqualFold(strings.TrimSuffix(rest, ":80"), strings.TrimSuffix(host, ":80"))
 }
 
 // checkLine checks "METHOD target HTTP/1.x".

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -161,10 +162,9 @@ func oneLine(s string) string {
 type body struct {
 	io.ReadCloser
 	interim func() error
-	once    sync.Once
-	mu      sync.Mutex // held while reading
-	done    bool       // guarded by mu
-	ended   bool       // guarded by mu: read to its end
+	ended   atomic.Bool // read to its end
+	mu      sync.Mutex  // held while reading
+	done    bool        // guarded by mu
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -180,7 +180,9 @@ func (b *body) Read(p []byte) (int, error) {
 		b.interim = nil
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.ended = b.ended || err == io.EOF
+	if err == io.EOF {
+		b.ended.Store(true)
+	}
 	return n, err
 }
 
@@ -195,7 +197,7 @@ func (b *body) stop(c net.Conn) bool {
 	}
 	defer b.mu.Unlock()
 	b.done = true
-	return b.ended
+	return b.ended.Load()
 }
 
 // forward sends the request on and the response back.
@@ -230,9 +232,7 @@ func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundT
 		return false, s.switched(req, resp, upgrade)
 	}
 	if b != nil {
-		b.mu.Lock()
-		closing = closing || !b.ended // an early answer: what is left of the body is not worth reading
-		b.mu.Unlock()
+		closing = closing || !b.ended.Load() // an early answer: what is left of the body is not worth reading
 	}
 	again, err := s.respond(req, resp, closing)
 	if b != nil && !b.stop(s.c) {
