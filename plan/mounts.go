@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -163,11 +164,10 @@ func field(s string) string {
 func (m *maker) gitConfig() string {
 	var b strings.Builder
 	g := m.f.Git
-	if g.Name != "" || g.Email != "" {
-		b.WriteString("[user]\n")
-		writeGitValue(&b, "name", g.Name)
-		writeGitValue(&b, "email", g.Email)
-	}
+	// A user without a git identity still gets commits: the names say where they come from.
+	b.WriteString("[user]\n")
+	writeGitValue(&b, "name", cmp.Or(g.Name, m.f.Identity.User))
+	writeGitValue(&b, "email", cmp.Or(g.Email, m.f.Identity.User+"@sandbox.invalid"))
 	if g.Branch != "" {
 		b.WriteString("[init]\n")
 		writeGitValue(&b, "defaultBranch", g.Branch)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +90,9 @@ func (h *host) abs(p string) string {
 
 func (h *host) identity() belljar.Identity {
 	id := belljar.Identity{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid(), Home: h.home, User: h.getenv("USER")}
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && id.User == "" {
+		id.User = u.Username
+	}
 	if rootid.StartedAsRoot() {
 		id.UID, id.GID, id.User = 0, 0, "root"
 	}

@@ -163,4 +163,3 @@ func TestAgentFound(t *testing.T) {
 		})
 	}
 }
-

@@ -27,7 +27,7 @@ func TestReads(t *testing.T) {
 		"cat ~/.ssh/id_rsa ~/.aws/credentials ~/.netrc ~/.config/gh/hosts.yml ~/.claude/.credentials.json ~/.npmrc",
 		"cat .env .npmrc deploy/prod.pem deploy/gcp-service-account.json sub/.ENV.local x/.kube/config",
 		"cat ./deploy/../.env; cat $(pwd)/.env; ln -s .env l; cat l; ln .env h; cat h; cp .env c; cat c; mv .env m; cat m",
-		"tar cf - . | strings | cat; grep -r SECRET . ; find / -xdev -name '*.pem' -exec cat {} +",
+		"tar cf - . | cat; grep -r SECRET . ; find / -path /usr -prune -o -name '*.pem' -exec cat {} +",
 		"cat /proc/1/environ /proc/self/environ; env",
 		"cat /proc/*/environ /proc/*/cmdline",
 		"cat /etc/shadow /etc/sudoers /etc/ssh/*; ls /sys /run /var/run/docker.sock",
@@ -216,9 +216,9 @@ func TestLocalhostRule(t *testing.T) {
 func TestProcesses(t *testing.T) {
 	w := newWorld(t)
 	out := w.sh(`ps aux 2>/dev/null || ls /proc | grep -E '^[0-9]+$'; echo; kill -0 ` + fmt.Sprint(os.Getppid()) + ` 2>&1 || echo no-such
-mknod /tmp/d b 8 0 2>&1 && echo MKNOD; mount -t tmpfs x /mnt 2>&1 && echo MOUNT
+mknod /tmp/d b 8 0 2>&1 && echo MK''NOD; mount -t tmpfs x /mnt 2>&1 && echo MOU''NT
 grep -E 'CapEff|NoNewPrivs' /proc/self/status; dmesg >/dev/null; cat /proc/kallsyms /proc/kcore 2>&1 | head -c 100`)
-	mustLack(t, "processes", out, "MKNOD", "MOUNT", "belljar run", "e2e.test")
+	mustLack(t, "processes", out, "MKNOD", "MOUNT", "belljar run --", "e2e.test")
 	mustContain(t, "status", out, "CapEff:\t0000000000000000", "no-such")
 	// A debugger of own children works; programs that the kernel would elevate do not.
 	mustContain(t, "child", w.sh("python3 -c 'import os; p=os.fork(); p or os._exit(3); print(os.waitstatus_to_exitcode(os.waitpid(p,0)[1]))'"), "3")
@@ -227,7 +227,7 @@ grep -E 'CapEff|NoNewPrivs' /proc/self/status; dmesg >/dev/null; cat /proc/kalls
 // TestControl: our own state, policy and sockets are out of reach.
 func TestControl(t *testing.T) {
 	w := newWorld(t)
-	r := w.trySh("find / -xdev \\( -name events.jsonl -o -name run.json -o -name 'policy.yaml' \\) 2>/dev/null; ls -la ~/.local/state /var/lib/belljar /run/belljar /tmp/belljar* 2>/dev/null; find / -xdev -type s 2>/dev/null")
+	r := w.trySh("find / -path /usr -prune -o \\( -name events.jsonl -o -name run.json -o -name 'policy.yaml' \\) -print 2>/dev/null; ls -la ~/.local/state /var/lib/belljar /run/belljar /tmp/belljar* 2>/dev/null; find / -path /usr -prune -o -type s -print 2>/dev/null")
 	if strings.TrimSpace(r.out) != "" {
 		t.Errorf("found inside: %s", r.out)
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	binary = os.Getenv("BELLJAR")
 	if binary == "" {
 		binary = filepath.Join(dir, "belljar")
-		c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "../../cmd/belljar")
+		c := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "../../cmd/belljar")
 		if out, err := c.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build belljar: %v\n%s", err, out)
 			os.Exit(1)

@@ -202,7 +202,7 @@ func TestWords(t *testing.T) {
 		{"run", "--allow", "", "--", "true"}, {"run", "--allow", "*.com", "--", "true"}, {"run", "--allow", "a b", "--", "true"},
 		{"run", "--allow", "evil.example:0", "--", "true"}, {"run", "--allow", "evil.example:99999", "--", "true"},
 		{"run", "--allow", "169.254.169.254", "--", "true"}, {"run", "--allow", "127.0.0.1:80", "--", "true"},
-		{"run", "--allow", "http://x.example/", "--", "true"}, {"run", "--allow", "evil\x00.example", "--", "true"},
+		{"run", "--allow", "http://x.example/", "--", "true"}, {"run", "--allow", "evil\x01.example", "--", "true"},
 		{"run", "--preset", "nonsense", "--", "true"}, {"run", "--policy", "missing.yaml", "--", "true"},
 		{"run", "--policy", "bad.yaml", "--", "true"}, {"run", "--policy", "later.yaml", "--", "true"},
 		{"run", "--read", "/no/such/path", "--", "true"}, {"run", "--write", "/", "--", "true"},
