@@ -30,6 +30,10 @@ func (w *gatherer) command() error {
 	if err != nil {
 		return err
 	}
+	if w.shallow {
+		w.f.Command = p
+		return nil
+	}
 	if err := w.commandRoots(&p); err != nil {
 		return err
 	}

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,11 +40,13 @@ type GatherOptions struct {
 
 // A gatherer carries what the steps of [Gather] share.
 type gatherer struct {
-	o     GatherOptions
-	env   map[string]string
-	g     guard
-	f     *Facts
-	links map[string]string // links crossed on the way to something visible
+	o   GatherOptions
+	env map[string]string
+	g   guard
+	f   *Facts
+	// shallow leaves out what programs need: only where they are is asked.
+	shallow bool
+	links   map[string]string // links crossed on the way to something visible
 }
 
 // Gather looks at the host and returns what [Make] needs to know of it. It reads
@@ -72,7 +77,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 }
 
 // FindCommand resolves a command as [Gather] does, without the rest: what a caller
-// needs to know before it can choose a preset.
+// needs to know before it can choose a preset. Roots and Links stay empty.
 func FindCommand(o GatherOptions) (Program, error) {
 	w, err := prepare(o)
 	if err != nil {
@@ -81,7 +86,7 @@ func FindCommand(o GatherOptions) (Program, error) {
 	if err := w.workspace(); err != nil {
 		return Program{}, err
 	}
-	w.system()
+	w.shallow = true
 	w.pathEntries()
 	if err := w.command(); err != nil {
 		return Program{}, err
@@ -158,7 +163,7 @@ func (w *gatherer) identity(home string) {
 		w.addLinks(home)
 	}
 	if id.User == "" {
-		id.User = "user"
+		id.User = w.userName()
 	}
 	if id.Shell == "" {
 		id.Shell = w.env["SHELL"]
@@ -167,6 +172,27 @@ func (w *gatherer) identity(home string) {
 		id.Shell = "/bin/sh"
 	}
 }
+
+// userName is the caller's login name as the environment or passwd tells it; what
+// is not a plain name is not taken.
+func (w *gatherer) userName() string {
+	id := w.f.Identity
+	if id.UID == 0 && id.HostUID != 0 {
+		return "root"
+	}
+	names := []string{w.env["USER"], w.env["LOGNAME"]}
+	if u, err := user.LookupId(strconv.Itoa(id.HostUID)); err == nil {
+		names = append([]string{u.Username}, names...)
+	}
+	for _, n := range names {
+		if userNameRE.MatchString(n) && (n != "root" || id.UID == 0) {
+			return n
+		}
+	}
+	return "user"
+}
+
+var userNameRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 
 func (w *gatherer) note(format string, a ...any) {
 	w.f.Notes = append(w.f.Notes, fmt.Sprintf(format, a...))

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/glob"
 )
 
 // wishes are what a policy asks for, in the terms of this package.
@@ -45,6 +46,8 @@ type maker struct {
 	c belljar.Capabilities
 	p *belljar.Plan
 	t *table
+
+	hide *glob.Set // compiled when it is first needed
 }
 
 func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {

@@ -86,58 +86,58 @@ func (w *gatherer) pathEntry(as string) PathEntry {
 		if e.Left = w.g.refuseRoot(real); e.Left != "" {
 			return e
 		}
-		names := programs(real)
-		if len(names) == 0 {
+		if w.shallow {
+			break
+		}
+		links, found := programs(real)
+		if !found {
 			e.Left = "it holds no programs"
 			return e
 		}
-		e.Roots = w.entryRoots(real, names)
+		e.Roots = w.entryRoots(real, links)
 	}
 	w.addLinks(as)
 	return e
 }
 
-// programs lists the names in dir that may be programs: links, and regular files
-// that somebody may execute. At most maxPrograms names are looked at.
-func programs(dir string) []os.DirEntry {
+// programs lists the links in dir, and says whether dir holds a program at all: a
+// link, or a regular file that somebody may execute. At most maxPrograms names are
+// looked at.
+func programs(dir string) (links []string, found bool) {
 	f, err := os.Open(dir)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	defer f.Close()
 	all, _ := f.ReadDir(maxPrograms)
-	return slices.DeleteFunc(all, func(e os.DirEntry) bool {
+	for _, e := range all {
 		if e.Type()&os.ModeSymlink != 0 {
-			return false
+			links, found = append(links, e.Name()), true
+		} else if !found && e.Type().IsRegular() {
+			st, err := e.Info()
+			found = err == nil && st.Mode()&0o111 != 0
 		}
-		if !e.Type().IsRegular() {
-			return true
-		}
-		st, err := e.Info()
-		return err != nil || st.Mode()&0o111 == 0
-	})
+	}
+	return links, found
 }
 
 // entryRoots is what has to be visible for the programs of one PATH entry to run:
 // the folder, its installation around it, and the packages that its links lead to.
-func (w *gatherer) entryRoots(dir string, names []os.DirEntry) []Root {
+func (w *gatherer) entryRoots(dir string, links []string) []Root {
 	r := roots{w: w}
 	r.add(dir, "programs on PATH")
 	for _, p := range w.installation(dir) {
 		r.add(p, "belongs to "+dir)
 	}
-	if slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == "rustup" }) {
+	if exists(filepath.Join(dir, "rustup")) {
 		home := w.env["RUSTUP_HOME"]
 		if !filepath.IsAbs(home) {
 			home = filepath.Join(w.f.Home, ".rustup")
 		}
 		r.add(realOrClean(home), "Rust toolchains")
 	}
-	for _, e := range names {
-		if e.Type()&os.ModeSymlink == 0 {
-			continue
-		}
-		link := filepath.Join(dir, e.Name())
+	for _, name := range links {
+		link := filepath.Join(dir, name)
 		real, err := filepath.EvalSymlinks(link)
 		if err != nil || r.has(real) || !executable(real) {
 			continue
@@ -147,7 +147,7 @@ func (w *gatherer) entryRoots(dir string, names []os.DirEntry) []Root {
 			break
 		}
 		for _, p := range w.packageOf(real) {
-			r.add(p, e.Name()+" on PATH")
+			r.add(p, name+" on PATH")
 		}
 		w.addLinks(link)
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -219,14 +220,22 @@ func readSmall(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	tooLarge := errors.New("file is too large")
+	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(b)) > limit {
-		return nil, errors.New("file is too large")
+	if st.Size() > limit {
+		return nil, tooLarge
 	}
-	return b, nil
+	b := bytes.NewBuffer(make([]byte, 0, st.Size()+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(b.Len()) > limit { // it grew, or has no size of its own
+		return nil, tooLarge
+	}
+	return b.Bytes(), nil
 }
 
 // plainName says whether a path can stand in a plan: JSON and mount tables would

@@ -54,21 +54,26 @@ func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 // hiddenBy is the pattern that would hide the file if it lay in the project, nil
 // when none does: a single file is bound as it is, so a secret must not be one.
 func (m *maker) hiddenBy(file string) *belljar.Pattern {
-	for i, p := range m.w.hide {
-		g, err := glob.Compile(p.Glob)
-		if err != nil {
-			continue // the policy has compiled it
-		}
-		for rest := strings.TrimPrefix(file, "/"); rest != ""; {
-			if g.Match(rest) {
-				return &m.w.hide[i]
+	if m.hide == nil {
+		globs := make([]*glob.Glob, 0, len(m.w.hide))
+		for _, p := range m.w.hide {
+			g, err := glob.Compile(p.Glob)
+			if err != nil {
+				return &belljar.Pattern{Glob: p.Glob, Origin: p.Origin} // the policy has compiled it; hide all rather than nothing
 			}
-			_, after, ok := strings.Cut(rest, "/")
-			if !ok {
-				break
-			}
-			rest = after
+			globs = append(globs, g)
 		}
+		m.hide = glob.NewSet(globs...)
+	}
+	for rest := strings.TrimPrefix(file, "/"); rest != ""; {
+		if i := m.hide.Match(rest); i >= 0 {
+			return &m.w.hide[i]
+		}
+		_, after, ok := strings.Cut(rest, "/")
+		if !ok {
+			break
+		}
+		rest = after
 	}
 	return nil
 }
