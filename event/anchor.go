@@ -84,12 +84,12 @@ func (a *anchors) load() error {
 		return nil
 	}
 	l, err := parseLink(line)
-	if errors.Is(err, errForm) {
-		return fmt.Errorf("read anchors %q: its last line is damaged: %w", a.file.Name(), err)
-	}
 	var last anchor
-	if err := json.Unmarshal(line, &last); err != nil {
-		return fmt.Errorf("read anchors %q: its last line is damaged: %w", a.file.Name(), err)
+	if err == nil || errors.Is(err, errHash) {
+		err = json.Unmarshal(line, &last)
+	}
+	if err != nil {
+		return fmt.Errorf("the last line of %q is damaged (%w): move the file away to go on without it", a.file.Name(), err)
 	}
 	// A wrong hash is carried on: verify names the line, and runs go on.
 	a.seq, a.head, a.closed = l.seq+1, l.hash, last.Closed

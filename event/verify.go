@@ -100,11 +100,11 @@ func VerifyAll(state string) ([]Report, error) {
 	fail := func(err error) ([]Report, error) {
 		return nil, &belljar.Error{Op: "verify records", Err: err}
 	}
-	known, err := readAnchors(state)
+	ids, err := recordIDs(state) // first: a record that begins meanwhile is anchored by then
 	if err != nil {
 		return fail(err)
 	}
-	ids, err := recordIDs(state)
+	known, err := readAnchors(state)
 	if err != nil {
 		return fail(err)
 	}

@@ -45,13 +45,10 @@ func (c *changes) mode(prefix string, p int, m mode, set bool) {
 
 func (c *changes) color(num string) { c.colors[num] = true }
 
-// escape notes a sequence of ESC that passes.
+// escape notes a sequence of ESC that passes. A full reset changes nothing here:
+// terminals differ in what they reset.
 func (c *changes) escape(name string) {
 	switch {
-	case name == "c":
-		queries, title := c.queries, c.title
-		*c = newChanges()
-		c.queries, c.title = queries, title
 	case name == "=":
 		c.keypad = true
 	case name == ">":

@@ -79,6 +79,8 @@ func TestFilterDrops(t *testing.T) {
 		{"\x1b]8;;https://github.com@evil.example/\ax", "x", "hyperlink that is not http"},
 		{"\x1b[>q\x1b[=c\x1b[xa", "a", "question to the terminal"},
 		{"\x1b[1;1;1;1;1;1*ya", "a", "reading the screen back"},
+		{"\x1b]10;red;blue;green\aa", "a", "OSC 10"},
+		{"\x1b]4;1\a\x1b]4;x;red\aa", "a", "OSC 4"},
 		{"\x1b%@a\x1b%G", "a\x1b%G", "leaving UTF-8 (ESC % @)"},
 		{"\x1b Ga", "a", "8-bit answers (S8C1T)"},
 		{"a\u009b21tb\u009d52;c;x\u009cc", "a21tb52;c;xc", "C1 control"},
@@ -153,7 +155,7 @@ func TestReset(t *testing.T) {
 		{"\x1b]11;#000\a\x1b]4;1;#fff\a\x1b]10;?\a", "\x1b]111\x1b\\\x1b]104\x1b\\"},
 		{"\x1b]8;;http://x\aa", "\x1b]8;;\x1b\\"},
 		{"\x1b[?2026h", "\x1b[?2026l"},
-		{"\x1b[?1049h\x1bc", ""},
+		{"\x1b[?1000h\x1bc", "\x1b[?1000l"},
 		{"\x1b]9;4;1;3\a", "\x1b]9;4;0\x1b\\"},
 	}
 	for _, tt := range tests {

@@ -322,20 +322,38 @@ func shortTitle(s string) string {
 	return s[:n]
 }
 
-// judgeColor passes setting and asking for colours: names, rgb: and # values.
+// judgeColor passes setting and asking for one colour, or for colours of the
+// palette: names, rgb: and # values.
 func (f *Filter) judgeColor(num, arg string) (string, bool) {
-	for _, v := range strings.Split(arg, ";") {
-		if v == "?" && !f.o.NoQueries {
-			f.changed.queries++
-			continue
-		}
-		if !(num == "4" && allOf(v, "0123456789")) {
-			f.changed.color(num)
-		}
-		if v == "" || len(v) > 64 || !allOf(v, base64Bytes[:62]+"#:/ .,") {
+	values := strings.Split(arg, ";")
+	if num == "4" {
+		if len(values)%2 != 0 {
 			return "", false
 		}
+		for i := 0; i < len(values); i += 2 {
+			if values[i] == "" || !allOf(values[i], "0123456789") {
+				return "", false
+			}
+		}
+	} else if len(values) != 1 {
+		return "", false // further ones change colours of other numbers
 	}
+	set, asked := false, 0
+	for i, v := range values {
+		switch {
+		case num == "4" && i%2 == 0:
+		case v == "?" && !f.o.NoQueries:
+			asked++
+		case v == "" || len(v) > 64 || !allOf(v, base64Bytes[:62]+"#:/ .,"):
+			return "", false
+		default:
+			set = true
+		}
+	}
+	if set {
+		f.changed.color(num)
+	}
+	f.changed.queries += asked
 	return num + ";" + arg, true
 }
 

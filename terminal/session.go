@@ -46,6 +46,8 @@ type Session struct {
 	reading bool
 	read    chan struct{} // closed when the reader of standard input has ended
 
+	turn sync.Mutex // to write to a terminal
+
 	mu  sync.Mutex
 	raw *term.State // of the caller's terminal before raw mode
 }
@@ -112,6 +114,7 @@ func (s *Session) newOutput(from, to *os.File) *output {
 	if isTerminal(to) {
 		fo := s.o.Filter
 		fo.NoQueries = fo.NoQueries || !s.tty // nobody would read the answers
+		o.to.turn = &s.turn
 		o.filter = NewFilter(o.to, fo)
 		o.filter.saveTitle = true
 	}
@@ -150,13 +153,21 @@ func (s *Session) Run(ctx context.Context, resize func(belljar.WindowSize) error
 	stop := context.AfterFunc(ctx, s.wake.wake)
 	defer stop()
 
-	var in, out sync.WaitGroup
 	if s.tty {
-		quit := make(chan struct{})
-		in.Go(func() { s.watch(quit, resize) })
-		defer in.Wait()
-		defer close(quit)
+		quit, watched := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(watched)
+			s.watch(quit, resize)
+		}()
+		defer func() {
+			close(quit)
+			select {
+			case <-watched:
+			case <-time.After(time.Second): // it is in resize, which hangs
+			}
+		}()
 	}
+	var out sync.WaitGroup
 	go s.copyIn()
 	s.reading = true
 	for _, o := range s.outs {

@@ -418,6 +418,67 @@ func TestHaltedTerminal(t *testing.T) {
 	}
 }
 
+// The same where the terminal cannot be opened once more, as for a process whose
+// user does not own it.
+func TestHaltedTerminalOfAnotherUser(t *testing.T) {
+	scr := newScreen(t)
+	before, _ := term.GetState(int(scr.tty.Fd()))
+	s, c := session(t, Options{Stdin: scr.tty, Stdout: scr.tty, Stderr: scr.tty})
+	s.outs[0].to.close()
+	s.outs[0].to.fd, s.outs[0].to.own, s.outs[0].to.chunk = int(scr.tty.Fd()), false, 4096
+	ctx, cancel := context.WithCancel(t.Context())
+	done := run(t, ctx, s)
+	go io.Copy(c.Stdout, zeros{})
+	waitFull(t, c.Stdout)
+	cancel()
+	if err := wait(t, done); err != nil {
+		t.Error(err)
+	}
+	c.Stdin.Close()
+	c.Stdout.Close()
+	if now, _ := term.GetState(int(scr.tty.Fd())); *now != *before {
+		t.Error("the terminal's mode was not restored")
+	}
+}
+
+// Two streams that are cut and mixed on one terminal must not make up a sequence.
+func TestStreamsDoNotMix(t *testing.T) {
+	scr := newScreen(t)
+	s, c := session(t, Options{Stdout: scr.tty, Stderr: scr.tty})
+	done := run(t, t.Context(), s)
+	const n = 20_000
+	go func() {
+		io.WriteString(c.Stdout, strings.Repeat("\x1b]0;A\a", n))
+		c.Stdout.Close()
+	}()
+	go func() {
+		io.WriteString(c.Stderr, strings.Repeat("B\a", n))
+		c.Stderr.Close()
+		c.Stdin.Close()
+	}()
+	shown := make(chan string)
+	go func() {
+		var all bytes.Buffer
+		buf := make([]byte, 64<<10)
+		for !strings.HasSuffix(all.String(), "the end") {
+			k, err := scr.Read(buf)
+			if err != nil {
+				break
+			}
+			all.Write(buf[:k])
+		}
+		shown <- all.String()
+	}()
+	if err := wait(t, done); err != nil {
+		t.Error(err)
+	}
+	scr.tty.WriteString("the end")
+	all := strings.TrimSuffix(<-shown, "\x1b[23;0tthe end")
+	if rest := strings.ReplaceAll(strings.ReplaceAll(all, "\x1b]0;A\a", ""), "B\a", ""); rest != "\x1b[22;0t" {
+		t.Errorf("mixed: %.100q", rest)
+	}
+}
+
 func TestPanicRestoresTheTerminal(t *testing.T) {
 	scr := newScreen(t)
 	before, _ := term.GetState(int(scr.tty.Fd()))

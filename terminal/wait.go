@@ -107,7 +107,10 @@ type fdWriter struct {
 	own   bool // fd is our own
 	chunk int  // what is written at once
 	torn  bool // the last write was interrupted
-	once  sync.Once
+	// turn is held for a whole Write: were two streams of a sandbox mixed within
+	// sequences on one terminal, they could make up a third one. Nil: alone.
+	turn *sync.Mutex
+	once sync.Once
 }
 
 func newFDWriter(f *os.File, k *waker) *fdWriter {
@@ -139,6 +142,10 @@ func (w *fdWriter) close() {
 // Write writes all of p. It goes around os.File because that raises SIGPIPE in
 // this process when standard output is gone.
 func (w *fdWriter) Write(p []byte) (int, error) {
+	if w.turn != nil {
+		w.turn.Lock()
+		defer w.turn.Unlock()
+	}
 	done := 0
 	for done < len(p) {
 		if !w.wake.wait(w.fd, unix.POLLOUT, -1) {
