@@ -59,13 +59,18 @@ func (p *Policy) Explain(kind, subject string) (Explanation, error) {
 // ExplainHost is the verdict about one connection.
 func (p *Policy) ExplainHost(r belljar.NetRequest) Explanation {
 	e := Explanation{Kind: "host", Subject: requestText(r), Verdict: "refuse"}
-	if rule, ok := p.index.request(r); ok {
-		o := p.ruleOrigin(rule)
+	if i, ok := p.index.request(r); ok {
+		o := p.state.rules[i].origin()
 		e.Verdict, e.Allowed, e.Rule = "allow", true, &o
-		e.Reason = "allowed by " + ruleText(rule)
+		e.Reason = "allowed by " + ruleText(p.index.rules[i])
 		return e
 	}
-	n := p.Network()
+	var n belljar.Network
+	for _, i := range p.index.nearest(r) {
+		rule := p.index.rules[i]
+		rule.Origin = p.state.rules[i].origin()
+		n.Rules = append(n.Rules, rule)
+	}
 	d := n.Decide(r)
 	e.Reason, e.Fix = d.Reason, d.Fix
 	if d.Nearest != nil {
@@ -77,16 +82,6 @@ func (p *Policy) ExplainHost(r belljar.NetRequest) Explanation {
 		}
 	}
 	return e
-}
-
-// ruleOrigin finds where a rule of the index was written.
-func (p *Policy) ruleOrigin(r belljar.NetRule) belljar.Origin {
-	for _, i := range p.index.about(r) {
-		if v := p.state.rules[i]; ruleText(v.value) == ruleText(r) {
-			return v.origin()
-		}
-	}
-	return belljar.Origin{}
 }
 
 func requestText(r belljar.NetRequest) string {

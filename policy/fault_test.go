@@ -29,6 +29,13 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
+// parse reads text as one layer without links or a workspace.
+func parse(text, layer string) (*document, Faults) {
+	var r report
+	d := decode(newSource(layer, "p.yaml", "/src/p", []byte(text)), &paths{home: "/home/u"}, &r)
+	return d, r.all()
+}
+
 // Everything that is wrong is reported at once, with its place.
 func TestFaults(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("testdata", "faults.yaml"))

@@ -1,18 +1,14 @@
+//go:build unix
+
 package policy
 
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
-
-// parse reads text as one layer without links or a workspace.
-func parse(text, layer string) (*document, Faults) {
-	var r report
-	d := decode(newSource(layer, "p.yaml", "/src/p", []byte(text)), &paths{home: "/home/u"}, &r)
-	return d, r.all()
-}
 
 // hostileSize is how large the files are: a quarter of what is allowed, for what is
 // quadratic shows there too; all of it in the long run.
@@ -88,9 +84,9 @@ func TestHostileFilesAreAnsweredQuickly(t *testing.T) {
 			if len(text) > maxSize {
 				t.Fatalf("%d bytes", len(text))
 			}
-			start := time.Now()
+			start := processorTime(t)
 			_, faults := parse(text, layerProject)
-			took := time.Since(start)
+			took := processorTime(t) - start
 			first := "none"
 			if len(faults) > 0 {
 				first = faults[0].Message
@@ -101,6 +97,16 @@ func TestHostileFilesAreAnsweredQuickly(t *testing.T) {
 			}
 		})
 	}
+}
+
+// processorTime is what this process has used so far: other load does not count.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // staircase indents every line one deeper than the one before.
