@@ -62,6 +62,9 @@ type Program struct {
 type Root struct {
 	Path string `json:"path"`
 	Why  string `json:"why"`
+	// Project says that Path is a folder in which somebody works, not an
+	// installation: it is served by name, so that its secrets stay hidden.
+	Project bool `json:"project,omitempty"`
 }
 
 // A Link is a symbolic link on the way to something that is mounted.

@@ -286,6 +286,31 @@ func TestPathLayouts(t *testing.T) {
 	}
 }
 
+// A package under development, reached by npm link, is somebody's project: it is
+// served by name, so that its secrets stay hidden.
+func TestLinkedPackageIsAProject(t *testing.T) {
+	w := newWorld(t)
+	w.file("src/tool/bin/cli.js", "#!/usr/bin/env sh\n")
+	w.file("src/tool/package.json", "{}")
+	w.file("src/tool/.env", "SECRET")
+	w.link(w.at("src/tool"), ".npm-global/lib/node_modules/tool")
+	w.link("../lib/node_modules/tool/bin/cli.js", ".npm-global/bin/tool")
+	w.path("~/.npm-global/bin")
+	w.o.Command = []string{"tool"}
+	f := w.gather()
+	if got, want := w.rootsOf(f), []string{".npm-global/bin", ".npm-global/lib", "src/tool"}; !slices.Equal(got, want) {
+		t.Fatalf("roots %q, want %q", got, want)
+	}
+	p, err := build(plainWishes(), f, fullCaps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(p.Workspace.Views, belljar.View{Source: w.at("src/tool"), Target: w.at("src/tool"), ReadOnly: true}) {
+		t.Errorf("views %+v", p.Workspace.Views)
+	}
+	checkMounts(t, p, f)
+}
+
 func TestPathLeftOut(t *testing.T) {
 	w := newWorld(t)
 	w.file(".ssh/tool", script)

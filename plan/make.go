@@ -139,15 +139,25 @@ func (m *maker) workspace() error {
 	for _, v := range ws.Views {
 		m.t.view(v.Target)
 	}
-	for _, r := range m.w.read {
-		if err := m.rule(r, false); err != nil {
-			return err
+	return m.rules()
+}
+
+// rules serves files.read and files.write: folders and other views first, because
+// a folder that is served decides over the files in it.
+func (m *maker) rules() error {
+	for _, dirs := range []bool{true, false} {
+		for _, write := range []bool{false, true} {
+			list := m.w.read
+			if write {
+				list = m.w.write
+			}
+			for _, r := range list {
+				if err := m.rule(r, write, dirs); err != nil {
+					return err
+				}
+			}
 		}
-	}
-	for _, r := range m.w.write {
-		if err := m.rule(r, true); err != nil {
-			return err
-		}
+		m.projectViews()
 	}
 	return nil
 }
@@ -164,8 +174,9 @@ func (m *maker) mode() belljar.Mode {
 	return m.w.mode
 }
 
-// rule serves one path of files.read or files.write.
-func (m *maker) rule(r pathRule, write bool) error {
+// rule serves one path of files.read or files.write, when it is a folder and dirs
+// is set, or when it is anything else and dirs is not.
+func (m *maker) rule(r pathRule, write, dirs bool) error {
 	i := slices.IndexFunc(m.f.Rules, func(p RulePath) bool { return p.As == r.path && p.Write == write })
 	key := "files.read"
 	if write {
@@ -180,6 +191,9 @@ func (m *maker) rule(r pathRule, write bool) error {
 			Err: errors.New("the facts do not know this path")}
 	}
 	p := m.f.Rules[i]
+	if (p.Kind == RuleDir) != dirs {
+		return nil
+	}
 	switch {
 	case p.Refused != "":
 		return fail(p.Refused, "name a folder that holds only what the sandbox should see")
@@ -194,11 +208,25 @@ func (m *maker) rule(r pathRule, write bool) error {
 	if hidden := m.hiddenBy(p.Real); hidden != nil {
 		return fail("the pattern "+hidden.Glob+at(hidden.Origin)+" hides it", "copy what the sandbox needs to another name")
 	}
-	if m.t.covered(p.Real) && !write {
+	if m.t.covered(p.Real) {
+		if write && !m.writable(p.Real) {
+			return fail("it lies in a folder that is served read-only", "name its folder in files.write")
+		}
 		return nil
 	}
 	m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: p.Real, Target: p.Real, ReadOnly: !write, Why: key + at(r.origin)})
 	return nil
+}
+
+// writable says whether the innermost view over p may be written.
+func (m *maker) writable(p string) bool {
+	best, ok := 0, false
+	for _, v := range m.p.Workspace.Views {
+		if under(p, v.Target) && len(v.Target) > best {
+			best, ok = len(v.Target), !v.ReadOnly
+		}
+	}
+	return ok
 }
 
 // addView adds a view unless one that is there already serves the same.

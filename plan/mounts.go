@@ -38,9 +38,10 @@ func (t *table) covered(p string) bool {
 
 // add puts a mount into the table. A second one for the same target loses: what
 // is added first is what the design fixes. What would lie behind a link is dropped:
-// the link leads elsewhere.
+// the link leads elsewhere. So is what would lie in a view: a view shows all that
+// is in it, and nothing is ever mounted on top of it but another view.
 func (t *table) add(m belljar.Mount) {
-	if _, ok := t.byTarget[m.Target]; ok {
+	if _, ok := t.byTarget[m.Target]; ok || underAny(m.Target, t.views) {
 		return
 	}
 	for d := filepath.Dir(m.Target); d != "/"; d = filepath.Dir(d) {
@@ -95,6 +96,9 @@ func (m *maker) private() {
 	m.t.add(belljar.Mount{Kind: belljar.MountProc, Target: "/proc", Why: "the sandbox's own processes"})
 	m.t.add(belljar.Mount{Kind: belljar.MountDev, Target: "/dev", Why: "no device of the host"})
 	for _, d := range []string{"/run", "/var", "/mnt", "/srv", "/home", "/etc"} {
+		if slices.ContainsFunc(m.f.Links, func(l Link) bool { return l.Path == d }) {
+			continue // a link on this host: /home is /var/home
+		}
 		m.t.add(belljar.Mount{Kind: belljar.MountDir, Target: d, Perm: 0o755, Why: "empty"})
 	}
 }
@@ -106,6 +110,9 @@ func (m *maker) etc() {
 		m.t.add(f)
 	}
 	for _, e := range m.f.Etc {
+		if m.t.covered(e.Path) {
+			continue // files.read shows the folder around it
+		}
 		switch {
 		case e.Link != "":
 			m.t.add(belljar.Mount{Kind: belljar.MountSymlink, Target: e.Path, Content: e.Link, Why: "as on the host"})
@@ -184,15 +191,29 @@ func writeGitValue(b *strings.Builder, key, value string) {
 	b.WriteString("\t" + key + " = \"" + v + "\"\n")
 }
 
-// toolchains are the roots of PATH and of the command, each at its own path.
-func (m *maker) toolchains() {
+// roots are what PATH and the command need.
+func (m *maker) roots() []Root {
 	var all []Root
 	for _, e := range m.f.Path {
 		if e.Left == "" {
 			all = append(all, e.Roots...)
 		}
 	}
-	all = append(all, m.f.Command.Roots...)
+	return append(all, m.f.Command.Roots...)
+}
+
+// projectViews serves those roots by name in which somebody works.
+func (m *maker) projectViews() {
+	for _, r := range m.roots() {
+		if r.Project && !m.t.covered(r.Path) {
+			m.addView(belljar.View{Source: r.Path, Target: r.Path, ReadOnly: true})
+		}
+	}
+}
+
+// toolchains are the roots, each at its own path.
+func (m *maker) toolchains() {
+	all := m.roots()
 	// Parents first, so that what lies in them adds nothing.
 	slices.SortStableFunc(all, func(a, b Root) int { return slices.Compare(splitPath(a.Path), splitPath(b.Path)) })
 	for _, r := range all {

@@ -176,13 +176,22 @@ func (r *roots) add(p, why string) string {
 		return left
 	}
 	r.list = slices.DeleteFunc(r.list, func(x Root) bool { return under(x.Path, p) })
-	r.list = append(r.list, Root{Path: p, Why: why})
+	r.list = append(r.list, Root{Path: p, Why: why, Project: isProject(p)})
 	return ""
 }
 
 // prefixParts are the folders of an installation that hold programs and what
 // they read. Others beside them (etc, var, log) may hold state and credentials.
 var prefixParts = []string{"bin", "sbin", "lib", "lib64", "libexec", "include", "share"}
+
+// isProject says whether a folder of programs is one in which somebody works: a
+// work tree, a package under development, a folder with secrets by it.
+func isProject(p string) bool {
+	if isToolRoot(p) || strings.Contains(p+"/", "/node_modules/") || strings.Contains(p, "/versions/") {
+		return false
+	}
+	return exists(filepath.Join(p, ".git")) || exists(filepath.Join(p, ".env")) || exists(filepath.Join(p, "package.json"))
+}
 
 // installation returns what belongs to the programs folder dir: the whole
 // installation around it where it is one of a known form, else the usual folders
@@ -254,13 +263,13 @@ func (w *gatherer) packageOf(real string) []string {
 	if p := versionOf(real, w.f.Home); p != "" {
 		return []string{p}
 	}
-	if filepath.Base(dir) == "bin" || lookBelow(dir, w.f.Home, 4, isToolRoot) != "" {
-		if in := w.installation(dir); len(in) > 0 {
-			return append(in, real)
+	if lookBelow(dir, w.f.Home, 4, isToolRoot) == "" {
+		if p := lookBelow(dir, w.f.Home, 4, func(d string) bool { return exists(filepath.Join(d, "package.json")) }); p != "" {
+			return []string{p}
 		}
 	}
-	if p := lookBelow(dir, w.f.Home, 4, func(d string) bool { return exists(filepath.Join(d, "package.json")) }); p != "" {
-		return []string{p}
+	if in := w.installation(dir); len(in) > 0 {
+		return append(in, real)
 	}
 	return []string{real}
 }
