@@ -265,21 +265,27 @@ func MayLink(from State, fv Verdict, to State, tv Verdict) bool {
 }
 
 // Explain judges a whole path, relative to the root, as "policy explain" shows
-// it: the deciding verdict of its last component or of a directory above.
+// it: the deciding verdict of its last component or of a directory above. It does
+// not look at the file system, so it speaks of a host that has the folders above.
 func (r *Rules) Explain(relPath string) Verdict {
-	s, v := r.root, r.inModeLive(nil)
-	for name := range strings.SplitSeq(relPath, "/") {
-		if name == "" || name == "." {
-			continue
+	names := strings.FieldsFunc(relPath, func(c rune) bool { return c == '/' })
+	s, v := r.root, r.ordinary()
+	for i, name := range names {
+		switch {
+		case name == ".":
+		case i < len(names)-1:
+			s, v = s.Judge(name, Dir)
+		default:
+			s, v = s.Judge(name, Any)
 		}
-		s, v = s.Judge(name, Any)
 	}
 	return v
 }
 
-func (r *Rules) inModeLive(v *Verdict) Verdict {
+// ordinary is the verdict of a file of no special name.
+func (r *Rules) ordinary() Verdict {
 	if r.mode != belljar.ModeLive {
-		return r.inMode(v)
+		return r.inMode(nil)
 	}
 	return Verdict{}
 }

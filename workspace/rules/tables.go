@@ -46,7 +46,7 @@ var selfRunning = []known{
 	{Hold, Policy, "belljar obeys it", []string{"belljar.yaml", "belljar.yml"}},
 	{Hold, GitConfig, "git obeys it", []string{".gitmodules", ".gitconfig", ".lfsconfig"}},
 	{Hold, GitConfig, "version control obeys it", []string{
-		"**/.hg/hgrc*", "**/.sl/config*", "**/.jj/repo/config*", "**/.jj/config*",
+		"**/.hg/{hgrc*,requires,sharedpath,shared}", "**/.sl/{config*,requires,sharedpath}", "**/.jj/repo/config*", "**/.jj/config*",
 	}},
 	{Hold, SelfRunning, "git hooks live here", []string{".husky", ".githooks", ".git-hooks"}},
 	{Hold, SelfRunning, "an editor executes or obeys it when the folder is opened", []string{
