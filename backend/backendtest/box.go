@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds everything that a case waits for.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A box is one sandbox and what the suite knows of it.
 type box struct {

@@ -89,7 +89,7 @@ func eventLong(t *testing.T, s *box) {
 }
 
 func eventMany(t *testing.T, s *box) {
-	const n = 300
+	const n = 150
 	s.sh("i=0; while [ $i -lt " + itoa(n) + " ]; do /bin/true marker-many; i=$((i+1)); done")
 	if e := s.events.execs("marker-many"); len(e) != n {
 		t.Errorf("%d of %d are on record", len(e), n)
@@ -112,7 +112,7 @@ func eventRefused(t *testing.T, s *box) {
 }
 
 func eventBlocked(t *testing.T, s *box) {
-	p, out := s.background("echo ready; while [ ! -e /tmp/go ]; do sleep 0.02; done; i=0; while [ $i -lt 600 ]; do /bin/true $i; i=$((i+1)); done; echo through")
+	p, out := s.background("echo ready; while [ ! -e /tmp/go ]; do sleep 0.02; done; i=0; while [ $i -lt 400 ]; do /bin/true $i; i=$((i+1)); done; echo through")
 	hold := make(chan struct{})
 	s.events.set(nil, hold)
 	// Beyond what the socket's buffer takes, the sandbox must wait for us.
@@ -121,7 +121,7 @@ func eventBlocked(t *testing.T, s *box) {
 	}
 	time.AfterFunc(1500*time.Millisecond, func() {
 		if strings.Contains(out(), "through") {
-			t.Error("600 programs ran while the record was blocked")
+			t.Error("400 programs ran while the record was blocked")
 		}
 		s.events.set(nil, nil)
 		close(hold)

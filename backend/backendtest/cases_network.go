@@ -124,6 +124,12 @@ func hostLoopback(t *testing.T, s *box) {
 
 func localhostRule(t *testing.T, s *box) {
 	l := s.link()
-	go func() { s.run("", dial("127.0.0.1", 9123)) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run("", dial("127.0.0.1", 9123))
+	}()
 	packetTo(t, l, belljar.LocalhostIPv4)
+	<-done
+	s.fails("true < /dev/tcp/127.0.0.1/9124")
 }

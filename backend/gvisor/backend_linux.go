@@ -56,7 +56,8 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err 
 	var opened []*os.File
 	defer func() {
 		if err != nil {
-			wire.CloseAll(opened)
+			wire.CloseAll(append(opened, in.boot...))
+			wire.CloseAll([]*os.File{in.startup, in.link})
 			_ = os.RemoveAll(dir)
 		}
 	}()
@@ -105,6 +106,8 @@ func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) erro
 		in.supervise()
 		return err
 	}
+	stop := context.AfterFunc(in.ctx, in.launcher.kill)
+	defer stop()
 	if err := in.startGofer(myGofer, l, d); err != nil {
 		return fail(err)
 	}

@@ -43,6 +43,8 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 	if err != nil {
 		return nil, err
 	}
+	stop := context.AfterFunc(ctx, in.launcher.kill) // until it runs
+	defer stop()
 	p := &process{in: in, help: help, done: make(chan struct{})}
 	if err := in.bootSentry(c, run, files, help); err != nil {
 		help.close()
@@ -98,6 +100,9 @@ func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os
 	help.started()
 	if _, err := io.ReadFull(in.startup, make([]byte, 1)); err != nil {
 		return errSentry
+	}
+	if err := in.events.wait(); err != nil {
+		return err
 	}
 	if err := in.ctl.setNetwork(in.link); err != nil {
 		return fmt.Errorf("set up the network: %w", err)

@@ -11,7 +11,6 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/cmd/util"
-	"gvisor.dev/gvisor/runsc/config"
 
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/early"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
@@ -65,9 +64,6 @@ func runsc(name string, commands map[util.SubCommand]string) {
 	for i, f := range files {
 		// The number outlives f: gVisor makes its own file of it.
 		numbers[i] = must(unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3))
-		if config.CgoEnabled { // gVisor then executes itself once more
-			must(unix.FcntlInt(uintptr(numbers[i]), unix.F_SETFD, 0))
-		}
 		f.Close()
 	}
 	os.Args = childArgs(m.Global, name, m.Args, m.FDs, func(i int) int { return numbers[i] })

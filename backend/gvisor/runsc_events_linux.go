@@ -21,13 +21,14 @@ const maxRecord = maxArgv + 3*4096 + 64*1024
 
 // An eventReader takes what the sink in the sentry sends and puts it on record.
 type eventReader struct {
-	in   *instance
-	sock *os.File
-	done chan struct{}
+	in    *instance
+	sock  *os.File
+	ready chan struct{} // closed when the sink greets
+	done  chan struct{}
 }
 
 func newEventReader(in *instance, sock *os.File) *eventReader {
-	r := &eventReader{in: in, sock: sock, done: make(chan struct{})}
+	r := &eventReader{in: in, sock: sock, ready: make(chan struct{}), done: make(chan struct{})}
 	go r.run()
 	return r
 }
@@ -40,6 +41,10 @@ func (r *eventReader) run() {
 	defer close(r.done)
 	defer r.sock.Close()
 	buf := make([]byte, maxRecord)
+	if n, err := recvFull(r.sock, buf); err != nil || n != 1 || buf[0] != recordReady {
+		return // nobody will let the sentry start
+	}
+	close(r.ready)
 	for {
 		n, err := recvFull(r.sock, buf)
 		if err == nil {
@@ -53,6 +58,16 @@ func (r *eventReader) run() {
 			r.in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: "record an event: " + err.Error()})
 			return
 		}
+	}
+}
+
+// wait waits until the sink is in place.
+func (r *eventReader) wait() error {
+	select {
+	case <-r.ready:
+		return nil
+	case <-r.done:
+		return errors.New("the sentry has no event sink")
 	}
 }
 

@@ -59,7 +59,7 @@ func bootArgs(p *belljar.Plan, confs string) []string {
 	mem := strconv.FormatInt(p.Limits.Memory, 10)
 	return []string{
 		"--setup-root=true",
-		"--apply-caps=true",
+		"--apply-caps=" + strconv.FormatBool(appliesCaps),
 		"--bundle=/",
 		"--product-name=belljar",
 		"--gofer-mount-confs=" + confs,
@@ -70,7 +70,7 @@ func bootArgs(p *belljar.Plan, confs string) []string {
 }
 
 func goferArgs(confs string) []string {
-	return []string{"--bundle=/", "--gofer-mount-confs=" + confs}
+	return []string{"--bundle=/", "--apply-caps=" + strconv.FormatBool(appliesCaps), "--gofer-mount-confs=" + confs}
 }
 
 // childArgs is a whole command line of a gVisor sub-command: fds name the flags

@@ -17,8 +17,9 @@ const (
 	// maxArgv is how many bytes of one argument vector are kept.
 	maxArgv = 32 << 10
 
-	recordExec = 'e'
-	recordExit = 'x'
+	recordReady = 'r'
+	recordExec  = 'e'
+	recordExit  = 'x'
 )
 
 // gVisor finds sinks in a registry of its own, at the time when it reads its
@@ -29,6 +30,15 @@ func init() {
 		New: func(_ map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 			if endpoint == nil || endpoint.FD() < 0 {
 				return nil, fmt.Errorf("sink %s has no socket", sinkName)
+			}
+			// The sentry has its root by now, and no filter yet.
+			if err := dropCaps(); err != nil {
+				return nil, err
+			}
+			// gVisor goes on without a sink that it cannot make; the supervisor does not
+			// without this greeting.
+			if _, err := unix.Write(endpoint.FD(), []byte{recordReady}); err != nil {
+				return nil, err
 			}
 			return &sink{endpoint: endpoint}, nil
 		},

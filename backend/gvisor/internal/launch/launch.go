@@ -59,7 +59,7 @@ type Op struct {
 type Report struct {
 	View   *int   `json:"view,omitempty"`   // the device of this view is attached; answer with an [Ack]
 	Staged bool   `json:"staged,omitempty"` // the root is ready and the gofer started; with a pidfd of the sentry
-	Ended  string `json:"ended,omitempty"` // a child ended: NameGofer or NameSentry
+	Ended  string `json:"ended,omitempty"`  // a child ended: NameGofer or NameSentry
 	Status int    `json:"status,omitempty"`
 	Err    string `json:"err,omitempty"` // nothing was started, or no longer
 }

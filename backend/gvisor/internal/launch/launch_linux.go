@@ -119,7 +119,11 @@ func (l *launcher) reap(named map[int]string) error {
 		if err != nil {
 			return fmt.Errorf("wait for children: %w", err)
 		}
-		if name, ok := named[pid]; ok {
+		name, ok := named[pid]
+		if name == NameGofer && ws == 0 {
+			continue // the sentry let go of it, which is how the sentry's own end begins
+		}
+		if ok {
 			return wire.Send(l.control, Report{Ended: name, Status: int(ws)})
 		}
 	}
@@ -146,8 +150,10 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	}
 	defer restore()
 	p, err := os.StartProcess("/proc/self/exe", []string{name}, &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"TMPDIR=" + l.job.Tmp},
+		Dir: "/",
+		// The second one is for builds with cgo: the C library's restartable sequences
+		// do not survive in systrap's stub processes.
+		Env:   []string{"TMPDIR=" + l.job.Tmp, "GLIBC_TUNABLES=glibc.pthread.rseq=0"},
 		Files: []*os.File{null, null, stderr, f},
 		Sys: &syscall.SysProcAttr{
 			Setsid:      true,

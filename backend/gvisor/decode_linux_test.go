@@ -1,0 +1,99 @@
+package gvisor
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
+
+	"github.com/belljar-dev/belljar"
+)
+
+func message(t testing.TB, kind byte, m proto.Message) []byte {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{kind}, b...)
+}
+
+func TestDecodeEvent(t *testing.T) {
+	ctx := &pb.ContextData{ThreadGroupId: 7, ParentThreadGroupId: 3, Cwd: "/w"}
+	e, err := decodeEvent(message(t, recordExec, &pb.ExecveInfo{ContextData: ctx, BinaryPath: "/bin/x", Argv: []string{"x", "y"}, BinarySize: 5}))
+	want := &belljar.ExecEvent{PID: 7, Parent: 3, Path: "/bin/x", Argv: []string{"x", "y"}, Dir: "/w", Truncated: 5}
+	if err != nil || e.Kind != belljar.EventExec || !cmp.Equal(e.Exec, want) {
+		t.Errorf("got %+v, %v, want %+v", e.Exec, err, want)
+	}
+	e, err = decodeEvent(message(t, recordExit, &pb.TaskExit{ContextData: ctx, ExitStatus: 9}))
+	if err != nil || e.Exit == nil || e.Exit.Status.Signal != 9 || e.Exit.PID != 7 {
+		t.Errorf("got %+v, %v", e.Exit, err)
+	}
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{recordReady})
+	f.Add([]byte{recordExec, 0xff, 0xff})
+	f.Add(message(f, recordExec, &pb.ExecveInfo{BinaryPath: "/bin/x", Argv: []string{"x", strings.Repeat("y", maxArgv)}, BinarySize: -1}))
+	f.Add(message(f, recordExit, &pb.TaskExit{ContextData: &pb.ContextData{ThreadGroupId: -1, TimeNs: -1}, ExitStatus: 0x7f}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := decodeEvent(b)
+		if err != nil {
+			return
+		}
+		if (e.Exec == nil) == (e.Exit == nil) {
+			t.Fatalf("%q gave %+v", b, e)
+		}
+		if e.Exec == nil {
+			return
+		}
+		total := 0
+		for _, a := range e.Exec.Argv {
+			total += len(a)
+		}
+		if total > maxArgv || e.Exec.Truncated < 0 {
+			t.Fatalf("kept %d bytes, cut %d", total, e.Exec.Truncated)
+		}
+	})
+}
+
+func TestCutArgv(t *testing.T) {
+	for _, c := range []struct {
+		argv []string
+		max  int
+		kept []string
+		cut  int
+	}{
+		{nil, 4, nil, 0},
+		{[]string{"ab", "c"}, 5, []string{"ab", "c"}, 0},
+		{[]string{"abcdef"}, 4, []string{"abcd"}, 2},
+		{[]string{"ab", "cdef", "g"}, 5, []string{"ab", "cd"}, 4},
+	} {
+		kept, cut := cutArgv(c.argv, c.max)
+		if !cmp.Equal(kept, c.kept) || cut != c.cut {
+			t.Errorf("cutArgv(%q, %d) = %q, %d, want %q, %d", c.argv, c.max, kept, cut, c.kept, c.cut)
+		}
+	}
+}
+
+func TestInitExec(t *testing.T) {
+	env := []string{"PATH=/usr/local/bin:/usr/bin"}
+	for _, c := range []struct {
+		e    belljar.Exec
+		want string // argv[0]
+	}{
+		{belljar.Exec{Path: "/usr/bin/node", Argv: []string{"node", "x"}, Dir: "/"}, "node"},
+		{belljar.Exec{Path: "/opt/x/node", Argv: []string{"node"}, Dir: "/"}, "/opt/x/node"},
+		{belljar.Exec{Path: "/w/run.sh", Argv: []string{"./run.sh"}, Dir: "/w"}, "./run.sh"},
+		{belljar.Exec{Path: "/w/run.sh", Argv: []string{"./run.sh"}, Dir: "/"}, "/w/run.sh"},
+		{belljar.Exec{Path: "/usr/bin/true", Argv: []string{"/usr/bin/true"}, Dir: "/"}, "/usr/bin/true"},
+		{belljar.Exec{Path: "/usr/bin/true", Argv: []string{"other"}, Dir: "/"}, "/usr/bin/true"},
+	} {
+		got := initExec(c.e, env)
+		if got.Argv[0] != c.want || len(got.Argv) != len(c.e.Argv) {
+			t.Errorf("initExec(%+v) = %q, want argv[0] %q", c.e, got.Argv, c.want)
+		}
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !cgo
+
+package gvisor
+
+// appliesCaps says whether gVisor drops capabilities by itself.
+const appliesCaps = true
+
+func dropCaps() error { return nil }
