@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,9 +21,9 @@ import (
 const (
 	// sniffSize is how much of a first line is looked at to tell HTTP apart.
 	sniffSize    = 4 << 10
-	sniffTimeout = 10 * time.Second // from the first byte on
-	helloTimeout = 5 * time.Second  // from the first byte to the end of the ClientHello
-	firstTimeout = 2 * time.Minute  // until anybody says anything
+	lineTimeout  = time.Second     // for the rest of a first line
+	helloTimeout = 5 * time.Second // from the first byte to the end of the ClientHello
+	firstTimeout = 2 * time.Minute // until anybody says anything
 )
 
 // A passage is an allowed connection: the end inside, the end outside, and why.
@@ -67,12 +68,27 @@ func (g *Gateway) carry(ctx context.Context, p *passage) {
 		g.carryTLS(ctx, p)
 	case p.t.port == 443:
 		g.notTLS(ctx, p)
-	case p.t.port == 80 || looksLikeHTTP(p.in):
-		p.proto = "http"
+	case p.t.port == 80:
 		g.carryHTTP(ctx, p)
 	default:
-		_ = p.in.SetReadDeadline(time.Time{})
+		g.carryOther(ctx, p)
+	}
+}
+
+// carryOther passes what is neither TLS nor, by its first line, HTTP.
+func (g *Gateway) carryOther(ctx context.Context, p *passage) {
+	yes, unsure := looksLikeHTTP(p.in)
+	if yes {
+		g.carryHTTP(ctx, p)
+		return
+	}
+	if !unsure {
 		g.buffers.relay(p.in, p.up)
+		return
+	}
+	p.in.br = bufio.NewReaderSize(&lineWatch{r: p.in.br}, sniffSize)
+	if err := g.buffers.relay(p.in, p.up); errors.Is(err, errLateRequest) {
+		g.rec.refuse(ctx, "http", p.t, belljar.Decision{Nearest: p.d.Rule, Reason: p.t.name() + ": " + errLateRequest.Error()})
 	}
 }
 
@@ -123,37 +139,91 @@ func isTimeout(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-// looksLikeHTTP says whether what the client sends could be an HTTP request: a
-// first line of printable text, empty lines before it left out, that ends in the
-// protocol's version, or has not ended yet.
-func looksLikeHTTP(in *inside) bool {
-	_ = in.SetReadDeadline(time.Now().Add(sniffTimeout))
+// maxMethod is the longest word that is taken for an HTTP method.
+const maxMethod = 64
+
+// looksLikeHTTP says whether what the client sends is an HTTP request: a word, a
+// blank, and a first line that names the protocol's version. Empty lines and
+// blanks before it are left out, as servers do. A first line that does not end
+// soon is not waited for: then unsure is true, and what is passed on is watched.
+func looksLikeHTTP(in *inside) (yes, unsure bool) {
+	_ = in.SetReadDeadline(time.Now().Add(lineTimeout))
 	defer in.SetReadDeadline(time.Time{})
 	for {
 		b, _ := in.br.Peek(in.br.Buffered())
-		line, _, whole := bytes.Cut(bytes.TrimLeft(b, "\r\n \t"), []byte("\n"))
-		line = bytes.TrimRight(line, "\r")
-		switch {
-		case !printableText(line):
-			return false
-		case whole:
-			return bytes.Contains(bytes.ToUpper(line), []byte(" HTTP/1."))
-		case len(b) >= sniffSize:
-			return true
+		if v := readLine(b); v != lineOpen {
+			return v == lineHTTP, false
+		}
+		if len(b) >= sniffSize {
+			return true, false
 		}
 		if _, err := in.br.Peek(len(b) + 1); err != nil {
-			return true // judged as HTTP, strictly
+			return false, true
 		}
 	}
 }
 
-func printableText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\t' && c != '\r' || c == 0x7f {
-			return false
+// What a beginning is.
+const (
+	lineOpen  = iota // could still become a request
+	lineHTTP         // is one
+	lineOther        // is something else
+)
+
+// readLine judges the beginning of what a client sends.
+func readLine(b []byte) int {
+	line, _, whole := bytes.Cut(bytes.TrimLeft(b, "\r\n \t"), []byte("\n"))
+	switch {
+	case !beginsLikeRequest(line), bytes.IndexByte(line, 0) >= 0:
+		return lineOther
+	case !whole:
+		return lineOpen
+	case bytes.Contains(bytes.ToUpper(line), []byte("HTTP/1.")):
+		return lineHTTP
+	}
+	return lineOther
+}
+
+var errLateRequest = errors.New("an HTTP request that was sent in pieces")
+
+// A lineWatch passes on a beginning that could become an HTTP request, and ends
+// when it does: its Host would not be judged.
+type lineWatch struct {
+	r    io.Reader
+	seen []byte
+	done bool
+}
+
+func (w *lineWatch) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	if w.done || n == 0 {
+		return n, err
+	}
+	w.seen = append(w.seen, b[:n]...)
+	switch readLine(w.seen) {
+	case lineHTTP:
+		return 0, errLateRequest
+	case lineOther:
+		w.done, w.seen = true, nil
+	default:
+		if len(w.seen) > sniffSize {
+			return 0, errLateRequest
 		}
 	}
-	return true
+	return n, err
+}
+
+// beginsLikeRequest says whether a line, perhaps cut, begins with a word and a blank.
+func beginsLikeRequest(line []byte) bool {
+	word := bytes.TrimLeft(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
+	n := len(line) - len(word)
+	switch {
+	case n > maxMethod, n == 0 && len(line) > 0:
+		return false
+	case len(word) == 0:
+		return true
+	}
+	return strings.IndexByte(" \t\v\f\r", word[0]) >= 0
 }
 
 // alert codes of TLS.
@@ -219,7 +289,7 @@ func serverNameFault(h hello.Hello, t target) string {
 func (g *Gateway) notTLS(ctx context.Context, p *passage) {
 	d := belljar.Decision{Nearest: p.d.Rule, Reason: p.t.name() + ": port 443 speaks TLS only"}
 	g.rec.refuse(ctx, "tcp", p.t, d)
-	if looksLikeHTTP(p.in) {
+	if yes, _ := looksLikeHTTP(p.in); yes {
 		serveHTTP(ctx, p.in, &denial{t: p.t, d: d})
 		return
 	}
@@ -243,6 +313,7 @@ func serveHTTP(ctx context.Context, in *inside, h httpproxy.Handler) {
 
 // carryHTTP judges every request of the connection.
 func (g *Gateway) carryHTTP(ctx context.Context, p *passage) {
+	p.proto = "http"
 	var once sync.Once
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -286,6 +357,12 @@ func (c *recounted) Read(b []byte) (int, error) {
 	c.to.received.Add(int64(n))
 	c.to.flow.touch()
 	return n, err
+}
+
+// Close closes the connection and forgets it.
+func (c *recounted) Close() error {
+	c.to.flow.disown(c)
+	return c.Conn.Close()
 }
 
 func (c *recounted) Write(b []byte) (int, error) {

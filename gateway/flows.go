@@ -33,7 +33,7 @@ type flow struct {
 
 	mu     sync.Mutex
 	closed bool
-	conns  []io.Closer
+	conns  map[io.Closer]struct{}
 }
 
 // open registers a flow; nil when there are too many or the gateway is closing.
@@ -44,7 +44,7 @@ func (fs *flows) open() (*flow, int) {
 	if fs.closed || len(fs.all) >= fs.max {
 		return nil, len(fs.all)
 	}
-	f := &flow{}
+	f := &flow{conns: make(map[io.Closer]struct{})}
 	f.touch()
 	fs.all[f] = struct{}{}
 	return f, len(fs.all)
@@ -94,11 +94,20 @@ func (f *flow) touch() { f.last.Store(time.Now().Unix()) }
 func (f *flow) own(c io.Closer) {
 	f.mu.Lock()
 	closed := f.closed
-	f.conns = append(f.conns, c)
+	if !closed {
+		f.conns[c] = struct{}{}
+	}
 	f.mu.Unlock()
 	if closed {
 		_ = c.Close()
 	}
+}
+
+// disown forgets a connection that was closed on its own.
+func (f *flow) disown(c io.Closer) {
+	f.mu.Lock()
+	delete(f.conns, c)
+	f.mu.Unlock()
 }
 
 // close ends everything that belongs to the flow. Idempotent.
@@ -107,7 +116,7 @@ func (f *flow) close() {
 	conns := f.conns
 	f.conns, f.closed = nil, true
 	f.mu.Unlock()
-	for _, c := range conns {
+	for c := range conns {
 		_ = c.Close()
 	}
 }
@@ -131,6 +140,12 @@ func (c *counted) Write(b []byte) (int, error) {
 	c.sent.Add(int64(n))
 	c.flow.touch()
 	return n, err
+}
+
+// Close closes the connection and forgets it.
+func (c *counted) Close() error {
+	c.flow.disown(c)
+	return c.Conn.Close()
 }
 
 // CloseWrite passes on the end of what is sent.

@@ -289,7 +289,7 @@ func TestPortsOfARule(t *testing.T) {
 }
 
 func TestOtherProtocols(t *testing.T) {
-	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("db.example.com", 22, 5432, 6379)}})
+	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("db.example.com", 22, 5432, 6379, 8000, 8001)}})
 	w.raw("db.example.com", "93.184.216.34:22", func(c net.Conn) { // speaks first
 		_, _ = io.WriteString(c, "SSH-2.0-server\r\n")
 		l, _ := bufio.NewReader(c).ReadString('\n')
@@ -297,7 +297,25 @@ func TestOtherProtocols(t *testing.T) {
 	})
 	echo := func(c net.Conn) { _, _ = io.Copy(c, c) }
 	w.raw("", "93.184.216.34:5432", echo)
-	w.raw("", "93.184.216.34:6379", echo)
+	for _, port := range []string{"6379", "8000", "8001"} {
+		w.raw("", "93.184.216.34:"+port, echo)
+	}
+	// A request in pieces is not one that nobody judged.
+	late, err := w.dial("db.example.com", 8000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	_, _ = io.WriteString(late, "GET / ")
+	b := make([]byte, 100)
+	if n, err := late.Read(b); string(b[:n]) != "GET / " {
+		t.Fatal(string(b[:n]), err)
+	}
+	_, _ = io.WriteString(late, "HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+	if n, err := late.Read(b); err == nil {
+		t.Errorf("a request in pieces passed: %q", b[:n])
+	}
+	w.rec.wait(t, belljar.EventRefuse, "in pieces")
 	c, err := w.dial("db.example.com", 22)
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +329,7 @@ func TestOtherProtocols(t *testing.T) {
 	if l, err := br.ReadString('\n'); l != "got SSH-2.0-client\r\n" {
 		t.Fatal(l, err)
 	}
-	for port, in := range map[uint16]string{5432: "\x00\x00\x00\x08\x04\xd2\x16\x2f", 6379: "*1\r\n$4\r\nPING\r\n"} {
+	for port, in := range map[uint16]string{8000: "word", 8001: "0033git-upload-pack /p.git\x00host=x\x00", 5432: "\x00\x00\x00\x08\x04\xd2\x16\x2f", 6379: "*1\r\n$4\r\nPING\r\n"} {
 		c, err := w.dial("db.example.com", port)
 		if err != nil {
 			t.Fatal(err)

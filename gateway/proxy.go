@@ -63,7 +63,7 @@ func (g *Gateway) known(t target) target {
 }
 
 func (g *Gateway) socks(ctx context.Context, in *inside) {
-	_ = in.SetDeadline(time.Now().Add(sniffTimeout))
+	_ = in.SetDeadline(time.Now().Add(helloTimeout))
 	req, err := socks.Read(in.br, in.Conn)
 	if err != nil {
 		var n net.Error

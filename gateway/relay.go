@@ -30,11 +30,13 @@ func newBuffers() *buffers {
 }
 
 // relay carries both directions until both have ended. When one side's
-// connection breaks, the other's is broken too.
-func (p *buffers) relay(in *inside, up *counted) {
+// connection breaks, the other's is broken too. The error is the way out's.
+func (p *buffers) relay(in *inside, up *counted) error {
 	var wg sync.WaitGroup
+	var out error
 	wg.Go(func() {
 		if err := p.copyAll(up, in); err != nil {
+			out = err
 			_ = up.Close()
 			in.abort()
 			return
@@ -50,6 +52,7 @@ func (p *buffers) relay(in *inside, up *counted) {
 		in.flow.half.Store(true)
 	}
 	wg.Wait()
+	return out
 }
 
 // copyAll copies until src ends. It starts with a small buffer and takes a large
