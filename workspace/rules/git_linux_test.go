@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -266,11 +267,13 @@ func (m *model) useGit() string {
 	return ""
 }
 
+var sequences = flag.Int("sequences", 8, "random sequences that the attack on git plays")
+
 // Whatever passes to the host, git there executes nothing of it.
 func TestGitExecutesNothingThatPassed(t *testing.T) {
 	testenv.Need(t, "git")
 	template := newTemplate(t)
-	n := 8
+	n := *sequences
 	if testing.Short() {
 		n = 3
 	}

@@ -1,0 +1,85 @@
+package rules
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/belljar-dev/belljar"
+)
+
+func TestDiscover(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{".git/hooks", "scripts", "tools/husky", ".claude/hooks", "config", "src"} {
+		must(os.MkdirAll(filepath.Join(dir, d), 0o755))
+	}
+	for name, text := range map[string]string{".git/config": "[core]\n\thooksPath = more\n", "scripts/pre-commit": "", "config/dev": "K=1", "tools/x[1]": ""} {
+		must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	for link, target := range map[string]string{
+		".git/hooks/pre-commit": "../../scripts/pre-commit", ".husky": "tools/husky", ".env": "config/dev", ".claude/hooks/a": "../../tools/x[1]",
+		".bashrc": "/etc/bash.bashrc", "plain": "src", ".vscode": "not-yet", ".idea": "../outside",
+	} {
+		must(os.Symlink(target, filepath.Join(dir, link)))
+	}
+	f, err := Discover(dir)
+	must(err)
+	globs := func(ps []belljar.Pattern) (out []string) {
+		for _, p := range ps {
+			out = append(out, p.Glob)
+		}
+		slices.Sort(out)
+		return out
+	}
+	if d := cmp.Diff([]string{"/config/dev"}, globs(f.Hide)); d != "" {
+		t.Errorf("hide (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"/more", "/not-yet", "/scripts/pre-commit", "/tools/husky", `/tools/x\[1\]`}, globs(f.Hold)); d != "" {
+		t.Errorf("hold (-want +got):\n%s", d)
+	}
+	r := mustRules(t, Options{Hide: f.Hide, Hold: f.Hold})
+	for p, k := range map[string]Kind{"scripts/pre-commit": Hold, "tools/husky/pre-push": Hold, "config/dev": Hide, "scripts/other": Pass, "more/x": Hold} {
+		if v := r.Explain(p); v.Kind != k {
+			t.Errorf("%s: %v, want %v", p, v.Kind, k)
+		}
+	}
+}
+
+func TestDiscoverInLinkedWorkTree(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, common := filepath.Join(base, "wt"), filepath.Join(base, "main/.git")
+	for name, text := range map[string]string{
+		"wt/.git": "gitdir: " + common + "/worktrees/wt\n", "main/.git/worktrees/wt/commondir": "../..\n",
+		"main/.git/config": "[core]\n\tfsmonitor = tools/watch\n",
+	} {
+		p := filepath.Join(base, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Discover(dir)
+	if err != nil || len(f.Hold) != 1 || f.Hold[0].Glob != "/tools/watch" {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if f, err := Discover(t.TempDir()); err != nil || len(f.Hold)+len(f.Hide) != 0 {
+		t.Errorf("empty folder: %+v, %v", f, err)
+	}
+}
