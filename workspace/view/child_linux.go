@@ -76,7 +76,8 @@ func (c *child) setUp(cfg *config) error {
 		return err
 	}
 	q := &quota{max: cfg.Disk, full: func(limit, used int64) {
-		_ = c.send((&packet{kind: msgLimit, max: limit, used: used}).encode())
+		// Not from here: the supervisor may be slow, and a request waits.
+		go func() { _ = c.send((&packet{kind: msgLimit, max: limit, used: used}).encode()) }()
 	}}
 	open := newFiles(fileLimit(), q)
 	for i, v := range cfg.Workspace.Views {

@@ -165,7 +165,7 @@ func (t *tree) acquire(n *node, write bool) (*openFile, error) {
 	defer n.data.mu.Unlock()
 	if f := n.data.f; f != nil {
 		switch {
-		case !t.valid(n, f):
+		case !t.valid(n, f, write):
 			t.files.retire(f)
 			return nil, unix.ESTALE
 		case f.rw || !write:
@@ -268,7 +268,7 @@ func (t *tree) generation() uint64 {
 
 // valid says whether f may still be used under the name of n: the host may have
 // renamed the file to a name that hides it. The caller holds tree.shape.
-func (t *tree) valid(n *node, f *openFile) bool {
+func (t *tree) valid(n *node, f *openFile, write bool) bool {
 	if f.pinned {
 		return true
 	}
@@ -282,7 +282,7 @@ func (t *tree) valid(n *node, f *openFile) bool {
 	d, s, err := t.locate(n)
 	d.close()
 	if err != nil || s.upper != f.upper {
-		if !t.harmless(f) {
+		if !t.harmless(f, write) {
 			return false
 		}
 	}
@@ -291,8 +291,8 @@ func (t *tree) valid(n *node, f *openFile) bool {
 }
 
 // harmless says whether an open file that lost its name on the host may still be
-// used: when it has none at all, or one that passes.
-func (t *tree) harmless(f *openFile) bool {
+// used: when it has none at all, or one under which that would be allowed.
+func (t *tree) harmless(f *openFile, write bool) bool {
 	var st unix.Stat_t
 	if unix.Fstat(f.fd, &st) != nil {
 		return false
@@ -313,7 +313,8 @@ func (t *tree) harmless(f *openFile) bool {
 	if !ok {
 		return false
 	}
-	return t.rules.Explain(rel).Kind != rules.Hide
+	v := t.rules.Explain(rel)
+	return v.Kind == rules.Pass && !v.LockOnly || v.Kind != rules.Hide && !write
 }
 
 // Read reads data.

@@ -21,6 +21,10 @@ const (
 	watchedFor = 10 * time.Second
 	blindFor   = time.Second
 
+	// maxNodes is how many names may be known before the kernel is asked to forget
+	// them; it does so by itself only when the host runs out of memory.
+	maxNodes = 200_000
+
 	// maxIO is the largest read and write of one request.
 	maxIO = 1 << 20
 )
@@ -49,6 +53,7 @@ type tree struct {
 	nodes  map[uint64]*node
 	next   uint64
 	linked map[uint64]uint64 // by inode of the host: names known to be of this view, when more than one
+	pruned bool              // too many nodes: the kernel was asked to forget
 	shared map[uint64]*node  // by inode of the host: the node of all of them
 	made   map[uint64]bool   // inodes of git directories that the sandbox made on the host
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
@@ -147,4 +148,72 @@ func TestForgedIndex(t *testing.T) {
 		t.Error("the index was written in place")
 	}
 	w2.onHost(`git status`)
+}
+
+// TestGitReview uses git where everything is held.
+func TestGitReview(t *testing.T) {
+	testenv.Need(t, "git")
+	w := newWorld(t, worldOptions{mode: belljar.ModeReview, seed: func(h string) { (&world{t: t, host: h}).onHost(makeRepo) }})
+	before := snapshot(t, w.host)
+	w.sh(`echo two >> f; git commit -qam two; git switch -qc b; git mv f g; git commit -qm mv; git switch -q main; git merge -q b; git gc -q; git config a.b c; git fsck --strict; rm -rf d; git checkout -q d; test -f d/1`)
+	w.server.Close()
+	for name, was := range snapshot(t, w.host) {
+		if before[name] != was {
+			t.Errorf("%s changed on the host", name)
+		}
+		delete(before, name)
+	}
+	for name := range before {
+		t.Errorf("%s is gone on the host", name)
+	}
+}
+
+// TestLinkedWorktree serves a work tree whose git directory lies elsewhere.
+func TestLinkedWorktree(t *testing.T) {
+	testenv.Need(t, "git")
+	base := t.TempDir()
+	main := &world{t: t, host: base + "/main"}
+	must(t, os.Mkdir(main.host, 0o755))
+	main.onHost(makeRepo + ` && git worktree add -q ../wt -b wt`)
+	w := newWorld(t, worldOptions{host: base + "/wt", gitDirs: []string{base + "/main/.git"}})
+	config := read(t, base+"/main/.git/config")
+	w.sh(`git status; echo x > x; git add x; git commit -qm inside; git branch other; git stash -q || true; git config k.v w; git log --oneline`)
+	if read(t, base+"/main/.git/config") != config {
+		t.Error("the configuration changed on the host")
+	}
+	for _, script := range []string{
+		`echo x > "$(git rev-parse --git-common-dir)/hooks/post-checkout"`, `echo ../x > "$(git rev-parse --git-dir)/commondir"`,
+		`mkdir "$(git rev-parse --git-common-dir)/worktrees/evil"`,
+	} {
+		w.run("sh", "-c", script)
+	}
+	absent(t, base+"/main/.git/hooks/post-checkout")
+	absent(t, base+"/main/.git/worktrees/evil")
+	w.onHost(`git fsck --strict; git log --oneline | grep -q inside; cat "$(git rev-parse --git-dir)/commondir" | grep -qx '../..'`)
+}
+
+// TestClone makes whole repositories inside.
+func TestClone(t *testing.T) {
+	w := repoWorld(t)
+	w.sh(`git clone -q . copy; cd copy; git log --oneline; echo x > y; git add y; git commit -qm y; git push -q origin HEAD:refs/heads/pushed; cd ..; git log --oneline pushed; git -c protocol.file.allow=always submodule add -q "$PWD/copy" sub; git commit -qm sub; rm -rf copy`)
+	w.onHost(`git fsck --strict; git log --oneline`)
+	absent(t, w.host+"/copy")
+	absent(t, w.host+"/.gitmodules")
+}
+
+// TestHostRenamesUnderUs: a descriptor that is open for writing inside is useless
+// once the host gives the file a name that is held.
+func TestHostRenamesUnderUs(t *testing.T) {
+	w := newWorld(t, worldOptions{seed: func(h string) { write(t, h+"/x", "old") }})
+	f, err := os.OpenFile(w.in+"/x", os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte("OLD"), 0)
+	must(t, err)
+	must(t, os.Rename(w.host+"/x", w.host+"/.bash_profile"))
+	eventually(t, "writing fails", func() bool { _, err := f.WriteAt([]byte("OLD"), 0); return err != nil })
+	f.WriteAt([]byte("NEW"), 0)
+	if got := read(t, w.host+"/.bash_profile"); got != "OLD" {
+		t.Errorf("the file is %q", got)
+	}
 }

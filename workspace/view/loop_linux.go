@@ -1,6 +1,8 @@
 package view
 
 import (
+	"sync"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -19,17 +21,13 @@ func (t *tree) serve(dev int, stop <-chan struct{}) {
 	}
 	ps := fuse.NewProtocolServer(t, t.options())
 	first := make(chan struct{})
+	settled := sync.OnceFunc(func() { close(first) })
 	for i := range workers {
 		go func() {
 			if i > 0 {
 				<-first // the first request settles the protocol and comes alone
 			}
-			t.answer(ps, dev, func() {
-				if i == 0 && first != nil {
-					close(first)
-					first = nil
-				}
-			})
+			t.answer(ps, dev, settled)
 		}()
 	}
 }

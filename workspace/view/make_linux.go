@@ -55,7 +55,7 @@ func (t *tree) create(parent uint64, name string, m making, out *fuse.EntryOut) 
 	if toHost {
 		err = m.build(d.lower, name)
 	} else {
-		err = t.makePrivate(&s, &m)
+		err = t.makePrivate(d, &s, &m)
 		t.mu.Lock()
 		p.seen = false
 		t.mu.Unlock()
@@ -114,14 +114,14 @@ func (t *tree) admit(s *spot, p *node, d dirs, name string, m *making) (bool, er
 
 // makePrivate makes the entry in the shadow, over a whiteout or a hidden name of
 // the host if there is one.
-func (t *tree) makePrivate(s *spot, m *making) error {
+func (t *tree) makePrivate(d dirs, s *spot, m *making) error {
 	if err := t.parents(s.rel); err != nil {
 		return err
 	}
 	if m.entry == rules.Dir {
 		return t.makePrivateDir(s, m.perm)
 	}
-	b := t.baseAt(s)
+	b := t.baseAt(d, s)
 	tmp := t.upper.TmpName()
 	if err := m.build(t.upper.TmpDir(), tmp); err != nil {
 		return err
@@ -133,15 +133,21 @@ func (t *tree) makePrivate(s *spot, m *making) error {
 	return nil
 }
 
-// baseAt is what the host has, or had, at s; nil when nothing.
-func (t *tree) baseAt(s *spot) *shadow.Base {
+// baseAt is what the host has, or had, at s; nil when nothing. Of what is hidden
+// only the outside is noted.
+func (t *tree) baseAt(d dirs, s *spot) *shadow.Base {
 	if e, err := t.upper.Lookup(s.rel); err == nil && e.Base != nil {
 		return e.Base
 	}
-	if s.lower {
-		return shadow.StatBase(&s.lowerSt)
+	if !s.lower {
+		return nil
 	}
-	return nil
+	if s.verdict.Kind != rules.Hide {
+		if b, err := shadow.HostBase(d.lower, baseName(s.rel)); err == nil {
+			return b
+		}
+	}
+	return shadow.StatBase(&s.lowerSt)
 }
 
 // makePrivateDir makes a directory in the shadow. Over a removed directory of the

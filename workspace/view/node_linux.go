@@ -40,6 +40,10 @@ func (t *tree) nodeFor(p *node, name string, s *spot) *node {
 	}
 	t.next++
 	t.nodes[n.id] = n
+	if len(t.nodes) > maxNodes && !t.pruned {
+		t.pruned = true
+		go t.prune()
+	}
 	p.kids[name] = n
 	if t.linked[n.ino] > 1 && typ == unix.S_IFREG && !s.upper {
 		t.shared[n.ino] = n
@@ -73,6 +77,25 @@ const (
 	toldChmod
 	toldUpper // the shadow's directory is watched too
 )
+
+// prune asks the kernel to forget every file that it knows. What is in use stays.
+func (t *tree) prune() {
+	type known struct {
+		parent uint64
+		name   string
+	}
+	t.mu.Lock()
+	list := make([]known, 0, len(t.nodes))
+	for _, n := range t.nodes {
+		if n.parent != nil && len(n.kids) == 0 && !n.gone {
+			list = append(list, known{n.parent.id, n.name})
+		}
+	}
+	t.mu.Unlock()
+	for _, k := range list {
+		t.note.entry(k.parent, k.name)
+	}
+}
 
 // unname takes one name from n. With tree.mu held.
 func (t *tree) unname(n *node, p *node, name string) {
@@ -115,6 +138,7 @@ func (t *tree) Forget(id, count uint64) {
 		return
 	}
 	delete(t.nodes, id)
+	t.pruned = t.pruned && len(t.nodes) > maxNodes/2
 	if t.shared[n.ino] == n {
 		delete(t.shared, n.ino)
 	}

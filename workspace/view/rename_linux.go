@@ -207,7 +207,7 @@ func (t *tree) moveIn(m *move) error {
 		return err
 	}
 	t.quiesce(t.kid(m.p, m.old))
-	b := t.baseAt(&m.to)
+	b := t.baseAt(m.dq, &m.to)
 	if err := t.upper.CopyIn(m.dp.lower, m.old, m.to.rel, t.quota.fits); err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (t *tree) moveInside(m *move) error {
 	if err := t.parents(m.to.rel); err != nil {
 		return err
 	}
-	b := t.baseAt(&m.to)
+	b := t.baseAt(m.dq, &m.to)
 	visible := m.from.lower && m.from.verdict.Kind != rules.Hide
 	var was *shadow.Base
 	if visible {
