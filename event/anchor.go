@@ -37,9 +37,10 @@ type anchor struct {
 	What string    `json:"anchor"`
 	Time time.Time `json:"time"`
 	ID   string    `json:"id"`
-	At   uint64    `json:"at"`   // number of the record's last line
-	Head string    `json:"head"` // its hash
-	Size int64     `json:"size"` // bytes of the record
+	Name string    `json:"name,omitempty"` // of the sandbox, at the start
+	At   uint64    `json:"at"`             // number of the record's last line
+	Head string    `json:"head"`           // its hash
+	Size int64     `json:"size"`           // bytes of the record
 	// Closed is the head of the record that was closed last, this one included.
 	Closed string `json:"closed,omitempty"`
 }

@@ -110,7 +110,8 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	if err := a.add(anchor{What: anchorStarted, ID: r.id, At: r.seq - 1, Head: r.head, Size: r.size}); err != nil {
+	begin := anchor{What: anchorStarted, ID: r.id, Name: cleanString(o.Start.Name), At: r.seq - 1, Head: r.head, Size: r.size}
+	if err := a.add(begin); err != nil {
 		_ = os.RemoveAll(dir)
 		return err
 	}

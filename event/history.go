@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/terminal"
 )
 
 // A history is what the anchors of a state folder say.
@@ -81,6 +83,9 @@ func (h *history) read(f *os.File) error {
 		if a.What == anchorEnded || a.What == anchorKilled {
 			closed = a.Head
 		}
+		if !validID(a.ID) {
+			h.fault(at, "it names an impossible record")
+		}
 		if a.Closed != closed {
 			h.fault(at, "it names another record as the last one")
 		}
@@ -94,12 +99,41 @@ func (h *history) read(f *os.File) error {
 func (h *history) ids(exist []string) []string {
 	all := slices.Clone(exist)
 	for id, at := range h.of {
-		if h.all[at[len(at)-1]].What != anchorRemoved && validID(id) {
+		if len(at) > 0 && !h.removed(id) && validID(id) {
 			all = append(all, id)
 		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// named is the index of the last record of a name that began and was not
+// removed; -1 for none.
+func (h *history) named(name string) int {
+	for i, a := range slices.Backward(h.all) {
+		if a.What == anchorStarted && a.Name == name && !h.removed(a.ID) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (h *history) removed(id string) bool {
+	at := h.of[id]
+	return len(at) > 0 && h.all[at[len(at)-1]].What == anchorRemoved
+}
+
+// judgeNewer looks for a record of the same name that began later and is not there:
+// without it, the older one would be taken for the newest.
+func (h *history) judgeNewer(r *Report, started int, state string) {
+	newest := h.named(r.Name)
+	if r.Name == "" || newest <= started {
+		return
+	}
+	id := h.all[newest].ID
+	if _, err := os.Lstat(recordPath(state, id)); errors.Is(err, os.ErrNotExist) {
+		r.fault(FaultMissing, 0, "a newer record of this name, %s, is not there", terminal.Escape(id))
+	}
 }
 
 // marks are the lines of record id whose hashes are anchored.
@@ -156,6 +190,9 @@ func (h *history) judge(r *Report, c *chain, state string) {
 	if started >= 0 && c.start != nil && c.start.Previous != h.all[started].Closed {
 		r.fault(FaultAnchor, 1, "it names another record as the one before than the anchors do")
 	}
+	if started >= 0 {
+		h.judgeNewer(r, started, state)
+	}
 	if closed >= 0 {
 		h.judgeClosed(r, c, closed, state)
 		return
@@ -190,6 +227,9 @@ func (h *history) judgeClosed(r *Report, c *chain, closed int, state string) {
 		}
 		if next.What != anchorStarted {
 			continue
+		}
+		if !validID(next.ID) {
+			return // told as a fault of the anchors
 		}
 		if i := inspect(state, next.ID); i.Start != nil && i.Start.Previous != r.Head {
 			r.fault(FaultAnchor, 0, "the record started next, %s, names another head", next.ID)

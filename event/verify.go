@@ -70,9 +70,11 @@ func (r *Report) note(format string, args ...any) {
 }
 
 // Verify judges the record id of a state folder: its chain, its end, its anchors,
-// and the record that was started after it. The error says that it could not be
-// judged; what is wrong with the record is in the report. A record of which
-// neither the folder nor an anchor exists is an error of KindNoSuch.
+// the record that was started after it, and whether a later record of the same
+// name is missing. Instead of an id it takes the name of a sandbox of which only
+// the anchors know. The error says that it could not be judged; what is wrong with
+// the record is in the report. A record of which neither the folder nor an anchor
+// exists is an error of KindNoSuch.
 func Verify(state, id string) (Report, error) {
 	fail := func(err error, k belljar.Kind) (Report, error) {
 		return Report{}, &belljar.Error{Op: "verify record", ID: id, Kind: k, Err: err}
@@ -83,6 +85,14 @@ func Verify(state, id string) (Report, error) {
 	known, err := readAnchors(state)
 	if err != nil {
 		return fail(err, belljar.KindInternal)
+	}
+	if _, err := os.Lstat(recordPath(state, id)); err != nil && len(known.of[id]) == 0 {
+		if newest := known.named(id); newest >= 0 {
+			id = known.all[newest].ID
+		}
+	}
+	if !validID(id) {
+		return fail(errors.New("the anchors name an impossible id"), belljar.KindInternal)
 	}
 	r, err := verifyOne(state, id, known)
 	if err != nil {
