@@ -274,6 +274,7 @@ func decodeList[T any](d *decoder, p pair, path, of string, f func(ast.Node, str
 		d.add(p.key, path, "", "more than %d entries", most)
 		return list[T]{}
 	}
+	l.items = make([]item[T], 0, len(seq.Values))
 	for _, n := range seq.Values {
 		before := len(d.faults) + d.more
 		if n == nil {

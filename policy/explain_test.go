@@ -159,3 +159,20 @@ func BenchmarkLoadLarge(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkPresets(b *testing.B) {
+	for b.Loop() {
+		for _, src := range presetSources() {
+			var r report
+			decode(src, &paths{}, &r)
+		}
+	}
+}
+
+func BenchmarkLoadSmall(b *testing.B) {
+	for b.Loop() {
+		if _, err := Load(LoadOptions{Command: "claude"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -41,16 +41,20 @@ var presetSources = sync.OnceValue(func() map[string]*source {
 	return m
 })
 
-// presetDocuments are the presets, decoded. A test holds every one of them to be
-// free of faults, and free of paths, which would depend on the user.
-var presetDocuments = sync.OnceValue(func() map[string]*document {
-	m := map[string]*document{}
+// presetDocuments are the presets, each decoded when it is first needed. A test
+// holds every one of them to be free of faults, and free of paths, which would
+// depend on the user.
+var presetDocuments = sync.OnceValue(func() map[string]func() *document {
+	m := make(map[string]func() *document, len(presetSources()))
 	for name, src := range presetSources() {
-		var r report
-		m[name] = decode(src, &paths{}, &r)
-		if len(r.faults) > 0 {
-			panic("preset " + name + ": " + r.faults.Error())
-		}
+		m[name] = sync.OnceValue(func() *document {
+			var r report
+			d := decode(src, &paths{}, &r)
+			if len(r.faults) > 0 {
+				panic("preset " + name + ": " + r.faults.Error())
+			}
+			return d
+		})
 	}
 	return m
 })
@@ -68,7 +72,7 @@ func presetNames() []string {
 func Presets() []PresetInfo {
 	var l []PresetInfo
 	for _, n := range presetNames() {
-		d := presetDocuments()[n]
+		d := presetDocuments()[n]()
 		info := PresetInfo{Name: n, About: d.about}
 		for _, c := range d.commands.items {
 			info.Commands = append(info.Commands, c.value)
@@ -81,12 +85,16 @@ func Presets() []PresetInfo {
 // PresetFor is the preset of a known agent, by the bare name of its command. A
 // command with a slash is not a known agent, whatever its last name.
 func PresetFor(command string) (string, bool) {
-	for _, p := range Presets() {
-		if slices.Contains(p.Commands, command) {
-			return p.Name, true
-		}
+	// An agent's preset has the name of its command, so that no other is decoded.
+	d, ok := presetDocuments()[command]
+	if !ok {
+		return "", false
 	}
-	return "", false
+	is := func(c item[string]) bool { return c.value == command }
+	if !slices.ContainsFunc(d().commands.items, is) {
+		return "", false
+	}
+	return command, true
 }
 
 // mergePreset adds a preset to s; asking for it twice does nothing.
@@ -95,7 +103,7 @@ func mergePreset(s *state, name string, at mark) {
 		return
 	}
 	s.presets = append(s.presets, item[string]{name, at})
-	d := presetDocuments()[name]
+	d := presetDocuments()[name]()
 	for _, k := range keys() {
 		k.rule.merge(s, d)
 	}

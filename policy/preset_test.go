@@ -32,7 +32,7 @@ func TestPresets(t *testing.T) {
 	}
 	for _, c := range []string{"", "/usr/bin/claude", "./claude", "Claude", "claude ", "node", "git", "bash"} {
 		if got, ok := PresetFor(c); ok {
-			t.Errorf("PresetFor(%q) = %q", c, got)
+			t.Errorf("PresetFor(%q) = %q, true", c, got)
 		}
 	}
 }
@@ -40,7 +40,8 @@ func TestPresets(t *testing.T) {
 // A preset is careful: nothing secret is passed, nothing of the host's files is
 // shared, nothing is widened but what its own tool needs.
 func TestPresetsAreCareful(t *testing.T) {
-	for name, d := range presetDocuments() {
+	for name, decoded := range presetDocuments() {
+		d := decoded()
 		for _, v := range d.pass.items {
 			for _, word := range []string{"KEY", "TOKEN", "SECRET", "PASS", "AUTH", "CREDENTIAL"} {
 				if strings.Contains(v.value, word) && v.value != "MAX_THINKING_TOKENS" && v.value != "CLAUDE_CODE_MAX_OUTPUT_TOKENS" {

@@ -134,10 +134,22 @@ func parseCount(s string) (int64, error) {
 
 func formatCount(n int64) string { return strconv.FormatInt(n, 10) }
 
+// parseTime reads numbers with s, m or h: no sign, no smaller units.
 func parseTime(s string) (int64, error) {
+	wrong := errors.New("a time is a number with s, m or h, such as 90m or 24h")
+	for rest := s; rest != ""; {
+		i := strings.IndexAny(rest, "smh")
+		if i < 0 {
+			return 0, wrong
+		}
+		if _, err := parseDecimal(rest[:i]); err != nil {
+			return 0, wrong
+		}
+		rest = rest[i+1:]
+	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 || strings.HasPrefix(s, "+") {
-		return 0, errors.New("a time is a number with s, m or h, such as 90m or 24h")
+	if err != nil || d < 0 {
+		return 0, wrong
 	}
 	return int64(d), nil
 }
