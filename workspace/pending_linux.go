@@ -265,6 +265,9 @@ func (t *tree) leaf(e shadow.Entry) error {
 	}
 	v := t.judge(e.Path, entry)
 	c.Class, c.Reason = v.Class, v.Reason
+	if c.Class == "" {
+		c.Class, c.Reason = byContent(c)
+	}
 	if err != nil {
 		c.Conflict = hostError(err)
 	}
@@ -273,6 +276,18 @@ func (t *tree) leaf(e shadow.Entry) error {
 	}
 	t.add(c)
 	return nil
+}
+
+// byContent classifies a change whose name is ordinary by what it is.
+func byContent(c Change) (rules.Class, string) {
+	dir, _ := splitRel(c.Path)
+	switch {
+	case c.Kind == KindSymlink && rules.LinkLeaves(dir, c.Target):
+		return rules.Symlink, "the link leads out of the project"
+	case c.Kind == KindFile && c.Op == OpAdd && c.Perm&0o111 != 0:
+		return rules.UserRun, "a new executable"
+	}
+	return "", ""
 }
 
 // compare decides between the operations and whether the host changed meanwhile.

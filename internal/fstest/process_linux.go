@@ -152,47 +152,45 @@ func (c *C) children(part string) {
 }
 
 // processCases have several processes.
-func processCases() []Case {
-	return []Case{
-		{"processes/append", func(c *C) {
-			c.children("append")
-			b, err := os.ReadFile(c.P("log"))
-			c.OK(err)
-			seen := map[string]bool{}
-			for l := range strings.Lines(string(b)) {
-				if !strings.HasSuffix(l, "of a log with some text\n") || seen[l] {
-					c.Fatalf("torn or doubled line %q", l)
-				}
-				seen[l] = true
+var processCases = []Case{
+	{"processes/append", func(c *C) {
+		c.children("append")
+		b, err := os.ReadFile(c.P("log"))
+		c.OK(err)
+		seen := map[string]bool{}
+		for l := range strings.Lines(string(b)) {
+			if !strings.HasSuffix(l, "of a log with some text\n") || seen[l] {
+				c.Fatalf("torn or doubled line %q", l)
 			}
-			Is(c, "lines", len(seen), 800)
-		}},
-		{"processes/exclusive-create", func(c *C) {
-			c.children("excl")
-			sum := 0
-			files, _ := os.ReadDir(c.Dir)
-			for _, f := range files {
-				if strings.HasPrefix(f.Name(), "won-") {
-					b, _ := os.ReadFile(c.P(f.Name()))
-					n, _ := strconv.Atoi(string(b))
-					sum += n
-				}
+			seen[l] = true
+		}
+		Is(c, "lines", len(seen), 800)
+	}},
+	{"processes/exclusive-create", func(c *C) {
+		c.children("excl")
+		sum := 0
+		files, _ := os.ReadDir(c.Dir)
+		for _, f := range files {
+			if strings.HasPrefix(f.Name(), "won-") {
+				b, _ := os.ReadFile(c.P(f.Name()))
+				n, _ := strconv.Atoi(string(b))
+				sum += n
 			}
-			Is(c, "files won", sum, 50)
-		}},
-		{"processes/posix-locks", func(c *C) { c.Write("n", "0"); c.children("posix-lock"); c.Has("n", "400") }},
-		{"processes/flock", func(c *C) { c.Write("n", "0"); c.children("flock"); c.Has("n", "400") }},
-		{"processes/lock-file", func(c *C) { c.Write("n", "0"); c.children("lockfile"); c.Has("n", "80") }},
-		{"processes/trees", func(c *C) { c.children("tree"); c.Names(".") }},
-		{"processes/shared-mapping", func(c *C) {
-			c.Write("m", strings.Repeat("-", 4096))
-			c.children("mmap")
-			c.Has("m", "abcd"+strings.Repeat("-", 4092))
-		}},
-		{"processes/shell-at-work", func(c *C) {
-			c.Shell(`mkdir -p src out; for i in 1 2 3 4 5 6 7 8; do echo "file $i" > src/$i; done
+		}
+		Is(c, "files won", sum, 50)
+	}},
+	{"processes/posix-locks", func(c *C) { c.Write("n", "0"); c.children("posix-lock"); c.Has("n", "400") }},
+	{"processes/flock", func(c *C) { c.Write("n", "0"); c.children("flock"); c.Has("n", "400") }},
+	{"processes/lock-file", func(c *C) { c.Write("n", "0"); c.children("lockfile"); c.Has("n", "80") }},
+	{"processes/trees", func(c *C) { c.children("tree"); c.Names(".") }},
+	{"processes/shared-mapping", func(c *C) {
+		c.Write("m", strings.Repeat("-", 4096))
+		c.children("mmap")
+		c.Has("m", "abcd"+strings.Repeat("-", 4092))
+	}},
+	{"processes/shell-at-work", func(c *C) {
+		c.Shell(`mkdir -p src out; for i in 1 2 3 4 5 6 7 8; do echo "file $i" > src/$i; done
 				cp -a src copy; mv copy out/; cat src/* > all; sed -i s/file/FILE/ all; ln -s ../all out/link; test "$(wc -l < out/link)" = 8
 				tar cf t.tar src; rm -r src; tar xf t.tar; diff -r src out/copy`)
-		}},
-	}
+	}},
 }

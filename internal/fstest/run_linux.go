@@ -66,12 +66,12 @@ type Case struct {
 
 // All lists the cases that Run would try.
 func All(o Options) []Case {
-	l := slices.Concat(errorCases(), openCases(), dataCases(), dirCases(), renameCases(), linkCases(), attrCases(), specialCases(), threadCases())
+	l := slices.Concat(errorCases(), openCases, dataCases, dirCases, renameCases, linkCases, attrCases, specialCases, threadCases)
 	if os.Geteuid() != 0 {
-		l = append(l, permissionCases()...)
+		l = append(l, permissionCases...)
 	}
 	if o.Exe != "" {
-		l = append(l, processCases()...)
+		l = append(l, processCases...)
 	}
 	return l
 }
@@ -234,86 +234,84 @@ func errorCases() []Case {
 	return l
 }
 
-func openCases() []Case {
-	return []Case{
-		{"open/excl-on-dangling-link", func(c *C) {
-			c.OK(os.Symlink("no", c.P("l")))
-			_, err := unix.Open(c.P("l"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
-			c.Errno(err, unix.EEXIST)
-			c.None("no")
-		}},
-		{"open/create-through-dangling-link", func(c *C) {
-			c.OK(os.Symlink("target", c.P("l")))
-			c.Write("l", "x")
-			c.Has("target", "x")
-		}},
-		{"open/trunc", func(c *C) { c.Write("f", "long"); c.Open("f", unix.O_WRONLY|unix.O_TRUNC); c.Has("f", "") }},
-		{"open/create-without-excl-keeps", func(c *C) { c.Write("f", "x"); c.Open("f", unix.O_RDWR|unix.O_CREAT); c.Has("f", "x") }},
-		{"open/directory-on-file", func(c *C) {
-			c.Write("f", "")
-			c.Errno(closing(unix.Open(c.P("f"), unix.O_DIRECTORY, 0)), unix.ENOTDIR)
-		}},
-		{"open/nofollow", func(c *C) {
-			c.Write("f", "")
-			c.OK(os.Symlink("f", c.P("l")))
-			c.Errno(closing(unix.Open(c.P("l"), unix.O_NOFOLLOW, 0)), unix.ELOOP)
-		}},
-		{"open/directory-for-writing", func(c *C) { c.Errno(closing(unix.Open(c.Dir, unix.O_WRONLY, 0)), unix.EISDIR) }},
-		{"open/create-on-directory", func(c *C) {
-			c.Mkdir("d")
-			c.Errno(closing(unix.Open(c.P("d"), unix.O_CREAT|unix.O_RDWR, 0o644)), unix.EISDIR)
-		}},
-		{"open/write-on-read-only", func(c *C) {
-			c.Write("f", "x")
-			_, err := unix.Write(c.Open("f", unix.O_RDONLY), []byte("y"))
-			c.Errno(err, unix.EBADF)
-		}},
-		{"open/read-on-write-only", func(c *C) {
-			c.Write("f", "x")
-			_, err := unix.Read(c.Open("f", unix.O_WRONLY), make([]byte, 1))
-			c.Errno(err, unix.EBADF)
-		}},
-		{"open/read-of-directory", func(c *C) {
-			c.Mkdir("d")
-			_, err := unix.Read(c.Open("d", unix.O_RDONLY), make([]byte, 1))
-			c.Errno(err, unix.EISDIR)
-		}},
-		{"open/mode-0444-create-writes", func(c *C) {
-			fd, err := unix.Open(c.P("f"), unix.O_CREAT|unix.O_WRONLY|unix.O_EXCL, 0o444)
-			c.OK(err)
-			_, err = unix.Write(fd, []byte("x"))
-			c.OK(err)
-			c.OK(unix.Close(fd))
-			c.Has("f", "x")
-			Is(c, "mode", c.Stat("f").Mode&0o777, 0o444)
-		}},
-		{"open/path-descriptor", func(c *C) {
-			c.Write("f", "xyz")
-			var st unix.Stat_t
-			c.OK(unix.Fstat(c.Open("f", unix.O_PATH), &st))
-			Is(c, "size", st.Size, 3)
-		}},
-		{"open/beneath-dirfd", func(c *C) {
-			c.Mkdir("d")
-			c.Write("d/f", "x")
-			c.OK(closing(unix.Openat(c.Open("d", unix.O_DIRECTORY), "f", unix.O_RDONLY, 0)))
-		}},
-		{"open/tmpfile", func(c *C) {
-			fd, err := unix.Open(c.Dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
-			if err != nil {
-				c.Errno(err, unix.EOPNOTSUPP, unix.EISDIR)
-				return
-			}
-			_, err = unix.Write(fd, []byte("x"))
-			c.OK(err)
-			c.OK(unix.Close(fd))
-			c.Names(".")
-		}},
-		{"open/trailing-slash-on-file", func(c *C) {
-			c.Write("f", "")
-			c.Errno(closing(unix.Open(c.P("f")+"/", unix.O_RDONLY, 0)), unix.ENOTDIR)
-		}},
-	}
+var openCases = []Case{
+	{"open/excl-on-dangling-link", func(c *C) {
+		c.OK(os.Symlink("no", c.P("l")))
+		_, err := unix.Open(c.P("l"), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
+		c.Errno(err, unix.EEXIST)
+		c.None("no")
+	}},
+	{"open/create-through-dangling-link", func(c *C) {
+		c.OK(os.Symlink("target", c.P("l")))
+		c.Write("l", "x")
+		c.Has("target", "x")
+	}},
+	{"open/trunc", func(c *C) { c.Write("f", "long"); c.Open("f", unix.O_WRONLY|unix.O_TRUNC); c.Has("f", "") }},
+	{"open/create-without-excl-keeps", func(c *C) { c.Write("f", "x"); c.Open("f", unix.O_RDWR|unix.O_CREAT); c.Has("f", "x") }},
+	{"open/directory-on-file", func(c *C) {
+		c.Write("f", "")
+		c.Errno(closing(unix.Open(c.P("f"), unix.O_DIRECTORY, 0)), unix.ENOTDIR)
+	}},
+	{"open/nofollow", func(c *C) {
+		c.Write("f", "")
+		c.OK(os.Symlink("f", c.P("l")))
+		c.Errno(closing(unix.Open(c.P("l"), unix.O_NOFOLLOW, 0)), unix.ELOOP)
+	}},
+	{"open/directory-for-writing", func(c *C) { c.Errno(closing(unix.Open(c.Dir, unix.O_WRONLY, 0)), unix.EISDIR) }},
+	{"open/create-on-directory", func(c *C) {
+		c.Mkdir("d")
+		c.Errno(closing(unix.Open(c.P("d"), unix.O_CREAT|unix.O_RDWR, 0o644)), unix.EISDIR)
+	}},
+	{"open/write-on-read-only", func(c *C) {
+		c.Write("f", "x")
+		_, err := unix.Write(c.Open("f", unix.O_RDONLY), []byte("y"))
+		c.Errno(err, unix.EBADF)
+	}},
+	{"open/read-on-write-only", func(c *C) {
+		c.Write("f", "x")
+		_, err := unix.Read(c.Open("f", unix.O_WRONLY), make([]byte, 1))
+		c.Errno(err, unix.EBADF)
+	}},
+	{"open/read-of-directory", func(c *C) {
+		c.Mkdir("d")
+		_, err := unix.Read(c.Open("d", unix.O_RDONLY), make([]byte, 1))
+		c.Errno(err, unix.EISDIR)
+	}},
+	{"open/mode-0444-create-writes", func(c *C) {
+		fd, err := unix.Open(c.P("f"), unix.O_CREAT|unix.O_WRONLY|unix.O_EXCL, 0o444)
+		c.OK(err)
+		_, err = unix.Write(fd, []byte("x"))
+		c.OK(err)
+		c.OK(unix.Close(fd))
+		c.Has("f", "x")
+		Is(c, "mode", c.Stat("f").Mode&0o777, 0o444)
+	}},
+	{"open/path-descriptor", func(c *C) {
+		c.Write("f", "xyz")
+		var st unix.Stat_t
+		c.OK(unix.Fstat(c.Open("f", unix.O_PATH), &st))
+		Is(c, "size", st.Size, 3)
+	}},
+	{"open/beneath-dirfd", func(c *C) {
+		c.Mkdir("d")
+		c.Write("d/f", "x")
+		c.OK(closing(unix.Openat(c.Open("d", unix.O_DIRECTORY), "f", unix.O_RDONLY, 0)))
+	}},
+	{"open/tmpfile", func(c *C) {
+		fd, err := unix.Open(c.Dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+		if err != nil {
+			c.Errno(err, unix.EOPNOTSUPP, unix.EISDIR)
+			return
+		}
+		_, err = unix.Write(fd, []byte("x"))
+		c.OK(err)
+		c.OK(unix.Close(fd))
+		c.Names(".")
+	}},
+	{"open/trailing-slash-on-file", func(c *C) {
+		c.Write("f", "")
+		c.Errno(closing(unix.Open(c.P("f")+"/", unix.O_RDONLY, 0)), unix.ENOTDIR)
+	}},
 }
 
 func fmtName(i int) string { return fmt.Sprintf("name-%05d", i) }
