@@ -71,8 +71,9 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffWords("tier", a.tier, b.tier, a.tierWithin(b.tier.value, a.tier.value))...)
 	mode := func(i item[belljar.Mode]) item[string] { return item[string]{string(i.value), i.mark} }
 	l = append(l, diffWords("workspace.mode", mode(a.mode), mode(b.mode), modeRank(b.mode.value) < modeRank(a.mode.value))...)
-	l = append(l, diffPaths("files.read", a.read, b.read, pathCovers(a.read, a.write), pathCovers(b.read, b.write))...)
-	l = append(l, diffPaths("files.write", a.write, b.write, pathCovers(a.write), pathCovers(b.write))...)
+	// Whatever is writable is readable: a path that is in both lists counts once.
+	l = append(l, diffPaths("files.read", a.read, b.read, slices.Concat(a.read, a.write), slices.Concat(b.read, b.write))...)
+	l = append(l, diffPaths("files.write", a.write, b.write, a.write, b.write)...)
 	l = append(l, diffSets("files.hide", a.hide, b.hide, false)...)
 	l = append(l, diffSets("files.hold", a.hold, b.hold, false)...)
 	l = append(l, diffSets("network.registries", a.registries, b.registries, true)...)
@@ -125,22 +126,21 @@ func diffSets(key string, a, b []item[string], grants bool) []Change {
 	return l
 }
 
-// diffPaths compares lists of paths: what lies in a path of the other policy was or
-// stays possible, and what the other policy has below a path is excepted from it.
-func diffPaths(key string, a, b []item[string], inA, inB func(string) bool) []Change {
+// diffPaths compares lists of paths: what lies in a path that the other policy has
+// (allA, allB) is no change, and what the other has below a path is excepted from it.
+func diffPaths(key string, a, b, allA, allB []item[string]) []Change {
 	var l []Change
 	for _, side := range []struct {
 		these, others []item[string]
-		in            func(string) bool
 		added         bool
-	}{{b, a, inA, true}, {a, b, inB, false}} {
+	}{{b, allA, true}, {a, allB, false}} {
 		for _, i := range side.these {
-			if side.in(i.value) {
+			if pathCovers(side.others)(i.value) {
 				continue
 			}
 			c := Change{Key: key, Possible: side.added, What: i.value, Origin: i.origin()}
 			for _, o := range side.others {
-				if within(o.value, i.value) {
+				if within(o.value, i.value) && !slices.Contains(c.Except, o.value) {
 					c.Except = append(c.Except, o.value)
 				}
 			}

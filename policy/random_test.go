@@ -386,6 +386,12 @@ func TestDiffAgreesWithTheDecider(t *testing.T) {
 				differ++
 			}
 		}
+		for _, p := range askPaths {
+			write := func(c Change) bool { return c.Key == "files.write" }
+			any := func(c Change) bool { return write(c) || c.Key == "files.read" }
+			samePath(t, p, changes, any, pathCovers(a.state.read, a.state.write)(p), pathCovers(b.state.read, b.state.write)(p))
+			samePath(t, p, changes, write, pathCovers(a.state.write)(p), pathCovers(b.state.write)(p))
+		}
 		if w := wider(a, b, r); w != "" && !slices.ContainsFunc(changes, func(c Change) bool { return c.Possible }) {
 			t.Fatalf("seed %d, round %d: %s became possible without a change", seed, i, w)
 		}
@@ -398,6 +404,21 @@ func TestDiffAgreesWithTheDecider(t *testing.T) {
 	}
 	if differ < n/10 {
 		t.Errorf("only %d requests differed", differ)
+	}
+}
+
+// samePath wants changes of the given kind to cover p if, and where only that kind is
+// looked at only if, the verdict about it differs.
+func samePath(t *testing.T, p string, changes []Change, kind func(Change) bool, old, now bool) {
+	t.Helper()
+	var more, less bool
+	for _, c := range changes {
+		if kind(c) && within(p, c.What) && !slices.ContainsFunc(c.Except, func(e string) bool { return within(p, e) }) {
+			more, less = more || c.Possible, less || !c.Possible
+		}
+	}
+	if now && !old && !more || old && !now && !less {
+		t.Fatalf("%s: before %v, after %v, changes %v", p, old, now, changes)
 	}
 }
 
