@@ -52,6 +52,9 @@ func gitChild(p place, name string, e Entry) (place, *Verdict) {
 	if e == Fresh|Link {
 		return held, &vGitLink
 	}
+	if isDotGit(name) {
+		return held, &vNotHere
+	}
 	switch p {
 	case gitDir, gitModule:
 		return gitDirChild(p, name, e)

@@ -51,7 +51,7 @@ func TestVerdicts(t *testing.T) {
 		{Hold, GitConfig, File, ".git/rebase-merge/git-rebase-todo .git/rebase-apply/x .git/sequencer/todo .git/MERGE_RR .git/rr-cache/x/postimage .git/objects/info/alternates"},
 		{Hold, GitConfig, File, ".git/refs/replace/abc .git/remotes/origin .git/unknown .git/svn/x .git/BISECT_RUN .GIT/config git~1/config .git./hooks/x"},
 		{Hold, GitConfig, File, ".git/modules/m/config .git/modules/m/hooks/x .git/modules/a/b/config .git/modules/m/objects/info/alternates .git/worktrees/w/commondir .git/worktrees/w/config.worktree .git/worktrees/w/gitdir"},
-		{Hold, GitConfig, File, ".git/objects/x/HEAD .git/refs/remotes/origin/commondir .git/lfs/HEAD .git/logs/objects"},
+		{Hold, GitConfig, File, ".git/objects/x/HEAD .git/refs/remotes/origin/commondir .git/lfs/HEAD .git/logs/objects .git/lfs/x/.git .git/objects/.git/config .git/refs/.GIT .git/.git/config"},
 		{Pass, GitData, File, ".git/ORIG_HEAD .git/FETCH_HEAD .git/COMMIT_EDITMSG .git/index.lock .git/HEAD.lock .git/objects/ab/cdef .git/refs/heads/x.key .git/refs/heads/.env .git/logs/HEAD .git/refs/remotes/origin/HEAD"},
 		{Pass, GitData, File, ".git/modules/m/ORIG_HEAD .git/modules/a/b/objects/x .git/worktrees/w/ORIG_HEAD .git/worktrees/w/logs/HEAD .git/info/exclude .git/shallow"},
 		{Hold, GitConfig, Dir | Fresh, ".git/modules/new .git/worktrees/new .git/evil .git/objects/x/objects/../HEAD"},
