@@ -54,7 +54,7 @@ func BenchmarkDroppable(b *testing.B) {
 	for b.Loop() {
 		if n.Add(1)%1000 == 0 {
 			r.mu.Lock()
-			r.queue.buckets = make(map[belljar.EventKind]*bucket)
+			clear(r.queue.buckets)
 			r.mu.Unlock()
 			if err := r.Record(contextOf(), execEvent(1)); err != nil {
 				b.Fatal(err)

@@ -59,9 +59,9 @@ func writer(state, id string) {
 
 func TestKill(t *testing.T) {
 	state := t.TempDir()
-	rounds := 25
+	rounds := 12
 	if testing.Short() {
-		rounds = 5
+		rounds = 3
 	}
 	torn := 0
 	for n := range rounds {

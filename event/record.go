@@ -164,7 +164,7 @@ func (r *Record) enqueue(e belljar.Event) error {
 	case r.closed:
 		r.mu.Unlock()
 		return ErrClosed
-	case !r.queue.admit(e.Kind, time.Now()):
+	case !r.queue.admit(&e, time.Now()):
 		r.mu.Unlock()
 		r.nudge() // so that the count is written
 		return nil

@@ -209,7 +209,9 @@ func TestConcurrent(t *testing.T) {
 func TestSampling(t *testing.T) {
 	state := t.TempDir()
 	r := newRecord(t, state, "flood")
-	const n = 3 * lowBurst
+	// Nearly used up, and never filled again.
+	r.queue.buckets[lane{kind: belljar.EventFile}] = &bucket{tokens: 100, last: time.Now().Add(time.Hour)}
+	const n = 2000
 	for i := range n {
 		if err := r.Record(t.Context(), fileEvent(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
@@ -228,8 +230,44 @@ func TestSampling(t *testing.T) {
 			counted += e.Sampled.Count
 		}
 	}
-	if written+counted != n || counted == 0 {
+	if written != 100 || written+counted != n {
 		t.Errorf("%d written and %d counted of %d", written, counted, n)
+	}
+	mustVerify(t, state, "flood", Ended)
+}
+
+// A flood of ordinary events must not hide what matters.
+func TestFloodHidesNothing(t *testing.T) {
+	state := t.TempDir()
+	r := newRecord(t, state, "flood")
+	r.turn <- struct{}{} // nothing can be written meanwhile
+	connect := func(host string) belljar.Event {
+		return belljar.Event{Kind: belljar.EventConnect, Net: &belljar.NetEvent{Proto: "tls", Host: host, Port: 443}}
+	}
+	send := func(e belljar.Event) {
+		t.Helper()
+		if err := r.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20_000 {
+		send(fileEvent(fmt.Sprint("out/", i)))
+		send(connect("registry.example"))
+	}
+	hook := fileEvent(".git/hooks/pre-commit")
+	hook.File.Verdict, hook.File.Class = "hold", "self-running"
+	send(hook)
+	send(connect("drop.example"))
+	r.release()
+	r.Close(belljar.EndEvent{})
+	found := ""
+	for _, e := range readAll(t, r.Path(), Filter{}) {
+		if e.File != nil && e.File.Class != "" || e.Net != nil && e.Net.Host == "drop.example" {
+			found += string(e.Kind) + " "
+		}
+	}
+	if found != "file connect " {
+		t.Errorf("on record of what matters: %q", found)
 	}
 	mustVerify(t, state, "flood", Ended)
 }

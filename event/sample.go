@@ -14,22 +14,34 @@ const (
 	// one by one.
 	lowRate  = 5_000 // a second, sustained
 	lowBurst = 50_000
+	// maxHosts bounds the hosts that are told apart; the first connections to each are
+	// noteworthy.
+	maxHosts       = 4096
+	noteworthyHost = 16
 )
 
 // A queue holds droppable events until they are written, and counts those that
-// are not. It is not safe for concurrent use.
+// are not. Noteworthy ones have a share of their own, so that a flood of ordinary
+// ones cannot hide them. It is not safe for concurrent use.
 type queue struct {
 	events  []queued
 	bytes   int   // of events
 	total   int64 // bytes ever taken
 	most    int64 // bound of total
-	buckets map[belljar.EventKind]*bucket
+	buckets map[lane]*bucket
+	hosts   map[string]int // connections, up to noteworthyHost
 	dropped map[belljar.EventKind]int64
 }
 
 type queued struct {
 	kind belljar.EventKind
 	body []byte
+}
+
+// A lane is a sort of events that are limited together.
+type lane struct {
+	kind       belljar.EventKind
+	noteworthy bool
 }
 
 type bucket struct {
@@ -40,24 +52,46 @@ type bucket struct {
 func newQueue(most int64) *queue {
 	return &queue{
 		most:    most,
-		buckets: make(map[belljar.EventKind]*bucket),
+		buckets: make(map[lane]*bucket),
+		hosts:   make(map[string]int),
 		dropped: make(map[belljar.EventKind]int64),
 	}
 }
 
-// admit says whether an event of kind k may be written now. If not, it is counted.
-func (q *queue) admit(k belljar.EventKind, now time.Time) bool {
-	b := q.buckets[k]
+// noteworthy says whether e tells more than ordinary work does: a file that did
+// not simply pass or that something executes, one of the first connections to a host.
+func (q *queue) noteworthy(e *belljar.Event) bool {
+	switch {
+	case e.File != nil:
+		return e.File.Verdict != "pass" || e.File.Class != ""
+	case e.Net != nil:
+		n, known := q.hosts[e.Net.Host]
+		if n == noteworthyHost || !known && len(q.hosts) == maxHosts {
+			return false
+		}
+		q.hosts[e.Net.Host] = n + 1
+	}
+	return true
+}
+
+// admit says whether e may be written now. If not, it is counted.
+func (q *queue) admit(e *belljar.Event, now time.Time) bool {
+	l := lane{e.Kind, q.noteworthy(e)}
+	b := q.buckets[l]
 	if b == nil {
 		b = &bucket{tokens: lowBurst, last: now}
-		q.buckets[k] = b
+		q.buckets[l] = b
 	}
 	if d := now.Sub(b.last); d > 0 {
 		b.tokens = min(lowBurst, b.tokens+d.Seconds()*lowRate)
 		b.last = now
 	}
-	if b.tokens < 1 || q.bytes > maxQueue || q.total > q.most {
-		q.dropped[k]++
+	mostBytes, mostTotal := maxQueue, q.most
+	if !l.noteworthy {
+		mostBytes, mostTotal = maxQueue/2, q.most/2
+	}
+	if b.tokens < 1 || q.bytes > mostBytes || q.total > mostTotal {
+		q.dropped[e.Kind]++
 		return false
 	}
 	b.tokens--

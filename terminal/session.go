@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ type Session struct {
 	outs  []*output
 	wake  *waker
 
-	reading bool
+	reading atomic.Bool
 	read    chan struct{} // closed when the reader of standard input has ended
 
 	turn sync.Mutex // to write to a terminal
@@ -169,7 +170,7 @@ func (s *Session) Run(ctx context.Context, resize func(belljar.WindowSize) error
 	}
 	var out sync.WaitGroup
 	go s.copyIn()
-	s.reading = true
+	s.reading.Store(true)
 	for _, o := range s.outs {
 		out.Go(o.copy)
 	}
@@ -254,7 +255,7 @@ func (o *output) copy() {
 			}
 		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
 				o.err = fmt.Errorf("read output: %w", err)
 			}
 			return
@@ -266,7 +267,7 @@ func (o *output) copy() {
 func (s *Session) finish() {
 	s.wake.wake() // the reader of standard input
 	_ = s.in.Close()
-	if s.reading {
+	if s.reading.Load() {
 		// It ends at once, unless somebody else took the input it was promised.
 		select {
 		case <-s.read:
@@ -303,8 +304,9 @@ func (s *Session) Dropped() map[string]int {
 	return d
 }
 
-// Close releases what [Session.Command] has not handed over and ends a
-// session that was never run. It is idempotent.
+// Close releases what [Session.Command] has not handed over and ends the session,
+// also one that was never run: output that has not been written yet is lost. It is
+// idempotent.
 func (s *Session) Close() error {
 	for _, f := range s.inner {
 		_ = f.Close()
@@ -315,7 +317,7 @@ func (s *Session) Close() error {
 	}
 	for _, o := range s.outs {
 		_ = o.from.Close()
-		if o.to != nil && !s.reading {
+		if o.to != nil && !s.reading.Load() {
 			o.to.close()
 		}
 	}
