@@ -46,7 +46,8 @@ func (g *Gateway) accept(r *netstack.Request) {
 		return
 	}
 	defer g.flows.done(f)
-	a := attempt{g: g, r: r, f: f, buffer: bufferFor(n)}
+	a := &attempt{g: g, r: r, f: f, buffer: bufferFor(n)}
+	defer a.finish(ctx)
 	switch dst := r.Dst.Addr(); dst {
 	case belljar.GatewayIPv4, belljar.GatewayIPv6:
 		a.service(ctx)
@@ -67,6 +68,17 @@ type attempt struct {
 	r      *netstack.Request
 	f      *flow
 	buffer int
+	conn   *netstack.Conn // once the handshake is complete
+}
+
+// finishTimeout is how long a sandbox may take for the last bytes it was sent.
+const finishTimeout = 30 * time.Second
+
+// finish gives the sandbox time for what was sent last; the flow counts as long.
+func (a *attempt) finish(ctx context.Context) {
+	if a.conn != nil {
+		a.conn.Finish(ctx, finishTimeout)
+	}
 }
 
 // open completes the handshake.
@@ -75,6 +87,7 @@ func (a *attempt) open() (*inside, bool) {
 	if err != nil {
 		return nil, false
 	}
+	a.conn = c
 	in := &inside{Conn: c, abort: c.Abort, flow: a.f}
 	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
 	a.f.own(c)

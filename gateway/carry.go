@@ -51,7 +51,7 @@ func (g *Gateway) carry(ctx context.Context, p *passage) {
 	// server says before is not passed on.
 	strict := p.t.port == 80 || p.t.port == 443
 	if !strict && serverFirst(p.in, p.up) {
-		g.buffers.relay(p.in, p.up)
+		_ = g.buffers.relay(p.in, p.up)
 		return
 	}
 	_ = p.in.SetReadDeadline(time.Now().Add(firstTimeout))
@@ -59,7 +59,7 @@ func (g *Gateway) carry(ctx context.Context, p *passage) {
 	if err != nil {
 		if errors.Is(err, io.EOF) && !strict {
 			_ = p.in.SetReadDeadline(time.Time{})
-			g.buffers.relay(p.in, p.up) // a client that only listens
+			_ = g.buffers.relay(p.in, p.up) // a client that only listens
 		}
 		return
 	}
@@ -83,7 +83,7 @@ func (g *Gateway) carryOther(ctx context.Context, p *passage) {
 		return
 	}
 	if !unsure {
-		g.buffers.relay(p.in, p.up)
+		_ = g.buffers.relay(p.in, p.up)
 		return
 	}
 	p.in.br = bufio.NewReaderSize(&lineWatch{r: p.in.br}, sniffSize)
@@ -239,7 +239,7 @@ func (g *Gateway) carryTLS(ctx context.Context, p *passage) {
 	if errors.Is(err, hello.ErrNotTLS) && p.t.port != 443 {
 		p.in.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(raw), p.in.br), sniffSize)
 		_ = p.in.SetReadDeadline(time.Time{})
-		g.buffers.relay(p.in, p.up)
+		_ = g.buffers.relay(p.in, p.up)
 		return
 	}
 	p.proto = "tls"
@@ -261,7 +261,18 @@ func (g *Gateway) carryTLS(ctx context.Context, p *passage) {
 		p.in.abort()
 		return
 	}
-	g.buffers.relay(p.in, p.up)
+	// A server may ask for a second ClientHello: it must ask for the same.
+	var later string
+	p.in.br = bufio.NewReaderSize(hello.Follow(p.in.br, func(h hello.Hello) error {
+		if later = serverNameFault(h, p.t); later != "" {
+			return errors.New(later)
+		}
+		return nil
+	}), sniffSize)
+	_ = g.buffers.relay(p.in, p.up)
+	if later != "" {
+		g.rec.refuse(ctx, "tls", p.t, belljar.Decision{Nearest: p.d.Rule, Reason: later})
+	}
 }
 
 // serverNameFault says what is wrong with the name that a ClientHello asks for.

@@ -228,8 +228,8 @@ func TestFloodOfConnections(t *testing.T) {
 		t.Fatalf("%d accepted, %d refused", len(conns), refused)
 	}
 	for _, c := range conns {
-		_, _ = io.WriteString(c, "x")
-		b := make([]byte, 1)
+		_, _ = io.WriteString(c, "x\n")
+		b := make([]byte, 2)
 		if _, err := io.ReadFull(c, b); err != nil {
 			t.Fatal(err)
 		}

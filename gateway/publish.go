@@ -113,5 +113,5 @@ func (g *Gateway) intoSandbox(ctx context.Context, f *flow, c net.Conn, port uin
 	}
 	f.own(s)
 	in := &inside{Conn: c, br: bufio.NewReaderSize(c, sniffSize), flow: f, abort: func() { _ = c.Close() }}
-	g.buffers.relay(in, &counted{Conn: s, flow: f})
+	_ = g.buffers.relay(in, &counted{Conn: s, flow: f})
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -108,6 +109,12 @@ func newStack() *stack.Stack {
 	rb := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: window, Max: window}
 	sb := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: window, Max: window}
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(false)
+	// A new connection attempt with the ports of one that is in TIME-WAIT would be
+	// dropped. Nothing is reordered or duplicated on a link, so there is nothing to
+	// wait for; and what is over should not be kept long.
+	wait, linger := tcpip.TCPTimeWaitTimeoutOption(10*time.Millisecond), tcpip.TCPLingerTimeoutOption(5*time.Second)
+	s.SetTransportProtocolOption(tcp.ProtocolNumber, &wait)
+	s.SetTransportProtocolOption(tcp.ProtocolNumber, &linger)
 	s.SetTransportProtocolOption(tcp.ProtocolNumber, &rb)
 	s.SetTransportProtocolOption(tcp.ProtocolNumber, &sb)
 	s.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
@@ -185,6 +192,35 @@ func (r *Request) Accept(buffer int) (*Conn, error) {
 type Conn struct {
 	*gonet.TCPConn
 	ep tcpip.Endpoint
+}
+
+// Finish ends what is sent and closes the connection once the sandbox has taken
+// all of it. When it does not, within limit or before ctx ends, the connection is
+// reset: nobody can leave data behind by not reading it.
+func (c *Conn) Finish(ctx context.Context, limit time.Duration) {
+	_ = c.CloseWrite()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for pause := time.Millisecond; !c.taken(); pause = min(2*pause, 100*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+			continue
+		case <-deadline.C:
+		case <-ctx.Done():
+		}
+		c.Abort()
+		break
+	}
+	_ = c.Close()
+}
+
+// taken says whether everything that was sent, its end too, has been acknowledged.
+func (c *Conn) taken() bool {
+	switch tcp.EndpointState(c.ep.State()) {
+	case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateLastAck, tcp.StateClosing:
+		return false
+	}
+	return true
 }
 
 // Abort ends the connection with a reset.

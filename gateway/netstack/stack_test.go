@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"go.uber.org/goleak"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -234,4 +236,65 @@ func FuzzJudge(f *testing.F) {
 			t.Fatalf("protocol %d was delivered", proto)
 		}
 	})
+}
+
+// TestPortsCanBeUsedAgain: a connection attempt with the ports of one that has
+// just ended is answered.
+func TestPortsCanBeUsedAgain(t *testing.T) {
+	_, g, _ := start(t, func(r *Request) {
+		c, err := r.Accept(64 << 10)
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "hi")
+		c.Finish(context.Background(), time.Second)
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	from := netip.AddrPortFrom(belljar.GuestIPv4, 40000)
+	to := netip.MustParseAddrPort("1.2.3.4:80")
+	for i := 0; i < 5; {
+		c, err := gonet.DialTCPWithBind(ctx, g.s, *fullAddress(from), *fullAddress(to), protocol(to.Addr()))
+		if err != nil && strings.Contains(err.Error(), "in use") && ctx.Err() == nil {
+			continue // the guest's own stack has not let go of it yet
+		}
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		i++
+		if b, err := io.ReadAll(c); string(b) != "hi" {
+			t.Fatal(i, string(b), err)
+		}
+		c.Close()
+	}
+}
+
+// TestUnreadDataIsNotKept: a sandbox that ends its side and never reads is reset.
+func TestUnreadDataIsNotKept(t *testing.T) {
+	ended := make(chan time.Duration, 1)
+	_, g, _ := start(t, func(r *Request) {
+		c, err := r.Accept(window)
+		if err != nil {
+			return
+		}
+		_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		_, _ = c.Write(make([]byte, 8<<20)) // more than both ends take
+		begun := time.Now()
+		c.Finish(context.Background(), 200*time.Millisecond)
+		ended <- time.Since(begun)
+		if !c.taken() {
+			t.Error("the connection is still there")
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := g.DialTCP(ctx, netip.MustParseAddrPort("1.2.3.4:80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.CloseWrite()
+	if d := <-ended; d < 100*time.Millisecond || d > 5*time.Second {
+		t.Errorf("ended after %s", d)
+	}
 }
