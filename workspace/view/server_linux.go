@@ -38,11 +38,12 @@ const keepFirst = 20
 
 // A Server is a running file server. Its methods are safe for concurrent use.
 type Server struct {
-	sock   *os.File // SEQPACKET
-	cmd    *exec.Cmd
-	events belljar.EventSink
-	done   chan struct{}
-	views  int
+	sock    *os.File // SEQPACKET
+	cmd     *exec.Cmd
+	events  belljar.EventSink
+	done    chan struct{}
+	drained chan struct{} // everything that it told has been taken
+	views   int
 
 	serveMu sync.Mutex // one Serve at a time
 	served  chan int
@@ -73,11 +74,12 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	}
 	theirs := os.NewFile(uintptr(sp[1]), "view")
 	files := []*os.File{theirs}
-	defer func() {
+	closeFiles := sync.OnceFunc(func() {
 		for _, f := range files {
 			f.Close()
 		}
-	}()
+	})
+	defer closeFiles()
 	// Non-blocking, so that reads are by the runtime's poller and Close ends them.
 	if err := unix.SetNonblock(sp[0], true); err != nil {
 		unix.Close(sp[0])
@@ -99,7 +101,7 @@ func start(ctx context.Context, o Options) (*Server, error) {
 		files = append(files, os.NewFile(uintptr(fd), v.Source))
 	}
 	s := &Server{
-		sock: ours, events: o.Events, done: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
+		sock: ours, events: o.Events, done: make(chan struct{}), drained: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
 	}
 	s.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{Argv0}, Dir: "/", Env: []string{"GOMAXPROCS=" + maxProcs()},
@@ -110,6 +112,7 @@ func start(ctx context.Context, o Options) (*Server, error) {
 		ours.Close()
 		return nil, err
 	}
+	closeFiles() // theirs among them: its end is seen only when nobody else has it
 	ready := make(chan struct{})
 	go s.receive(context.WithoutCancel(ctx), ready)
 	context.AfterFunc(ctx, func() { s.Close() })
@@ -159,11 +162,15 @@ func (s *Server) launch() error {
 			return
 		}
 		err = s.cmd.Wait()
+		select {
+		case <-s.drained: // its last words may say why
+		case <-time.After(graceful): // whoever takes events is stuck
+		}
 		s.mu.Lock()
 		if s.err == nil && !s.closed {
-			s.err = fmt.Errorf("the file server ended: %w", errors.Join(err))
-			if err == nil {
-				s.err = errors.New("the file server ended")
+			s.err = errors.New("the file server ended")
+			if err != nil {
+				s.err = fmt.Errorf("the file server ended: %w", err)
 			}
 		}
 		s.mu.Unlock()
@@ -179,6 +186,7 @@ func (s *Server) launch() error {
 
 // receive reads what the server tells until it is gone.
 func (s *Server) receive(ctx context.Context, ready chan<- struct{}) {
+	defer close(s.drained)
 	buf := make([]byte, maxPacket+1)
 	for {
 		n, err := s.sock.Read(buf)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -337,5 +338,36 @@ func TestManyFiles(t *testing.T) {
 		if got := read(t, fmt.Sprintf("%s/s%05d", w.host, i)); got != "01" {
 			t.Fatalf("s%05d is %q", i, got)
 		}
+	}
+}
+
+// TestOverflow loses events and finds everything all the same.
+func TestOverflow(t *testing.T) {
+	w := newWorld(t, worldOptions{seed: func(h string) {
+		write(t, h+"/d/f", "old")
+		write(t, h+"/d/sub/g", "old")
+	}})
+	w.sh(`ls d d/sub; cat d/f d/sub/g; test ! -e d/new`)
+	must(t, w.server.cmd.Process.Signal(syscall.SIGSTOP))
+	w.onHost(`i=0; while [ $i -lt 20000 ]; do : > d/n$i; i=$((i+1)); done; echo new > d/f; rm -r d/sub; echo new > d/new`)
+	must(t, w.server.cmd.Process.Signal(syscall.SIGCONT))
+	eventually(t, "the edit", func() bool { b, _ := os.ReadFile(w.in + "/d/f"); return string(b) == "new\n" })
+	eventually(t, "the removal", func() bool { _, err := os.Lstat(w.in + "/d/sub/g"); return os.IsNotExist(err) })
+	eventually(t, "the new file", func() bool { _, err := os.Lstat(w.in + "/d/new"); return err == nil })
+	eventually(t, "the listing", func() bool { e, _ := os.ReadDir(w.in + "/d"); return len(e) == 20002 })
+}
+
+// TestStartFails says why.
+func TestStartFails(t *testing.T) {
+	p := planFor(t)
+	write(t, p.Workspace.Shadow+"/format", "something else")
+	_, err := Start(context.Background(), Options{Plan: p, Events: &sink{}})
+	if err == nil || !strings.Contains(err.Error(), "not a shadow of this version") {
+		t.Errorf("Start: %v", err)
+	}
+	p = planFor(t)
+	p.Workspace.Hide = []belljar.Pattern{{Glob: "[z-a"}}
+	if _, err := Start(context.Background(), Options{Plan: p, Events: &sink{}}); err == nil {
+		t.Error("an impossible pattern was accepted")
 	}
 }
