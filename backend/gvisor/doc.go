@@ -26,6 +26,9 @@
 //
 // # Limitations
 //
+// A build with cgo works, but starts slower and keeps sentry and gofer less well
+// confined (see appliesCaps); releases are built without.
+//
 // Linux on amd64 and arm64 only. Memory and processes are counted by the
 // supervisor and by gVisor's own RLIMIT_NPROC, not by cgroups: see [Backend.Probe]
 // for how well each requirement is held. A hostile host kernel, side channels and

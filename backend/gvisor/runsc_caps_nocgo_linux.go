@@ -4,5 +4,3 @@ package gvisor
 
 // appliesCaps says whether gVisor drops capabilities by itself.
 const appliesCaps = true
-
-func dropCaps() error { return nil }

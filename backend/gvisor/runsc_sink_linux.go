@@ -31,10 +31,6 @@ func init() {
 			if endpoint == nil || endpoint.FD() < 0 {
 				return nil, fmt.Errorf("sink %s has no socket", sinkName)
 			}
-			// The sentry has its root by now, and no filter yet.
-			if err := dropCaps(); err != nil {
-				return nil, err
-			}
 			// gVisor goes on without a sink that it cannot make; the supervisor does not
 			// without this greeting.
 			if _, err := unix.Write(endpoint.FD(), []byte{recordReady}); err != nil {

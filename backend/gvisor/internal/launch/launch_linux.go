@@ -151,9 +151,10 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	defer restore()
 	p, err := os.StartProcess("/proc/self/exe", []string{name}, &os.ProcAttr{
 		Dir: "/",
-		// The second one is for builds with cgo: the C library's restartable sequences
+		// The second one is for builds with cgo. The C library must not count processors
+		// for its allocator once the filter is there, and its restartable sequences
 		// do not survive in systrap's stub processes.
-		Env:   []string{"TMPDIR=" + l.job.Tmp, "GLIBC_TUNABLES=glibc.pthread.rseq=0"},
+		Env:   []string{"TMPDIR=" + l.job.Tmp, "GLIBC_TUNABLES=glibc.pthread.rseq=0:glibc.malloc.arena_max=1"},
 		Files: []*os.File{null, null, stderr, f},
 		Sys: &syscall.SysProcAttr{
 			Setsid:      true,
