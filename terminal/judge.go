@@ -100,8 +100,8 @@ var privateModes = map[int]mode{
 	2004: off, 2026: off, 2027: untouched, 2031: off, 2048: off,
 }
 
-// ansiModes are those of CSI h and l.
-var ansiModes = map[int]mode{4: off, 20: off}
+// ansiModes are those of CSI h and l: insert, newline, and the cursor of screen and tmux.
+var ansiModes = map[int]mode{4: off, 20: off, 34: untouched}
 
 type mode int
 
