@@ -66,20 +66,8 @@ func newKeys() []key {
 			"files.hold", "list of patterns", "Names in the workspace whose changes wait until they are applied, added to what runs by itself.",
 			"anything: every pattern holds more", "held as well", holdRule(),
 		},
-		{
-			"network.registries", "list of " + strings.Join(registryKinds(), ", "), "Package registries by kind: the hosts that this user's own settings name.",
-			"only kinds that are already allowed; [] takes all of them away", "the kinds allowed", registriesRule(),
-		},
-		{
-			"network.allow", "list of rules", "Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
-			"only hosts, addresses and ports that are already allowed, private only where it already is; [] takes all of them away",
-			"rules that must cover every other rule, port by port", allowRule(),
-		},
-		{
-			"network.publish", "list of ports", "Ports of the sandbox that the host can reach, on the sandbox's own 127.x.y.z.",
-			"only ports that are already published; [] takes all of them away", "the ports that may be published", publishRule(),
-		},
 	}
+	list = append(list, networkKeys()...)
 	for _, n := range limitNames() {
 		k := limitKindOf(n)
 		list = append(list, key{
@@ -97,6 +85,24 @@ func newKeys() []key {
 			"only variables that already have this very value", "not allowed in a ceiling", setRule{},
 		},
 	)
+}
+
+func networkKeys() []key {
+	return []key{
+		{
+			"network.registries", "list of " + strings.Join(registryKinds(), ", "), "Package registries by kind: the hosts that this user's own settings name.",
+			"only kinds that are already allowed; [] takes all of them away", "the kinds allowed", registriesRule(),
+		},
+		{
+			"network.allow", "list of rules", "Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
+			"only hosts, addresses and ports that are already allowed, private only where it already is; [] takes all of them away",
+			"rules that must cover every other rule, port by port", allowRule(),
+		},
+		{
+			"network.publish", "list of ports", "Ports of the sandbox that the host can reach, on the sandbox's own 127.x.y.z.",
+			"only ports that are already published; [] takes all of them away", "the ports that may be published", publishRule(),
+		},
+	}
 }
 
 func limitType(name string) string {

@@ -453,7 +453,7 @@ func TestPathsThatAreRefused(t *testing.T) {
 	both := []string{
 		"", "/", "//", "~", "~/", "~/.", "~/src/..", b.home, filepath.Dir(b.home), "~root", "~/src/link-home", "~/src/link-home/..", "$HOME/x", "~/src/*",
 		"~/.config/belljar", "~/.config/belljar/x", "~/.config", "~/.local/state/belljar/shadow", "~/.local", "~/run", "~/src/link-state", "~/src/link-state/x",
-		"/proc", "/proc/self", "/sys", "/dev", "/dev/null", "/run/user", "/var/run/docker.sock", "/var",
+		"/proc", "/proc/self", "/sys", "/dev", "/dev/null", "/run/user", "/var/run/docker.sock", "/var", "/tmp", "/tmp/", "/tmp/.X11-unix/X0",
 		".", "..", "./x", "../p", "~/src", "~/src/p/.git", "~/src/link-work", "~/src/link-work/x", "../../..",
 	}
 	for _, p := range both {

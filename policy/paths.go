@@ -118,6 +118,11 @@ func (p *paths) judgeName(abs string, write bool) error {
 			return fmt.Errorf("%s is of the host's kernel and control sockets, which are never shared", abs)
 		}
 	}
+	for _, d := range []string{"/tmp", "/tmp/.X11-unix", "/tmp/.ICE-unix"} {
+		if within(d, abs) || d != "/tmp" && within(abs, d) {
+			return fmt.Errorf("%s holds sockets of the host's programs: every sandbox has a /tmp of its own", abs)
+		}
+	}
 	for _, w := range p.works {
 		if within(abs, w) || within(w, abs) {
 			return fmt.Errorf("%s is, contains or lies in the workspace, which is served by its own rules (hide, hold, mode)", abs)
