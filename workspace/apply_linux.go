@@ -207,7 +207,7 @@ func (t *tree) replace(e shadow.Entry) error {
 	}
 	dir, _ := splitRel(e.Path)
 	tmp := ".belljar-" + t.view.TmpName()
-	mark, err := t.view.Promise(joinRel(dir, tmp))
+	mark, err := t.view.Promise(path.Join(dir, tmp))
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 // format is the object format of the git directory that dir is, or belongs to.
 func (t *tree) format(dir string) gitindex.Format {
 	for d := dir; ; d, _ = splitRel(d) {
-		if fd, err := t.openHost(joinRel(d, "config"), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK); err == nil {
+		if fd, err := t.openHost(path.Join(d, "config"), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK); err == nil {
 			f := os.NewFile(uintptr(fd), "config")
 			b, _ := io.ReadAll(io.LimitReader(f, 1<<20))
 			_ = f.Close()

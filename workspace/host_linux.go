@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -192,5 +191,3 @@ func (t *tree) listShadow(dir string) ([]string, error) {
 	defer func() { _ = unix.Close(fd) }()
 	return shadow.List(fd)
 }
-
-func joinRel(dir, name string) string { return path.Join(dir, name) }

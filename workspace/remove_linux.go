@@ -20,7 +20,7 @@ func (t *tree) remove(rel string, asked bool) error {
 	if err := t.still(rel, asked); err != nil {
 		return err
 	}
-	return t.removeAll(d, name, rel)
+	return removeAll(d, name)
 }
 
 // still asks again whether rel may go.
@@ -51,7 +51,7 @@ func (t *tree) still(rel string, asked bool) error {
 }
 
 // removeAll removes (d, name) and what is below it.
-func (t *tree) removeAll(d int, name, rel string) error {
+func removeAll(d int, name string) error {
 	err := unix.Unlinkat(d, name, 0)
 	if err == nil || err == unix.ENOENT {
 		return nil
@@ -69,7 +69,7 @@ func (t *tree) removeAll(d int, name, rel string) error {
 		return err
 	}
 	for _, n := range names {
-		if err := t.removeAll(fd, n, joinRel(rel, n)); err != nil {
+		if err := removeAll(fd, n); err != nil {
 			return err
 		}
 	}
