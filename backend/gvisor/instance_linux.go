@@ -39,8 +39,10 @@ type instance struct {
 	started bool
 	ended   chan struct{} // closed when everything is gone
 	end     belljar.End
-	closing bool
-	cause   *belljar.End // why it is being ended, set once
+	// initStatus is how the first command ended, when the sentry was gone before it
+	// could be asked.
+	initStatus *belljar.ExitStatus
+	cause      *belljar.End // why it is being ended, set once
 
 	killOnce sync.Once
 }
@@ -88,9 +90,14 @@ func (in *instance) supervise() {
 	wire.CloseAll(boot)
 	in.events.drain()
 	in.ctl.close()
+	status := initStatus(in.launcher.sentry, in.events.init)
 	wire.CloseAll([]*os.File{in.link, in.startup})
 	_ = os.RemoveAll(in.launcher.dir)
 	in.mu.Lock()
+	if status != nil && in.cause == nil {
+		end = belljar.End{Reason: belljar.EndExited}
+	}
+	in.initStatus = status
 	if in.memory != nil {
 		in.memory.Close()
 		in.memory = nil
@@ -98,6 +105,19 @@ func (in *instance) supervise() {
 	in.end = end
 	in.mu.Unlock()
 	close(in.ended)
+}
+
+// initStatus is the init process's status when the sentry ended by itself, which it
+// does with the code of init or 128 and its signal; recorded says which.
+func initStatus(sentry *unix.WaitStatus, recorded *belljar.ExitStatus) *belljar.ExitStatus {
+	if sentry == nil || !sentry.Exited() || recorded == nil {
+		return nil
+	}
+	if recorded.Status() == sentry.ExitStatus() {
+		return recorded
+	}
+	// The first thread ended before the process did.
+	return &belljar.ExitStatus{Code: sentry.ExitStatus()}
 }
 
 // Start implements [belljar.Instance].

@@ -27,7 +27,8 @@ type launcherProcess struct {
 	pidfd   int
 	exited  chan struct{}
 	status  unix.WaitStatus
-	statm   *os.File // the sentry's own memory, as /proc shows it
+	sentry  *unix.WaitStatus // how the sentry ended, when it ended first
+	statm   *os.File         // the sentry's own memory, as /proc shows it
 }
 
 const launcherFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
@@ -193,7 +194,11 @@ func (l *launcherProcess) wait() belljar.End {
 	end := belljar.End{Reason: belljar.EndCrashed}
 	switch {
 	case last.Ended != "":
-		end.Detail = last.Ended + " " + describe(unix.WaitStatus(last.Status))
+		ws := unix.WaitStatus(last.Status)
+		end.Detail = last.Ended + " " + describe(ws)
+		if last.Ended == launch.NameSentry {
+			l.sentry = &ws
+		}
 	case last.Err != "":
 		end.Detail = launch.Name + ": " + last.Err
 	default:

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,11 +23,9 @@ type process struct {
 	in   *instance
 	pid  int32   // 0: the init process
 	help *helper // nil: the command was started directly
-	done chan struct{}
 
-	mu     sync.Mutex
-	status belljar.ExitStatus
-	err    error
+	done   chan struct{}
+	status belljar.ExitStatus // once done is closed
 }
 
 var _ belljar.Process = (*process)(nil)
@@ -55,12 +53,23 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 			return nil, err
 		}
 	}
-	if err := in.ctl.startRoot(); err != nil {
+	if err := in.ctl.startRoot(); err != nil && !in.ranAlready() {
 		help.close()
 		return nil, in.startError(err)
 	}
 	go p.await()
 	return p, nil
+}
+
+// ranAlready says, when the sentry did not answer, whether the command was so short
+// that everything has ended by now.
+func (in *instance) ranAlready() bool {
+	select {
+	case <-in.ended:
+		return in.initStatus != nil
+	case <-time.After(2 * time.Second):
+		return false
+	}
 }
 
 // bootSentry gives the waiting sentry its specification and descriptors and
@@ -213,14 +222,7 @@ func (p *process) await() {
 	} else {
 		ws, err = p.in.ctl.waitPID(p.pid)
 	}
-	p.mu.Lock()
-	if err != nil {
-		p.err = fmt.Errorf("wait: %w", errClosed)
-		p.status = belljar.ExitStatus{Signal: belljar.Signal(unix.SIGKILL)}
-	} else {
-		p.status = exitStatus(ws)
-	}
-	p.mu.Unlock()
+	status := exitStatus(ws)
 	p.help.close()
 	if p.pid == 0 && err == nil {
 		p.in.finish(belljar.End{Reason: belljar.EndExited})
@@ -228,6 +230,13 @@ func (p *process) await() {
 	if p.pid == 0 || err != nil {
 		<-p.in.ended // everything is on record
 	}
+	if err != nil {
+		status = belljar.ExitStatus{Signal: belljar.Signal(unix.SIGKILL)}
+		if p.pid == 0 && p.in.initStatus != nil {
+			status = *p.in.initStatus
+		}
+	}
+	p.status = status
 	close(p.done)
 }
 
@@ -235,8 +244,6 @@ func (p *process) await() {
 func (p *process) Wait(ctx context.Context) (belljar.ExitStatus, error) {
 	select {
 	case <-p.done:
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		return p.status, nil
 	case <-ctx.Done():
 		return belljar.ExitStatus{}, ctx.Err()

@@ -25,6 +25,7 @@ type eventReader struct {
 	sock  *os.File
 	ready chan struct{} // closed when the sink greets
 	done  chan struct{}
+	init  *belljar.ExitStatus // how the init process ended; read it when done is closed
 }
 
 func newEventReader(in *instance, sock *os.File) *eventReader {
@@ -94,6 +95,9 @@ func (r *eventReader) record(b []byte) error {
 	e, err := decodeEvent(b)
 	if err != nil {
 		return err
+	}
+	if e.Exit != nil && e.Exit.PID == 1 {
+		r.init = &e.Exit.Status
 	}
 	return r.in.spec.Events.Record(context.WithoutCancel(r.in.ctx), e)
 }
