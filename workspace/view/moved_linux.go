@@ -29,7 +29,7 @@ func (t *tree) moved(m *move) {
 	}
 	m.p.seen, m.q.seen = m.p.seen && !m.touchesShadow(), m.q.seen && !m.touchesShadow()
 	t.mu.Unlock()
-	if m.exists {
+	if m.exists && m.to.frees() {
 		if m.to.st.Nlink > 1 || m.dir || over != nil && t.pinned(over) {
 			t.quota.add(-perFile)
 		} else {

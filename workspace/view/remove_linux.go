@@ -156,6 +156,7 @@ func (t *tree) removed(p *node, name string, s *spot) {
 	p.seen = p.seen && (s.upper || s.verdict.Kind == rules.Pass)
 	t.mu.Unlock()
 	switch {
+	case !s.frees():
 	case s.st.Mode&unix.S_IFMT == unix.S_IFDIR || s.st.Nlink > 1:
 		t.quota.add(-perFile)
 	case n == nil || !last || !t.pinned(n):
@@ -163,6 +164,10 @@ func (t *tree) removed(p *node, name string, s *spot) {
 	}
 	t.report.add(event(opRemove, s), n == nil || n.told&toldWrite == 0)
 }
+
+// frees says whether taking s away gives room back: what the host keeps behind a
+// whiteout does not.
+func (s *spot) frees() bool { return s.upper && !s.both || s.verdict.Kind == rules.Pass }
 
 func (t *tree) pinned(n *node) bool {
 	n.data.mu.Lock()

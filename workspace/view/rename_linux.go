@@ -187,7 +187,18 @@ func (t *tree) moveOut(m *move) error {
 		return err
 	}
 	t.quota.add(m.from.st.Blocks * 512)
-	return t.take(m.dp, m.old, &m.from, m.from.verdict, false)
+	return t.takeMoved(m)
+}
+
+// takeMoved removes the old name of a file that was copied to its new one.
+func (t *tree) takeMoved(m *move) error {
+	if err := t.take(m.dp, m.old, &m.from, m.from.verdict, false); err != nil {
+		return err
+	}
+	if m.from.frees() && m.from.st.Nlink == 1 {
+		t.quota.add(-m.from.st.Blocks * 512)
+	}
+	return nil
 }
 
 // leaves says whether a symbolic link would lead out of the tree at its new place.
@@ -215,7 +226,7 @@ func (t *tree) moveIn(m *move) error {
 	if err := t.upper.SetBase(m.to.rel, b); err != nil {
 		return err
 	}
-	return t.take(m.dp, m.old, &m.from, m.from.verdict, false)
+	return t.takeMoved(m)
 }
 
 // moveInside moves what lies in the shadow to another place in it. What the host

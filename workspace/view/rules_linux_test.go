@@ -307,3 +307,14 @@ func TestQuota(t *testing.T) {
 		t.Errorf("%d limit events", limits)
 	}
 }
+
+// TestQuotaIsNotGivenBackForWhatStays: hiding a file of the host behind a whiteout
+// frees nothing, and saving by rename costs nothing in the end.
+func TestQuotaIsNotGivenBackForWhatStays(t *testing.T) {
+	w := newWorld(t, worldOptions{disk: 4 << 20, mode: belljar.ModeReview, seed: func(h string) { write(t, h+"/big", strings.Repeat("x", 16<<20)) }})
+	if out, err := w.run("sh", "-c", `rm big; dd if=/dev/zero of=new bs=64k count=200 2>&1`); err == nil {
+		t.Errorf("the limit grew: %s", out)
+	}
+	w = newWorld(t, worldOptions{disk: 4 << 20})
+	w.sh(`mkdir .vscode; i=0; while [ $i -lt 20 ]; do dd if=/dev/zero of=t bs=64k count=8 status=none; mv t .vscode/t; mv .vscode/t u; mv u .env; i=$((i+1)); done`)
+}
