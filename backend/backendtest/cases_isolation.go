@@ -26,6 +26,9 @@ var isolationCases = []tcase{
 	{name: "privileges/chown", why: "files cannot be given away", run: func(t *testing.T, s *box) {
 		s.fails("touch /tmp/mine && chown 12345 /tmp/mine")
 	}},
+	{name: "identity/root-inside", why: "uid 0 inside is the ordinary identity outside, and has no privilege", plan: func(p *belljar.Plan) {
+		p.Identity.UID, p.Identity.GID = 0, 0
+	}, run: rootInside},
 	{name: "proc/only-own", why: "processes of the host are invisible", run: procOnlyOwn},
 	{name: "proc/kill", why: "processes of the host are out of reach", run: killHost},
 	{name: "proc/self-exe", why: "/proc shows paths inside, never the host's", run: func(t *testing.T, s *box) {
@@ -109,6 +112,21 @@ func nestedNamespace(t *testing.T, s *box) {
 	s.fails("test -b /tmp/d")
 	if _, err := os.Lstat("/usr/from-namespace"); err == nil {
 		t.Error("a file appeared in the host's /usr")
+	}
+}
+
+func rootInside(t *testing.T, s *box) {
+	s.want("id -u; id -g; touch "+insideProject+"/r; stat -c %u:%g "+insideProject+"/r", "0\n0\n0:0")
+	noCapabilities(t, s)
+	s.fails("mount -t tmpfs none /opt/empty")
+	s.fails("touch /usr/x")
+	s.fails("touch /tmp/mine && chown 12345 /tmp/mine")
+	fi, err := os.Stat(s.project + "/r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) != s.plan.Identity.HostUID {
+		t.Errorf("the host's owner is %d, want %d", st.Uid, s.plan.Identity.HostUID)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/backendtest"
 	"github.com/belljar-dev/belljar/backend/gvisor"
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
@@ -95,6 +96,9 @@ func gone(t *testing.T, pids map[string]int) {
 }
 
 func TestDeathOfAProcess(t *testing.T) {
+	if backendtest.AsOrdinaryUser(t) {
+		return
+	}
 	testenv.Need(t, "userns")
 	for _, victim := range []string{"belljar-launcher", "belljar-gofer", "belljar-sentry"} {
 		t.Run(victim, func(t *testing.T) {
@@ -123,6 +127,9 @@ func TestDeathOfAProcess(t *testing.T) {
 }
 
 func TestDeathOfTheSupervisor(t *testing.T) {
+	if backendtest.AsOrdinaryUser(t) {
+		return
+	}
 	testenv.Need(t, "userns")
 	if dir := os.Getenv(supervisorEnv); dir != "" {
 		startDeath(t, dir)

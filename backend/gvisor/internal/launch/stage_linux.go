@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -21,7 +22,7 @@ type stager struct {
 // stage mounts an empty file system on the job's root and fills it.
 func (l *launcher) stage() error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
-	if err := unix.Mount("belljar", l.job.Root, "tmpfs", flags, "mode=0755,size=64m"); err != nil {
+	if err := unix.Mount("belljar", l.job.Root, "tmpfs", flags, "mode=0755,size=160m"); err != nil {
 		return fmt.Errorf("mount the root on %q: %w", l.job.Root, err)
 	}
 	root, err := unix.Open(l.job.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -187,20 +188,34 @@ func (s *stager) bind(o *Op, source string) error {
 }
 
 // self binds the running program by its path: the link in /proc leads through a
-// mount of the parent's namespace, which cannot be copied.
+// mount of the parent's namespace, which cannot be copied. Where the path leads
+// nowhere (the program was replaced, or lies in a folder that only root may enter)
+// a copy in memory takes its place.
 func (s *stager) self(o *Op) error {
-	exe, err := os.Readlink("/proc/self/exe")
+	const link = "/proc/self/exe"
+	exe, err := os.Readlink(link)
 	if err != nil {
 		return err
 	}
 	var running, found unix.Stat_t
-	if err := unix.Stat("/proc/self/exe", &running); err != nil {
+	if err := unix.Stat(link, &running); err != nil {
 		return err
 	}
-	if err := unix.Stat(exe, &found); err != nil || found.Dev != running.Dev || found.Ino != running.Ino {
-		return fmt.Errorf("the program %q was replaced while it runs", exe)
+	if unix.Stat(exe, &found) == nil && found.Dev == running.Dev && found.Ino == running.Ino {
+		return s.bind(o, exe)
 	}
-	return s.bind(o, exe)
+	in, err := os.Open(link)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := s.create(o.Target, 0o555)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, in)
+	return err
 }
 
 func attach(tree, target int, readOnly bool) error {
