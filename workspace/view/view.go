@@ -45,8 +45,10 @@
 // Locks are local to the sandbox: flock and fcntl locks are not seen by processes
 // on the host. There are no extended attributes (ENOTSUP), no O_TMPFILE, no
 // O_DIRECT, no device nodes; FIFOs and sockets are private; set-user-ID and
-// set-group-ID bits are dropped; RENAME_EXCHANGE works between two entries of one
-// side only, RENAME_WHITEOUT never. Changes that the host makes through a shared
+// set-group-ID bits are dropped; RENAME_EXCHANGE works between two regular files
+// that pass, RENAME_WHITEOUT never. A hard link gives EXDEV where one of its names is
+// held, and so does the rename of a held directory that the host has. Two links to
+// one file that an earlier run made are taken for foreign ones, and separated. Changes that the host makes through a shared
 // mapping, or on another machine of a network file system, are seen after the
 // timeout. The host renaming a directory in the microseconds between our walk and
 // the call can redirect that one call below the same tree.
