@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -291,6 +292,11 @@ func TestRules(t *testing.T) {
 	w.mkdir(".ssh")
 	w.file(".config/gh/hosts.yml", "x")
 	w.link("docs", "alias")
+	l, err := net.Listen("unix", w.at("docker.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	tests := []struct {
 		path, says string
 		write      bool
@@ -301,6 +307,8 @@ func TestRules(t *testing.T) {
 		{"docs", "", true},
 		{"keys/server.pem", "hides it", false},
 		{"missing", "does not exist", false},
+		{"docker.sock", "a socket, a device or a pipe", false},
+		{"docker.sock", "a socket, a device or a pipe", true},
 		{".ssh", "credentials", false},
 		{".config", "belljar's own", false},
 		{".config/gh", "credentials", false},
