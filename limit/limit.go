@@ -64,7 +64,8 @@ func Decide(l belljar.Limits, s Sample) Decision {
 	case l.Time > 0 && s.Elapsed >= l.Time:
 		d.End = &belljar.LimitEvent{Limit: Time, Max: int64(l.Time), Used: int64(s.Elapsed), Ended: true}
 	}
-	if l.Processes > 0 && s.Processes >= l.Processes {
+	// One below counts as reached: the kernel may count the one that is being made.
+	if l.Processes > 0 && s.Processes+1 >= l.Processes {
 		d.Notice = &belljar.LimitEvent{Limit: Processes, Max: int64(l.Processes), Used: int64(s.Processes)}
 	}
 	return d

@@ -30,13 +30,14 @@ func TestDecide(t *testing.T) {
 		want Decision
 	}{
 		{"calm", use(1, 1, 0, 0), Decision{}},
-		{"at the limits", use(8*gib, 99, 20*gib, time.Hour-1), Decision{}},
+		{"at the limits", use(8*gib, 98, 20*gib, time.Hour-1), Decision{}},
 		{"memory", use(8*gib+1, 1, 0, 0), Decision{End: memory}},
 		{"disk", use(1, 1, 20*gib+1, 0), Decision{End: disk}},
 		{"time", use(1, 1, 0, time.Hour), Decision{End: timeUp}},
 		{"processes", use(1, 100, 0, 0), Decision{Notice: procs}},
 		{"memory before disk before time", use(8*gib+1, 1, 20*gib+1, time.Hour), Decision{End: memory}},
 		{"disk before time", use(1, 1, 20*gib+1, time.Hour), Decision{End: disk}},
+		{"one process below", use(1, 99, 0, 0), Decision{Notice: &belljar.LimitEvent{Limit: "processes", Max: 100, Used: 99}}},
 		{"processes and memory", use(8*gib+1, 100, 0, 0), Decision{End: memory, Notice: procs}},
 		{"unknown", use(1, -1, -1, 0), Decision{}},
 	}
