@@ -48,13 +48,17 @@ type Stack struct {
 	s     *stack.Stack
 	link  *link
 	close sync.Once
+
+	mu      sync.Mutex
+	closed  bool
+	waiting map[*waiter.Queue]struct{} // of handshakes under way
 }
 
 // New takes over the link, also on error. Nothing is read from it before
 // [Stack.Start], so that sockets can be made first.
 func New(o Options) (*Stack, error) {
 	defer o.Link.File.Close()
-	st := &Stack{}
+	st := &Stack{waiting: make(map[*waiter.Queue]struct{})}
 	accept := func(b []byte) bool {
 		v, d := judge(b)
 		if v == refuse {
@@ -69,7 +73,7 @@ func New(o Options) (*Stack, error) {
 	st.link, st.s = l, newStack()
 	f := tcp.NewForwarder(st.s, window, halfOpen, func(r *tcp.ForwarderRequest) {
 		id := r.ID()
-		o.TCP(&Request{Src: addrPort(id.RemoteAddress, id.RemotePort), Dst: addrPort(id.LocalAddress, id.LocalPort), r: r})
+		o.TCP(&Request{Src: addrPort(id.RemoteAddress, id.RemotePort), Dst: addrPort(id.LocalAddress, id.LocalPort), r: r, st: st})
 	})
 	st.s.SetTransportProtocolHandler(tcp.ProtocolNumber, f.HandlePacket)
 	st.s.SetTransportProtocolHandler(udp.ProtocolNumber, func(id stack.TransportEndpointID, _ *stack.PacketBuffer) bool {
@@ -157,14 +161,53 @@ func (st *Stack) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) 
 func (st *Stack) Close() {
 	st.close.Do(func() {
 		st.link.Close()
+		st.endHandshakes()
 		st.s.Destroy()
 	})
+}
+
+// endHandshakes ends what waits for the rest of a handshake: the stack aborts
+// such connections without telling those who wait for them.
+func (st *Stack) endHandshakes() {
+	st.mu.Lock()
+	st.closed = true
+	n := len(st.waiting)
+	st.mu.Unlock()
+	for n > 0 {
+		st.s.Close()
+		st.mu.Lock()
+		for q := range st.waiting {
+			q.Notify(waiter.WritableEvents)
+		}
+		n = len(st.waiting)
+		st.mu.Unlock()
+		if n > 0 {
+			<-time.After(time.Millisecond)
+		}
+	}
+}
+
+// handshake notes that somebody waits by q; false when the stack is closed.
+func (st *Stack) handshake(q *waiter.Queue) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.closed {
+		st.waiting[q] = struct{}{}
+	}
+	return !st.closed
+}
+
+func (st *Stack) handshakeDone(q *waiter.Queue) {
+	st.mu.Lock()
+	delete(st.waiting, q)
+	st.mu.Unlock()
 }
 
 // A Request is a connection attempt that nobody has answered yet.
 type Request struct {
 	Src, Dst netip.AddrPort
 	r        *tcp.ForwarderRequest
+	st       *Stack
 }
 
 // Refuse answers with a reset: "connection refused" inside.
@@ -174,7 +217,12 @@ func (r *Request) Refuse() { r.r.Complete(true) }
 // Buffer is the most that the connection may hold in each direction.
 func (r *Request) Accept(buffer int) (*Conn, error) {
 	var wq waiter.Queue
+	if !r.st.handshake(&wq) {
+		r.r.Complete(true)
+		return nil, net.ErrClosed
+	}
 	ep, e := r.r.CreateEndpoint(&wq)
+	r.st.handshakeDone(&wq)
 	if e != nil {
 		r.r.Complete(true)
 		return nil, errors.New(e.String())
