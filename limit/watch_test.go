@@ -160,7 +160,7 @@ func TestWatchProcessesOncePerCrossing(t *testing.T) {
 			if int(at.Seconds())%2 == 1 {
 				return 100
 			}
-			return 98
+			return 97
 		}}
 		if err := f.watchFor(t, f.options(limits()), 4500*time.Millisecond); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/belljar-dev/belljar"
@@ -15,6 +16,7 @@ type counter struct {
 	commands int
 	files    map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
 	more     int                          // events of paths that are not in files
+	limits   []belljar.LimitEvent         // reached, in order, each limit once
 }
 
 const maxPaths = 20_000
@@ -28,6 +30,8 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 		c.mu.Unlock()
 	case e.File != nil:
 		c.file(*e.File)
+	case e.Limit != nil:
+		c.limit(*e.Limit)
 	}
 	return c.next.Record(ctx, e)
 }
@@ -43,4 +47,25 @@ func (c *counter) file(e belljar.FileEvent) {
 		return
 	}
 	c.files[e.Path] = e
+}
+
+// limit notes a limit that was reached: the first time, and again when it is the
+// one that ends the run.
+func (c *counter) limit(e belljar.LimitEvent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.limits {
+		if c.limits[i].Limit == e.Limit {
+			c.limits[i].Ended = c.limits[i].Ended || e.Ended
+			return
+		}
+	}
+	c.limits = append(c.limits, e)
+}
+
+// reached lists the limits that were reached.
+func (c *counter) reached() []belljar.LimitEvent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.limits)
 }

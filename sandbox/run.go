@@ -20,6 +20,7 @@ import (
 // Options say what to run and how it is connected to the caller.
 type Options struct {
 	Plan       *belljar.Plan
+	Public     *belljar.Plan // Plan as it may be recorded: without secrets of the caller
 	Backend    belljar.Backend
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
@@ -52,10 +53,10 @@ type run struct {
 	inst    belljar.Instance
 	proc    belljar.Process
 	session *terminal.Session
-	relayed chan error // the session's end
+	relayed chan error         // the session's end
+	unrelay context.CancelFunc // gives up on a caller who does not read
 
 	mu        sync.Mutex
-	limits    []belljar.LimitEvent
 	ended     belljar.End // set by whoever ends the run first
 	maxMemory int64
 }
@@ -72,7 +73,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	status, end := r.wait(ctx)
 	r.stop(ctx)
 	sum := r.summary()
-	res := Result{Status: status, End: end, Limits: r.limits, Summary: sum}
+	res := Result{Status: status, End: end, Limits: r.counts.reached(), Summary: sum}
 	recErr := r.end(belljar.EndEvent{
 		End: end, Status: status, Passed: sum.Passed, Held: sum.Held, Commands: sum.Commands, MaxMemory: r.maxMemory,
 	})
@@ -130,6 +131,18 @@ func homeSource(p *belljar.Plan) string {
 	return ""
 }
 
+// privateFolders are the folders of the host that only the sandbox writes: HOME,
+// what is kept of it, caches. What it writes to the project is counted by the view.
+func privateFolders(p *belljar.Plan) []string {
+	var out []string
+	for _, m := range p.Mounts {
+		if m.Kind == belljar.MountBind && m.Private && !m.ReadOnly {
+			out = append(out, m.Source)
+		}
+	}
+	return out
+}
+
 // prepareHome makes the private folders that the plan binds, and puts the preset's
 // files into a HOME that does not have them yet.
 func (r *run) prepareHome(home string, discard bool) error {
@@ -177,7 +190,7 @@ func (r *run) startRecord() error {
 	host, _ := os.Hostname()
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
-		Plan:  r.p,
+		Plan:  r.o.Public,
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
 			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
@@ -246,7 +259,8 @@ func (r *run) startCommand(ctx context.Context) error {
 		return err
 	}
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
-	go func() { r.relayed <- s.Run(context.WithoutCancel(ctx), proc.Resize) }()
+	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
+	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
 	return nil
 }
 

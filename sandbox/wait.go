@@ -65,7 +65,7 @@ func (r *run) status(end belljar.End, s belljar.ExitStatus) int {
 }
 
 func (r *run) watchLimits(ctx context.Context) error {
-	disk, err := limit.NewDiskCounter(homeSource(r.p))
+	disk, err := limit.NewDiskCounter(privateFolders(r.p)...)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (r *run) watchLimits(ctx context.Context) error {
 		Disk:   disk.Added,
 		Events: &r.counts,
 		Kill:   func() { r.finish(r.limitEnd()) },
-		Report: r.reached,
+		Report: r.counts.limit,
 		MaxMemory: func(n int64) {
 			r.mu.Lock()
 			r.maxMemory = max(r.maxMemory, n)
@@ -84,18 +84,9 @@ func (r *run) watchLimits(ctx context.Context) error {
 	})
 }
 
-// reached notes a limit for the closing words.
-func (r *run) reached(e belljar.LimitEvent) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.limits = append(r.limits, e)
-}
-
 // limitEnd names the limit that ends the run.
 func (r *run) limitEnd() belljar.End {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.limits {
+	for _, e := range r.counts.reached() {
 		if e.Ended {
 			return belljar.End{Reason: belljar.EndLimit, Limit: e.Limit}
 		}
@@ -110,7 +101,7 @@ func (r *run) watchParts(ctx context.Context) {
 	case <-r.view.Done():
 		r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: fmt.Sprintf("the view server ended: %v", r.view.Err())})
 	case <-r.rec.Full():
-		r.reached(belljar.LimitEvent{Limit: "record", Ended: true})
+		r.counts.limit(belljar.LimitEvent{Limit: "record", Ended: true})
 		r.finish(belljar.End{Reason: belljar.EndLimit, Limit: "record", Detail: fmt.Sprint(r.rec.Err())})
 	}
 }
@@ -149,10 +140,23 @@ func (r *run) forward(ctx context.Context) {
 // kept from the terminal, so that what is counted afterwards is final.
 func (r *run) stop(ctx context.Context) {
 	_ = r.inst.Close() // idempotent, like the others: undo reports their errors
-	<-r.relayed        // a caller who stopped reading is no fault of the run
+	r.drain()
 	_ = r.view.Close() // its last events arrive
 	_ = r.stopGateway()
 	for what, n := range r.session.Dropped() {
 		_ = r.counts.Record(ctx, belljar.Event{Kind: belljar.EventTerminal, Terminal: &belljar.TerminalEvent{What: what, Count: int64(n)}})
 	}
+}
+
+// drain lets what the command printed arrive. Where the command did not end by
+// itself, a caller who reads no more (a halted terminal) is not waited for.
+func (r *run) drain() {
+	r.mu.Lock()
+	byItself := r.ended.Reason == belljar.EndExited
+	r.mu.Unlock()
+	if !byItself {
+		defer time.AfterFunc(2*time.Second, r.unrelay).Stop()
+	}
+	<-r.relayed // a caller who stopped reading is no fault of the run
+	r.unrelay()
 }

@@ -20,6 +20,7 @@ type Fault struct {
 	Reason string
 }
 
+// Error is the reason.
 func (f *Fault) Error() string { return f.Reason }
 
 func bad(reason string) error { return &Fault{http.StatusBadRequest, reason} }

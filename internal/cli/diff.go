@@ -28,7 +28,7 @@ func (a *App) diffCommand() *cobra.Command {
 		GroupID: "review",
 		Long:    "Shows what a sandbox changed and what has not landed on this host.\n" + whatWaits,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, paths, err := a.project(args)
+			p, paths, err := a.project(args, false)
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ not be applied.
 }
 
 func (a *App) apply(ctx context.Context, args []string) error {
-	p, paths, err := a.project(args)
+	p, paths, err := a.project(args, true)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (a *App) discardCommand() *cobra.Command {
 		GroupID: "review",
 		Long:    "Throws away what waits. What landed on this host already stays.\n" + whatWaits,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, paths, err := a.project(args)
+			p, paths, err := a.project(args, false)
 			if err != nil {
 				return err
 			}
@@ -110,8 +110,9 @@ func (a *App) discardCommand() *cobra.Command {
 	}
 }
 
-// project finds the project that is meant and the paths in it.
-func (a *App) project(args []string) (workspace.Project, []string, error) {
+// project finds the project that is meant and the paths in it. A broken policy keeps
+// nobody from looking at what waits, but from letting it land.
+func (a *App) project(args []string, changesHost bool) (workspace.Project, []string, error) {
 	none := workspace.Project{}
 	h, err := a.enter()
 	if err != nil {
@@ -135,8 +136,12 @@ func (a *App) project(args []string) (workspace.Project, []string, error) {
 		}
 	}
 	p := workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
-	if pol, err := a.loadPolicy(h, &planFlags{}, dir, ""); err == nil {
-		p.Hide, p.Hold = pol.Hide(), pol.Hold() // a broken policy must not keep anybody from reviewing
+	pol, err := a.loadPolicy(h, &planFlags{}, dir, "")
+	switch {
+	case err == nil:
+		p.Hide, p.Hold = pol.Hide(), pol.Hold()
+	case changesHost:
+		return none, nil, err // what the policy hides must not be removed
 	}
 	var paths []string
 	for _, arg := range args {

@@ -35,15 +35,16 @@ flags of belljar run. Without COMMAND, the plan of a shell.
 				return err
 			}
 			if asJSON {
-				return a.printJSON(p.plan)
+				return a.printJSON(p.public)
 			}
 			for _, n := range p.notes {
 				a.note("%s", terminal.Escape(n))
 			}
-			return plan.Print(a.Out, p.plan)
+			return plan.Print(a.Out, p.public)
 		},
 	}
 	f.add(c)
+	c.Flags().SetInterspersed(false)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

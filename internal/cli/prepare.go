@@ -18,6 +18,7 @@ import (
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view"
 	"github.com/spf13/cobra"
 )
@@ -140,7 +141,6 @@ func (f *planFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.Time, "time", "", "how long it may run, such as 90m")
 	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` and keep its HOME for the next run of that name")
 	fl.BoolVar(&f.bestEffort, "best-effort", false, "run even where this host cannot enforce everything; prints and records what")
-	fl.SetInterspersed(false)
 }
 
 // paths are those that the sandbox identity of root must reach.
@@ -175,6 +175,7 @@ func (a *App) checkName(c *cobra.Command, name string) error {
 // A prepared run: everything is decided, nothing is started.
 type prepared struct {
 	plan    *belljar.Plan
+	public  *belljar.Plan // the plan as it may be shown and recorded: no value of the caller's
 	policy  *policy.Policy
 	backend belljar.Backend
 	notes   []string
@@ -229,8 +230,39 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if err != nil {
 		return nil, err
 	}
-	return &prepared{plan: p, policy: pol, backend: b, notes: facts.Notes}, nil
+	// What the host reaches through a held or hidden name is held or hidden too.
+	found, err := rules.Discover(p.Workspace.Dir)
+	if err != nil {
+		return nil, &belljar.Error{Op: "look for links to protected files", ID: p.Workspace.Dir, Kind: belljar.KindInternal, Err: err}
+	}
+	p.Workspace.Hide = append(p.Workspace.Hide, found.Hide...)
+	p.Workspace.Hold = append(p.Workspace.Hold, found.Hold...)
+	passed := pol.EnvPass()
+	for _, e := range f.Env {
+		name, _, _ := strings.Cut(e, "=")
+		passed = append(passed, name)
+	}
+	return &prepared{plan: p, public: redacted(p, passed), policy: pol, backend: b, notes: facts.Notes}, nil
 }
+
+// redacted is p without values of variables that may be secrets: what the caller
+// passes on, and whatever has a telling name.
+func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
+	c := *p
+	c.Env = slices.Clone(p.Env)
+	for i, e := range c.Env {
+		name, _, _ := strings.Cut(e, "=")
+		if telling.MatchString(name) || slices.Contains(passed, name) && !harmless.MatchString(name) {
+			c.Env[i] = name + "=[redacted]"
+		}
+	}
+	return &c
+}
+
+var (
+	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
+	harmless = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|EDITOR|VISUAL|PAGER)$`)
+)
 
 // loadPolicy merges every layer that applies to the workspace dir.
 func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Policy, error) {

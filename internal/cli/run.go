@@ -39,6 +39,7 @@ What would run on this host by itself (git hooks and configuration, editor tasks
 		},
 	}
 	f.add(c)
+	c.Flags().SetInterspersed(false) // flags behind COMMAND are its own
 	return c
 }
 
@@ -59,7 +60,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	res, err := sandbox.Run(ctx, sandbox.Options{
-		Plan: p.plan, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",
+		Plan: p.plan, Public: p.public, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",
 		In: a.In, Out: a.Out, Err: a.Err, Signals: signals,
 	})
 	if err != nil && res.End.Reason == "" {

@@ -256,6 +256,15 @@ func TestHostileProjectPolicy(t *testing.T) {
 	}
 }
 
+// TestNoSecretsOnRecord: what the caller passes on is not written down.
+func TestNoSecretsOnRecord(t *testing.T) {
+	w := newWorld(t)
+	w.sh("test -n \"$GITHUB_TOKEN\" && test -n \"$API_KEY\" && test -n \"$PASSED\"", "--env", "GITHUB_TOKEN", "--env", "API_KEY="+envSecret, "--env", "PASSED="+"x")
+	out := w.belljar("log", "--json").out + w.belljar("plan", "--json", "--env", "GITHUB_TOKEN").out + w.belljar("plan", "--env", "GITHUB_TOKEN").out
+	mustLack(t, "record and plan", out, envSecret)
+	mustContain(t, "record and plan", out, "GITHUB_TOKEN")
+}
+
 // TestEscapes: terminal escapes in names, output and argv stay escaped in our words.
 func TestEscapes(t *testing.T) {
 	w := newWorld(t)

@@ -34,7 +34,7 @@ for i in range(300):
     if p==0: time.sleep(5); os._exit(0)
     n+=1'`, -1, "processes"},
 		{"disk in the project", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=big bs=1M count=400`, -1, "disk"},
-		{"disk in HOME", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=~/big bs=1M count=400; sleep 5`, -1, "disk"},
+		{"disk in HOME", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=$HOME/big bs=1M count=400; sleep 5`, -1, "disk"},
 		{"files", nil, `python3 -c 'import os
 fds=[]
 try:

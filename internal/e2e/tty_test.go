@@ -75,7 +75,7 @@ func TestTerminal(t *testing.T) {
 	s.keys("sleep 1001", "Enter")
 	s.keys("C-z")
 	s.want("topped")
-	s.keys("jobs; kill %1; echo job-$((50+2))", "Enter")
+	s.keys("jobs; kill -9 %1; wait; echo job-$((50+2))", "Enter")
 	s.want("job-52")
 	if out, err := exec.Command("tmux", "-S", s.sock, "resize-window", "-x", "120", "-y", "40").CombinedOutput(); err != nil {
 		t.Fatalf("resize: %v %s", err, out)
