@@ -21,7 +21,7 @@ func BenchmarkTrue(b *testing.B) {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			b.Fatal(err)
 		}
-		in, err := gvisor.New(gvisor.Options{}).Start(b.Context(), &belljar.Spec{Plan: p, Dir: d, Events: noEvents{}})
+		in, err := gvisor.New(gvisor.Options{DebugDir: os.Getenv("BELLJAR_GVISOR_LOG")}).Start(b.Context(), &belljar.Spec{Plan: p, Dir: d, Events: noEvents{}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func BenchmarkTrue(b *testing.B) {
 // BenchmarkExec is one more command in a running sandbox.
 func BenchmarkExec(b *testing.B) {
 	p := deathPlan()
-	in, err := gvisor.New(gvisor.Options{}).Start(b.Context(), &belljar.Spec{Plan: p, Dir: b.TempDir(), Events: noEvents{}})
+	in, err := gvisor.New(gvisor.Options{DebugDir: os.Getenv("BELLJAR_GVISOR_LOG")}).Start(b.Context(), &belljar.Spec{Plan: p, Dir: b.TempDir(), Events: noEvents{}})
 	if err != nil {
 		b.Fatal(err)
 	}
