@@ -32,13 +32,6 @@ var (
 	askPaths = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
 )
 
-// A model is one random layer.
-type model struct {
-	r     *rand.Rand
-	text  strings.Builder
-	layer string
-}
-
 func pick[T any](r *rand.Rand, l []T) T { return l[r.IntN(len(l))] }
 
 // some picks up to n values; ok is false where the list is left out.

@@ -236,7 +236,7 @@ func (o *output) copy() {
 	if o.to != nil {
 		defer o.to.close()
 	}
-	var w io.Writer = io.Discard
+	w := io.Discard
 	switch {
 	case o.filter != nil:
 		w = o.filter

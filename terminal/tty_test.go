@@ -20,7 +20,6 @@ import (
 type screen struct {
 	*os.File          // what the terminal emulator holds
 	tty      *os.File // what programs hold
-	shown    chan []byte
 }
 
 func newScreen(t *testing.T) *screen {

@@ -43,8 +43,6 @@ type instance struct {
 	// could be asked.
 	initStatus *belljar.ExitStatus
 	cause      *belljar.End // why it is being ended, set once
-
-	killOnce sync.Once
 }
 
 // Wait implements [belljar.Instance].

@@ -38,9 +38,7 @@ type tree struct {
 	upTree   int  // the top of upper
 	otherDev bool // the shadow lies on another file system: inode numbers could collide
 	rules    *rules.Rules
-	mode     belljar.Mode
 	readOnly bool
-	git      bool // the root is a git directory
 	ids      belljar.Identity
 	quota    *quota
 	report   *reporter

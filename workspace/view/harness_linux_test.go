@@ -104,18 +104,6 @@ func (s *sink) Record(_ context.Context, e belljar.Event) error {
 	return nil
 }
 
-func (s *sink) files() []belljar.FileEvent {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []belljar.FileEvent
-	for _, e := range s.events {
-		if e.File != nil {
-			out = append(out, *e.File)
-		}
-	}
-	return out
-}
-
 // world is a project on the host and its view inside.
 type world struct {
 	t      testing.TB

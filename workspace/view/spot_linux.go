@@ -143,9 +143,6 @@ func (t *tree) judge(s *spot, p rules.State, name string, e rules.Entry) {
 	s.state, s.verdict = p.Judge(name, e)
 }
 
-// judgeNew judges what is about to be made at the spot.
-func (t *tree) judgeNew(s *spot, p rules.State, name string, e rules.Entry) { t.judge(s, p, name, e) }
-
 func (s *spot) isOpaque() bool {
 	return s.upper && s.st.Mode&unix.S_ISUID != 0 && s.st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
