@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -137,17 +138,35 @@ func leftMounts(t *testing.T, s *box) {
 	}
 }
 
-// children are the processes that descend from this one, with their arguments.
+// children are the processes of ours that descend from this one, with their arguments.
 func children() map[string]string {
+	parent := map[string]string{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		if b, err := os.ReadFile(f); err == nil {
+			parent[filepath.Base(filepath.Dir(f))] = strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))[1]
+		}
+	}
 	out := map[string]string{}
-	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, f := range procs {
-		b, err := os.ReadFile(f)
-		if err == nil && strings.HasPrefix(string(b), "belljar-") {
-			out[filepath.Base(filepath.Dir(f))] = strings.TrimRight(strings.ReplaceAll(string(b), "\x00", " "), " ")
+	for pid := range parent {
+		b, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err == nil && strings.HasPrefix(string(b), "belljar-") && descends(pid, parent) {
+			out[pid] = strings.TrimRight(strings.ReplaceAll(string(b), "\x00", " "), " ")
 		}
 	}
 	return out
+}
+
+// descends says whether pid has this process among its ancestors.
+func descends(pid string, parent map[string]string) bool {
+	me := strconv.Itoa(os.Getpid())
+	for range 100 {
+		if pid == me {
+			return true
+		}
+		pid = parent[pid]
+	}
+	return false
 }
 
 func leftProcesses(t *testing.T, s *box) {

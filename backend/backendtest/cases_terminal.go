@@ -169,7 +169,8 @@ func ttyResize(t *testing.T, s *box) {
 
 func ttyInterrupt(t *testing.T, s *box) {
 	x := s.bash()
-	x.send("sleep 1000; echo st=$?\n")
+	x.send("sh -c 'echo run$((3+4)); exec sleep 1000'; echo st=$?\n")
+	x.expect("run7")
 	x.send("\x03")
 	x.send("echo after$((2+3))\n")
 	x.expect("after5")

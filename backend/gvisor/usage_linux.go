@@ -12,7 +12,12 @@ import (
 )
 
 // statsAge is how old the counts of processes and processor time may be.
-const statsAge = 200 * time.Millisecond
+// Near the limit of processes they are counted more often, because whoever runs
+// into it may be gone a moment later.
+const (
+	statsAge     = 200 * time.Millisecond
+	statsAgeNear = 20 * time.Millisecond
+)
 
 // stats are what only the sentry knows. They are asked for in the background: a
 // sentry under load must never delay whoever watches its memory.
@@ -21,7 +26,8 @@ type stats struct {
 	asked     time.Time
 	busy      bool
 	known     bool
-	processes int
+	latest    int // processes
+	processes int // the most since Usage told last
 	cpu       time.Duration
 }
 
@@ -46,6 +52,7 @@ func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	defer s.mu.Unlock()
 	if s.known {
 		u.Processes, u.CPU = s.processes, s.cpu
+		s.processes = s.latest
 	}
 	if !s.busy && time.Since(s.asked) > statsAge {
 		s.busy = true
@@ -54,13 +61,28 @@ func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	return u, nil
 }
 
+// refresh asks the sentry, again and again while the limit of processes is near.
 func (in *instance) refresh() {
+	for in.refreshOnce() {
+		select {
+		case <-in.ended:
+			return
+		case <-time.After(statsAgeNear):
+		}
+	}
+}
+
+// refreshOnce says whether the limit of processes is near.
+func (in *instance) refreshOnce() bool {
 	processes, cpu, err := in.ctl.stats()
 	s := &in.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy, s.asked = false, time.Now()
+	s.asked = time.Now()
 	if err == nil {
-		s.known, s.processes, s.cpu = true, processes, max(cpu, s.cpu)
+		s.processes = max(processes, s.processes)
+		s.latest, s.known, s.cpu = processes, true, max(cpu, s.cpu)
 	}
+	s.busy = err == nil && processes*2 >= in.plan.Limits.Processes
+	return s.busy
 }

@@ -24,19 +24,26 @@ func (w *world) exercise(what, marker string) {
 		"git status", "git diff", "git log -1", "git add -A -n", "git stash list", "git branch", "git fetch --dry-run", "git checkout -q .",
 		"git -c user.name=x -c user.email=x@x commit -q --allow-empty -m x", "git rebase --continue", "git submodule status", "git gc -q --auto", "git push --dry-run",
 	}
+	for i, l := range lines {
+		lines[i] = "timeout 10 " + l
+	}
+	inGit := strings.Join(lines[:3], "; ")
+	all := strings.Join(lines, "; ") + "; command -v direnv >/dev/null && timeout 10 direnv export bash"
 	_ = filepath.WalkDir(w.proj, func(p string, d os.DirEntry, err error) error {
 		if err != nil || !d.IsDir() || strings.Contains(p, "/objects/") {
 			return nil
 		}
-		for _, l := range append(lines, "command -v direnv >/dev/null && direnv export bash") {
-			c := exec.Command("timeout", "10", "sh", "-c", l)
-			c.Dir = p
-			c.Env = append(w.env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*", "GIT_TERMINAL_PROMPT=0", "GIT_EDITOR=true", "GIT_PAGER=cat")
-			_ = c.Run() // a broken repository may fail; running the payload may not
-			if _, err := os.Stat(marker); err == nil {
-				w.t.Errorf("%s: %q in %s ran the payload", what, l, p)
-				os.Remove(marker)
-			}
+		l := all
+		if strings.Contains(p, "/.git/") {
+			l = inGit
+		}
+		c := exec.Command("sh", "-c", l)
+		c.Dir = p
+		c.Env = append(w.env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*", "GIT_TERMINAL_PROMPT=0", "GIT_EDITOR=true", "GIT_PAGER=cat")
+		_ = c.Run() // a broken repository may fail; running the payload may not
+		if _, err := os.Stat(marker); err == nil {
+			w.t.Errorf("%s: the payload ran in %s", what, p)
+			os.Remove(marker)
 		}
 		return nil
 	})

@@ -69,7 +69,7 @@ func TestKill(t *testing.T) {
 		}
 		readUntil(t, out, "ready\n")
 		all := append([]int{c.Process.Pid}, descendants(c.Process.Pid)...)
-		ours := slices.DeleteFunc(slices.Clone(all), func(p int) bool { return !strings.HasPrefix(role(p), "belljar") })
+		ours := slices.DeleteFunc(slices.Clone(all), func(p int) bool { return p != c.Process.Pid && !strings.HasPrefix(role(p), "belljar-") })
 		victim := ours[round%len(ours)]
 		name := role(victim)
 		seen[name]++
