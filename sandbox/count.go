@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"slices"
 	"sync"
 
@@ -12,11 +14,21 @@ import (
 type counter struct {
 	next belljar.EventSink
 
-	mu       sync.Mutex
-	commands int
-	files    map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
-	more     int                          // events of paths that are not in files
-	limits   []belljar.LimitEvent         // reached, in order, each limit once
+	mu        sync.Mutex
+	commands  int
+	published []belljar.NetEvent
+	files     map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
+	more      int                          // events of paths that are not in files
+	limits    []belljar.LimitEvent         // reached, in order, each limit once
+}
+
+// printPublished says where the sandbox's ports are reached.
+func (c *counter) printPublished(w io.Writer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.published {
+		fmt.Fprintf(w, "belljar: port %d of the sandbox is reached at %s:%d\n", n.Port, n.Addr, n.Port)
+	}
 }
 
 const maxPaths = 20_000
@@ -30,6 +42,10 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 		c.mu.Unlock()
 	case e.File != nil:
 		c.file(*e.File)
+	case e.Kind == belljar.EventPublish && e.Net != nil:
+		c.mu.Lock()
+		c.published = append(c.published, *e.Net)
+		c.mu.Unlock()
 	case e.Limit != nil:
 		c.limit(*e.Limit)
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
 	KeepHome   bool   // HOME outlives the run
+	// UpstreamAuth is "user:password" for the plan's upstream proxy.
+	UpstreamAuth string
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
 	// Signals to pass on to the command; the caller owns the channel.
@@ -211,7 +213,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	}
 	r.view = v
 	r.undo.add(v.Close)
-	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name})
+	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name, UpstreamAuth: r.o.UpstreamAuth})
 	if err != nil {
 		return err
 	}
@@ -247,6 +249,7 @@ func (r *run) stopGateway() error {
 }
 
 func (r *run) startCommand(ctx context.Context) error {
+	r.counts.printPublished(r.o.Err)
 	s, err := terminal.NewSession(terminal.Options{Stdin: r.o.In, Stdout: r.o.Out, Stderr: r.o.Err})
 	if err != nil {
 		return &belljar.Error{Op: "relay the terminal", Err: err}

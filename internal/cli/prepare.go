@@ -179,6 +179,8 @@ type prepared struct {
 	policy  *policy.Policy
 	backend belljar.Backend
 	notes   []string
+
+	upstreamAuth string // for the company's proxy; a secret
 }
 
 // prepare decides what a run of args is given.
@@ -237,12 +239,17 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	p.Workspace.Hide = append(p.Workspace.Hide, found.Hide...)
 	p.Workspace.Hold = append(p.Workspace.Hold, found.Hold...)
+	upstream, auth, err := upstreamProxy(h.lookup)
+	if err != nil {
+		return nil, err
+	}
+	p.Network.Upstream = upstream
 	passed := pol.EnvPass()
 	for _, e := range f.Env {
 		name, _, _ := strings.Cut(e, "=")
 		passed = append(passed, name)
 	}
-	return &prepared{plan: p, public: redacted(p, passed), policy: pol, backend: b, notes: facts.Notes}, nil
+	return &prepared{plan: p, public: redacted(p, passed), policy: pol, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
 }
 
 // redacted is p without values of variables that may be secrets: what the caller

@@ -61,7 +61,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	defer signal.Stop(signals)
 	res, err := sandbox.Run(ctx, sandbox.Options{
 		Plan: p.plan, Public: p.public, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",
-		In: a.In, Out: a.Out, Err: a.Err, Signals: signals,
+		UpstreamAuth: p.upstreamAuth, In: a.In, Out: a.Out, Err: a.Err, Signals: signals,
 	})
 	if err != nil && res.End.Reason == "" {
 		return err
