@@ -39,8 +39,8 @@ const (
 type Network struct {
 	Rules   []NetRule     `json:"rules"`
 	Publish []PublishRule `json:"publish,omitempty"`
-	// Upstream is the company's proxy, as host:port with an optional user part in
-	// the environment variable UpstreamAuth of the supervisor; empty for none.
+	// Upstream is the company's proxy, as host:port; empty for none. What it asks for
+	// as authentication is no part of a plan: the gateway is given it apart.
 	Upstream       string `json:"upstream,omitempty"`
 	UpstreamByName bool   `json:"upstream_by_name,omitempty"` // CONNECT by name instead of by the checked address
 }

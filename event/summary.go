@@ -35,6 +35,7 @@ type Summary struct {
 	Programs []Count             `json:"programs"` // executed, most often first
 	Stopped  []Count             `json:"stopped"`  // commands that were refused
 	Reached  []Count             `json:"reached"`  // hosts
+	Failed   []Count             `json:"failed"`   // allowed hosts that could not be reached, with the reason
 	Refused  []Count             `json:"refused"`  // hosts, with reason and fix
 	Passed   []Count             `json:"passed"`   // files that were changed on the host; self-running and user-run ones first
 	Held     []Count             `json:"held"`     // files that wait, self-running ones first
@@ -65,7 +66,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 		s.take(&e, &g)
 	}
 	s.Programs, s.Stopped = g.programs.byCount(), g.stopped.byCount()
-	s.Reached, s.Refused = g.reached.byCount(), g.refused.byCount()
+	s.Reached, s.Failed, s.Refused = g.reached.byCount(), g.failed.byCount(), g.refused.byCount()
 	s.Passed, s.Held, s.Denied = g.passed.byClass(), g.held.byClass(), g.denied.byClass()
 	s.Limits, s.Terminal, s.Sampled = g.limits.byCount(), g.terminal.byCount(), g.sampled.byCount()
 	return s
@@ -73,7 +74,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 
 // groups are what a summary counts by name.
 type groups struct {
-	programs, stopped, reached, refused group
+	programs, stopped, reached, failed, refused group
 	passed, held, denied                group
 	limits, terminal, sampled           group
 }
@@ -113,7 +114,11 @@ func (g *groups) takeNet(e *Entry) {
 	}
 	switch e.Kind {
 	case belljar.EventConnect:
-		g.reached.add(name, max(1, n.Count), n.Reason, "")
+		to := &g.reached
+		if n.Reason != "" && n.Sent == 0 && n.Received == 0 {
+			to = &g.failed
+		}
+		to.add(name, max(1, n.Count), n.Reason, "")
 	case belljar.EventRefuse:
 		g.refused.add(name, max(1, n.Count), n.Reason, n.Fix)
 	}
@@ -215,6 +220,7 @@ func (s *Summary) Write(w io.Writer, top int) error {
 	section(&b, fmt.Sprintf("commands run: %d", s.Commands), s.Programs, top)
 	section(&b, "commands refused", s.Stopped, top)
 	section(&b, "hosts reached", s.Reached, top)
+	section(&b, "hosts that could not be reached", s.Failed, top)
 	section(&b, "hosts refused", s.Refused, top)
 	section(&b, fmt.Sprintf("files changed: %d", len(s.Passed)), s.Passed, top)
 	section(&b, fmt.Sprintf("files that wait: %d", len(s.Held)), s.Held, top)

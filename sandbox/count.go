@@ -17,6 +17,7 @@ type counter struct {
 	mu        sync.Mutex
 	commands  int
 	published []belljar.NetEvent
+	failed    []belljar.NetEvent           // allowed, but could not be reached
 	files     map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
 	more      int                          // events of paths that are not in files
 	limits    []belljar.LimitEvent         // reached, in order, each limit once
@@ -31,7 +32,10 @@ func (c *counter) printPublished(w io.Writer) {
 	}
 }
 
-const maxPaths = 20_000
+const (
+	maxPaths  = 20_000
+	maxFailed = 100
+)
 
 // Record implements [belljar.EventSink].
 func (c *counter) Record(ctx context.Context, e belljar.Event) error {
@@ -45,6 +49,12 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 	case e.Kind == belljar.EventPublish && e.Net != nil:
 		c.mu.Lock()
 		c.published = append(c.published, *e.Net)
+		c.mu.Unlock()
+	case e.Kind == belljar.EventConnect && e.Net != nil && e.Net.Reason != "" && e.Net.Received == 0:
+		c.mu.Lock()
+		if len(c.failed) < maxFailed {
+			c.failed = append(c.failed, *e.Net)
+		}
 		c.mu.Unlock()
 	case e.Limit != nil:
 		c.limit(*e.Limit)

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -20,6 +21,7 @@ type Summary struct {
 	Git      int                 // of Passed: git's own data
 	Files    []belljar.FileEvent // most notable first: held, then user-run, then the rest
 	Net      gateway.Summary
+	Failed   []belljar.NetEvent // allowed hosts that could not be reached
 	Commands int
 	Took     time.Duration
 }
@@ -27,7 +29,7 @@ type Summary struct {
 func (r *run) summary() Summary {
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
-	s := Summary{Name: r.p.Name, Net: r.gw.Summary(), Commands: r.counts.commands, Took: time.Since(r.began), Passed: r.counts.more}
+	s := Summary{Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began), Passed: r.counts.more}
 	for _, e := range r.counts.files {
 		switch e.Verdict {
 		case "pass":
@@ -116,6 +118,10 @@ func (s *Summary) netLine() string {
 		}
 	}
 	line := "reached " + list(reached) + ", refused " + list(refused)
+	if len(s.Failed) > 0 {
+		f := s.Failed[0]
+		line += "; could not reach " + terminal.Escape(cmp.Or(f.Host, f.Addr)) + " (" + terminal.Escape(f.Reason) + ")"
+	}
 	if fix != "" {
 		line += "; to allow it: " + terminal.Escape(fix)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,8 +16,8 @@ import (
 )
 
 const whatWaits = `
-NAME is a sandbox; without it, the project that you stand in. PATH selects what lies
-at or below it.
+With NAME, a sandbox, it is about all that waits in that sandbox's project; without,
+in the project that you stand in. PATH selects what lies at or below it.
 `
 
 func (a *App) diffCommand() *cobra.Command {
@@ -40,7 +41,7 @@ func (a *App) diffCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return a.printJSON(changes)
+				return a.printJSON(append([]workspace.Change{}, changes...)) // never null
 			}
 			o.Color = useColor(a.Out)
 			return p.Diff(a.Out, changes, o)
@@ -118,14 +119,15 @@ func (a *App) project(args []string, changesHost bool) (workspace.Project, []str
 	if err != nil {
 		return none, nil, err
 	}
-	if err := a.sweep(h); err != nil {
-		return none, nil, err
-	}
+	a.sweep(h)
 	dir, named := "", false
 	if len(args) > 0 {
 		dir, named = workspaceOf(h, args[0])
 	}
 	if named {
+		if _, err := os.Lstat(h.abs(args[0])); err == nil && h.cwd == dir {
+			return none, nil, usage(fmt.Errorf("%s is a sandbox and a path", args[0]), "write ./"+args[0]+" for the path")
+		}
 		args = args[1:]
 	} else {
 		dir, err = plan.FindWorkspace(plan.GatherOptions{

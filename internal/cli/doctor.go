@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -49,7 +48,7 @@ and the exact fix. Starts nothing. Exits 1 when no tier can be used.
 			if asJSON {
 				return a.printJSON(d)
 			}
-			return errors.Join(a.printDiagnosis(&d), err)
+			return a.printDiagnosis(&d)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -58,6 +57,9 @@ and the exact fix. Starts nothing. Exits 1 when no tier can be used.
 
 func (a *App) printDiagnosis(d *diagnosis) error {
 	fmt.Fprintf(a.Out, "belljar %s; tier auto takes: %s\n", d.Version, orNone(d.Auto))
+	if d.Problem != "" {
+		fmt.Fprintf(a.Out, "no sandbox can be started: %s\n", d.Problem)
+	}
 	for _, t := range d.Tiers {
 		fmt.Fprintf(a.Out, "\ntier %s: %s\n", t.Tier, t.Version)
 		if !t.Usable {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +20,14 @@ import (
 var eventKinds = []belljar.EventKind{
 	belljar.EventStart, belljar.EventPlan, belljar.EventExec, belljar.EventExit, belljar.EventConnect, belljar.EventRefuse,
 	belljar.EventFile, belljar.EventLimit, belljar.EventSampled, belljar.EventPublish, belljar.EventTerminal, belljar.EventEnd,
+}
+
+func kindList() string {
+	var names []string
+	for _, k := range eventKinds {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
 }
 
 type logFlags struct {
@@ -58,7 +67,7 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 	var filter event.Filter
 	for _, k := range f.kinds {
 		if !slices.Contains(eventKinds, belljar.EventKind(k)) {
-			return usage(fmt.Errorf("unknown kind of event %q", k), fmt.Sprintf("the kinds are: %v", eventKinds))
+			return usage(fmt.Errorf("unknown kind of event %q", k), "the kinds are: "+kindList())
 		}
 		filter.Kinds = append(filter.Kinds, belljar.EventKind(k))
 	}
@@ -105,7 +114,7 @@ func (a *App) logList(h *host, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return a.printJSON(infos)
+		return a.printJSON(append([]event.Info{}, infos...)) // never null
 	}
 	return table(a.Out, "NAME\tSTARTED\tSTATUS\tCOMMAND", func(w io.Writer) {
 		for _, i := range infos {

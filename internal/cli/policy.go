@@ -219,7 +219,7 @@ func (a *App) policyDiff() *cobra.Command {
 			}
 			changes := policy.Diff(older, newer)
 			if asJSON {
-				return a.printJSON(changes)
+				return a.printJSON(append([]policy.Change{}, changes...)) // never null
 			}
 			for _, ch := range changes {
 				fmt.Fprintln(a.Out, terminal.Escape(ch.String()))

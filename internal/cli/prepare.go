@@ -18,6 +18,7 @@ import (
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view"
 	"github.com/spf13/cobra"
@@ -101,15 +102,14 @@ func (h *host) identity() belljar.Identity {
 }
 
 // sweep removes what killed sandboxes left and says which they were.
-func (a *App) sweep(h *host) error {
+func (a *App) sweep(h *host) {
 	dead, err := h.dirs.Sweep()
 	for _, r := range dead {
 		a.note("sandbox %s (%s) was killed before it could end; its record is kept, what waits is kept: belljar diff", r.Name, r.Started.Local().Format(time.DateTime))
 	}
 	if err != nil {
-		return &belljar.Error{Op: "clean up after a killed sandbox", Err: err, Hint: "look into " + h.dirs.State + "/sandboxes"}
+		a.note("something of a sandbox that ended could not be removed: %s", terminal.Escape(err.Error()))
 	}
-	return nil
 }
 
 // planFlags are the flags that make a plan: of run and plan.
@@ -155,6 +155,12 @@ func (f *planFlags) paths() []string {
 	return out
 }
 
+// reserved are words of the command line that later versions bring.
+var reserved = []string{
+	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge", "approve", "deny", "allow",
+	"judge", "hook", "login", "evidence", "pool", "verify", "help", "completion",
+}
+
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
 func (a *App) checkName(c *cobra.Command, name string) error {
@@ -164,8 +170,12 @@ func (a *App) checkName(c *cobra.Command, name string) error {
 	if !validName.MatchString(name) {
 		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
 	}
+	words := slices.Clone(reserved)
 	for _, sub := range c.Root().Commands() {
-		if sub.Name() == name {
+		words = append(words, sub.Name())
+	}
+	for _, w := range words {
+		if w == name {
 			return usage(fmt.Errorf("--name %s is a word of the command line", name), "choose another name")
 		}
 	}
@@ -179,6 +189,7 @@ type prepared struct {
 	policy  *policy.Policy
 	backend belljar.Backend
 	notes   []string
+	agent   string // the command's bare name, found outside the project
 
 	upstreamAuth string // for the company's proxy; a secret
 }
@@ -207,6 +218,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 			agent = args[0]
 		}
 	}
+	a.noteUnset(h, f.Env)
 	pol, err := a.loadPolicy(h, f, dir, agent)
 	if err != nil {
 		return nil, err
@@ -239,17 +251,25 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	p.Workspace.Hide = append(p.Workspace.Hide, found.Hide...)
 	p.Workspace.Hold = append(p.Workspace.Hold, found.Hold...)
-	upstream, auth, err := upstreamProxy(h.lookup)
-	if err != nil {
-		return nil, err
+	auth := ""
+	if usesNetwork(p) {
+		if p.Network.Upstream, auth, err = upstreamProxy(h.lookup); err != nil {
+			return nil, err
+		}
 	}
-	p.Network.Upstream = upstream
 	passed := pol.EnvPass()
 	for _, e := range f.Env {
 		name, _, _ := strings.Cut(e, "=")
 		passed = append(passed, name)
 	}
-	return &prepared{plan: p, public: redacted(p, passed), policy: pol, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
+	public := redacted(p, passed)
+	approveKey(p)
+	return &prepared{plan: p, public: public, agent: agent, policy: pol, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
+}
+
+// usesNetwork says whether the plan names anything beyond this host.
+func usesNetwork(p *belljar.Plan) bool {
+	return slices.ContainsFunc(p.Network.Rules, func(r belljar.NetRule) bool { return r.Host != belljar.Localhost })
 }
 
 // redacted is p without values of variables that may be secrets: what the caller
@@ -270,6 +290,16 @@ var (
 	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
 	harmless = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|EDITOR|VISUAL|PAGER)$`)
 )
+
+// noteUnset says which variables were to be passed and do not exist: a forgotten
+// key is hard to notice inside.
+func (a *App) noteUnset(h *host, env []string) {
+	for _, e := range env {
+		if _, ok := h.lookup(e); !ok && e != "" && !strings.Contains(e, "=") {
+			a.note("--env %s: it is not set here, so nothing was passed", terminal.Escape(e))
+		}
+	}
+}
 
 // loadPolicy merges every layer that applies to the workspace dir.
 func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Policy, error) {

@@ -48,14 +48,13 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.sweep(h); err != nil {
-		return err
-	}
+	a.sweep(h)
 	p, err := a.prepare(ctx, h, f, args)
 	if err != nil {
 		return err
 	}
 	a.printGaps(p.plan)
+	a.hintKey(p.plan, p.agent, f.name != "")
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)

@@ -23,10 +23,9 @@ func upstreamProxy(lookup func(string) (string, bool)) (addr, auth string, err e
 			v = "http://" + v
 		}
 		u, err := url.Parse(v)
-		if err == nil && (u.Scheme != "http" || u.Hostname() == "") {
+		if err != nil || u.Scheme != "http" || u.Hostname() == "" {
+			// The value may hold a password: it is not repeated.
 			err = errors.New("only http://HOST:PORT is known")
-		}
-		if err != nil {
 			return "", "", &belljar.Error{Op: "use the proxy of " + name, Kind: belljar.KindUsage, Err: err, Hint: "correct or unset " + name}
 		}
 		port := u.Port()

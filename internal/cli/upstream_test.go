@@ -31,6 +31,20 @@ func TestUpstreamProxy(t *testing.T) {
 	}
 }
 
+func TestApproveKey(t *testing.T) {
+	file := belljar.HomeFile{Path: ".claude.json", Content: `{"hasCompletedOnboarding":true}`}
+	p := &belljar.Plan{Env: []string{"ANTHROPIC_API_KEY=sk-0123456789-the-last-twenty-chars"}, HomeFiles: []belljar.HomeFile{file}}
+	before := p.HomeFiles
+	approveKey(p)
+	want := `{"customApiKeyResponses":{"approved":["he-last-twenty-chars"],"rejected":[]},"hasCompletedOnboarding":true}`
+	if p.HomeFiles[0].Content != want {
+		t.Error(p.HomeFiles[0].Content)
+	}
+	if before[0].Content != file.Content {
+		t.Error("the recorded plan has the key's end")
+	}
+}
+
 func TestRedacted(t *testing.T) {
 	p := &belljar.Plan{Env: []string{"PATH=/usr/bin", "LANG=C", "MY_TOKEN=s1", "GIVEN=s2", "CI=1"}}
 	got := redacted(p, []string{"GIVEN", "LANG"})
