@@ -110,11 +110,11 @@ func (s *Summary) netLine() string {
 	for _, h := range s.Net.Reached {
 		reached = appendShort(reached, h.Host)
 	}
-	fix := ""
+	fix, why := "", ""
 	for _, f := range s.Net.Refused {
-		refused = appendShort(refused, f.Host)
+		refused = appendShort(refused, cmp.Or(f.Host, f.Proto))
 		if fix == "" && f.Fix != "" {
-			fix = f.Fix
+			fix, why = f.Fix, f.Reason
 		}
 	}
 	line := "reached " + list(reached) + ", refused " + list(refused)
@@ -123,7 +123,7 @@ func (s *Summary) netLine() string {
 		line += "; could not reach " + terminal.Escape(cmp.Or(f.Host, f.Addr)) + " (" + terminal.Escape(f.Reason) + ")"
 	}
 	if fix != "" {
-		line += "; to allow it: " + terminal.Escape(fix)
+		line += ": " + terminal.Escape(why) + "; to allow it: " + terminal.Escape(fix)
 	}
 	return line
 }
