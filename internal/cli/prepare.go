@@ -59,6 +59,7 @@ func (a *App) enter(paths ...string) (*host, error) {
 	if !filepath.IsAbs(h.home) {
 		return nil, &belljar.Error{Op: "find your home", Kind: belljar.KindUsage, Err: fmt.Errorf("HOME is %q", h.home), Hint: "set HOME to an absolute path"}
 	}
+	h.home = filepath.Clean(h.home)
 	cwd, err := os.Getwd()
 	if err != nil {
 		return nil, &belljar.Error{Op: "find the current folder", Kind: belljar.KindUsage, Err: err, Hint: "change into a folder that exists"}
@@ -76,7 +77,16 @@ func (a *App) enter(paths ...string) (*host, error) {
 		return h, h.dirs.Make()
 	}
 	h.dirs, err = sandbox.FindDirs(h.getenv, h.home)
-	return h, err
+	if err != nil {
+		return nil, err
+	}
+	// Real paths: what is compared with them has no links either.
+	for _, d := range []*string{&h.dirs.State, &h.dirs.Runtime} {
+		if *d, err = filepath.EvalSymlinks(*d); err != nil {
+			return nil, &belljar.Error{Op: "find belljar's folders", Kind: belljar.KindNotHere, Err: err}
+		}
+	}
+	return h, nil
 }
 
 // abs makes a path of the command line absolute.
@@ -245,12 +255,13 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		return nil, err
 	}
 	// What the host reaches through a held or hidden name is held or hidden too.
-	found, err := rules.Discover(p.Workspace.Dir)
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: p.Workspace.Dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
 	if err != nil {
 		return nil, &belljar.Error{Op: "look for links to protected files", ID: p.Workspace.Dir, Kind: belljar.KindInternal, Err: err}
 	}
 	p.Workspace.Hide = append(p.Workspace.Hide, found.Hide...)
 	p.Workspace.Hold = append(p.Workspace.Hold, found.Hold...)
+	facts.Notes = append(facts.Notes, found.Notes...)
 	auth := ""
 	if usesNetwork(p) {
 		if p.Network.Upstream, auth, err = upstreamProxy(h.lookup); err != nil {
@@ -265,6 +276,24 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	public := redacted(p, passed)
 	approveKey(p)
 	return &prepared{plan: p, public: public, agent: agent, policy: pol, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
+}
+
+// gitConfigs are the files that may configure git for every repository.
+func (h *host) gitConfigs() []string {
+	xdg := h.getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(xdg) {
+		xdg = filepath.Join(h.home, ".config")
+	}
+	all := []string{
+		filepath.Join(h.home, ".gitconfig"), filepath.Join(xdg, "git/config"),
+		"/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig",
+	}
+	for _, name := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
+		if p := h.getenv(name); p != "" {
+			all = append(all, h.abs(p))
+		}
+	}
+	return all
 }
 
 // usesNetwork says whether the plan names anything beyond this host.

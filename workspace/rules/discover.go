@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -15,123 +16,178 @@ import (
 // Found are patterns that follow from what a project is on the host.
 type Found struct {
 	Hide, Hold []belljar.Pattern
+	Notes      []string // what was too large to be looked at completely
+}
+
+// DiscoverOptions say what [Discover] looks at.
+type DiscoverOptions struct {
+	Dir  string // the project, a real path
+	Home string // the user's home, for ~ and as the last folder that is asked for a .git; may be empty
+	// GlobalConfigs are the files of git's configuration for all repositories, of
+	// the user and the system. Those that do not exist are passed over.
+	GlobalConfigs []string
 }
 
 // The bounds of [Discover].
 const (
-	maxEntries = 2000 // looked at, altogether
-	maxDepth   = 3    // below a folder whose name is held
-	maxConfig  = 1 << 20
+	maxEntries  = 1_000_000 // names read, altogether
+	maxDepth    = 8         // of folders, of submodules
+	maxConfig   = 4 << 20   // bytes of one file
+	maxFiles    = 4000      // configurations read
+	maxRepos    = 1000
+	maxPatterns = 10_000
+	maxIncludes = 10   // deep
+	minDirs     = 300  // looked at for repositories even if it takes long
+	maxDirs     = 5000 // looked at for repositories
+	maxWalk     = 30 * time.Millisecond
 )
 
 // Discover looks at a project on the host for ordinary files that are executed
 // or obeyed all the same, because something of a held name leads to them: the
 // target of a symbolic link (.git/hooks/pre-commit -> ../../scripts/pre-commit,
 // .husky -> tools/husky), and what git's configuration names
-// ([FromGitConfig]). The target of a link with a hidden name (.env ->
-// config/dev) is hidden. The patterns belong into [Options].
+// ([FromGitConfig]): that of the project's repository, of its submodules and
+// linked work trees, of the repositories above it, of the user and the system,
+// with all files that these include, whatever the condition. The target of a link
+// with a hidden name (.env -> config/dev) is hidden. The patterns belong into
+// [Options].
 //
-// It reads, never executes, costs a bounded number of calls whatever the size of
-// the project, and looks at the top of the project, at the held folders there and
-// at the git directory: such links further down are not found. dir is a real
-// path. Files that cannot be read are passed over.
-func Discover(dir string) (Found, error) {
+// Repositories and links further down in the project are looked for as well, but
+// not for long, not in caches and not more than eight folders deep; where it ended
+// early, Notes says so. Everything else is found whatever the size of the project. It reads, never executes; files that cannot
+// be read are passed over.
+func Discover(o DiscoverOptions) (Found, error) {
 	r, err := New(Options{Mode: belljar.ModeLive})
 	if err != nil {
 		return Found{}, err
 	}
-	s := &scan{dir: dir, left: maxEntries}
-	if err := s.folder(dir, r.Root(), 0); err != nil {
-		return Found{}, fmt.Errorf("look into %q: %w", dir, err)
+	s := newScan(o)
+	s.shared(s.dir)
+	s.above()
+	if g := gitDirOf(s.dir); g != "" {
+		s.repository(g, s.dir, 0)
 	}
-	for _, g := range gitDirs(dir) {
-		s.git(g)
+	if err := s.folder(s.dir, r.Root(), 0); err != nil {
+		return Found{}, fmt.Errorf("look into %q: %w", s.dir, err)
+	}
+	for _, t := range s.walk(r.Root()) {
+		s.repository(t.gitDir, t.workTree, 0)
 	}
 	return s.found, nil
 }
 
+// FromRepository finds, as [Discover] does, what the configuration of one
+// repository names in the project o.Dir: of the git directory, its submodules and
+// linked work trees, and o.GlobalConfigs as they apply to it. Without a work tree
+// (a bare repository) paths are relative to the git directory. Both are absolute.
+func FromRepository(o DiscoverOptions, gitDir, workTree string) []belljar.Pattern {
+	s := newScan(o)
+	s.repository(filepath.Clean(gitDir), workTree, 0)
+	return s.found.Hold
+}
+
 type scan struct {
-	dir   string
-	left  int
-	found Found
+	dir, home string
+	globals   []string
+	left      int // names
+	found     Found
+	seen      map[string]bool      // patterns in found.Hold
+	files     map[string][]setting // configurations read
+	applied   map[[2]string]bool   // configuration and work tree
+	repos     map[[2]string]bool   // git directory and work tree
+}
+
+func newScan(o DiscoverOptions) *scan {
+	return &scan{
+		dir: filepath.Clean(o.Dir), home: o.Home, globals: o.GlobalConfigs, left: maxEntries,
+		seen: map[string]bool{}, files: map[string][]setting{}, applied: map[[2]string]bool{}, repos: map[[2]string]bool{},
+	}
+}
+
+// note says once that something was left out.
+func (s *scan) note(text string) {
+	if key := "note\x00" + text; !s.seen[key] {
+		s.seen[key] = true
+		s.found.Notes = append(s.found.Notes, text)
+	}
+}
+
+// entries calls f for each name in a folder until f says no, as far as the bound allows.
+func (s *scan) entries(dir string, f func(fs.DirEntry) bool) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	for s.left > 0 {
+		es, err := d.ReadDir(min(4096, s.left))
+		s.left -= len(es)
+		for _, e := range es {
+			if !f(e) {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.note("the project has too many files to find every link and repository that leads to files which the host executes")
+	return nil
 }
 
 // folder looks at the links in a folder, and at held folders in it.
 func (s *scan) folder(dir string, st State, depth int) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	es, err := f.ReadDir(s.left)
-	_ = f.Close()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	s.left -= len(es)
-	for _, e := range es {
+	return s.entries(dir, func(e fs.DirEntry) bool {
 		p := filepath.Join(dir, e.Name())
 		switch {
 		case e.Type()&fs.ModeSymlink != 0:
 			if _, v := st.Judge(e.Name(), Link); v.Kind != Pass {
 				s.link(p, v)
 			}
-		case e.IsDir() && depth < maxDepth && s.left > 0:
+		case e.IsDir() && depth < maxDepth:
 			if next, v := st.Judge(e.Name(), Dir); v.Kind == Hold && next.Private() {
 				_ = s.folder(p, next, depth+1)
 			}
 		}
-	}
-	return nil
+		return true
+	})
 }
 
 // link adds what a link leads to, when that lies in the project.
 func (s *scan) link(p string, v Verdict) {
-	target, err := filepath.EvalSymlinks(p)
-	if err != nil { // it leads nowhere yet
-		text, err := os.Readlink(p)
-		if err != nil {
-			return
+	for _, q := range s.trail(p)[1:] {
+		o := belljar.Origin{Layer: "link", File: p, Text: v.Reason}
+		if v.Kind != Hide {
+			s.add(q, o)
+			continue
 		}
-		if target = text; !filepath.IsAbs(text) {
-			target = filepath.Join(filepath.Dir(p), text)
+		rel, ok := strings.CutPrefix(q, s.dir+"/")
+		x := belljar.Pattern{Glob: "/" + escapeGlob(rel), Origin: o}
+		if !ok || s.seen["hide\x00"+x.Glob] {
+			continue
 		}
-	}
-	rel, ok := strings.CutPrefix(filepath.Clean(target), s.dir+"/")
-	if !ok {
-		return
-	}
-	x := belljar.Pattern{Glob: "/" + escapeGlob(rel), Origin: belljar.Origin{Layer: "link", File: p, Text: v.Reason}}
-	if _, err := New(Options{Mode: belljar.ModeLive, Hold: []belljar.Pattern{x}}); err != nil {
-		return // no pattern can name it
-	}
-	if v.Kind == Hide {
-		s.found.Hide = append(s.found.Hide, x)
-	} else {
-		s.found.Hold = append(s.found.Hold, x)
-	}
-}
-
-// git looks at a git directory of the project.
-func (s *scan) git(g string) {
-	st := State{place: held, own: &vHooks, r: &Rules{mode: belljar.ModeLive}}
-	hooks := filepath.Join(g, "hooks")
-	if i, err := os.Lstat(hooks); err == nil && i.Mode()&fs.ModeSymlink != 0 {
-		s.link(hooks, vHooks)
-	} else if err == nil {
-		_ = s.folder(hooks, st, maxDepth)
-	}
-	for _, name := range []string{"config", "config.worktree"} {
-		p := filepath.Join(g, name)
-		if i, err := os.Lstat(p); err == nil && i.Mode()&fs.ModeSymlink != 0 {
-			s.link(p, vConfig)
-		}
-		if text, err := head(p); err == nil {
-			s.found.Hold = append(s.found.Hold, FromGitConfig(text, p, s.dir, g)...)
+		if _, err := New(Options{Mode: belljar.ModeLive, Hide: []belljar.Pattern{x}}); err == nil {
+			s.seen["hide\x00"+x.Glob] = true
+			s.found.Hide = append(s.found.Hide, x)
 		}
 	}
 }
 
 // head reads the start of a regular file.
+func (s *scan) head(p string) (string, error) {
+	i, err := os.Stat(p)
+	if err != nil || !i.Mode().IsRegular() {
+		return "", errors.Join(err, fs.ErrInvalid)
+	}
+	if i.Size() > maxConfig {
+		s.note(fmt.Sprintf("only the start of %q was looked at for files that git executes", p))
+	}
+	return head(p)
+}
+
 func head(p string) (string, error) {
 	i, err := os.Stat(p)
 	if err != nil || !i.Mode().IsRegular() {
@@ -144,35 +200,4 @@ func head(p string) (string, error) {
 	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, maxConfig))
 	return string(b), err
-}
-
-// gitDirs are the git directory of dir and, for a linked work tree, the common one.
-func gitDirs(dir string) []string {
-	g := filepath.Join(dir, ".git")
-	i, err := os.Stat(g)
-	switch {
-	case err != nil:
-		return nil
-	case i.IsDir():
-		return []string{g}
-	}
-	text, err := head(g)
-	if err != nil {
-		return nil
-	}
-	g, ok := strings.CutPrefix(strings.TrimSpace(text), "gitdir: ")
-	if !ok {
-		return nil
-	}
-	if !filepath.IsAbs(g) {
-		g = filepath.Join(dir, g)
-	}
-	common, err := head(filepath.Join(g, "commondir"))
-	if err != nil {
-		return []string{g}
-	}
-	if common = strings.TrimSpace(common); !filepath.IsAbs(common) {
-		common = filepath.Join(g, common)
-	}
-	return []string{g, common}
 }

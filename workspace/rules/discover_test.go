@@ -34,7 +34,7 @@ func TestDiscover(t *testing.T) {
 	} {
 		must(os.Symlink(target, filepath.Join(dir, link)))
 	}
-	f, err := Discover(dir)
+	f, err := Discover(DiscoverOptions{Dir: dir})
 	must(err)
 	globs := func(ps []belljar.Pattern) (out []string) {
 		for _, p := range ps {
@@ -75,11 +75,11 @@ func TestDiscoverInLinkedWorkTree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := Discover(dir)
+	f, err := Discover(DiscoverOptions{Dir: dir})
 	if err != nil || len(f.Hold) != 1 || f.Hold[0].Glob != "/tools/watch" {
 		t.Errorf("%+v, %v", f, err)
 	}
-	if f, err := Discover(t.TempDir()); err != nil || len(f.Hold)+len(f.Hide) != 0 {
+	if f, err := Discover(DiscoverOptions{Dir: t.TempDir()}); err != nil || len(f.Hold)+len(f.Hide) != 0 {
 		t.Errorf("empty folder: %+v, %v", f, err)
 	}
 }

@@ -108,7 +108,7 @@ func gitDirChild(p place, name string, e Entry) (place, *Verdict) {
 // gitFolders are the folders of a git directory that are not held.
 var gitFolders = map[string]place{
 	"objects": gitObjects, "refs": gitRefsTop, "logs": gitRefs, "info": gitInfo,
-	"modules": gitModules, "worktrees": gitWorktrees, "lfs": gitData, "reftable": gitData,
+	"modules": gitModules, "worktrees": gitWorktrees, "lfs": gitData,
 }
 
 // gitFile is the verdict of a file of a git directory or a linked work tree's

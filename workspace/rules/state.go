@@ -35,7 +35,7 @@ const (
 	gitRefs            // below refs, logs
 	gitObjects         // objects
 	gitObjInfo         // objects/info
-	gitData            // objects/xx, lfs, reftable
+	gitData            // objects/xx, lfs
 )
 
 // git says whether p is inside a git directory.
