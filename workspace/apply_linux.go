@@ -225,7 +225,7 @@ func (t *tree) replace(e shadow.Entry) error {
 
 // onlyMode says that the host has the same content already.
 func (t *tree) onlyMode(e shadow.Entry, now *shadow.Base) bool {
-	own, err := t.ownBase(e)
+	own, err := t.ownBase(e, now)
 	return err == nil && e.Base != nil && now != nil && own.Sum != "" && own.Sum == now.Sum
 }
 
@@ -278,7 +278,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	}
 	to := os.NewFile(uintptr(fd), tmp)
 	defer func() { _ = to.Close() }()
-	if _, err := io.Copy(to, from); err != nil {
+	if err := copySparse(to, from); err != nil {
 		return err
 	}
 	if old != nil && os.Geteuid() == 0 {
@@ -289,7 +289,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	return errors.Join(err, unix.Fchmod(fd, e.Perm&0o777), to.Sync())
 }
 
-// check refuses an index or a list of references that would harm the host.
+// check refuses a HEAD, an index or a list of references that would harm the host.
 func (t *tree) check(e shadow.Entry, f *os.File) error {
 	dir, name := splitRel(e.Path)
 	s := t.state(dir)
@@ -304,6 +304,8 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 		return err
 	}
 	switch low := strings.ToLower(name); {
+	case low == "head":
+		err = CheckHead(f, t.format(dir))
 	case strings.HasPrefix(low, "packed-refs"):
 		err = gitindex.CheckPackedRefs(f, st.Size())
 	case strings.Contains(low, "index"):
@@ -312,7 +314,8 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 	if err != nil {
 		return fmt.Errorf("it is forged: %w", err)
 	}
-	return nil
+	_, err = f.Seek(0, io.SeekStart)
+	return err
 }
 
 // format is the object format of the git directory that dir is, or belongs to.

@@ -84,8 +84,13 @@ func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
 	return shadow.HostBase(d, name)
 }
 
-// ownBase describes the shadow's entry.
-func (t *tree) ownBase(e shadow.Entry) (*shadow.Base, error) {
+// maxSum is the largest file whose content is compared, as in package shadow.
+const maxSum = 64 << 20
+
+// ownBase describes the shadow's entry for a comparison with now. The content of a
+// file is read only when it could be the same: with one of another size, or one
+// too large to compare, there is no sum, and it counts as changed.
+func (t *tree) ownBase(e shadow.Entry, now *shadow.Base) (*shadow.Base, error) {
 	switch e.Kind {
 	case shadow.Symlink:
 		s := sha256.Sum256([]byte(e.Target))
@@ -93,6 +98,10 @@ func (t *tree) ownBase(e shadow.Entry) (*shadow.Base, error) {
 	case shadow.File:
 	default:
 		return &shadow.Base{}, nil
+	}
+	own := &shadow.Base{Mode: unix.S_IFREG | e.Perm, Size: e.Size}
+	if now == nil || now.Mode&unix.S_IFMT != unix.S_IFREG || now.Size != e.Size || now.Sum == "" || e.Size > maxSum {
+		return own, nil
 	}
 	f, err := t.view.OpenFile(e.Path)
 	if errors.Is(err, os.ErrPermission) {
@@ -103,10 +112,11 @@ func (t *tree) ownBase(e shadow.Entry) (*shadow.Base, error) {
 	}
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return nil, err
+	if n, err := io.Copy(h, io.LimitReader(f, maxSum+1)); err != nil || n != e.Size {
+		return own, err // it is being written to
 	}
-	return &shadow.Base{Mode: unix.S_IFREG | e.Perm, Size: e.Size, Sum: hex.EncodeToString(h.Sum(nil))}, nil
+	own.Sum = hex.EncodeToString(h.Sum(nil))
+	return own, nil
 }
 
 // birth is when the shadow's directory was made; zero where the file system

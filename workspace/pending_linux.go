@@ -305,7 +305,7 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 		}
 		return false, nil
 	}
-	own, err := t.ownBase(e)
+	own, err := t.ownBase(e, now)
 	if err != nil {
 		return false, err
 	}

@@ -205,6 +205,9 @@ func (t *tree) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fus
 	if err := unix.Fstat(f.fd, &before); err != nil {
 		return 0, status(err)
 	}
+	if err := t.reaches(f, &before, int64(in.Offset)+int64(len(b))); err != nil {
+		return 0, status(err)
+	}
 	appends := in.Flags&unix.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0
 	var k int
 	if appends {
@@ -263,8 +266,32 @@ func (t *tree) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	}
 	defer t.files.release(f)
 	return status(t.charged(f, func() error {
+		if in.Mode&unix.FALLOC_FL_KEEP_SIZE == 0 {
+			if err := t.mayReach(f, int64(in.Offset)+int64(in.Length)); err != nil {
+				return err
+			}
+		}
 		return unix.Fallocate(f.fd, in.Mode, int64(in.Offset), int64(in.Length))
 	}))
+}
+
+// mayReach is [tree.reaches] for a file as it is now.
+func (t *tree) mayReach(f *openFile, size int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return err
+	}
+	return t.reaches(f, &st, size)
+}
+
+// reaches is EFBIG where a private file would grow beyond what it could be filled
+// with: holes are not charged, but a copy that lands on the host, or a comparison,
+// would have to deal with all of them.
+func (t *tree) reaches(f *openFile, st *unix.Stat_t, size int64) error {
+	if !f.upper || size >= 0 && (size <= st.Size || size <= st.Blocks*512+t.quota.left()) {
+		return nil
+	}
+	return unix.EFBIG
 }
 
 // charged does something to f and charges what it took.

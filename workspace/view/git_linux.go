@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace"
 	"github.com/belljar-dev/belljar/workspace/gitindex"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"golang.org/x/sys/unix"
@@ -72,10 +73,10 @@ func (t *tree) linksBelow(dir int, name, as string, left *int) error {
 	return nil
 }
 
-// checkIndex reads the file that git is about to put in the place of an index or
-// of packed-refs. Nobody may write to it from here on: what is checked is what
+// checkLocked reads the file that git is about to put in the place of a HEAD, an
+// index or packed-refs. Nobody may write to it from here on: what is checked is what
 // arrives. It returns why the file must stay private, or "".
-func (t *tree) checkIndex(m *move) string {
+func (t *tree) checkLocked(m *move) string {
 	t.quiesce(t.kid(m.p, m.old))
 	fd, err := unix.Openat(m.dp.lower, m.old, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -88,6 +89,8 @@ func (t *tree) checkIndex(m *move) string {
 		return "it is not the file that it was"
 	}
 	switch name := strings.ToLower(m.new); {
+	case name == "head":
+		err = workspace.CheckHead(f, t.objectFormat(m.q, m.dq))
 	case name == "packed-refs":
 		err = gitindex.CheckPackedRefs(f, st.Size)
 	case name == "index", strings.HasPrefix(name, "sharedindex."):

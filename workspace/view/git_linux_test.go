@@ -116,14 +116,19 @@ func TestGitAttacks(t *testing.T) {
 // TestGitPinned: a repository of the host cannot be taken apart.
 func TestGitPinned(t *testing.T) {
 	w := repoWorld(t)
+	index := read(t, w.host+"/.git/index")
 	for _, script := range []string{
-		`mv .git gone`, `rm -rf .git`, `mv .git/HEAD .git/H`, `mv .git/objects o`, `rm .git/HEAD`, `echo x > .git/HEAD`,
-		`mv .git/refs r`, `rmdir .git/refs`, `echo x > x; mv x .git/HEAD`, `echo x > x; mv x .git/index`, `echo x >> .git/index`,
+		`echo x >> .git/index`, `mv .git/index i`, `mv .git gone`, `rm -rf .git`, `mv .git/HEAD .git/H`, `mv .git/objects o`, `rm .git/HEAD`, `echo x > .git/HEAD`,
+		`mv .git/refs r`, `rmdir .git/refs`, `echo x > x; mv x .git/HEAD`, `echo x > x; mv x .git/index`,
 		`ln .git/HEAD H`,
 	} {
 		if out, err := w.run("sh", "-ec", script); err == nil {
 			t.Errorf("%s succeeded: %s", script, out)
 		}
+	}
+	w.run("sh", "-c", `echo x >> .git/index`) // removed above, so this one is private
+	if read(t, w.host+"/.git/index") != index {
+		t.Error("the host's index changed")
 	}
 	w.onHost(`test -f .git/HEAD; test -d .git/objects; test -d .git/refs`)
 	if _, err := os.Stat(w.host + "/.git/config"); err != nil {

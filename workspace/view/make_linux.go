@@ -231,8 +231,8 @@ func (t *tree) keepOpen(n *node, fd int, upper bool) {
 // Mkdir makes a directory.
 func (t *tree) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	n, _, err := t.create(in.NodeId, name, making{
-		op: opMkdir, entry: rules.Dir, perm: in.Mode & 0o777,
-		build: func(dir int, name string) error { return unix.Mkdirat(dir, name, in.Mode&0o1777) },
+		op: opMkdir, entry: rules.Dir, perm: in.Mode&0o777 | 0o700,
+		build: func(dir int, name string) error { return unix.Mkdirat(dir, name, in.Mode&0o1777|0o700) },
 	}, out)
 	return t.refused(n, err)
 }

@@ -67,6 +67,10 @@ func (t *tree) mayRemove(p *node, d dirs, name string, s *spot) (rules.Verdict, 
 		return s.verdict, nil
 	}
 	v := t.stateOf(p, d).Remove(name, entryOf(s.st.Mode))
+	if v.Kind == rules.Pass && s.verdict.LockOnly && !s.upper && !t.madeHere(p, d, s) {
+		// The host keeps its index and packed-refs until git's lock file replaces them.
+		v.Kind, v.Reason = rules.Hold, s.verdict.Reason
+	}
 	if v.Kind != rules.Deny {
 		return v, nil
 	}

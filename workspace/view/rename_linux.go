@@ -87,6 +87,9 @@ func (t *tree) mayMove(m *move) error {
 		t.refuse(opRename, &s)
 		return unix.EPERM
 	}
+	if v := m.from.verdict; v.Kind == rules.Pass && v.LockOnly && !m.from.upper && !t.madeHere(m.p, m.dp, &m.from) {
+		return refuse(m.from, v) // without its index the host would see everything as deleted
+	}
 	if v, err := t.mayRemove(m.p, m.dp, m.old, &m.from); err != nil {
 		return err
 	} else if v.Kind == rules.Hold && m.from.verdict.Kind == rules.Pass && m.from.lower {
@@ -100,7 +103,7 @@ func (t *tree) mayMove(m *move) error {
 		case m.p != m.q || m.flags != 0 || !t.stateOf(m.q, m.dq).Replace(m.old, m.new) || m.from.st.Nlink != 1:
 			return refuse(m.to, m.verdict)
 		}
-		m.hold = t.checkIndex(m)
+		m.hold = t.checkLocked(m)
 		return nil
 	}
 	if m.exists && m.to.lower && m.to.verdict.Kind != rules.Hide {
@@ -155,10 +158,27 @@ func (t *tree) carryOut(m *move) error {
 // passes.
 func (m *move) private() bool { return m.to.whiteout || m.to.upper && !m.to.both || m.dq.lower < 0 }
 
+// relocks says that git puts a checked file in the place of one of the host's that
+// the sandbox had removed.
+func (m *move) relocks() bool {
+	return m.verdict.Kind == rules.Pass && m.verdict.LockOnly && m.hold == "" && m.to.whiteout && m.to.lower && m.dq.lower >= 0 && !m.from.upper
+}
+
+// relock ends the removal: the host's file is replaced as if it had been visible,
+// so that host and sandbox go on with one index.
+func (t *tree) relock(m *move) error {
+	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
+		return err
+	}
+	return t.upper.Remove(m.to.rel)
+}
+
 func (t *tree) moveFile(m *move) error {
 	passes := m.verdict.Kind == rules.Pass && !m.private() && m.hold == "" && !t.leaves(m)
 	held := m.from.upper || m.from.verdict.Kind != rules.Pass
 	switch {
+	case m.relocks():
+		return t.relock(m)
 	case passes && !held:
 		return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags)
 	case passes && m.from.verdict.Kind != rules.Pass:

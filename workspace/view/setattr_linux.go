@@ -93,6 +93,11 @@ func (t *tree) chmod(n *node, at int, name string, mode uint32, s *spot) error {
 		return unix.ESTALE
 	}
 	mode &^= specialBits
+	if n.isDir() {
+		// A folder that its owner cannot enter would stop the next run, and whoever
+		// lists the shadow.
+		mode |= 0o700
+	}
 	if s.isOpaque() {
 		mode |= unix.S_ISUID
 	} else if n.isDir() && !s.upper {
@@ -153,7 +158,12 @@ func (t *tree) truncate(n *node, size int64) error {
 		return err
 	}
 	defer t.files.release(f)
-	return t.charged(f, func() error { return unix.Ftruncate(f.fd, size) })
+	return t.charged(f, func() error {
+		if err := t.mayReach(f, size); err != nil {
+			return err
+		}
+		return unix.Ftruncate(f.fd, size)
+	})
 }
 
 // setGone changes a file that is open inside but has no name any more.

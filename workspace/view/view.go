@@ -39,6 +39,11 @@
 //   - A file with links that were not made here is separated from them before its
 //     first change. Links that leave the tree are held.
 //   - The bytes that a run adds to host and shadow are bounded: ENOSPC, and one event.
+//     A private file is never longer than they would allow it to be filled: EFBIG.
+//   - HEAD, index and packed-refs of a git directory that the host has are never
+//     removed or renamed there, and replaced only by git's lock file with content
+//     that git accepts; other content is held. A removal is held until then.
+//   - Every directory keeps the owner's permissions: chmod 0 gives 0700.
 //
 // # Limitations
 //
