@@ -18,11 +18,11 @@ func waitLock(path string) (*os.File, error) { return lockWith(path, 0) }
 func lockWith(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, short("open", path, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|flags); err != nil {
+	if err := flock(f, unix.LOCK_EX|flags); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock %q: %w", path, err)
+		return nil, short("lock", path, err)
 	}
 	return f, nil
 }
@@ -34,7 +34,16 @@ func held(path string) bool {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+	return errors.Is(flock(f, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// flock waits on when a signal comes, such as the runtime's own.
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 func ownedByUs(path string) error {

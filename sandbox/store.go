@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"golang.org/x/sys/unix"
 )
 
 // Dirs are belljar's own folders of one user.
@@ -82,15 +83,31 @@ type Entry struct {
 	Home      string    `json:"home,omitempty"` // private HOME to be discarded at the end; empty when it is kept
 }
 
+// written is run.json.
+type written struct {
+	Entry
+	// Reported says that the run's end is known: only what it left is still here,
+	// because it could not be removed.
+	Reported bool `json:"reported,omitempty"`
+}
+
+const (
+	runFile  = "run.json"
+	lockName = "lock"
+)
+
 // A claim is a run's place in the store. The lock lives as long as the supervisor:
 // the kernel drops it whatever kills us.
 type claim struct {
-	dir  string
-	lock *os.File
+	dirs  Dirs
+	entry Entry
+	dir   string
+	lock  *os.File
 }
 
-// claimRun writes r down before anything is started.
-func (d Dirs) claimRun(r Entry) (*claim, error) {
+// claimRun writes r down before anything is started. After an error nothing of the
+// claim is left.
+func (d Dirs) claimRun(r Entry) (_ *claim, err error) {
 	guard, err := d.guard()
 	if err != nil {
 		return nil, err
@@ -98,53 +115,87 @@ func (d Dirs) claimRun(r Entry) (*claim, error) {
 	defer guard.Close()
 	dir := d.sandbox(r.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
+		return nil, short("make", dir, err)
 	}
-	lock, err := lockFile(filepath.Join(dir, "lock"))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, forget(dir))
+		}
+	}()
+	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeFile(filepath.Join(dir, "run.json"), b); err != nil {
+	if err := writeRun(dir, written{Entry: r}); err != nil {
 		lock.Close()
 		return nil, err
 	}
-	return &claim{dir: dir, lock: lock}, nil
+	return &claim{dirs: d, entry: r, dir: dir, lock: lock}, nil
 }
 
 // guard keeps a sweep from meeting a run between its folder and its lock.
 func (d Dirs) guard() (*os.File, error) {
 	dir := filepath.Join(d.State, "sandboxes")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return nil, short("make", dir, err)
 	}
 	return waitLock(filepath.Join(d.State, "sandboxes.lock"))
 }
 
-// release forgets the run and gives back its folder.
+// release forgets the run and gives back its folder. While its scratch or its HOME
+// cannot be removed the run stays written down, as one that ended: the next sweep
+// tries again.
 func (c *claim) release() error {
-	err := removeTree(c.dir)
+	guard, err := c.dirs.guard()
+	if err == nil {
+		defer guard.Close()
+	}
+	if rerr := c.dirs.remove(c.entry, c.dir); rerr != nil {
+		err = errors.Join(err, rerr, noteReported(c.dir, written{Entry: c.entry}))
+	}
 	return errors.Join(err, c.lock.Close())
 }
 
 // Runs lists the sandboxes that run now, oldest first.
 func (d Dirs) Runs() ([]Entry, error) {
+	// Without the guard a sandbox that is being swept would seem to run.
+	guard, err := d.guard()
+	if err != nil {
+		return nil, err
+	}
+	defer guard.Close()
 	var out []Entry
-	err := d.each(func(r Entry, dir string) error {
-		if held(filepath.Join(dir, "lock")) {
-			out = append(out, r)
+	err = d.each(func(dir string) error {
+		if !held(filepath.Join(dir, lockName)) {
+			return nil
 		}
-		return nil
+		r, err := readRun(dir)
+		if err == nil {
+			out = append(out, r.Entry)
+		}
+		return err
 	})
 	sort.Slice(out, func(i, j int) bool { return out[i].Started.Before(out[j].Started) })
 	return out, err
 }
 
+// NameInUse finds the running sandbox of that name in that workspace. A sandbox that
+// it finds runs, whatever the error says about others.
+func (d Dirs) NameInUse(workspace, name string) (Entry, bool, error) {
+	runs, err := d.Runs()
+	for _, r := range runs {
+		if r.Name == name && r.Workspace == workspace {
+			return r, true, err
+		}
+	}
+	return Entry{}, false, err
+}
+
 // Sweep removes what sandboxes left behind whose supervisor was killed and says
-// which ones: their record has no end and their files may wait in the shadow.
+// which ones, each once: their record has no end and their files may wait in the
+// shadow. One that died before it was written down is removed and not told of. What
+// cannot be removed is in the error, does not keep the rest, and is tried again by
+// the next sweep; the list is good whatever the error.
 func (d Dirs) Sweep() ([]Entry, error) {
 	guard, err := d.guard()
 	if err != nil {
@@ -152,16 +203,39 @@ func (d Dirs) Sweep() ([]Entry, error) {
 	}
 	defer guard.Close()
 	var dead []Entry
-	err = d.each(func(r Entry, dir string) error {
-		lock, err := lockFile(filepath.Join(dir, "lock"))
-		if err != nil {
+	err = d.each(func(dir string) error {
+		lock, err := lockFile(filepath.Join(dir, lockName))
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil // it runs
 		}
+		if err != nil {
+			return err
+		}
 		defer lock.Close()
-		dead = append(dead, r)
-		return errors.Join(d.removeLeftovers(r), removeTree(dir))
+		r, err := readRun(dir)
+		if err != nil {
+			// Its HOME is in dir; its scratch has the name of dir.
+			return d.remove(Entry{Scratch: filepath.Join(d.Runtime, filepath.Base(dir))}, dir)
+		}
+		err = d.remove(r.Entry, dir)
+		if !r.Reported {
+			dead = append(dead, r.Entry)
+			if err != nil {
+				err = errors.Join(err, noteReported(dir, r))
+			}
+		}
+		return err
 	})
 	return dead, err
+}
+
+// remove removes everything of r, whose folder is dir. The folder stays while there
+// is anything else.
+func (d Dirs) remove(r Entry, dir string) error {
+	if err := d.removeLeftovers(r); err != nil {
+		return err
+	}
+	return forget(dir)
 }
 
 // removeLeftovers removes the scratch folder and the discarded HOME of r, which
@@ -169,35 +243,92 @@ func (d Dirs) Sweep() ([]Entry, error) {
 func (d Dirs) removeLeftovers(r Entry) error {
 	var errs []error
 	for _, p := range []string{r.Scratch, r.Home} {
-		if p == "" || !below(p, d.Runtime) && !below(p, d.State) {
-			continue
+		for _, top := range []string{d.Runtime, d.State} {
+			if p != "" && below(p, top) {
+				rel, err := filepath.Rel(top, filepath.Clean(p))
+				errs = append(errs, err, removeBelow(top, rel))
+				break
+			}
 		}
-		errs = append(errs, removeTree(p))
 	}
 	return errors.Join(errs...)
 }
 
-// each calls f for every sandbox folder of the store. A folder without run.json
-// belongs to a run that died before it was written down: it is passed as such.
-func (d Dirs) each(f func(Entry, string) error) error {
-	dir := filepath.Join(d.State, "sandboxes")
+// forget removes a sandbox's folder, last what the next sweep needs to know it by.
+func forget(dir string) error {
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return short("read", dir, err)
 	}
 	var errs []error
 	for _, n := range names {
-		p := filepath.Join(dir, n.Name())
-		r := Entry{ID: n.Name(), Name: n.Name()}
-		if b, err := os.ReadFile(filepath.Join(p, "run.json")); err == nil {
-			if err := json.Unmarshal(b, &r); err != nil {
-				errs = append(errs, fmt.Errorf("read %q: %w", p, err))
-			}
+		if n.Name() != runFile && n.Name() != lockName {
+			errs = append(errs, removeTree(filepath.Join(dir, n.Name())))
 		}
-		errs = append(errs, f(r, p))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, n := range []string{runFile, lockName} {
+		if err := os.Remove(filepath.Join(dir, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return short("remove", filepath.Join(dir, n), err)
+		}
+	}
+	if err := os.Remove(dir); err != nil {
+		return short("remove", dir, err)
+	}
+	return nil
+}
+
+// noteReported notes that the end of r is known, where its folder is still there.
+func noteReported(dir string, r written) error {
+	if _, err := os.Lstat(filepath.Join(dir, runFile)); errors.Is(err, os.ErrNotExist) {
+		return nil // a folder without it is not told of anyway
+	}
+	r.Reported = true
+	return writeRun(dir, r)
+}
+
+func writeRun(dir string, r written) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	p := filepath.Join(dir, runFile)
+	if err := writeFile(p, b); err != nil {
+		return short("write", p, err)
+	}
+	return nil
+}
+
+func readRun(dir string) (written, error) {
+	var r written
+	p := filepath.Join(dir, runFile)
+	b, err := os.ReadFile(p)
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		return written{}, short("read", p, err)
+	}
+	return r, nil
+}
+
+// each calls f for every sandbox folder of the store, whatever it says of others.
+func (d Dirs) each(f func(dir string) error) error {
+	dir := filepath.Join(d.State, "sandboxes")
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return short("read", dir, err)
+	}
+	var errs []error
+	for _, n := range names {
+		if n.IsDir() {
+			errs = append(errs, f(filepath.Join(dir, n.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -207,26 +338,15 @@ func below(p, dir string) bool {
 	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
-// removeTree removes path whatever modes the sandbox left in it.
-func removeTree(path string) error {
-	err := os.RemoveAll(path)
-	if err == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(path, func(p string, de os.DirEntry, err error) error {
-		if de != nil && de.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(path)
-}
-
 // writeFile replaces path whole or not at all.
 func writeFile(path string, b []byte) error {
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return err
+	err := os.WriteFile(tmp, b, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	return os.Rename(tmp, path)
+	if err != nil {
+		_ = os.Remove(tmp) // half of it may be there, on a full disk
+	}
+	return err
 }
