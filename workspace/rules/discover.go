@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/glob"
 )
 
 // Found are patterns that follow from what a project is on the host.
@@ -33,9 +34,11 @@ const (
 	maxEntries  = 1_000_000 // names read, altogether
 	maxDepth    = 8         // of folders, of submodules
 	maxConfig   = 4 << 20   // bytes of one file
+	maxBytes    = 64 << 20  // of all configurations
 	maxFiles    = 4000      // configurations read
+	maxWords    = 30_000    // of configurations that are looked up
 	maxRepos    = 1000
-	maxPatterns = 10_000
+	maxPatterns = 5000
 	maxIncludes = 10   // deep
 	minDirs     = 300  // looked at for repositories even if it takes long
 	maxDirs     = 5000 // looked at for repositories
@@ -90,6 +93,8 @@ type scan struct {
 	dir, home string
 	globals   []string
 	left      int // names
+	bytes     int // of configurations read
+	words     int // of configurations looked up
 	found     Found
 	seen      map[string]bool      // patterns in found.Hold
 	files     map[string][]setting // configurations read
@@ -169,7 +174,7 @@ func (s *scan) link(p string, v Verdict) {
 		if !ok || s.seen["hide\x00"+x.Glob] {
 			continue
 		}
-		if _, err := New(Options{Mode: belljar.ModeLive, Hide: []belljar.Pattern{x}}); err == nil {
+		if _, err := glob.Compile(x.Glob); err == nil && len(s.found.Hide) < maxPatterns {
 			s.seen["hide\x00"+x.Glob] = true
 			s.found.Hide = append(s.found.Hide, x)
 		}

@@ -23,7 +23,10 @@ func (s *scan) setting(t setting, src source) {
 	o := belljar.Origin{Layer: "git", File: src.file, Line: t.line, Text: t.text}
 	switch {
 	case t.value == "" || !t.runs():
+	case s.words >= maxWords:
+		s.note("git's configuration is too long, not all that it names is held")
 	case t.isInclude():
+		s.words++
 		base := path.Dir(src.file)
 		if !path.IsAbs(src.file) {
 			base = src.gitDir
@@ -32,6 +35,7 @@ func (s *scan) setting(t setting, src source) {
 		s.hold(p, o)
 		s.include(p, src)
 	case t.isPath():
+		s.words++
 		p := pathValue(t.value, src.base, s.home)
 		if t.name == "hookspath" {
 			s.hooksPath(p, src, o)
@@ -44,6 +48,10 @@ func (s *scan) setting(t setting, src source) {
 		}
 		cmd := t.isCommand()
 		for _, w := range words(t.value, s.home) {
+			if s.words++; s.words > maxWords {
+				s.note("git's configuration is too long, not all that it names is held")
+				return
+			}
 			s.word(w, cmd, src, o)
 		}
 	}

@@ -162,7 +162,7 @@ func (s *scan) settings(p string) []setting {
 	if ts, ok := s.files[p]; ok {
 		return ts
 	}
-	if len(s.files) >= maxFiles {
+	if len(s.files) >= maxFiles || s.bytes >= maxBytes {
 		s.note("there are too many files of git configuration, not all were looked at")
 		return nil
 	}
@@ -171,6 +171,7 @@ func (s *scan) settings(p string) []setting {
 		s.files[p] = nil
 		return nil
 	}
+	s.bytes += len(text)
 	s.files[p] = parseConfig(text)
 	return s.files[p]
 }
@@ -212,9 +213,10 @@ type walked struct {
 }
 
 // walk looks for repositories in the project, the nearest first, and on the way at
-// links of held and hidden names. It ends after a bounded time.
+// links of held and hidden names. It ends after a bounded time. Folders that only
+// look like git directories come last: a project may bring any number of those.
 func (s *scan) walk(root State) []tree {
-	var out []tree
+	var out, bare []tree
 	end := time.Now().Add(maxWalk)
 	queue := []walked{{s.dir, root, 0}}
 	for n := 0; n < len(queue); n++ {
@@ -251,10 +253,10 @@ func (s *scan) walk(root State) []tree {
 			}
 		}
 		if GitShape(func(name string) bool { return names[name] }) {
-			out = append(out, tree{w.dir, ""})
+			bare = append(bare, tree{w.dir, ""})
 			continue
 		}
 		queue = append(queue, below...)
 	}
-	return out
+	return append(out, bare...)
 }

@@ -156,15 +156,17 @@ func TestFromRepository(t *testing.T) {
 
 func TestDiscoverIsBounded(t *testing.T) {
 	files := map[string]string{"p/.zz": "", "p/z/.env": "-> ../secret"}
-	for i := range 2500 {
+	for i := range 2100 {
 		files[fmt.Sprintf("p/%04d", i)] = ""
 		files[fmt.Sprintf("p/.git/hooks/%04d", i)] = ""
 	}
 	files["p/.husky"], files["p/.git/hooks/pre-push"] = "-> tools/husky", "-> ../../push"
-	for i := range maxDirs {
-		files[fmt.Sprintf("p/d/%d/f", i)] = ""
-	}
 	o := project(t, files)
+	for i := range maxDirs {
+		if err := os.MkdirAll(filepath.Join(o.Dir, "d", fmt.Sprint(i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	start := time.Now()
 	f, err := Discover(o)
 	t.Logf("%v", time.Since(start))
@@ -174,4 +176,27 @@ func TestDiscoverIsBounded(t *testing.T) {
 	if len(f.Notes) != 1 || !strings.Contains(f.Notes[0], "too many folders") {
 		t.Errorf("notes %q", f.Notes)
 	}
+}
+
+func TestDiscoverIsBoundedInHostileConfigurations(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[alias]\n")
+	for i := range 60_000 {
+		fmt.Fprintf(&b, "a%d = !./t/%d x%d\n", i, i, i)
+	}
+	files := map[string]string{"p/.git/config": "[core]\n hooksPath = H\n", "p/z/z/.git/config": "[core]\n hooksPath = Z\n"}
+	for _, d := range []string{"a", "b"} {
+		files["p/"+d+"/HEAD"], files["p/"+d+"/commondir"], files["p/"+d+"/config"] = "", ".", b.String()
+	}
+	o := project(t, files)
+	start := time.Now()
+	f, err := Discover(o)
+	if err != nil || !holds(f.Hold, "/H") || !holds(f.Hold, "/z/z/Z") || len(f.Hold) > maxPatterns || len(f.Notes) == 0 {
+		t.Errorf("%d patterns, notes %q, %v", len(f.Hold), f.Notes, err)
+	}
+	looked := time.Since(start)
+	if _, err := New(Options{Mode: belljar.ModeLive, Hold: f.Hold}); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%v, rules %v", looked, time.Since(start)-looked)
 }

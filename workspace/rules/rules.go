@@ -42,7 +42,8 @@
 //   - a file whose verdict is LockOnly is never opened for writing, created or
 //     linked; it changes by a rename that Replace allows, of a file with one link,
 //     and an index only if package gitindex finds nothing wrong with its content
-//   - what [Discover] finds on the host goes into the options, before the start
+//   - what [Discover] finds on the host goes into the options, before the start;
+//     for a repository that is met later there is [FromRepository]
 //   - a symbolic link is judged by its own name (Link) and, where it passes, held
 //     if [LinkLeaves] says that its target lies outside
 //
