@@ -200,3 +200,9 @@ func TestDiscoverIsBoundedInHostileConfigurations(t *testing.T) {
 	}
 	t.Logf("%v, rules %v", looked, time.Since(start)-looked)
 }
+
+func TestReftableIsHeld(t *testing.T) {
+	if v := mustRules(t, Options{}).Explain(".git/reftable/tables.list"); v.Kind != Hold {
+		t.Errorf("%v", v.Kind)
+	}
+}
