@@ -31,7 +31,7 @@ check: ## formatting, vet, staticcheck, repository guards
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks "all,-ST1000,-ST1003" ./...
 
 race: ## the race detector on what runs many goroutines
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./event ./gateway/... ./limit ./terminal ./workspace/... ./sandbox
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./terminal ./sandbox ./workspace/view
 
 benchdeps: ## build what bench compares with (two minutes, once)
 	sh .ci/benchdeps $(TESTBED)/runsc

@@ -153,7 +153,7 @@ func (r *run) prepareHome(home string, discard bool) error {
 	}
 	for _, m := range r.p.Mounts {
 		if m.Kind == belljar.MountBind && !m.ReadOnly && below(m.Source, r.o.Dirs.State) {
-			if err := os.MkdirAll(m.Source, 0o700); err != nil {
+			if err := ownFolder(m.Source); err != nil {
 				return fail(m.Source, err)
 			}
 		}
@@ -186,6 +186,22 @@ func (r *run) prepareHome(home string, discard bool) error {
 		}
 	}
 	return nil
+}
+
+// ownFolder makes a private folder, or takes back one whose mode an earlier sandbox
+// changed so that nobody may enter it.
+func ownFolder(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(path)
+	if err != nil || fi.Mode().Perm()&0o700 == 0o700 {
+		return err
+	}
+	if !fi.IsDir() {
+		return errors.New("it is no folder")
+	}
+	return os.Chmod(path, fi.Mode().Perm()|0o700)
 }
 
 func (r *run) startRecord() error {
@@ -225,8 +241,12 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	}
 	r.mu.Lock()
 	r.inst = inst
+	early := r.ended // a part may be gone already, and had nothing to end then
 	r.mu.Unlock()
 	r.undo.add(inst.Close)
+	if early.Reason != "" {
+		return &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: errors.New(early.Detail)}
+	}
 	return r.startCommand(ctx)
 }
 

@@ -131,6 +131,7 @@ func (s *Summary) netLine() string {
 func appendShort(l []string, s string) []string {
 	s = terminal.Escape(s)
 	switch {
+	case s == "":
 	case slices.Contains(l, s):
 	case len(l) < shown:
 		l = append(l, s)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/belljar-dev/belljar/plan"
@@ -49,9 +50,15 @@ flags of belljar run. Without COMMAND, the plan of a shell.
 	return c
 }
 
+// printJSON prints v. What came from inside stays harmless in a terminal.
 func (a *App) printJSON(v any) error {
-	e := json.NewEncoder(a.Out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.Out.Write(terminal.EscapeJSON(nil, b.Bytes()))
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/limit"
@@ -53,10 +54,23 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if f.name != "" {
+		r, runs, err := h.dirs.NameInUse(p.plan.Workspace.Dir, f.name)
+		if err == nil && runs {
+			err = fmt.Errorf("it runs already, since %s (process %d)", r.Started.Local().Format(time.DateTime), r.PID)
+		}
+		if err != nil {
+			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: "end it, or choose another --name: two runs cannot share one HOME"}
+		}
+	}
 	a.printGaps(p.plan)
 	a.hintKey(p.plan, p.agent, f.name != "")
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
+		if !signal.Ignored(s) { // nohup belljar run … outlives its terminal
+			signal.Notify(signals, s)
+		}
+	}
 	defer signal.Stop(signals)
 	res, err := sandbox.Run(ctx, sandbox.Options{
 		Plan: p.plan, Public: p.public, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",

@@ -1,7 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"container/list"
+	"hash/fnv"
+	"slices"
+	"sort"
 	"sync"
 
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -9,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listings are kept while somebody reads them, so that offsets mean the same
-// entries to the end. Without OPENDIR nobody says when that is.
+// Listings are kept while somebody reads them, so that a large directory is not read
+// again for each part. Without OPENDIR nobody says when that is.
 const (
 	maxListings = 64
 	maxListed   = 1 << 20 // entries of all of them together
@@ -124,10 +128,14 @@ func (t *tree) empty(d dirs, name string, s *spot) error {
 	return nil
 }
 
-// A listing is the content of a directory at one moment.
+// A listing is the content of a directory at one moment, in the order of offsets.
+//
+// An offset depends on the name alone. The kernel keeps what it has read of a
+// directory for all readers and looks for the place where a reader stopped by its
+// offset: with offsets that differ from one listing to the next it would find none,
+// and tell the reader that the directory ends there.
 type listing struct {
 	id   uint64 // of the node
-	ver  uint32
 	ents []fuse.DirEntry
 	elem *list.Element
 }
@@ -136,17 +144,16 @@ type listings struct {
 	mu    sync.Mutex
 	lru   *list.List
 	total int
-	ver   uint32
 }
 
 func newListings() *listings { return &listings{lru: list.New()} }
 
-// get finds the listing that an offset belongs to.
-func (l *listings) get(id uint64, ver uint32) *listing {
+// get finds a listing of a node.
+func (l *listings) get(id uint64) *listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for e := l.lru.Front(); e != nil; e = e.Next() {
-		if x := e.Value.(*listing); x.id == id && x.ver == ver {
+		if x := e.Value.(*listing); x.id == id {
 			l.lru.MoveToFront(e)
 			return x
 		}
@@ -154,17 +161,39 @@ func (l *listings) get(id uint64, ver uint32) *listing {
 	return nil
 }
 
+// put keeps a new listing of a node instead of older ones.
 func (l *listings) put(id uint64, ents []fuse.DirEntry) *listing {
+	setOffsets(ents)
+	l.drop(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ver = max(l.ver+1, 1) & 0x7fffffff
-	x := &listing{id: id, ver: l.ver, ents: ents}
+	x := &listing{id: id, ents: ents}
 	x.elem = l.lru.PushFront(x)
 	l.total += len(ents)
 	for l.lru.Len() > 1 && (l.lru.Len() > maxListings || l.total > maxListed) {
 		l.remove(l.lru.Back())
 	}
 	return x
+}
+
+// setOffsets gives every entry its offset and sorts by it; . and .. come first.
+func setOffsets(ents []fuse.DirEntry) {
+	for i := range ents {
+		switch ents[i].Name {
+		case ".":
+			ents[i].Off = 1
+		case "..":
+			ents[i].Off = 2
+		default:
+			h := fnv.New64a()
+			_, _ = h.Write([]byte(ents[i].Name)) // never fails
+			ents[i].Off = h.Sum64()>>2 + 3       // positive for programs that see it as a signed number
+		}
+	}
+	slices.SortFunc(ents, func(a, b fuse.DirEntry) int { return cmp.Compare(a.Off, b.Off) })
+	for i := 1; i < len(ents); i++ { // two names of one hash
+		ents[i].Off = max(ents[i].Off, ents[i-1].Off+1)
+	}
 }
 
 func (l *listings) remove(e *list.Element) {
@@ -209,8 +238,7 @@ func (t *tree) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntr
 	}))
 }
 
-// readDirAt adds the entries from the offset on, as long as add takes them. An
-// offset is the listing's version and the index of the next entry in it.
+// readDirAt adds the entries behind the offset, as long as add takes them.
 func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) bool) error {
 	t.shape.RLock()
 	defer t.shape.RUnlock()
@@ -225,7 +253,7 @@ func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) b
 	}
 	var l *listing
 	if in.Offset != 0 {
-		l = t.listings.get(p.id, uint32(in.Offset>>32))
+		l = t.listings.get(p.id)
 	}
 	if l == nil {
 		ents, err := t.list(p, d)
@@ -234,9 +262,8 @@ func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) b
 		}
 		l = t.listings.put(p.id, append(dots(p), ents...))
 	}
-	for i := int(uint32(in.Offset)); i < len(l.ents); i++ {
-		e := l.ents[i]
-		e.Off = uint64(l.ver)<<32 | uint64(i+1)
+	from := sort.Search(len(l.ents), func(i int) bool { return l.ents[i].Off > in.Offset })
+	for _, e := range l.ents[from:] {
 		if !add(p, d, e) {
 			return nil
 		}
