@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +31,13 @@ func TestSparsePrivateFile(t *testing.T) {
 	out, err := w.run("sh", "-c", `mv passes .npmrc`)
 	if err == nil {
 		t.Errorf("a sparse file became private: %s", out)
+	}
+	// A copy fills the holes, which is charged.
+	w = newWorld(t, worldOptions{disk: 8 << 20})
+	w.run("sh", "-c", `for i in 1 2 3 4 5 6; do truncate -s 3M .envrc && mv .envrc out$i; truncate -s 3M in && mv in .npmrc; done`)
+	out = w.onHost(`du -k . | tail -1 | cut -f1`)
+	if kib, err := strconv.Atoi(strings.TrimSpace(out)); err != nil || kib > 10<<10 {
+		t.Errorf("the host has %s KiB", out)
 	}
 }
 

@@ -43,7 +43,7 @@ func (t *tree) copyUp(n *node, d *dirs, s *spot) error {
 	} else {
 		err = t.upper.CopyIn(d.lower, path.Base(s.rel), s.rel, t.quota.fits)
 		if err == nil {
-			t.quota.add(s.st.Size + perFile)
+			t.quota.add(copied(&s.st) + perFile)
 		}
 	}
 	if err != nil {
@@ -117,7 +117,7 @@ func (t *tree) separate(n *node, d *dirs, s *spot) error {
 	if err := t.toHost(d.lower, name, tmp, s.rel); err != nil {
 		return err
 	}
-	t.quota.add(s.st.Blocks*512 + perFile)
+	t.quota.add(copied(&s.st) + perFile)
 	t.mu.Lock()
 	if t.linked[s.st.Ino] > 1 {
 		t.linked[s.st.Ino]--

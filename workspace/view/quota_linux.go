@@ -40,3 +40,6 @@ func (q *quota) add(n int64) {
 }
 
 func (q *quota) left() int64 { return max(q.max-q.used.Load(), 0) }
+
+// copied is what a copy of a file takes: holes are filled.
+func copied(st *unix.Stat_t) int64 { return max(st.Blocks*512, st.Size) }

@@ -206,7 +206,7 @@ func (t *tree) moveOut(m *move) error {
 	if err := t.toHost(m.dq.lower, m.new, tmp, m.to.rel); err != nil {
 		return err
 	}
-	t.quota.add(m.from.st.Blocks * 512)
+	t.quota.add(copied(&m.from.st))
 	return t.takeMoved(m)
 }
 
@@ -242,7 +242,7 @@ func (t *tree) moveIn(m *move) error {
 	if err := t.upper.CopyIn(m.dp.lower, m.old, m.to.rel, t.quota.fits); err != nil {
 		return err
 	}
-	t.quota.add(m.from.st.Blocks * 512)
+	t.quota.add(copied(&m.from.st))
 	if err := t.upper.SetBase(m.to.rel, b); err != nil {
 		return err
 	}
