@@ -120,7 +120,7 @@ func (s *Session) awaitAnswers(o *output) {
 // for a terminal that is halted.
 func restoreLooks(o *output) {
 	reset := o.filter.Reset()
-	if o.to.torn {
+	if o.to.torn.Load() {
 		reset = append([]byte{can}, reset...) // a sequence was cut off
 	}
 	if len(reset) == 0 {

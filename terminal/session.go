@@ -182,7 +182,9 @@ func (s *Session) Run(ctx context.Context, resize func(belljar.WindowSize) error
 		for _, o := range s.outs {
 			_ = o.from.SetReadDeadline(time.Now())
 		}
-		s.release(done)
+		if !s.release(done) {
+			return nil // an output still hangs: its error is its own, and the session is over
+		}
 	}
 	var err error
 	for _, o := range s.outs {
@@ -195,12 +197,12 @@ func (s *Session) Run(ctx context.Context, resize func(belljar.WindowSize) error
 
 // release waits for the outputs after the session was cancelled. A terminal that
 // the user has halted with ^S would hold them for ever: what it has not shown
-// yet is then given up.
-func (s *Session) release(done <-chan struct{}) {
+// yet is then given up. It says whether all outputs have ended.
+func (s *Session) release(done <-chan struct{}) bool {
 	for range 20 {
 		select {
 		case <-done:
-			return
+			return true
 		case <-time.After(100 * time.Millisecond):
 		}
 		for _, o := range s.outs {
@@ -209,6 +211,7 @@ func (s *Session) release(done <-chan struct{}) {
 			}
 		}
 	}
+	return false
 }
 
 func (s *Session) copyIn() {

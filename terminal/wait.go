@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -103,10 +104,10 @@ const fullPause = 5 * time.Millisecond
 type fdWriter struct {
 	file  *os.File
 	wake  *waker
-	fd    int  // to write to: the file's, or one of our own that never blocks
-	own   bool // fd is our own
-	chunk int  // what is written at once
-	torn  bool // the last write was interrupted
+	fd    int         // to write to: the file's, or one of our own that never blocks
+	own   bool        // fd is our own
+	chunk int         // what is written at once
+	torn  atomic.Bool // the last write was interrupted
 	// turn is held for a whole Write: were two streams of a sandbox mixed within
 	// sequences on one terminal, they could make up a third one. Nil: alone.
 	turn *sync.Mutex
@@ -149,7 +150,7 @@ func (w *fdWriter) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		if !w.wake.wait(w.fd, unix.POLLOUT, -1) {
-			w.torn = done > 0
+			w.torn.Store(done > 0)
 			return done, errWoken
 		}
 		n, err := unix.Write(w.fd, p[done:min(len(p), done+w.chunk)])
