@@ -75,8 +75,8 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 // groups are what a summary counts by name.
 type groups struct {
 	programs, stopped, reached, failed, refused group
-	passed, held, denied                group
-	limits, terminal, sampled           group
+	passed, held, denied                        group
+	limits, terminal, sampled                   group
 }
 
 func (s *Summary) take(e *Entry, g *groups) {
