@@ -305,7 +305,7 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 	}
 	switch low := strings.ToLower(name); {
 	case low == "head":
-		err = CheckHead(f, t.format(dir))
+		err = gitindex.CheckHead(f, t.format(dir))
 	case strings.HasPrefix(low, "packed-refs"):
 		err = gitindex.CheckPackedRefs(f, st.Size())
 	case strings.Contains(low, "index"):

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 	if binary == "" {
 		binary = filepath.Join(dir, "belljar")
 		c := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, "../../cmd/belljar")
+		c.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile and releases
 		if out, err := c.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build belljar: %v\n%s", err, out)
 			os.Exit(1)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/workspace"
 	"github.com/belljar-dev/belljar/workspace/gitindex"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"golang.org/x/sys/unix"
@@ -90,7 +89,7 @@ func (t *tree) checkLocked(m *move) string {
 	}
 	switch name := strings.ToLower(m.new); {
 	case name == "head":
-		err = workspace.CheckHead(f, t.objectFormat(m.q, m.dq))
+		err = gitindex.CheckHead(f, t.objectFormat(m.q, m.dq))
 	case name == "packed-refs":
 		err = gitindex.CheckPackedRefs(f, st.Size)
 	case name == "index", strings.HasPrefix(name, "sharedindex."):

@@ -1,20 +1,18 @@
-package workspace
+package gitindex
 
 import (
 	"strings"
 	"testing"
-
-	"github.com/belljar-dev/belljar/workspace/gitindex"
 )
 
 func TestCheckHead(t *testing.T) {
 	sha1, sha256 := strings.Repeat("0a", 20), strings.Repeat("0a", 32)
 	for _, good := range []string{"ref: refs/heads/main\n", "ref: refs/heads/a/b-c.d@e\n", "ref: refs/heads/ü\n", "ref: refs/heads/.invalid\n", sha1 + "\n"} {
-		if err := CheckHead(strings.NewReader(good), gitindex.SHA1); err != nil {
+		if err := CheckHead(strings.NewReader(good), SHA1); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	if err := CheckHead(strings.NewReader(sha256+"\n"), gitindex.SHA256); err != nil {
+	if err := CheckHead(strings.NewReader(sha256+"\n"), SHA256); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []string{
@@ -24,7 +22,7 @@ func TestCheckHead(t *testing.T) {
 		"ref: refs/heads/@{x\n", "ref: refs/heads/x.\n", "ref: refs/heads/x\\y\n", "ref: refs/heads/x\nref: refs/heads/y\n",
 		sha1, sha1[1:] + "\n", strings.Repeat("g", 40) + "\n", sha256 + "\n", "ref: refs/heads/" + strings.Repeat("x", maxHead) + "\n",
 	} {
-		if CheckHead(strings.NewReader(bad), gitindex.SHA1) == nil {
+		if CheckHead(strings.NewReader(bad), SHA1) == nil {
 			t.Errorf("%.60q passes", bad)
 		}
 	}

@@ -1,11 +1,9 @@
-package workspace
+package gitindex
 
 import (
 	"errors"
 	"io"
 	"strings"
-
-	"github.com/belljar-dev/belljar/workspace/gitindex"
 )
 
 // maxHead bounds a HEAD file: a reference is no longer than a path.
@@ -17,7 +15,7 @@ var errHead = errors.New("it is not what git writes into a HEAD file")
 // "ref: " and the valid name of a reference below refs/, or the full name of an
 // object, and a newline. With anything else git on the host would not take the
 // folder for a repository any more, or follow the name to another place.
-func CheckHead(r io.Reader, format gitindex.Format) error {
+func CheckHead(r io.Reader, format Format) error {
 	b, err := io.ReadAll(io.LimitReader(r, maxHead+1))
 	if err != nil {
 		return err
@@ -34,7 +32,7 @@ func CheckHead(r io.Reader, format gitindex.Format) error {
 		return errHead
 	}
 	digits := 40
-	if format == gitindex.SHA256 {
+	if format == SHA256 {
 		digits = 64
 	}
 	if len(line) != digits || strings.Trim(line, "0123456789abcdef") != "" {
