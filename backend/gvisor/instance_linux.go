@@ -168,7 +168,12 @@ func (in *instance) error(op, id string, err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return &belljar.Error{Op: op, ID: id, Kind: kindOf(err), Err: err}
+	k := kindOf(err)
+	hint := ""
+	if k == belljar.KindInternal {
+		hint = startHint
+	}
+	return &belljar.Error{Op: op, ID: id, Kind: k, Err: err, Hint: hint}
 }
 
 func kindOf(err error) belljar.Kind {

@@ -4,3 +4,6 @@ package gvisor
 
 // appliesCaps says whether gVisor drops capabilities by itself.
 const appliesCaps = true
+
+// startHint goes with every failure to start.
+const startHint = ""
