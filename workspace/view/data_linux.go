@@ -125,7 +125,7 @@ func (t *tree) valid(n *node, f *openFile, write bool) bool {
 	}
 	gen := t.generation()
 	t.mu.RLock()
-	blind := n.parent != nil && n.parent.blind
+	blind := n.parent != nil && n.parent.blind.Load()
 	t.mu.RUnlock()
 	if f.gen == gen && t.watch != nil && !blind {
 		return true

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -75,10 +76,10 @@ type node struct {
 	ino    uint64
 	gone   bool // removed inside: only the open data is left
 	state  rules.State
-	lower  bool // a directory: the host's takes part
-	seen   bool // a directory: watched, or watching was tried
-	blind  bool // a directory: it cannot be watched
-	stale  bool // a directory: its shape may have changed
+	lower  bool        // a directory: the host's takes part
+	seen   bool        // a directory: watched, or watching was tried
+	blind  atomic.Bool // a directory: it cannot be watched; read without mu
+	stale  bool        // a directory: its shape may have changed
 	told   uint8
 
 	data data

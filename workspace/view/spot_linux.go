@@ -54,7 +54,8 @@ func (t *tree) look(p *node, d dirs) {
 		}
 	}
 	t.mu.Lock()
-	p.seen, p.blind = true, blind
+	p.seen = true
+	p.blind.Store(blind)
 	t.mu.Unlock()
 }
 
@@ -178,7 +179,7 @@ func (t *tree) shapeOf(s *spot, dir int, name string) {
 // stateOf is the state of p, judged again when its entries may have changed.
 func (t *tree) stateOf(p *node, d dirs) rules.State {
 	t.mu.RLock()
-	state, stale := p.state, p.stale || p.blind
+	state, stale := p.state, p.stale || p.blind.Load()
 	t.mu.RUnlock()
 	if !stale || d.lower < 0 {
 		return state
@@ -260,7 +261,7 @@ func (t *tree) inside(uid, _ uint32) (uint32, uint32) {
 
 // patience is how long the kernel may keep what it learned in directory p.
 func (t *tree) patience(p *node) (entry, attr uint64) {
-	if p.blind {
+	if p.blind.Load() {
 		return uint64(blindFor.Seconds()), uint64(blindFor.Seconds())
 	}
 	return uint64(watchedFor.Seconds()), uint64(watchedFor.Seconds())
