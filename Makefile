@@ -31,7 +31,7 @@ check: ## formatting, vet, staticcheck, repository guards
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks "all,-ST1000,-ST1003" ./...
 
 race: ## the race detector on what runs many goroutines
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./terminal ./sandbox ./workspace/view
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./terminal ./sandbox
 
 benchdeps: ## build what bench compares with (two minutes, once)
 	sh .ci/benchdeps $(TESTBED)/runsc
@@ -46,6 +46,7 @@ fuzz: ## every fuzz target for FUZZTIME
 
 soak: build ## the large counts: kill -9, ten thousand starts, long fuzzing
 	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 -v ./internal/e2e ./policy
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./workspace/view
 	sh .ci/fuzz 10m
 
 man: build ## man pages in man/
