@@ -109,12 +109,11 @@ func (r *run) start(ctx context.Context) error {
 	if err != nil {
 		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
 	}
-	r.undo.add(c.release)
+	r.undo.add(c.release) // with the scratch folder and a HOME that is not kept
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return &belljar.Error{Op: "make", ID: scratch, Err: err}
 	}
-	r.undo.add(func() error { return removeTree(scratch) })
-	if err := r.prepareHome(home, discard != ""); err != nil {
+	if err := r.prepareHome(home); err != nil {
 		return err
 	}
 	if err := r.startRecord(); err != nil {
@@ -147,7 +146,7 @@ func privateFolders(p *belljar.Plan) []string {
 
 // prepareHome makes the private folders that the plan binds, and puts the preset's
 // files into a HOME that does not have them yet.
-func (r *run) prepareHome(home string, discard bool) error {
+func (r *run) prepareHome(home string) error {
 	fail := func(p string, err error) error {
 		return &belljar.Error{Op: "prepare the sandbox's HOME", ID: p, Err: err}
 	}
@@ -160,9 +159,6 @@ func (r *run) prepareHome(home string, discard bool) error {
 	}
 	if home == "" {
 		return nil
-	}
-	if discard {
-		r.undo.add(func() error { return removeTree(home) })
 	}
 	root, err := os.OpenRoot(home)
 	if err != nil {
