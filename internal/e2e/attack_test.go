@@ -68,18 +68,7 @@ func TestLateSecrets(t *testing.T) {
 	w.write("plain", projectSecret)
 	c := w.cmd(context.Background(), "run", "--", "sh", "-c",
 		`cat plain >/dev/null; ls >/dev/null; echo ready; read x; cat .env.prod plain moved.pem; ls -a; cat .env.prod moved.pem; echo done`)
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	readUntil(t, out, "ready\n")
+	in, out := startReady(t, c)
 	w.write(".env.prod", projectSecret)
 	if err := os.Rename(filepath.Join(w.proj, "plain"), filepath.Join(w.proj, "moved.pem")); err != nil {
 		t.Fatal(err)

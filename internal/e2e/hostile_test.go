@@ -30,18 +30,7 @@ func TestNohup(t *testing.T) {
 	w := newWorld(t)
 	c := exec.Command("nohup", binary, "run", "--", "sh", "-c", "echo ready; read x; echo survived")
 	c.Dir, c.Env = w.proj, w.env
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	readUntil(t, out, "ready\n")
+	in, out := startReady(t, c)
 	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -79,18 +68,7 @@ os.mkdir("z"); open("z/f","w").close(); os.chmod("z",0)`
 func TestNameInUse(t *testing.T) {
 	w := newWorld(t)
 	c := w.cmd(context.Background(), "run", "--name", "mine", "--", "sh", "-c", "echo ready; read x")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	readUntil(t, out, "ready\n")
+	in, _ := startReady(t, c)
 	r := w.trySh("true", "--name", "mine")
 	if r.status != 125 || !strings.Contains(r.errout, "mine") {
 		t.Errorf("status %d: %s", r.status, r.errout)

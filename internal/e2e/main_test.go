@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,6 +158,24 @@ func (w *world) belljarIn(stdin string, args ...string) result {
 		r.status = 128 + int(ws.Signal())
 	}
 	return r
+}
+
+// startReady starts c with pipes and waits until it has printed "ready".
+func startReady(t *testing.T, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
+	t.Helper()
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err = c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	readUntil(t, out, "ready\n")
+	return in, out
 }
 
 // sh runs a shell line inside and wants it to succeed.
