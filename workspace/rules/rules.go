@@ -58,9 +58,12 @@ package rules
 import (
 	"fmt"
 
+	"slices"
+	"strings"
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/glob"
 )
+	"github.com/belljar-dev/belljar/internal/secrets"
 
 // Kind is what becomes of a name.
 type Kind uint8
@@ -113,6 +116,8 @@ type Verdict struct {
 	// Rule is the line of the policy that decided; nil for what belljar knows by itself.
 	Rule *belljar.Origin
 	// LockOnly says that the content may change only by a rename onto the name that
+	// Pattern is the pattern that decided; empty where it was something else.
+	Pattern string
 	// [State.Replace] allows, as git does it, never in place.
 	LockOnly bool
 }
@@ -134,8 +139,8 @@ func (e Entry) kind() Entry { return e &^ Fresh }
 
 // Options are what a policy adds to what the package knows by itself.
 type Options struct {
-	// Hide and Hold are patterns relative to the root. Patterns of the layer
-	// "default" leave templates (.env.example) visible; all others are taken as written.
+	// Hide and Hold are patterns relative to the root. Those of the layer "default"
+	// are the table of package internal/secrets, which is in force anyway.
 	Hide, Hold []belljar.Pattern
 	// GitRoot says that the root itself is a git directory.
 	GitRoot bool
@@ -161,11 +166,9 @@ func New(o Options) (*Rules, error) {
 	}
 	c := compiler{rules: r}
 	// The order is the precedence: the first match decides.
-	c.user(o.Hide, Hide, func(layer string) bool { return layer != "default" })
-	c.table(templates)
-	c.table(secrets)
-	c.user(o.Hide, Hide, func(layer string) bool { return layer == "default" })
-	c.user(o.Hold, Hold, func(string) bool { return true })
+	c.user(o.Hide, Hide)
+	c.table(secretNames())
+	c.user(o.Hold, Hold)
 	c.table(selfRunning)
 	c.table(userRun)
 	if c.err != nil {
@@ -202,12 +205,13 @@ func (c *compiler) add(pattern string, v *Verdict) {
 	c.rules.verdicts = append(c.rules.verdicts, v)
 }
 
-func (c *compiler) user(ps []belljar.Pattern, k Kind, take func(layer string) bool) {
+func (c *compiler) user(ps []belljar.Pattern, k Kind) {
+	own := secrets.Patterns()
 	for i := range ps {
-		if !take(ps[i].Origin.Layer) {
+		if ps[i].Origin.Layer == layerDefault && k == Hide && slices.Contains(own, ps[i].Glob) {
 			continue
 		}
-		v := &Verdict{Kind: k, Class: Named, Reason: "the policy holds it", Rule: &ps[i].Origin}
+		v := &Verdict{Kind: k, Class: Named, Reason: "the policy holds it", Rule: &ps[i].Origin, Pattern: ps[i].Glob}
 		if k == Hide {
 			v.Reason = "the policy hides it"
 			v.Class = Secret
@@ -215,12 +219,34 @@ func (c *compiler) user(ps []belljar.Pattern, k Kind, take func(layer string) bo
 		c.add(ps[i].Glob, v)
 	}
 }
+// layerDefault is the layer of what belljar knows by itself.
+const layerDefault = "default"
+
+// ForView are the options for view i of a workspace. Patterns with a slash mean
+// places of the project: in another tree only names have a meaning.
+func ForView(w *belljar.Workspace, i int) Options {
+	o := Options{Hide: w.Hide, Hold: w.Hold, GitRoot: w.Views[i].Git, Mode: w.Mode}
+	if i > 0 {
+		o.Hide, o.Hold = anyDepth(w.Hide), anyDepth(w.Hold)
+	}
+	return o
+}
+
+func anyDepth(in []belljar.Pattern) []belljar.Pattern {
+	var out []belljar.Pattern
+	for _, p := range in {
+		if !strings.Contains(strings.TrimPrefix(p.Glob, "**/"), "/") {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 
 func (c *compiler) table(t []known) {
 	for i := range t {
-		v := &Verdict{Kind: t[i].kind, Class: t[i].class, Reason: t[i].reason}
 		for _, p := range t[i].patterns {
-			c.add(p, v)
+			c.add(p, &Verdict{Kind: t[i].kind, Class: t[i].class, Reason: t[i].reason, Pattern: p})
 		}
 	}
 }

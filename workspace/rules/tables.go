@@ -1,5 +1,7 @@
 package rules
 
+import "github.com/belljar-dev/belljar/internal/secrets"
+
 // known is a group of names with one verdict.
 type known struct {
 	kind     Kind
@@ -8,37 +10,18 @@ type known struct {
 	patterns []string
 }
 
-// templates look like secrets and are made to be read and committed.
-var templates = []known{{
-	kind: Pass,
-	patterns: []string{
-		".env.{example,sample,template,dist,tpl}", ".env.*.{example,sample,template,dist,tpl}", ".envrc.{example,sample,template,dist}",
-	},
-}}
-
-// secrets are hidden. The first group is what the documentation promises.
-var secrets = []known{
-	{Hide, SelfRunning, "direnv executes it, and it may hold credentials", []string{".envrc", ".envrc.*"}},
-	{Hide, Secret, "environment files hold credentials", []string{".env*", ".dev.vars*", ".flaskenv", ".Renviron"}},
-	{Hide, Secret, "private keys and key stores", []string{
-		"*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.agekey", "*.p8",
-		"id_{rsa,dsa,ecdsa,ed25519,ecdsa_sk,ed25519_sk}", ".ssh", ".gnupg",
-	}},
-	{Hide, Secret, "credentials of a package registry", []string{
-		".npmrc", ".pypirc", "**/.cargo/credentials{,.toml}", "**/.gem/credentials", "**/.composer/auth.json", "**/.bundle/config",
-	}},
-	{Hide, Secret, "credentials of git and of network programs", []string{
-		".git-credentials", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".htpasswd", "**/.config/gh/hosts.yml", "**/.config/git/credentials",
-	}},
-	{Hide, Secret, "credentials of a cloud or a cluster", []string{
-		"*service-account*.json", "*service_account*.json", "*-credentials.json", "credentials.json", "client_secret*.json",
-		"application_default_credentials.json", ".kube", "kubeconfig", "*.kubeconfig", ".aws", ".azure", "**/.config/gcloud",
-		"**/.docker/config.json", ".dockercfg", ".boto", ".s3cfg", ".vault-token", ".terraformrc", "terraform.rc",
-		"**/.terraform.d/credentials.tfrc.json", "**/.streamlit/secrets.toml", ".secrets",
-	}},
-	{Hide, Secret, "credentials of an agent", []string{
-		"**/.claude/.credentials.json", "**/.codex/auth.json", "**/.gemini/{oauth_creds,google_accounts}.json",
-	}},
+// secretNames are package secrets' table in the order of precedence: templates
+// first, which are not hidden.
+func secretNames() []known {
+	t := []known{{kind: Pass, patterns: secrets.Templates()}}
+	for _, g := range secrets.Groups() {
+		k := known{Hide, Secret, g.Reason, g.Patterns}
+		if g.Runs {
+			k.class = SelfRunning
+		}
+		t = append(t, k)
+	}
+	return t
 }
 
 // selfRunning are held: nobody needs to be told to execute or obey them.
@@ -112,14 +95,4 @@ var userRun = []known{
 		"AGENTS.md", "AGENTS.override.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", "QWEN.md", ".cursorrules", ".windsurfrules", ".clinerules",
 		".goosehints", ".rules",
 	}},
-}
-
-// Secrets are the patterns of the names that are hidden in every policy, for
-// those who show them.
-func Secrets() []string {
-	var out []string
-	for _, k := range secrets {
-		out = append(out, k.patterns...)
-	}
-	return out
 }

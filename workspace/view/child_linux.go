@@ -85,13 +85,7 @@ func (c *child) setUp(cfg *config) error {
 		if err != nil {
 			return err
 		}
-		o := rules.Options{GitRoot: v.Git, Mode: cfg.Workspace.Mode}
-		if i == 0 {
-			o.Hide, o.Hold = cfg.Workspace.Hide, cfg.Workspace.Hold
-		} else {
-			o.Hide, o.Hold = anyDepth(cfg.Workspace.Hide), anyDepth(cfg.Workspace.Hold)
-		}
-		r, err := rules.New(o)
+		r, err := rules.New(rules.ForView(&cfg.Workspace, i))
 		if err != nil {
 			return err
 		}
@@ -105,25 +99,6 @@ func (c *child) setUp(cfg *config) error {
 		c.trees = append(c.trees, t)
 	}
 	return nil
-}
-
-// anyDepth leaves the patterns out that are meant for places of the project: only
-// those without a slash have a meaning in another tree.
-func anyDepth(in []belljar.Pattern) []belljar.Pattern {
-	var out []belljar.Pattern
-	for _, p := range in {
-		if isName(p.Glob) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func isName(glob string) bool {
-	if len(glob) > 3 && glob[:3] == "**/" {
-		glob = glob[3:]
-	}
-	return lastSlash(glob) < 0
 }
 
 // fileLimit raises the limit of descriptors and says how many may be kept open,
