@@ -57,13 +57,13 @@ package rules
 
 import (
 	"fmt"
-
 	"slices"
 	"strings"
+
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/glob"
-)
 	"github.com/belljar-dev/belljar/internal/secrets"
+)
 
 // Kind is what becomes of a name.
 type Kind uint8
@@ -115,9 +115,9 @@ type Verdict struct {
 	Reason string // why; empty for an ordinary file that passes
 	// Rule is the line of the policy that decided; nil for what belljar knows by itself.
 	Rule *belljar.Origin
-	// LockOnly says that the content may change only by a rename onto the name that
 	// Pattern is the pattern that decided; empty where it was something else.
 	Pattern string
+	// LockOnly says that the content may change only by a rename onto the name that
 	// [State.Replace] allows, as git does it, never in place.
 	LockOnly bool
 }
@@ -185,6 +185,29 @@ func New(o Options) (*Rules, error) {
 // Root is the state of the view's root.
 func (r *Rules) Root() State { return r.root }
 
+// layerDefault is the layer of what belljar knows by itself.
+const layerDefault = "default"
+
+// ForView are the options for view i of a workspace. Patterns with a slash mean
+// places of the project: in another tree only names have a meaning.
+func ForView(w *belljar.Workspace, i int) Options {
+	o := Options{Hide: w.Hide, Hold: w.Hold, GitRoot: w.Views[i].Git, Mode: w.Mode}
+	if i > 0 {
+		o.Hide, o.Hold = anyDepth(w.Hide), anyDepth(w.Hold)
+	}
+	return o
+}
+
+func anyDepth(in []belljar.Pattern) []belljar.Pattern {
+	var out []belljar.Pattern
+	for _, p := range in {
+		if !strings.Contains(strings.TrimPrefix(p.Glob, "**/"), "/") {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // compiler gathers patterns and their verdicts in order.
 type compiler struct {
 	rules *Rules
@@ -219,29 +242,6 @@ func (c *compiler) user(ps []belljar.Pattern, k Kind) {
 		c.add(ps[i].Glob, v)
 	}
 }
-// layerDefault is the layer of what belljar knows by itself.
-const layerDefault = "default"
-
-// ForView are the options for view i of a workspace. Patterns with a slash mean
-// places of the project: in another tree only names have a meaning.
-func ForView(w *belljar.Workspace, i int) Options {
-	o := Options{Hide: w.Hide, Hold: w.Hold, GitRoot: w.Views[i].Git, Mode: w.Mode}
-	if i > 0 {
-		o.Hide, o.Hold = anyDepth(w.Hide), anyDepth(w.Hold)
-	}
-	return o
-}
-
-func anyDepth(in []belljar.Pattern) []belljar.Pattern {
-	var out []belljar.Pattern
-	for _, p := range in {
-		if !strings.Contains(strings.TrimPrefix(p.Glob, "**/"), "/") {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 
 func (c *compiler) table(t []known) {
 	for i := range t {
