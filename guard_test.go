@@ -109,8 +109,8 @@ var layers = map[string]struct {
 	"internal/cli":        {[]string{"*"}, "the outermost layer; still no tier by name"},
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
 	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
-	"plan":                {[]string{"policy", "limit", "internal/*"}, "a plan is made from a policy and facts, and prints limits as limit does"},
-	"policy":              {[]string{"internal/glob"}, "a policy knows nothing of what carries it out"},
+	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
+	"policy":              {[]string{"internal/glob", "internal/secrets"}, "a policy knows nothing of what carries it out"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {nil, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
@@ -120,7 +120,7 @@ var layers = map[string]struct {
 	"workspace/*":         {[]string{"workspace/*", "internal/*"}, "parts of the workspace"},
 	"backend/all":         {[]string{"backend/*"}, "the only list of tiers"},
 	"backend/backendtest": {[]string{"internal/*", "workspace/view", "workspace/rules"}, "the suite knows tiers only as interfaces"},
-	"backend/*":           {[]string{"internal/*", "backend/backendtest"}, "a backend knows neither policy, gateway, sandbox nor another backend"},
+	"backend/*":           {[]string{"internal/*", "backend/internal/*", "backend/backendtest"}, "a backend knows neither policy, gateway, sandbox nor another backend"},
 	"internal/*":          {[]string{"internal/*"}, "small helpers"},
 }
 

@@ -7,11 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // Backend implements [belljar.Backend] with gVisor. It has no state: one value
@@ -41,7 +40,7 @@ func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance,
 
 func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err error) {
 	p := s.Plan
-	if err := checkPlan(p); err != nil {
+	if err := contract.CheckPlan(p); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -92,7 +91,7 @@ func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) erro
 	}
 	defer itsGofer.Close()
 	defer myGofer.Close()
-	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: cpuCount(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
+	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
 	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer)
 	if err != nil {
 		mySentry.Close()
@@ -132,30 +131,4 @@ func (in *instance) attach(d *donations) error {
 		return fmt.Errorf("attach the network: %w", err)
 	}
 	return nil
-}
-
-func checkPlan(p *belljar.Plan) error {
-	l := p.Limits
-	if l.Memory <= 0 || l.CPUs <= 0 || l.Processes <= 0 || l.Files <= 0 {
-		return errors.New("the plan leaves a limit open")
-	}
-	if p.Identity.HostUID == 0 || p.Identity.HostUID != os.Geteuid() {
-		return fmt.Errorf("the plan's host identity %d is not this process's (%d), or is root", p.Identity.HostUID, os.Geteuid())
-	}
-	if len(p.Command.Argv) == 0 || !filepath.IsAbs(p.Command.Path) || !filepath.IsAbs(p.Command.Dir) {
-		return errors.New("the plan's command is not resolved")
-	}
-	return nil
-}
-
-func cpuCount(l belljar.Limits) int {
-	n := int(l.CPUs)
-	if float64(n) < l.CPUs {
-		n++
-	}
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err == nil {
-		n = min(n, set.Count())
-	}
-	return max(n, 1)
 }

@@ -3,7 +3,6 @@ package gvisor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 
@@ -13,7 +12,8 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // An instance is a running sandbox.
@@ -126,7 +126,7 @@ func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Proc
 	first := !in.started
 	in.started = true
 	in.mu.Unlock()
-	if err := checkFiles(c); err != nil {
+	if err := contract.CheckFiles(c); err != nil {
 		return nil, in.error("start command", c.Path, err)
 	}
 	start := in.exec
@@ -143,32 +143,12 @@ func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Proc
 	return p, nil
 }
 
-// checkFiles refuses what must never enter: a regular file has an offset of its
-// own inside, a terminal or a device is the host's.
-func checkFiles(c *belljar.Command) error {
-	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
-		if f == nil {
-			continue
-		}
-		var st unix.Stat_t
-		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-			return fmt.Errorf("examine a descriptor: %w", err)
-		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFIFO, unix.S_IFSOCK:
-		default:
-			return errors.New("a descriptor is neither a pipe nor a socket")
-		}
-	}
-	return nil
-}
-
 func (in *instance) error(op, id string, err error) error {
 	var e *belljar.Error
 	if errors.As(err, &e) {
 		return e
 	}
-	k := kindOf(err)
+	k := contract.KindOf(err)
 	hint := ""
 	if k == belljar.KindInternal {
 		hint = startHint
@@ -176,43 +156,6 @@ func (in *instance) error(op, id string, err error) error {
 	return &belljar.Error{Op: op, ID: id, Kind: k, Err: err, Hint: hint}
 }
 
-func kindOf(err error) belljar.Kind {
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return belljar.KindNotFound
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC):
-		return belljar.KindRefused
-	}
-	return belljar.KindInternal
-}
-
 var _ belljar.Instance = (*instance)(nil)
-
-// stdio are the three files of a command; missing ones are the null device's
-// stand-in: an empty pipe end that nobody else holds.
-func stdio(c *belljar.Command) ([]*os.File, func(), error) {
-	out := []*os.File{c.Stdin, c.Stdout, c.Stderr}
-	var made []*os.File
-	done := func() { wire.CloseAll(made) }
-	for i, f := range out {
-		if f != nil {
-			continue
-		}
-		r, w, err := os.Pipe()
-		if err != nil {
-			done()
-			return nil, nil, err
-		}
-		if i == 0 {
-			w.Close()
-			out[i] = r
-		} else {
-			r.Close()
-			out[i] = w
-		}
-		made = append(made, out[i])
-	}
-	return out, done, nil
-}
 
 var errSentry = errors.New(launch.NameSentry + " did not start")

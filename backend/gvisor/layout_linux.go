@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
+	"github.com/belljar-dev/belljar/backend/internal/stage"
 )
 
 // A layout is how a plan's files are made: what the launcher stages with the
@@ -23,7 +23,7 @@ import (
 // only the sentry has, is a mount of its own.
 type layout struct {
 	root   string // the staged root
-	ops    []launch.Op
+	ops    []stage.Op
 	mounts []sentryMount
 }
 
@@ -56,15 +56,15 @@ func newLayout(p *belljar.Plan, root string) (*layout, error) {
 	for _, v := range pending {
 		l.view(p, v)
 	}
-	l.op(launch.Op{Kind: launch.OpSelf, Target: guest.Path, ReadOnly: true})
+	l.op(stage.Op{Kind: stage.OpSelf, Target: guest.Path, ReadOnly: true})
 	if !l.has("/sys") { // gVisor mounts its own unless there is one
-		l.op(launch.Op{Kind: launch.OpDir, Target: "/sys"})
+		l.op(stage.Op{Kind: stage.OpDir, Target: "/sys"})
 		l.mount(sentryMount{kind: "tmpfs", source: "sys", target: "/sys", options: []string{"ro", "mode=0555", "size=4096"}})
 	}
 	return l, nil
 }
 
-func (l *layout) op(o launch.Op)         { l.ops = append(l.ops, o) }
+func (l *layout) op(o stage.Op)          { l.ops = append(l.ops, o) }
 func (l *layout) mount(m sentryMount)    { l.mounts = append(l.mounts, m) }
 func (l *layout) staged(t string) string { return filepath.Join(l.root, t) }
 
@@ -86,12 +86,12 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 	case belljar.MountBind:
 		l.bind(p, m)
 	case belljar.MountFile:
-		l.op(launch.Op{Kind: launch.OpFile, Target: m.Target, Content: m.Content, Perm: m.Perm})
+		l.op(stage.Op{Kind: stage.OpFile, Target: m.Target, Content: m.Content, Perm: m.Perm})
 		if l.covered(m.Target, "tmpfs", "proc", "dev", "bind") {
 			l.mount(sentryMount{"bind", l.staged(m.Target), m.Target, []string{"ro", "bind"}, true})
 		}
 	case belljar.MountDir:
-		l.op(launch.Op{Kind: launch.OpDir, Target: m.Target, Perm: m.Perm})
+		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target, Perm: m.Perm})
 		if hidden {
 			l.mount(tmpfs(m, 1<<20))
 		}
@@ -99,12 +99,12 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 		if hidden {
 			return fmt.Errorf("a link cannot be put into a file system of the sandbox's kernel")
 		}
-		l.op(launch.Op{Kind: launch.OpSymlink, Target: m.Target, Content: m.Content})
+		l.op(stage.Op{Kind: stage.OpSymlink, Target: m.Target, Content: m.Content})
 	case belljar.MountTmpfs:
-		l.op(launch.Op{Kind: launch.OpDir, Target: m.Target})
+		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target})
 		l.mount(tmpfs(m, m.Size))
 	case belljar.MountProc, belljar.MountDev:
-		l.op(launch.Op{Kind: launch.OpDir, Target: m.Target})
+		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target})
 		l.mount(sentryMount{kind: string(m.Kind), source: string(m.Kind), target: m.Target})
 	default:
 		return fmt.Errorf("unknown kind %q", m.Kind)
@@ -128,7 +128,7 @@ func tmpfs(m belljar.Mount, size int64) sentryMount {
 }
 
 func (l *layout) bind(p *belljar.Plan, m belljar.Mount) {
-	o := launch.Op{Kind: launch.OpBind, Target: m.Target, Source: m.Source, ReadOnly: m.ReadOnly}
+	o := stage.Op{Kind: stage.OpBind, Target: m.Target, Source: m.Source, ReadOnly: m.ReadOnly}
 	for _, v := range p.Workspace.Views {
 		// What an agent may have written is never followed through a link.
 		o.NoLinks = o.NoLinks || isBelow(m.Source, v.Source)
@@ -144,7 +144,7 @@ func (l *layout) bind(p *belljar.Plan, m belljar.Mount) {
 func (l *layout) view(p *belljar.Plan, v belljar.View) {
 	ro := v.ReadOnly || p.Workspace.Mode == belljar.ModeReadOnly
 	index := slices.IndexFunc(p.Workspace.Views, func(o belljar.View) bool { return o.Target == v.Target })
-	l.op(launch.Op{Kind: launch.OpFuse, Target: v.Target, View: index, ReadOnly: ro})
+	l.op(stage.Op{Kind: stage.OpFuse, Target: v.Target, View: index, ReadOnly: ro})
 	l.mount(sentryMount{"bind", l.staged(v.Target), v.Target, bindOptions(ro), false})
 }
 

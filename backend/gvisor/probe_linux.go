@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -22,14 +23,14 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 	}
 	for _, r := range requirements {
 		if r.Requirement == belljar.ReqView {
-			r = probeView(r)
+			r = contract.View(r)
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
 	return c, nil
 }
 
-// requirements say how each is held; probeView changes one of them by what the
+// requirements say how each is held; contract.View changes one of them by what the
 // host has.
 var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqKernel, Level: belljar.Enforced, By: "gVisor's kernel in a process of its own; system calls never reach the host's kernel (systrap, seccomp)"},
@@ -59,17 +60,6 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqTime, Level: belljar.Enforced, By: "the supervisor ends the sandbox"},
 	{Requirement: belljar.ReqExec, Level: belljar.Enforced, By: "a sink in gVisor's execve that waits until the event is taken"},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
-}
-
-func probeView(r belljar.Enforcement) belljar.Enforcement {
-	err := unix.Access("/dev/fuse", unix.R_OK|unix.W_OK)
-	if err == nil {
-		return r
-	}
-	r.Level, r.By = belljar.None, ""
-	r.Gap = "/dev/fuse cannot be opened: " + err.Error()
-	r.Remedy = "run: sudo modprobe fuse && sudo chmod 0666 /dev/fuse (in a container: start it with --device /dev/fuse)"
-	return r
 }
 
 // problem finds what makes the tier unusable here.

@@ -14,15 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // A process is a command inside.
 type process struct {
 	in   *instance
-	pid  int32   // 0: the init process
-	help *helper // nil: the command was started directly
+	pid  int32         // 0: the init process
+	help *guest.Helper // nil: the command was started directly
 
 	done   chan struct{}
 	status belljar.ExitStatus // once done is closed
@@ -32,12 +33,12 @@ var _ belljar.Process = (*process)(nil)
 
 // init starts the first command as the sandbox's init process.
 func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, error) {
-	files, done, err := stdio(c)
+	files, done, err := contract.Stdio(c)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	help, run, err := in.helper(c, in.localhost())
+	help, run, err := guest.NewHelper(c, contract.LocalhostPorts(in.plan))
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 	defer stop()
 	p := &process{in: in, help: help, done: make(chan struct{})}
 	if err := in.bootSentry(c, run, files, help); err != nil {
-		help.close()
+		help.Close()
 		return nil, err
 	}
 	if help == nil {
@@ -54,7 +55,7 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 		}
 	}
 	if err := in.ctl.startRoot(); err != nil && !in.ranAlready() {
-		help.close()
+		help.Close()
 		return nil, in.startError(err)
 	}
 	go p.await()
@@ -74,7 +75,7 @@ func (in *instance) ranAlready() bool {
 
 // bootSentry gives the waiting sentry its specification and descriptors and
 // returns when it is up.
-func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os.File, help *helper) error {
+func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os.File, help *guest.Helper) error {
 	in.mu.Lock()
 	sock, files, flags := in.sentry, in.boot, in.bootFDs
 	in.sentry, in.boot = nil, nil
@@ -84,7 +85,7 @@ func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os
 	}
 	defer sock.Close()
 	defer wire.CloseAll(files)
-	spec, err := specFile(withProcess(in.base, in.plan, initExec(run, in.env(c)), in.env(c), help.processes()))
+	spec, err := specFile(withProcess(in.base, in.plan, initExec(run, in.env(c)), in.env(c), help.Processes()))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os
 	send := append(files[:len(files):len(files)], stdio...)
 	if help != nil {
 		m.FDs = append(m.FDs, "pass-fd:"+strconv.Itoa(guest.FDControl))
-		send = append(send, help.inner)
+		send = append(send, help.Control())
 	}
 	err = wire.Send(sock, m, send...)
 	wire.CloseAll(files)
@@ -106,7 +107,7 @@ func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os
 	if err != nil {
 		return err
 	}
-	help.started()
+	help.Started()
 	if _, err := io.ReadFull(in.startup, make([]byte, 1)); err != nil {
 		return errSentry
 	}
@@ -175,25 +176,25 @@ func (in *instance) recordStart(ctx context.Context, pid, parent int, e belljar.
 
 // exec starts a further command.
 func (in *instance) exec(ctx context.Context, c *belljar.Command) (*process, error) {
-	files, done, err := stdio(c)
+	files, done, err := contract.Stdio(c)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	help, run, err := in.helper(c, nil)
+	help, run, err := guest.NewHelper(c, nil)
 	if err != nil {
 		return nil, err
 	}
 	fds := map[int]*os.File{0: files[0], 1: files[1], 2: files[2]}
 	if help != nil {
-		fds[guest.FDControl] = help.inner
+		fds[guest.FDControl] = help.Control()
 	}
 	pid, err := in.ctl.execute(in.plan.Identity, &execution{path: run.Path, argv: run.Argv, env: in.env(c), dir: c.Dir, fds: fds})
 	if err != nil {
-		help.close()
+		help.Close()
 		return nil, in.startError(err)
 	}
-	help.started()
+	help.Started()
 	p := &process{in: in, pid: pid, help: help, done: make(chan struct{})}
 	go p.await()
 	if help == nil {
@@ -223,7 +224,7 @@ func (p *process) await() {
 		ws, err = p.in.ctl.waitPID(p.pid)
 	}
 	status := exitStatus(ws)
-	p.help.close()
+	p.help.Close()
 	if p.pid == 0 && err == nil {
 		p.in.finish(belljar.End{Reason: belljar.EndExited})
 	}
@@ -253,7 +254,7 @@ func (p *process) Wait(ctx context.Context) (belljar.ExitStatus, error) {
 // Signal implements [belljar.Process].
 func (p *process) Signal(s belljar.Signal) error {
 	if p.help != nil {
-		return p.help.order(guest.Order{Kind: guest.OrderSignal, A: uint16(s)})
+		return p.help.Order(guest.Order{Kind: guest.OrderSignal, A: uint16(s)})
 	}
 	if err := p.in.ctl.signal(p.pid, s); err != nil {
 		return &belljar.Error{Op: "signal", Kind: belljar.KindInternal, Err: err}
@@ -266,5 +267,5 @@ func (p *process) Resize(w belljar.WindowSize) error {
 	if p.help == nil {
 		return nil
 	}
-	return p.help.order(guest.Order{Kind: guest.OrderResize, A: w.Rows, B: w.Cols})
+	return p.help.Order(guest.Order{Kind: guest.OrderResize, A: w.Rows, B: w.Cols})
 }

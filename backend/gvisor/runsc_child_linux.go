@@ -14,7 +14,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/early"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // A childMsg starts a waiting gofer or sentry.

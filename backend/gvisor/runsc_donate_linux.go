@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/control/server"
 
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // donations are the descriptors that connect supervisor, gofer and sentry.

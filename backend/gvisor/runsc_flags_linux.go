@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/runsc/config"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
 )
 
 // containerID is the same in every sandbox: a sentry never knows more than one.
@@ -63,7 +64,7 @@ func bootArgs(p *belljar.Plan, confs string) []string {
 		"--bundle=/",
 		"--product-name=belljar",
 		"--gofer-mount-confs=" + confs,
-		"--cpu-num=" + strconv.Itoa(cpuCount(p.Limits)),
+		"--cpu-num=" + strconv.Itoa(contract.CPUs(p.Limits)),
 		"--total-memory=" + mem,
 		"--total-host-memory=" + mem,
 	}

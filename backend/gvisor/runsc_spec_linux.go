@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"os"
 )
 

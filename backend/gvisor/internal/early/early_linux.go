@@ -3,8 +3,8 @@ package early
 import (
 	"os"
 
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/guest"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
 )
 
 // The reason for an init function is the package's whole purpose.

@@ -12,6 +12,8 @@
 // Linux 5.12 (mount_setattr) and, for views, /dev/fuse.
 package launch
 
+import "github.com/belljar-dev/belljar/backend/internal/stage"
+
 // Name is argv[0] of the launcher, of its children [NameGofer] and [NameSentry].
 const (
 	Name       = "belljar-launcher"
@@ -21,38 +23,12 @@ const (
 
 // A Job is what the supervisor wants to be staged and started.
 type Job struct {
-	Root string `json:"root"` // an empty folder: the staged root is mounted here
-	Ops  []Op   `json:"ops"`  // in this order
-	CPUs int    `json:"cpus"` // processors that the sentry may use
-	Tmp  string `json:"tmp"`  // an empty folder in which the sentry builds its own root
+	Root string     `json:"root"` // an empty folder: the staged root is mounted here
+	Ops  []stage.Op `json:"ops"`  // in this order
+	CPUs int        `json:"cpus"` // processors that the sentry may use
+	Tmp  string     `json:"tmp"`  // an empty folder in which the sentry builds its own root
 	// Debug keeps the standard error of the children, for the developers of this package.
 	Debug bool `json:"debug,omitempty"`
-}
-
-// OpKind names what an [Op] does.
-type OpKind string
-
-// The kinds of operations.
-const (
-	OpDir     OpKind = "dir"     // make a directory
-	OpFile    OpKind = "file"    // write Content into a new file
-	OpSymlink OpKind = "symlink" // make a link with text Content
-	OpBind    OpKind = "bind"    // bind Source, with all that is mounted below it
-	OpSelf    OpKind = "self"    // bind the running program
-	OpFuse    OpKind = "fuse"    // mount view number View and hand over its device
-)
-
-// An Op is one step in making the staged root. Targets are resolved inside it:
-// no link leads out.
-type Op struct {
-	Kind     OpKind `json:"kind"`
-	Target   string `json:"target"`
-	Source   string `json:"source,omitempty"`
-	Content  string `json:"content,omitempty"`
-	Perm     uint32 `json:"perm,omitempty"`
-	ReadOnly bool   `json:"ro,omitempty"`
-	NoLinks  bool   `json:"nolinks,omitempty"` // Source must not lead through a symlink
-	View     int    `json:"view,omitempty"`
 }
 
 // A Report is what the launcher tells the supervisor.

@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // childCaps are what gofer and sentry hold, in the sandbox's user namespace, until
@@ -65,6 +66,32 @@ func (l *launcher) run() error {
 	}
 	go l.watch()
 	return l.reap(map[int]string{sentry: NameSentry, gofer: NameGofer})
+}
+
+// stage builds the root.
+func (l *launcher) stage() error {
+	root, err := stage.New(l.job.Root, l.serve)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for i := range l.job.Ops {
+		if err := root.Do(&l.job.Ops[i]); err != nil {
+			return err
+		}
+	}
+	return root.Seal()
+}
+
+// serve has the supervisor serve a view.
+func (l *launcher) serve(view int, dev *os.File) error {
+	if err := wire.Send(l.control, Report{View: &view}, dev); err != nil {
+		return err
+	}
+	var ack Ack
+	files, err := wire.Recv(l.control, &ack)
+	wire.CloseAll(files)
+	return err
 }
 
 // staged reports that all is ready, with a descriptor of the sentry, whose number
@@ -144,7 +171,7 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	}
 	runtime.LockOSThread() // the affinity belongs to the thread that forks
 	defer runtime.UnlockOSThread()
-	restore, err := pin(cpus)
+	restore, err := contract.Pin(cpus)
 	if err != nil {
 		return 0, err
 	}
@@ -168,42 +195,4 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	pid := p.Pid
 	_ = p.Release() // reaped by number
 	return pid, nil
-}
-
-// pin restricts the calling thread, and so the child that it forks, to n of the
-// processors that it may use. Which ones is left to chance, so that sandboxes do
-// not share the same ones.
-func pin(n int) (restore func(), err error) {
-	var all, some unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return nil, fmt.Errorf("read the processor set: %w", err)
-	}
-	if n <= 0 || n >= all.Count() {
-		return func() {}, nil
-	}
-	var list []int
-	for i := 0; len(list) < all.Count(); i++ {
-		if all.IsSet(i) {
-			list = append(list, i)
-		}
-	}
-	start := os.Getpid()
-	if b := make([]byte, 1); randomByte(b) == nil {
-		start = int(b[0])
-	}
-	for i := range n {
-		some.Set(list[(start+i)%len(list)])
-	}
-	if err := unix.SchedSetaffinity(0, &some); err != nil {
-		return nil, fmt.Errorf("restrict the processors: %w", err)
-	}
-	return func() { _ = unix.SchedSetaffinity(0, &all) }, nil
-}
-
-func randomByte(b []byte) error {
-	n, err := unix.Getrandom(b, unix.GRND_NONBLOCK)
-	if err == nil && n != len(b) {
-		err = io.ErrShortBuffer
-	}
-	return err
 }

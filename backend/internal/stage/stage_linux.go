@@ -1,4 +1,4 @@
-package launch
+package stage
 
 import (
 	"errors"
@@ -9,42 +9,49 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/belljar-dev/belljar/backend/gvisor/internal/wire"
 )
 
-// A stager builds the root below one directory descriptor.
-type stager struct {
-	l    *launcher
-	root int // O_PATH
+// A Root is a root file system in the making.
+type Root struct {
+	fd    int // O_PATH
+	serve func(view int, dev *os.File) error
 }
 
-// stage mounts an empty file system on the job's root and fills it.
-func (l *launcher) stage() error {
+// New mounts an empty file system on dir, which becomes the root. serve is given
+// the device of each view and returns when somebody serves it; it does not close it.
+func New(dir string, serve func(view int, dev *os.File) error) (*Root, error) {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
-	if err := unix.Mount("belljar", l.job.Root, "tmpfs", flags, "mode=0755,size=160m"); err != nil {
-		return fmt.Errorf("mount the root on %q: %w", l.job.Root, err)
+	if err := unix.Mount("belljar", dir, "tmpfs", flags, "mode=0755,size=160m"); err != nil {
+		return nil, fmt.Errorf("mount the root on %q: %w", dir, err)
 	}
-	root, err := unix.Open(l.job.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open the root %q: %w", l.job.Root, err)
+		return nil, fmt.Errorf("open the root %q: %w", dir, err)
 	}
-	defer unix.Close(root)
-	s := &stager{l: l, root: root}
-	for i := range l.job.Ops {
-		o := &l.job.Ops[i]
-		if err := s.do(o); err != nil {
-			return fmt.Errorf("%s %q: %w", o.Kind, o.Target, err)
-		}
+	return &Root{fd: fd, serve: serve}, nil
+}
+
+// Do carries out one operation.
+func (s *Root) Do(o *Op) error {
+	if err := s.do(o); err != nil {
+		return fmt.Errorf("%s %q: %w", o.Kind, o.Target, err)
 	}
+	return nil
+}
+
+// Seal makes the root itself read-only; what is mounted in it stays as it is.
+func (s *Root) Seal() error {
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(root, "", unix.AT_EMPTY_PATH, attr); err != nil {
+	if err := unix.MountSetattr(s.fd, "", unix.AT_EMPTY_PATH, attr); err != nil {
 		return fmt.Errorf("make the root read-only: %w", err)
 	}
 	return nil
 }
 
-func (s *stager) do(o *Op) error {
+// Close lets go of the root. The mounts stay.
+func (s *Root) Close() { unix.Close(s.fd) }
+
+func (s *Root) do(o *Op) error {
 	switch o.Kind {
 	case OpDir:
 		return s.dir(o.Target, o.Perm)
@@ -63,13 +70,13 @@ func (s *stager) do(o *Op) error {
 }
 
 // open resolves target inside the root; links never lead out of it.
-func (s *stager) open(target string, flags int) (int, error) {
+func (s *Root) open(target string, flags int) (int, error) {
 	how := &unix.OpenHow{
 		Flags:   uint64(flags | unix.O_PATH | unix.O_CLOEXEC),
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	for {
-		fd, err := unix.Openat2(s.root, strings.TrimPrefix(target, "/"), how)
+		fd, err := unix.Openat2(s.fd, strings.TrimPrefix(target, "/"), how)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue // a rename elsewhere raced with the walk
 		}
@@ -78,14 +85,14 @@ func (s *stager) open(target string, flags int) (int, error) {
 }
 
 // parent opens the directory that holds target, making it where it is missing.
-func (s *stager) parent(target string) (fd int, name string, err error) {
+func (s *Root) parent(target string) (fd int, name string, err error) {
 	dir, name := path.Split(path.Clean(target))
 	dir = path.Clean(dir)
 	if name == "" {
 		return -1, "", errors.New("the root itself is not a target")
 	}
 	if dir == "/" || dir == "." {
-		fd, err = unix.Dup(s.root)
+		fd, err = unix.Dup(s.fd)
 		return fd, name, err
 	}
 	if fd, err = s.open(dir, unix.O_DIRECTORY); errors.Is(err, unix.ENOENT) {
@@ -96,7 +103,7 @@ func (s *stager) parent(target string) (fd int, name string, err error) {
 	return fd, name, err
 }
 
-func (s *stager) dir(target string, perm uint32) error {
+func (s *Root) dir(target string, perm uint32) error {
 	if fd, err := s.open(target, unix.O_DIRECTORY); err == nil {
 		return unix.Close(fd)
 	}
@@ -122,7 +129,7 @@ func missing(err error) error {
 	return err
 }
 
-func (s *stager) create(target string, perm uint32) (*os.File, error) {
+func (s *Root) create(target string, perm uint32) (*os.File, error) {
 	fd, name, err := s.parent(target)
 	if err != nil {
 		return nil, err
@@ -135,7 +142,7 @@ func (s *stager) create(target string, perm uint32) (*os.File, error) {
 	return os.NewFile(uintptr(f), target), nil
 }
 
-func (s *stager) file(o *Op) error {
+func (s *Root) file(o *Op) error {
 	perm := o.Perm
 	if perm == 0 {
 		perm = 0o444
@@ -149,7 +156,7 @@ func (s *stager) file(o *Op) error {
 	return err
 }
 
-func (s *stager) symlink(o *Op) error {
+func (s *Root) symlink(o *Op) error {
 	fd, name, err := s.parent(o.Target)
 	if err != nil {
 		return err
@@ -163,7 +170,7 @@ func (s *stager) symlink(o *Op) error {
 
 // bind attaches a private, recursive copy of the mounts at source. It is
 // restricted before it appears anywhere.
-func (s *stager) bind(o *Op, source string) error {
+func (s *Root) bind(o *Op, source string) error {
 	src, err := openSource(source, o.NoLinks)
 	if err != nil {
 		return fmt.Errorf("open %q: %w", source, err)
@@ -191,7 +198,7 @@ func (s *stager) bind(o *Op, source string) error {
 // mount of the parent's namespace, which cannot be copied. Where the path leads
 // nowhere (the program was replaced, or lies in a folder that only root may enter)
 // a copy in memory takes its place.
-func (s *stager) self(o *Op) error {
+func (s *Root) self(o *Op) error {
 	const link = "/proc/self/exe"
 	exe, err := os.Readlink(link)
 	if err != nil {
@@ -241,7 +248,11 @@ func openSource(source string, noLinks bool) (int, error) {
 	return unix.Openat2(unix.AT_FDCWD, source, how)
 }
 
-func (s *stager) mountPoint(target string, dir bool) (int, error) {
+// MountPoint opens target, making a directory or an empty file of it where it is
+// missing. The caller closes the descriptor.
+func (s *Root) MountPoint(target string, dir bool) (int, error) { return s.mountPoint(target, dir) }
+
+func (s *Root) mountPoint(target string, dir bool) (int, error) {
 	if fd, err := s.open(target, 0); err == nil {
 		return fd, nil
 	}
@@ -260,7 +271,7 @@ func (s *stager) mountPoint(target string, dir bool) (int, error) {
 }
 
 // fuse mounts a view and waits until somebody serves it.
-func (s *stager) fuse(o *Op) error {
+func (s *Root) fuse(o *Op) error {
 	target, err := s.mountPoint(o.Target, true)
 	if err != nil {
 		return fmt.Errorf("make the mount point: %w", err)
@@ -280,13 +291,7 @@ func (s *stager) fuse(o *Op) error {
 	if err := unix.Mount("belljar", fmt.Sprintf("/proc/self/fd/%d", target), "fuse.belljar", flags, opts); err != nil {
 		return fmt.Errorf("mount the view: %w", err)
 	}
-	if err := wire.Send(s.l.control, Report{View: &o.View}, dev); err != nil {
-		return err
-	}
-	var ack Ack
-	files, err := wire.Recv(s.l.control, &ack)
-	wire.CloseAll(files)
-	if err != nil {
+	if err := s.serve(o.View, dev); err != nil {
 		return fmt.Errorf("wait for the server: %w", err)
 	}
 	return nil
