@@ -18,13 +18,13 @@ const (
 	KindMemory               // the memory limit ended it: 137
 	KindNotHere              // this host lacks what is needed: 125
 	KindConflict             // somebody else changed it meanwhile: 125
-	KindNoSuch               // no sandbox or record of that name: 125
+	KindNoSuch               // no sandbox or record of that name: 2
 )
 
 // ExitStatus is the exit status of the command line for k.
 func (k Kind) ExitStatus() int {
 	switch k {
-	case KindUsage:
+	case KindUsage, KindNoSuch:
 		return 2
 	case KindRefused:
 		return 126

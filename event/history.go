@@ -151,6 +151,11 @@ func (h *history) judgeMissing(r *Report) {
 		return
 	}
 	last := h.all[at[len(at)-1]]
+	for _, i := range at {
+		if a := h.all[i]; a.What == anchorStarted {
+			r.Name = a.Name
+		}
+	}
 	if last.What == anchorRemoved {
 		r.note("it was removed by belljar, with %d events", last.At+1)
 		return

@@ -14,10 +14,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -97,20 +97,52 @@ a record that it cannot forge. No root, no daemon, no configuration needed.
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(err, "see "+c.CommandPath()+" --help") })
+	c.SetFlagErrorFunc(flagError)
 	c.SetVersionTemplate("belljar {{.Version}}\n")
 	c.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "review", Title: "Review:"}, &cobra.Group{ID: "policy", Title: "Policy:"})
 	for _, sub := range a.commands() {
 		c.AddCommand(sub)
 	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usage(fmt.Errorf("unknown command %q", args[0]), suggest(c, args[0]))
+	a.completeFlags(c)
+	onlyCommands(c)
+	c.SetHelpCommand(a.helpCommand())
+	c.InitDefaultCompletionCmd("completion")
+	for _, sub := range c.Commands() {
+		if sub.Name() == "completion" {
+			sub.Short = "print the completion script for a shell"
+			sub.Long = "Prints the script with which a shell completes belljar's words.\n\n  belljar completion bash --help says where it goes\n"
+			sub.Use = "completion SHELL"
+			onlyCommands(sub)
 		}
-		return c.Help()
 	}
-	c.Args = cobra.ArbitraryArgs
 	return c
+}
+
+func (a *App) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND…]",
+		Short: "say how a command is used",
+		Args:  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			at, _, err := c.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandNames(at), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			at := c.Root()
+			for _, w := range args {
+				i := slices.IndexFunc(at.Commands(), func(s *cobra.Command) bool { return s.Name() == w })
+				if i < 0 {
+					return unknownWord(at, w)
+				}
+				at = at.Commands()[i]
+			}
+			at.InitDefaultHelpFlag()
+			return at.Help()
+		},
+	}
 }
 
 // commands lists every word of the command line.
@@ -121,30 +153,5 @@ func (a *App) commands() []*cobra.Command {
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(),
 		a.doctorCommand(), a.manCommand(),
-	}
-}
-
-func suggest(c *cobra.Command, word string) string {
-	if s := c.SuggestionsFor(word); len(s) > 0 {
-		return "did you mean belljar " + s[0] + "?"
-	}
-	return "belljar --help lists the commands; a command to run comes after: belljar run -- " + word
-}
-
-func usage(err error, hint string) error {
-	var e *belljar.Error
-	if errors.As(err, &e) {
-		return err
-	}
-	return &belljar.Error{Kind: belljar.KindUsage, Err: err, Hint: hint}
-}
-
-// exactly wraps cobra's argument checks as usage errors.
-func exactly(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage(err, "see "+c.CommandPath()+" --help")
-		}
-		return nil
 	}
 }

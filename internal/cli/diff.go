@@ -24,27 +24,14 @@ func (a *App) diffCommand() *cobra.Command {
 	var o workspace.DiffOptions
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "diff [NAME] [PATH…]",
-		Short:   "show what waits to be applied, the dangerous first",
-		GroupID: "review",
-		Long:    "Shows what a sandbox changed and what has not landed on this host.\n" + whatWaits,
+		Use:               "diff [NAME] [PATH…]",
+		Short:             "show what waits to be applied, the dangerous first",
+		GroupID:           "review",
+		Long:              "Shows what a sandbox changed and what has not landed on this host.\n" + whatWaits,
+		Example:           "  belljar diff --stat\n  belljar diff .git/hooks\n  belljar diff mine src",
+		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			p, paths, err := a.project(args, false)
-			if err != nil {
-				return err
-			}
-			changes, err := p.Pending()
-			if err == nil {
-				changes, err = p.Select(changes, paths...)
-			}
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return a.printJSON(append([]workspace.Change{}, changes...)) // never null
-			}
-			o.Color = useColor(a.Out)
-			return p.Diff(a.Out, changes, o)
+			return a.diff(args, o, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&o.Stat, "stat", false, "one line per file")
@@ -53,107 +40,171 @@ func (a *App) diffCommand() *cobra.Command {
 	return c
 }
 
+func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
+	t, err := a.target(args, false)
+	if err != nil {
+		return err
+	}
+	changes, err := t.Pending()
+	if err == nil {
+		changes, err = t.Select(changes, t.paths...)
+	}
+	if err != nil {
+		return t.explain(err)
+	}
+	if asJSON {
+		return a.printJSON(append([]workspace.Change{}, changes...)) // never null
+	}
+	if len(changes) == 0 {
+		a.note("nothing waits")
+	}
+	o.Color = useColor(a.Out)
+	return t.Diff(a.Out, changes, o)
+}
+
 func (a *App) applyCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:     "apply [NAME] [PATH…]",
 		Short:   "let what waits land on this host",
 		GroupID: "review",
 		Long: `Applies what waits, each file whole or not at all, never over an edit that was made
 here meanwhile: that is a conflict, is kept and shown. Exits 1 when something could
-not be applied.
+not be applied. Works while a sandbox runs, too.
 ` + whatWaits,
-		RunE: func(c *cobra.Command, args []string) error { return a.apply(c.Context(), args) },
+		ValidArgsFunction: a.completeNames(true),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.apply(c.Context(), args, asJSON)
+		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what became of each change")
+	return c
 }
 
-func (a *App) apply(ctx context.Context, args []string) error {
-	p, paths, err := a.project(args, true)
+func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
+	t, err := a.target(args, true)
 	if err != nil {
 		return err
 	}
-	outcomes, err := p.Apply(ctx, paths...)
+	outcomes, err := t.Apply(ctx, t.paths...)
+	for _, o := range outcomes {
+		if o.Status != workspace.Applied {
+			a.status = 1
+		}
+	}
+	if asJSON {
+		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Outcome{}, outcomes...))) // never null
+	}
 	for _, o := range outcomes {
 		line := fmt.Sprintf("%s %s", o.Status, o.Change.Name())
 		if o.Why != "" {
 			line += ": " + o.Why
 		}
 		fmt.Fprintln(a.Out, line)
-		if o.Status != workspace.Applied {
-			a.status = 1
-		}
 	}
 	if err == nil && len(outcomes) == 0 {
 		a.note("nothing waits")
 	}
-	return err
+	return t.explain(err)
 }
 
 func (a *App) discardCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "discard [NAME] [PATH…]",
-		Short:   "throw away what waits",
-		GroupID: "review",
-		Long:    "Throws away what waits. What landed on this host already stays.\n" + whatWaits,
+	var asJSON bool
+	c := &cobra.Command{
+		Use:               "discard [NAME] [PATH…]",
+		Short:             "throw away what waits",
+		GroupID:           "review",
+		Long:              "Throws away what waits. What landed on this host already stays.\n" + whatWaits,
+		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			p, paths, err := a.project(args, false)
-			if err != nil {
-				return err
-			}
-			gone, err := p.Discard(c.Context(), paths...)
-			for _, ch := range gone {
-				fmt.Fprintln(a.Out, "discarded", ch.Name())
-			}
-			if err == nil && len(gone) == 0 {
-				a.note("nothing waits")
-			}
-			return err
+			return a.discard(c.Context(), args, asJSON)
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what was thrown away")
+	return c
 }
 
-// project finds the project that is meant and the paths in it. A broken policy keeps
+func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
+	t, err := a.target(args, false)
+	if err != nil {
+		return err
+	}
+	gone, err := t.Discard(ctx, t.paths...)
+	if asJSON {
+		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Change{}, gone...))) // never null
+	}
+	for _, ch := range gone {
+		fmt.Fprintln(a.Out, "discarded", ch.Name())
+	}
+	if err == nil && len(gone) == 0 {
+		a.note("nothing waits")
+	}
+	return t.explain(err)
+}
+
+// A target is what a command about waiting changes is about.
+type target struct {
+	workspace.Project
+	paths []string
+	// notFound is the error for a first word that names neither a sandbox nor a file
+	// of the host; nil otherwise. It may still be a file that only the shadow has.
+	notFound error
+}
+
+// explain is err, or what was more likely meant.
+func (t *target) explain(err error) error {
+	if belljar.KindOf(err) == belljar.KindUsage && t.notFound != nil {
+		return t.notFound
+	}
+	return err
+}
+
+// target finds the project that is meant and the paths in it. A broken policy keeps
 // nobody from looking at what waits, but from letting it land.
-func (a *App) project(args []string, changesHost bool) (workspace.Project, []string, error) {
-	none := workspace.Project{}
+func (a *App) target(args []string, changesHost bool) (*target, error) {
 	h, err := a.enter()
 	if err != nil {
-		return none, nil, err
+		return nil, err
 	}
 	a.sweep(h)
+	t := &target{}
 	dir, named := "", false
 	if len(args) > 0 {
 		dir, named = workspaceOf(h, args[0])
+		_, err := os.Lstat(h.abs(args[0]))
+		if named && err == nil && h.cwd == dir {
+			return nil, usage(fmt.Errorf("%s is a sandbox and a path", args[0]), "write ./"+args[0]+" for the path")
+		}
+		if !named && err != nil && validName.MatchString(args[0]) {
+			t.notFound = a.noSandbox(h, args[0], "no sandbox has that name, and nothing waits at such a path here")
+		}
 	}
 	if named {
-		if _, err := os.Lstat(h.abs(args[0])); err == nil && h.cwd == dir {
-			return none, nil, usage(fmt.Errorf("%s is a sandbox and a path", args[0]), "write ./"+args[0]+" for the path")
-		}
 		args = args[1:]
 	} else {
 		dir, err = plan.FindWorkspace(plan.GatherOptions{
 			Env: h.env, Home: h.home, Dir: h.cwd, StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
 		})
 		if err != nil {
-			return none, nil, err
+			return nil, t.explain(err)
 		}
 	}
-	p := workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
+	t.Project = workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
 	pol, err := a.loadPolicy(h, &planFlags{}, dir, "")
 	switch {
 	case err == nil:
-		p.Hide, p.Hold = pol.Hide(), pol.Hold()
+		t.Hide, t.Hold = pol.Hide(), pol.Hold()
 	case changesHost:
-		return none, nil, err // what the policy hides must not be removed
+		return nil, err // what the policy hides must not be removed
 	}
-	var paths []string
 	for _, arg := range args {
 		rel, err := relPath(h, dir, arg)
 		if err != nil {
-			return none, nil, err
+			return nil, err
 		}
-		paths = append(paths, rel)
+		t.paths = append(t.paths, rel)
 	}
-	return p, paths, nil
+	return t, nil
 }
 
 // workspaceOf is the project of the newest sandbox of that name.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,12 +23,12 @@ var eventKinds = []belljar.EventKind{
 	belljar.EventFile, belljar.EventLimit, belljar.EventSampled, belljar.EventPublish, belljar.EventTerminal, belljar.EventEnd,
 }
 
-func kindList() string {
+func kindNames() []string {
 	var names []string
 	for _, k := range eventKinds {
 		names = append(names, string(k))
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 type logFlags struct {
@@ -52,8 +53,33 @@ is written outside the sandbox and chained: belljar log verify finds changes.
 	c.Flags().BoolVar(&f.list, "list", false, "list the records")
 	c.PersistentFlags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	c.Flags().StringArrayVar(&f.kinds, "kind", nil, "only events of this `KIND`: exec, refuse, file, …")
+	c.ValidArgsFunction = a.completeNames(false)
+	_ = c.RegisterFlagCompletionFunc("kind", offer(kindNames()...))
 	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
 	return c
+}
+
+// find is [event.Find] with the name that was probably meant.
+func (a *App) find(h *host, name string) (event.Info, error) {
+	info, err := event.Find(h.dirs.State, name)
+	if belljar.KindOf(err) == belljar.KindNoSuch && name != "" {
+		err = a.noSandbox(h, name, "no sandbox of that name is on record")
+	}
+	return info, err
+}
+
+// noSandbox is the error for a name that nothing has.
+func (a *App) noSandbox(h *host, name, why string) error {
+	hint := "belljar log --list shows the sandboxes on record"
+	infos, _ := event.List(h.dirs.State) // without it there is no better hint
+	var names []string
+	for _, i := range slices.Backward(infos) {
+		names = append(names, i.Name)
+	}
+	if near := nearest(name, names); near != "" {
+		hint = "did you mean " + terminal.Escape(near) + "? " + hint
+	}
+	return &belljar.Error{Op: "find sandbox", ID: name, Kind: belljar.KindNoSuch, Err: errors.New(why), Hint: hint}
 }
 
 func first(args []string) string {
@@ -67,7 +93,7 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 	var filter event.Filter
 	for _, k := range f.kinds {
 		if !slices.Contains(eventKinds, belljar.EventKind(k)) {
-			return usage(fmt.Errorf("unknown kind of event %q", k), "the kinds are: "+kindList())
+			return usage(fmt.Errorf("unknown kind of event %q", k), "the kinds are: "+strings.Join(kindNames(), ", "))
 		}
 		filter.Kinds = append(filter.Kinds, belljar.EventKind(k))
 	}
@@ -78,7 +104,7 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 	if f.list {
 		return a.logList(h, f.asJSON)
 	}
-	info, err := event.Find(h.dirs.State, name)
+	info, err := a.find(h, name)
 	if err != nil {
 		return err
 	}
@@ -136,38 +162,82 @@ func table(out io.Writer, head string, rows func(io.Writer)) error {
 }
 
 func (a *App) logVerifyCommand(f *logFlags) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	c := &cobra.Command{
 		Use:   "verify [NAME]",
-		Short: "check that a record was not changed",
-		Long: `Checks the chain of a record, its end and its anchors. Prints every fault and exits
-1 when there is one. That a sandbox was killed is said, but is no fault.
+		Short: "check that records were not changed",
+		Long: `Checks the chain of a record, its end and its anchors: of the sandbox NAME, or of
+the newest one. Prints every fault and exits 1 when there is one. That a sandbox was
+killed is said, but is no fault.
 `,
-		Args: exactly(cobra.MaximumNArgs(1)),
+		Args:              exactly(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: a.completeNames(false),
 		RunE: func(c *cobra.Command, args []string) error {
 			h, err := a.enter()
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case all && len(args) > 0:
+				return usage(errors.New("--all checks every record: a name has no meaning then"), usageLine(c))
+			case all:
+				return a.verifyAll(h, f.asJSON)
 			}
-			id := first(args)
-			if info, err := event.Find(h.dirs.State, id); err == nil {
-				id = info.ID
-			} else if id == "" {
-				return err
-			}
-			rep, err := event.Verify(h.dirs.State, id)
-			if err != nil {
-				return err
-			}
-			if !rep.OK() {
-				a.status = 1
-			}
-			if f.asJSON {
-				return a.printJSON(rep)
-			}
-			a.printReport(&rep)
-			return nil
+			return a.verify(h, first(args), f.asJSON)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "check every record there is, or should be")
+	return c
+}
+
+func (a *App) verify(h *host, name string, asJSON bool) error {
+	id := name
+	info, err := event.Find(h.dirs.State, name)
+	switch {
+	case err == nil:
+		id = info.ID
+	case name == "":
+		return err
+	}
+	// A record that is gone may be known to the anchors.
+	rep, err := event.Verify(h.dirs.State, id)
+	switch belljar.KindOf(err) {
+	case belljar.KindNoSuch, belljar.KindUsage:
+		return a.noSandbox(h, name, "no sandbox of that name is on record, and the anchors know none")
+	}
+	if err != nil {
+		return err
+	}
+	if !rep.OK() {
+		a.status = 1
+	}
+	if asJSON {
+		return a.printJSON(rep)
+	}
+	a.printReport(&rep)
+	return nil
+}
+
+// verifyAll judges every record and sums up.
+func (a *App) verifyAll(h *host, asJSON bool) error {
+	reports, err := event.VerifyAll(h.dirs.State)
+	if err != nil {
+		return err
+	}
+	broken := 0
+	for i := range reports {
+		if !reports[i].OK() {
+			broken++
+			a.status = 1
+		}
+	}
+	if asJSON {
+		return a.printJSON(append([]event.Report{}, reports...)) // never null
+	}
+	for i := range reports {
+		a.printReport(&reports[i])
+	}
+	a.note("%s checked, %d broken", counted(len(reports), "record", "records"), broken)
+	return nil
 }
 
 func (a *App) printReport(rep *event.Report) {
@@ -175,7 +245,11 @@ func (a *App) printReport(rep *event.Report) {
 	if !rep.OK() {
 		verdict = "the chain is BROKEN"
 	}
-	fmt.Fprintf(a.Out, "%s: %d events, %s\n", terminal.Escape(rep.Name), rep.Events, verdict)
+	name := terminal.Escape(rep.ID)
+	if rep.Name != "" {
+		name = terminal.Escape(rep.Name) + " (" + name + ")"
+	}
+	fmt.Fprintf(a.Out, "%s: %s, %s\n", name, counted(rep.Events, "event", "events"), verdict)
 	for _, x := range rep.Faults {
 		where := ""
 		if x.Line > 0 {
@@ -186,19 +260,26 @@ func (a *App) printReport(rep *event.Report) {
 	for _, n := range rep.Notes {
 		fmt.Fprintf(a.Out, "  note: %s\n", n)
 	}
+	if rep.More > 0 {
+		fmt.Fprintf(a.Out, "  and %d faults more\n", rep.More)
+	}
 }
 
 func (a *App) logSummaryCommand(f *logFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "summary [NAME]",
 		Short: "sum up a record on one screen",
-		Args:  exactly(cobra.MaximumNArgs(1)),
+		Long: `Sums up what the sandbox NAME did, or the newest one: programs, hosts, files, limits,
+with what was refused and what would allow it.
+`,
+		Args:              exactly(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: a.completeNames(false),
 		RunE: func(c *cobra.Command, args []string) error {
 			h, err := a.enter()
 			if err != nil {
 				return err
 			}
-			info, err := event.Find(h.dirs.State, first(args))
+			info, err := a.find(h, first(args))
 			if err != nil {
 				return err
 			}

@@ -134,22 +134,23 @@ type planFlags struct {
 
 func (f *planFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.Tier, "tier", "", "isolation tier: auto or a `name` from belljar doctor (default auto)")
-	fl.StringVar(&f.policyFile, "policy", "", "add the policy in `FILE`")
-	fl.StringArrayVar(&f.presets, "preset", nil, "add the preset `NAME`")
-	fl.StringArrayVar(&f.Allow, "allow", nil, "allow `HOST[:PORT]`, 443 without a port; localhost:PORT is a service of this host")
+	fl.SortFlags = false // in the order of interest
+	fl.StringVar(&f.Mode, "mode", "", "what becomes of writes to the project: `MODE` is live, review or readonly (default live)")
+	fl.StringVar(&f.workspace, "workspace", "", "the project `DIR` (default: top of the git work tree, else the current folder)")
 	fl.StringArrayVar(&f.Read, "read", nil, "show `PATH` inside, read-only")
 	fl.StringArrayVar(&f.Write, "write", nil, "show `PATH` inside, writable")
 	fl.StringArrayVar(&f.Hide, "hide", nil, "hide project files that match `GLOB`")
-	fl.StringArrayVar(&f.Env, "env", nil, "pass the variable `NAME`, or set NAME=VALUE")
-	fl.StringVar(&f.workspace, "workspace", "", "the project `DIR` (default: top of the git work tree, else the current folder)")
-	fl.StringVar(&f.Mode, "mode", "", "what becomes of writes to the project: live, review or readonly")
-	fl.StringVar(&f.Memory, "memory", "", "memory limit, such as 8GiB")
-	fl.StringVar(&f.CPUs, "cpus", "", "how many CPUs, such as 2")
-	fl.StringVar(&f.Processes, "processes", "", "how many processes and threads")
-	fl.StringVar(&f.Disk, "disk", "", "how much the run may add on disk, such as 20GiB")
-	fl.StringVar(&f.Time, "time", "", "how long it may run, such as 90m")
-	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` and keep its HOME for the next run of that name")
+	fl.StringArrayVar(&f.Allow, "allow", nil, "allow `HOST[:PORT]`, 443 without a port; localhost:PORT is a service of this host")
+	fl.StringArrayVar(&f.Env, "env", nil, "`NAME[=VALUE]`: pass your variable of that name, or set it")
+	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` and keep its HOME for the next run of that name in this project")
+	fl.StringVar(&f.policyFile, "policy", "", "add the policy in `FILE`")
+	fl.StringArrayVar(&f.presets, "preset", nil, "add the preset `NAME`, such as git, node, go, python")
+	fl.StringVar(&f.Tier, "tier", "", "isolation `TIER`: auto, or one that belljar doctor lists (default auto)")
+	fl.StringVar(&f.Memory, "memory", "", "memory at most `SIZE` (default 8GiB); more ends the run with 137")
+	fl.StringVar(&f.CPUs, "cpus", "", "`N` processors (default 2); a fraction is rounded up to whole ones")
+	fl.StringVar(&f.Processes, "processes", "", "`N` processes and threads at most (default 4096)")
+	fl.StringVar(&f.Disk, "disk", "", "what the run may add on disk is at most `SIZE` (default 20GiB)")
+	fl.StringVar(&f.Time, "time", "", "it ends after `TIME`, such as 90m, with 124 (default 24h)")
 	fl.BoolVar(&f.bestEffort, "best-effort", false, "run even where this host cannot enforce everything; prints and records what")
 }
 
@@ -165,12 +166,6 @@ func (f *planFlags) paths() []string {
 	return out
 }
 
-// reserved are words of the command line that later versions bring.
-var reserved = []string{
-	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge", "approve", "deny", "allow",
-	"judge", "hook", "login", "evidence", "pool", "verify", "help", "completion",
-}
-
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
 func (a *App) checkName(c *cobra.Command, name string) error {
@@ -180,7 +175,7 @@ func (a *App) checkName(c *cobra.Command, name string) error {
 	if !validName.MatchString(name) {
 		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
 	}
-	words := slices.Clone(reserved)
+	words := append(slices.Clone(later), "help", "completion")
 	for _, sub := range c.Root().Commands() {
 		words = append(words, sub.Name())
 	}
@@ -197,6 +192,7 @@ type prepared struct {
 	plan    *belljar.Plan
 	public  *belljar.Plan // the plan as it may be shown and recorded: no value of the caller's
 	policy  *policy.Policy
+	facts   *plan.Facts
 	backend belljar.Backend
 	notes   []string
 	agent   string // the command's bare name, found outside the project
@@ -275,7 +271,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	public := redacted(p, passed)
 	approveKey(p)
-	return &prepared{plan: p, public: public, agent: agent, policy: pol, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
+	return &prepared{plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
 }
 
 // gitConfigs are the files that may configure git for every repository.
@@ -340,7 +336,7 @@ func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Poli
 	if f.policyFile != "" {
 		file = h.abs(f.policyFile)
 	}
-	return policy.Load(policy.LoadOptions{
+	p, err := policy.Load(policy.LoadOptions{
 		UserFile: filepath.Join(h.dirs.Config, "policy.yaml"), CeilingFile: ceilingFile,
 		ProjectFile: filepath.Join(dir, "belljar.yaml"), PolicyFile: file,
 		Command: agent, Presets: f.presets, Flags: f.Flags,
@@ -348,6 +344,7 @@ func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Poli
 		Env:     h.lookup, Home: h.home, Dir: h.cwd, Workspace: dir,
 		Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
 	})
+	return p, flagFaults(err)
 }
 
 func (a *App) tierNames() []string {
