@@ -75,6 +75,12 @@ func (c *counter) file(e belljar.FileEvent) {
 	c.files[e.Path] = e
 }
 
+// changed says whether the run changed path, or something below it; mu is held.
+func (c *counter) changed(path string) bool {
+	e, ok := c.files[path]
+	return ok && e.Verdict == "hold"
+}
+
 // limit notes a limit that was reached: the first time, and again when it is the
 // one that ends the run.
 func (c *counter) limit(e belljar.LimitEvent) {

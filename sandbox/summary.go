@@ -4,22 +4,25 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace"
 )
 
 // A Summary is what the closing lines tell.
 type Summary struct {
-	Name     string
-	Passed   int
-	Held     int
-	Git      int                 // of Passed: git's own data
-	Files    []belljar.FileEvent // most notable first: held, then user-run, then the rest
+	Name    string
+	Passed  int                 // files that changed on the host
+	Git     int                 // of Passed: git's own data
+	Files   []belljar.FileEvent // that passed and are no data of git; what the user may run first
+	Held    int                 // of Waiting: changed by this run
+	Waiting []workspace.Change  // all that belljar diff shows, this run's first, the dangerous first
+	Unread  error               // why Waiting is not complete
+
 	Net      gateway.Summary
 	Failed   []belljar.NetEvent // allowed hosts that could not be reached
 	Commands int
@@ -27,40 +30,46 @@ type Summary struct {
 }
 
 func (r *run) summary() Summary {
+	w := &r.p.Workspace
+	p := workspace.Project{Dir: w.Dir, Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
+	waiting, err := p.Pending()
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
-	s := Summary{Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began), Passed: r.counts.more}
+	s := Summary{
+		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began),
+		Passed: r.counts.more, Waiting: waiting, Unread: err,
+	}
+	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }
+	slices.SortStableFunc(s.Waiting, func(a, b workspace.Change) int { return order(ours(a), ours(b)) })
+	for s.Held < len(s.Waiting) && ours(s.Waiting[s.Held]) {
+		s.Held++
+	}
 	for _, e := range r.counts.files {
-		switch e.Verdict {
-		case "pass":
-			s.Passed++
-			if e.Class == "git-data" {
-				s.Git++
-				continue
-			}
-		case "hold":
-			s.Held++
-		default:
+		if e.Verdict != "pass" {
+			continue
+		}
+		s.Passed++
+		if e.Class == "git-data" {
+			s.Git++
 			continue
 		}
 		s.Files = append(s.Files, e)
 	}
-	sort.Slice(s.Files, func(i, j int) bool {
-		a, b := weight(s.Files[i]), weight(s.Files[j])
-		return a < b || a == b && s.Files[i].Path < s.Files[j].Path
+	slices.SortFunc(s.Files, func(a, b belljar.FileEvent) int {
+		return cmp.Or(order(a.Class != "", b.Class != ""), strings.Compare(a.Path, b.Path))
 	})
 	return s
 }
 
-// weight sorts what a reviewer has to see first.
-func weight(e belljar.FileEvent) int {
+// order puts what is true first.
+func order(a, b bool) int {
 	switch {
-	case e.Verdict == "hold":
+	case a == b:
 		return 0
-	case e.Class != "":
-		return 1
+	case a:
+		return -1
 	}
-	return 2
+	return 1
 }
 
 // Lines are the three closing lines. They hold no control characters.
@@ -69,81 +78,130 @@ func (s *Summary) Lines() []string { return []string{s.fileLine(), s.netLine(), 
 const shown = 3 // names in a line
 
 func (s *Summary) fileLine() string {
-	held := func(e belljar.FileEvent) bool { return e.Verdict == "hold" }
-	first := slices.IndexFunc(s.Files, func(e belljar.FileEvent) bool { return !held(e) })
-	if first < 0 {
-		first = len(s.Files)
-	}
-	line := count(s.Passed-s.Git, "file changed", "files changed") + names(s.Files[first:], false)
-	if s.Git > 0 {
-		line += ", and git's own data"
-	}
-	if s.Held == 0 {
-		return line + ", none waits"
-	}
-	return line + "; " + count(s.Held, "waits", "wait") + names(s.Files[:first], true) + "; belljar diff shows what waits"
-}
-
-func names(files []belljar.FileEvent, why bool) string {
-	var out []string
-	for _, e := range files {
-		if len(out) == shown {
-			out = append(out, "…")
-			break
-		}
+	line := count(s.Passed-s.Git, "file changed", "files changed")
+	var passed []string
+	for _, e := range s.Files {
 		n := terminal.Escape(e.Path)
-		if why && e.Reason != "" {
-			n += " (" + terminal.Escape(e.Reason) + ")"
-		} else if !why && e.Class == "user-run" {
+		if e.To != "" {
+			n += " -> " + terminal.Escape(e.To)
+		}
+		if e.Class == "user-run" {
 			n += " (you may run it)"
 		}
-		out = append(out, n)
+		passed = append(passed, n)
+		if len(passed) > shown {
+			break
+		}
 	}
-	if len(out) == 0 {
+	line += named(passed)
+	switch {
+	case s.Git > 0 && s.Git == s.Passed:
+		line = "only git's own data changed"
+	case s.Git > 0:
+		line += ", and git's own data"
+	}
+	if s.Unread != nil {
+		return line + "; what waits could not be listed: " + terminal.Escape(s.Unread.Error())
+	}
+	return line + s.waits()
+}
+
+// waits tells exactly what belljar diff lists.
+func (s *Summary) waits() string {
+	all := len(s.Waiting)
+	if all == 0 {
+		return ", nothing waits"
+	}
+	text := "; " + count(all, "waits", "wait")
+	if s.Held == 0 {
+		return text + " from before; belljar diff shows what waits"
+	}
+	if s.Held < all {
+		text += fmt.Sprintf(", %d of them from before", all-s.Held)
+	}
+	var list []string
+	for _, c := range s.Waiting[:s.Held] {
+		n := c.Name()
+		switch {
+		case c.Conflict != "":
+			n += " (conflict: " + terminal.Escape(c.Conflict) + ")"
+		case c.Reason != "":
+			n += " (" + terminal.Escape(c.Reason) + ")"
+		}
+		list = append(list, n)
+		if len(list) > shown {
+			break
+		}
+	}
+	return text + named(list) + "; belljar diff shows what waits"
+}
+
+// named is a list behind what it lists: at most [shown] names.
+func named(l []string) string {
+	if len(l) == 0 {
 		return ""
 	}
-	return ": " + strings.Join(out, ", ")
+	return ": " + list(l)
 }
 
 func (s *Summary) netLine() string {
 	var reached, refused []string
 	for _, h := range s.Net.Reached {
-		reached = appendShort(reached, h.Host)
+		reached = appendNew(reached, h.Host)
 	}
-	fix, why := "", ""
 	for _, f := range s.Net.Refused {
-		refused = appendShort(refused, cmp.Or(f.Host, f.Proto))
-		if fix == "" && f.Fix != "" {
-			fix, why = f.Fix, f.Reason
-		}
+		refused = appendNew(refused, cmp.Or(f.Host, f.Proto))
 	}
 	line := "reached " + list(reached) + ", refused " + list(refused)
+	if f := s.first(); f != nil {
+		line += "; " + terminal.Escape(f.Reason)
+		if f.Fix != "" {
+			line += "; to allow it: " + terminal.Escape(fix(f.Fix))
+		}
+	}
 	if len(s.Failed) > 0 {
 		f := s.Failed[0]
 		line += "; could not reach " + terminal.Escape(cmp.Or(f.Host, f.Addr)) + " (" + terminal.Escape(f.Reason) + ")"
 	}
-	if fix != "" {
-		line += ": " + terminal.Escape(why) + "; to allow it: " + terminal.Escape(fix)
-	}
 	return line
 }
 
-func appendShort(l []string, s string) []string {
-	s = terminal.Escape(s)
-	switch {
-	case s == "":
-	case slices.Contains(l, s):
-	case len(l) < shown:
-		l = append(l, s)
-	case len(l) == shown:
-		l = append(l, "…")
+// first is the refusal to tell of: the first that can be allowed, else the first
+// with a reason.
+func (s *Summary) first() *gateway.Refusal {
+	for _, fixable := range []bool{true, false} {
+		for i := range s.Net.Refused {
+			if f := &s.Net.Refused[i]; f.Reason != "" && (f.Fix != "") == fixable {
+				return f
+			}
+		}
 	}
-	return l
+	return nil
 }
 
+// fix is a flag as a command that can be copied; what belongs into a file stays.
+func fix(text string) string {
+	if strings.HasPrefix(text, "--") && !strings.ContainsAny(text, "*?[]'\"$`\\") {
+		return "belljar run " + text + " …"
+	}
+	return text
+}
+
+// appendNew appends s, where it says something and is not in the list.
+func appendNew(l []string, s string) []string {
+	if s = terminal.Escape(s); s == "" || slices.Contains(l, s) {
+		return l
+	}
+	return append(l, s)
+}
+
+// list is l for people: at most [shown] names.
 func list(l []string) string {
-	if len(l) == 0 {
+	switch {
+	case len(l) == 0:
 		return "nothing"
+	case len(l) > shown:
+		return strings.Join(l[:shown], ", ") + ", …"
 	}
 	return strings.Join(l, ", ")
 }
@@ -154,7 +212,10 @@ func (s *Summary) commandLine() string {
 }
 
 func count(n int, one, many string) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no " + one
+	case 1:
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)

@@ -218,7 +218,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if len(args) > 0 {
 		cmd, err := plan.FindCommand(o)
 		if err != nil {
-			return nil, err
+			return nil, h.notFound(err, args)
 		}
 		if cmd.Bare && !cmd.InWorkspace {
 			agent = args[0]

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -176,6 +179,30 @@ func flagFaults(err error) error {
 	hint := f.Suggestion
 	f.Suggestion = ""
 	return &belljar.Error{Kind: belljar.KindUsage, Err: errors.New(f.String()), Hint: hint}
+}
+
+// notFound adds to the error for a command that was not found where it was looked
+// for, and what may have been meant.
+func (h *host) notFound(err error, args []string) error {
+	var e *belljar.Error
+	if !errors.As(err, &e) || e.Kind != belljar.KindNotFound || strings.ContainsRune(args[0], filepath.Separator) {
+		return err
+	}
+	name := args[0]
+	var hints []string
+	if strings.ContainsAny(name, " \t") {
+		hints = append(hints, "the command and its words are words of their own: belljar run -- "+name)
+	} else if _, err := os.Lstat(h.abs(name)); err == nil {
+		hints = append(hints, "there is a file of that name here: ./"+name)
+	}
+	looked := strings.Join(filepath.SplitList(h.getenv("PATH")), ", ")
+	hints = append(hints, "looked in "+cmp.Or(looked, "no folder: PATH is empty"))
+	if e.Hint != "" {
+		hints = append(hints, e.Hint)
+	}
+	told := *e
+	told.Hint = strings.Join(hints, "; ")
+	return &told
 }
 
 // counted is n with its noun.
