@@ -6,27 +6,15 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/policy"
 )
 
-// envAlways are the caller's variables that pass whatever the policy says: they
-// say how to write text and nothing else.
-var envAlways = []string{"TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ", "NO_COLOR", "FORCE_COLOR"}
-
-// envTools are variables that name the place of a tool. Each passes when that
-// place is visible inside.
-var envTools = []string{
-	"PYENV_ROOT", "RBENV_ROOT", "NODENV_ROOT", "ASDF_DIR", "ASDF_DATA_DIR", "VOLTA_HOME", "RUSTUP_HOME", "GOROOT",
-	"JAVA_HOME", "JDK_HOME", "MAVEN_HOME", "M2_HOME", "GRADLE_HOME", "CONDA_PREFIX", "VIRTUAL_ENV", "DOTNET_ROOT",
-	"NODE_PATH", "KOTLIN_HOME", "SCALA_HOME", "FLUTTER_ROOT", "ANDROID_HOME", "ANDROID_SDK_ROOT",
-}
-
-// envNever are variables that no rule passes from the caller: they lead to the
-// host, or change what programs load. A policy may still set them to a value of its own.
-var envNever = []string{
-	"TMPDIR", "TMP", "TEMP", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS",
-	"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR", "DOCKER_HOST", "TMUX", "STY",
-	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY",
-	"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy",
+// A variable is one variable of the environment inside, with what gave it its value.
+type variable struct {
+	value  string
+	passed bool // the caller's value
+	origin belljar.Origin
+	why    string
 }
 
 // commandAndEnv fills in the first command and the environment of every command.
@@ -38,65 +26,89 @@ func (m *maker) commandAndEnv() {
 	m.p.Command = belljar.Exec{Path: m.f.Command.Path, Argv: slices.Clone(m.f.Command.Argv), Dir: dir}
 	env := m.environment()
 	for _, k := range sortedKeys(env) {
-		m.p.Env = append(m.p.Env, k+"="+env[k])
+		m.p.Env = append(m.p.Env, k+"="+env[k].value)
 	}
 }
 
-func (m *maker) environment() map[string]string {
-	caller := envMap(m.f.Env)
-	env := map[string]string{}
-	for _, name := range slices.Concat(envAlways, m.w.envPass) {
-		passVariable(env, caller, name)
-	}
-	for _, name := range envTools {
-		if v, ok := caller[name]; ok && filepath.IsAbs(v) && m.t.covered(filepath.Clean(v)) {
-			env[name] = v
-		}
-	}
-	for _, name := range envNever {
-		delete(env, name)
-	}
-	id := m.p.Identity
-	env["HOME"], env["USER"], env["LOGNAME"], env["SHELL"] = id.Home, id.User, id.User, id.Shell
-	env["PATH"] = m.path()
-	// One cache folder is kept per project; these two tools keep theirs elsewhere.
-	env["npm_config_cache"] = filepath.Join(id.Home, ".cache", "npm")
-	env["GOMODCACHE"] = filepath.Join(id.Home, ".cache", "go-mod")
-	for _, r := range m.f.Registries {
-		if m.asked(r.Kind) {
-			for k, v := range r.Env {
-				env[k] = v
-			}
-		}
-	}
+// environment is made in layers: each may replace what the ones before it said.
+func (m *maker) environment() map[string]variable {
+	env := map[string]variable{}
+	m.passed(env)
+	m.made(env)
 	for k, v := range m.w.envSet {
-		env[k] = v
+		env[k] = variable{value: v.value, origin: v.origin, why: "env.set gives it a value"}
 	}
 	// A file of the project cannot undo what comes by the environment: without
 	// these git would read every file again and refuse a project of another uid.
-	env["GIT_CONFIG_COUNT"] = "2"
-	env["GIT_CONFIG_KEY_0"], env["GIT_CONFIG_VALUE_0"] = "core.checkStat", "minimal"
-	env["GIT_CONFIG_KEY_1"], env["GIT_CONFIG_VALUE_1"] = "safe.directory", "*"
+	for k, v := range gitEnv() {
+		env[k] = variable{value: v, origin: ours, why: "git inside needs it to work on a project that the host shares"}
+	}
 	for k, v := range env {
-		if strings.ContainsAny(k, "=\x00") || k == "" || strings.Contains(v, "\x00") {
+		if strings.ContainsAny(k, "=\x00") || k == "" || strings.Contains(v.value, "\x00") {
 			delete(env, k)
 		}
 	}
 	return env
 }
 
-// passVariable copies one variable, or all that begin with NAME for "NAME*".
-func passVariable(env, caller map[string]string, name string) {
-	prefix, many := strings.CutSuffix(name, "*")
-	if !many {
-		if v, ok := caller[name]; ok {
-			env[name] = v
-		}
-		return
+// ours is the origin of what no layer says.
+var ours = belljar.Origin{Layer: layerDefault}
+
+const layerDefault = "default"
+
+func gitEnv() map[string]string {
+	return map[string]string{
+		"GIT_CONFIG_COUNT": "2",
+		"GIT_CONFIG_KEY_0": "core.checkStat", "GIT_CONFIG_VALUE_0": "minimal",
+		"GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
 	}
-	for k, v := range caller {
-		if prefix != "" && strings.HasPrefix(k, prefix) {
-			env[k] = v
+}
+
+// passed are the caller's variables.
+func (m *maker) passed(env map[string]variable) {
+	caller := envMap(m.f.Env)
+	for _, name := range policy.ToolVariables() {
+		if v, ok := caller[name]; ok && m.visiblePlace(v) {
+			env[name] = variable{v, true, ours, "it names a place of tools that is visible inside"}
+		}
+	}
+	for _, c := range m.f.Certs {
+		env[c.Name] = variable{m.certPlace(c), false, ours, "it names certificates that you trust: their place inside"}
+	}
+	for _, i := range m.w.envPass {
+		if v, ok := caller[i.Glob]; ok && !policy.NeverPassed(i.Glob) {
+			why := "env.pass names it"
+			if i.Origin.Layer == layerDefault {
+				why = "it says how to write text, and passes by default"
+			}
+			env[i.Glob] = variable{v, true, i.Origin, why}
+		}
+	}
+}
+
+func (m *maker) visiblePlace(v string) bool {
+	return filepath.IsAbs(v) && m.t.covered(filepath.Clean(v))
+}
+
+// made are the variables that belljar gives every sandbox.
+func (m *maker) made(env map[string]variable) {
+	id := m.p.Identity
+	set := func(name, value, why string) { env[name] = variable{value: value, origin: ours, why: why} }
+	set("HOME", id.Home, "the sandbox's private HOME is at the path of yours")
+	set("USER", id.User, "who the sandbox is")
+	set("LOGNAME", id.User, "who the sandbox is")
+	set("SHELL", id.Shell, "your shell, where the system has it")
+	set("PATH", m.path(), "your PATH without the entries that are not visible inside")
+	// One cache folder is kept per project; these two tools keep theirs elsewhere.
+	set("npm_config_cache", filepath.Join(id.Home, ".cache", "npm"), "npm's cache belongs to the project's caches")
+	set("GOMODCACHE", filepath.Join(id.Home, ".cache", "go-mod"), "go's module cache belongs to the project's caches")
+	for _, r := range m.f.Registries {
+		i := slices.IndexFunc(m.w.registries, func(k belljar.Pattern) bool { return k.Glob == r.Kind })
+		if i < 0 {
+			continue
+		}
+		for k, v := range r.Env {
+			env[k] = variable{v, false, m.w.registries[i].Origin, "the " + r.Kind + " registry of " + r.From}
 		}
 	}
 }

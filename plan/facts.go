@@ -23,6 +23,7 @@ type Facts struct {
 	Etc        []EtcFile      `json:"etc"`    // allow-listed things of /etc that exist
 	Rules      []RulePath     `json:"rules"`  // files.read and files.write
 	Env        []string       `json:"env"`    // the caller's whole environment
+	Certs      []Certs        `json:"certs,omitempty"`
 	Git        GitUser        `json:"git"`
 	Registries []Registry     `json:"registries,omitempty"`
 	Links      []Link         `json:"links,omitempty"` // links on the way to what is mounted

@@ -69,6 +69,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 		return nil, err
 	}
 	w.etc()
+	w.certs()
 	w.rules()
 	w.f.Git = w.gitUser()
 	w.registries(ctx)

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/internal/glob"
+	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
 // wishes are what a policy asks for, in the terms of this package.
@@ -23,8 +23,8 @@ type wishes struct {
 	network    belljar.Network
 	registries []belljar.Pattern
 	limits     belljar.Limits
-	envPass    []string
-	envSet     map[string]string
+	envPass    []belljar.Pattern // Glob is a name
+	envSet     map[string]setVariable
 	home       []homeFile
 	sessions   []string
 	bestEffort bool
@@ -39,6 +39,11 @@ type homeFile struct {
 	path, content string
 }
 
+type setVariable struct {
+	value  string
+	origin belljar.Origin
+}
+
 // A maker builds one plan.
 type maker struct {
 	w wishes
@@ -47,7 +52,7 @@ type maker struct {
 	p *belljar.Plan
 	t *table
 
-	hide *glob.Set // compiled when it is first needed
+	names *rules.Rules // compiled when they are first needed
 }
 
 func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
@@ -205,8 +210,8 @@ func (m *maker) rule(r pathRule, write, dirs bool) error {
 		m.addView(belljar.View{Source: p.Real, Target: p.Real, ReadOnly: !write})
 		return nil
 	}
-	if hidden := m.hiddenBy(p.Real); hidden != nil {
-		return fail("the pattern "+hidden.Glob+at(hidden.Origin)+" hides it", "copy what the sandbox needs to another name")
+	if why := m.hiddenBy(p.Real); why != "" {
+		return fail(why, "copy what the sandbox needs to another name")
 	}
 	if m.t.covered(p.Real) {
 		if write && !m.writable(p.Real) {

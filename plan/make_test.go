@@ -258,22 +258,24 @@ func TestEnvironment(t *testing.T) {
 		"GOROOT=/secret/go", "FOO=again", "NOVALUE",
 	}
 	w := plainWishes()
-	w.envPass = []string{"FOO", "SSH_AUTH_SOCK", "HTTPS_PROXY", "MISSING", "BA*"}
-	w.envSet = map[string]string{"CI": "1", "BAD": "a\x00b", "HTTP_PROXY": "mine"}
+	for _, n := range []string{"FOO", "SSH_AUTH_SOCK", "HTTPS_PROXY", "MISSING", "TERM", "LC_ALL"} {
+		w.envPass = append(w.envPass, belljar.Pattern{Glob: n})
+	}
+	w.envSet = map[string]setVariable{"CI": {value: "1"}, "BAD": {value: "a\x00b"}, "HTTP_PROXY": {value: "mine"}}
 	p, err := build(w, f, fullCaps())
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := envMap(p.Env)
 	for k, want := range map[string]string{
-		"TERM": "xterm", "LC_ALL": "C", "FOO": "1", "BAR": "2", "CI": "1", "HOME": f.Identity.Home, "USER": f.Identity.User,
+		"TERM": "xterm", "LC_ALL": "C", "FOO": "1", "CI": "1", "HOME": f.Identity.Home, "USER": f.Identity.User,
 		"JAVA_HOME": "/usr/lib/jvm/x", "HTTP_PROXY": "mine", "GIT_CONFIG_COUNT": "2",
 	} {
 		if env[k] != want {
 			t.Errorf("%s=%q, want %q", k, env[k], want)
 		}
 	}
-	for _, k := range []string{"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "HTTPS_PROXY", "TMPDIR", "LD_PRELOAD", "GOROOT", "BAD", "MISSING", "NOVALUE"} {
+	for _, k := range []string{"AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "HTTPS_PROXY", "TMPDIR", "LD_PRELOAD", "GOROOT", "BAR", "BAD", "MISSING", "NOVALUE"} {
 		if v, ok := env[k]; ok {
 			t.Errorf("%s=%q came in", k, v)
 		}

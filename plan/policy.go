@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/internal/glob"
 	"github.com/belljar-dev/belljar/policy"
+	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
 // MakeOptions are what a run asks for beside its policy.
@@ -33,41 +33,48 @@ func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 		network:    p.Network(),
 		registries: p.RegistryKinds(),
 		limits:     p.Limits(),
-		envPass:    p.EnvPass(),
-		envSet:     p.EnvSet(),
+		envSet:     map[string]setVariable{},
 		sessions:   p.Sessions(),
 		bestEffort: o.BestEffort,
 	}
 	w.mode, w.modeOrigin = p.Mode()
-	for _, r := range p.Read() {
-		w.read = append(w.read, pathRule{r.Path, r.Origin})
+	for _, name := range p.EnvPass() {
+		o, _ := p.EnvOrigin(name)
+		w.envPass = append(w.envPass, belljar.Pattern{Glob: name, Origin: o})
 	}
-	for _, r := range p.Write() {
-		w.write = append(w.write, pathRule{r.Path, r.Origin})
+	for name, value := range p.EnvSet() {
+		o, _ := p.EnvOrigin(name)
+		w.envSet[name] = setVariable{value, o}
 	}
+	w.read, w.write = pathRules(p.Read()), pathRules(p.Write())
 	for _, h := range p.Home() {
 		w.home = append(w.home, homeFile{h.Path, h.Expand(f.Workspace.Dir)})
 	}
 	return w
 }
 
-// hiddenBy is the pattern that would hide the file if it lay in the project, nil
-// when none does: a single file is bound as it is, so a secret must not be one.
-func (m *maker) hiddenBy(file string) *belljar.Pattern {
-	if m.hide == nil {
-		globs := make([]*glob.Glob, 0, len(m.w.hide))
-		for _, p := range m.w.hide {
-			g, err := glob.Compile(p.Glob)
-			if err != nil {
-				return &belljar.Pattern{Glob: p.Glob, Origin: p.Origin} // the policy has compiled it; hide all rather than nothing
-			}
-			globs = append(globs, g)
+func pathRules(list []policy.PathRule) []pathRule {
+	out := make([]pathRule, len(list))
+	for i, r := range list {
+		out[i] = pathRule{r.Path, r.Origin}
+	}
+	return out
+}
+
+// hiddenBy says why the file would be hidden if it lay in the project, nothing when
+// it would not: a single file is bound as it is, so a secret must not be one. Every
+// folder above it is taken for the project once, because patterns are relative.
+func (m *maker) hiddenBy(file string) string {
+	if m.names == nil {
+		r, err := rules.New(rules.Options{Hide: m.w.hide, Mode: belljar.ModeLive})
+		if err != nil {
+			return err.Error() // the policy has compiled it; hide all rather than nothing
 		}
-		m.hide = glob.NewSet(globs...)
+		m.names = r
 	}
 	for rest := strings.TrimPrefix(file, "/"); rest != ""; {
-		if i := m.hide.Match(rest); i >= 0 {
-			return &m.w.hide[i]
+		if v := m.names.Explain(rest); v.Kind == rules.Hide {
+			return hiddenText(v)
 		}
 		_, after, ok := strings.Cut(rest, "/")
 		if !ok {
@@ -75,7 +82,15 @@ func (m *maker) hiddenBy(file string) *belljar.Pattern {
 		}
 		rest = after
 	}
-	return nil
+	return ""
+}
+
+func hiddenText(v rules.Verdict) string {
+	s := "the pattern " + v.Pattern
+	if v.Rule != nil {
+		s += at(*v.Rule)
+	}
+	return s + " hides it: " + v.Reason
 }
 
 func canonicalHost(s string) (string, error) { return policy.Host(s) }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/internal/secrets"
 )
 
 var docsDir = filepath.Join("..", "docs")
@@ -123,7 +125,9 @@ func TestDocsAreCurrent(t *testing.T) {
 	}
 	want := text
 	for name, render := range map[string]func() string{
-		"keys": keysTable, "tighter": tighterTable, "presets": presetsTable, "secrets": secretsList, "reserved": reservedTable, "later": laterList, "variables": variablesList,
+		"keys": keysTable, "tighter": tighterTable, "presets": presetsTable, "secrets": secretsTable, "templates": func() string { return ticked(secrets.Templates()) }, "reserved": reservedTable, "later": laterList, "variables": func() string { return ticked(defaultPass()) },
+		"tools": func() string { return ticked(ToolVariables()) }, "certs": func() string { return ticked(CertVariables()) },
+		"never": func() string { return ticked(neverPassed()) },
 	} {
 		before, _, after := section(t, want, name)
 		want = slices.Concat(before, []byte(render()), after)
@@ -168,9 +172,16 @@ func presetsTable() string {
 	return b.String()
 }
 
-func secretsList() string { return "`" + strings.Join(secretGlobs(), "` `") + "`\n" }
+func secretsTable() string {
+	var b strings.Builder
+	b.WriteString("| names | why |\n|---|---|\n")
+	for _, g := range secrets.Groups() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(g.Patterns, "` `"), g.Reason)
+	}
+	return b.String()
+}
 
-func variablesList() string { return "`" + strings.Join(defaultPass(), "` `") + "`\n" }
+func ticked(l []string) string { return "`" + strings.Join(l, "` `") + "`\n" }
 
 func reservedTable() string {
 	var b strings.Builder
@@ -187,5 +198,5 @@ func laterList() string {
 		l = append(l, k)
 	}
 	slices.Sort(l)
-	return "`" + strings.Join(l, "` `") + "`\n"
+	return ticked(l)
 }

@@ -179,6 +179,10 @@ func (d *decoder) pass(p pair) {
 			d.add(d.at(n), key, "", "%q is not the name of a variable", s)
 			return "", false
 		}
+		if NeverPassed(s) {
+			d.add(d.at(n), key, "env.set may give it a value", "%s never passes: it leads to the host, or the sandbox has its own", s)
+			return "", false
+		}
 		return s, true
 	})
 }

@@ -104,6 +104,8 @@ func (f *flagReader) env(d *document) {
 		case has:
 			// The value may be a secret: it is no part of what is shown.
 			d.set.items = append(d.set.items, flagItem("--env", name, setting{name, value}))
+		case NeverPassed(name):
+			f.add(flagMark("--env", name), "", "--env "+name+"=VALUE sets it", "%s never passes: it leads to the host, or the sandbox has its own", name)
 		default:
 			d.pass.items = append(d.pass.items, flagItem("--env", name, name))
 		}

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -16,9 +15,6 @@ type index struct {
 	names map[string][]int // exact names, and "*.x" for wildcards
 	cidrs map[netip.Prefix][]int
 	bits  []int // lengths that occur in cidrs: IPv6 as 1000 more
-	// tails finds the first rule by the last labels of its host, two at least; made
-	// when something is refused for the first time.
-	tails func() map[string]int
 }
 
 func indexItems(items []item[belljar.NetRule]) *index {
@@ -41,34 +37,7 @@ func newIndex(rules []belljar.NetRule) *index {
 		}
 		x.cidrs[r.CIDR] = append(x.cidrs[r.CIDR], i)
 	}
-	x.tails = sync.OnceValue(x.indexTails)
 	return x
-}
-
-func (x *index) indexTails() map[string]int {
-	m := make(map[string]int, 2*len(x.rules))
-	for i, r := range x.rules {
-		for tail := strings.TrimPrefix(r.Host, "*."); strings.Contains(tail, "."); _, tail, _ = strings.Cut(tail, ".") {
-			if _, ok := m[tail]; !ok {
-				m[tail] = i
-			}
-		}
-	}
-	return m
-}
-
-// nearest lists the few rules that a refusal of r is explained with: asked about r,
-// a network of these alone answers as the whole one does.
-func (x *index) nearest(r belljar.NetRequest) []int {
-	if about := x.matching(r); len(about) > 0 {
-		return about
-	}
-	for tail := r.Host; strings.Contains(tail, "."); _, tail, _ = strings.Cut(tail, ".") {
-		if i, ok := x.tails()[tail]; ok {
-			return []int{i}
-		}
-	}
-	return nil
 }
 
 func lengthKey(a netip.Addr, bits int) int {
@@ -136,27 +105,6 @@ func (x *index) covers(r belljar.NetRule) bool {
 		}
 	}
 	return true
-}
-
-// matching lists the rules that name the host or the address of r, in rising order.
-func (x *index) matching(r belljar.NetRequest) []int {
-	if r.Host != "" {
-		return x.host(r.Host)
-	}
-	if a := r.Addr.Unmap(); a.IsValid() && a.Zone() == "" {
-		return x.prefix(netip.PrefixFrom(a, a.BitLen()))
-	}
-	return nil
-}
-
-// request finds the first rule that allows r, as [belljar.Network.Decide] does.
-func (x *index) request(r belljar.NetRequest) (int, bool) {
-	for _, i := range x.matching(r) {
-		if r.Port == 0 || slices.Contains(x.rules[i].Ports, r.Port) {
-			return i, true
-		}
-	}
-	return 0, false
 }
 
 // cutRule is the part of r that the ceiling's rules allow.

@@ -70,6 +70,7 @@ func load(o LoadOptions, ceilingOwner int) (*Policy, error) {
 		return nil, l.broken()
 	}
 	p := build(s, l.paths, cuts)
+	p.ceiling = l.ceiling
 	if l.project != nil {
 		p.proj = l.project.src.hash()
 	}

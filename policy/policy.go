@@ -11,8 +11,8 @@
 // ([Keys]), printed in docs/policy.md. Everything beyond is an [Untrusted] error
 // until the user has trusted the very bytes of the file ([Trust]).
 //
-// Every value keeps its [belljar.Origin], so that [Policy.Explain] and
-// [Policy.YAML] name the layer, file and line that decided.
+// Every value keeps its [belljar.Origin], so that [Policy.YAML] and
+// whoever explains a plan can name the layer, file and line that decided.
 //
 // # Limitations
 //
@@ -38,10 +38,11 @@ import (
 type Policy struct {
 	state *state
 	paths *paths
-	index *index
 	hash  func() string // computed when first asked for
 	cuts  []Cut
 	proj  string // hash of the project's file
+	// ceiling is the organisation's layer; nil without one.
+	ceiling *document
 }
 
 // A PathRule makes a path of the host visible inside.
@@ -65,7 +66,6 @@ type PresetUse struct {
 func build(s *state, p *paths, cuts []Cut) *Policy {
 	pol := &Policy{state: s, paths: p, cuts: cuts}
 	s.settle()
-	pol.index = indexItems(s.rules)
 	pol.hash = sync.OnceValue(func() string { return hashOf(pol.canonical()) })
 	return pol
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/secrets"
 )
 
 // tierAuto lets belljar choose the tier.
@@ -45,7 +46,7 @@ var defaultState = sync.OnceValue(func() *state {
 	for _, n := range limitNames() {
 		s.limits[n] = item[int64]{limitKindOf(n).preset, at}
 	}
-	for _, g := range secretGlobs() {
+	for _, g := range secrets.Patterns() {
 		s.hide = append(s.hide, item[string]{g, at})
 	}
 	for _, v := range defaultPass() {
@@ -75,27 +76,4 @@ func (s *state) clone() *state {
 		c.set[k] = v
 	}
 	return &c
-}
-
-// defaultPass are the variables of the caller that every sandbox gets: how to talk
-// to the user, nothing else.
-func defaultPass() []string {
-	return []string{
-		"TERM", "COLORTERM", "NO_COLOR", "TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_ADDRESS", "LC_COLLATE", "LC_CTYPE", "LC_IDENTIFICATION",
-		"LC_MEASUREMENT", "LC_MESSAGES", "LC_MONETARY", "LC_NAME", "LC_NUMERIC", "LC_PAPER", "LC_TELEPHONE", "LC_TIME",
-	}
-}
-
-// secretGlobs are the names that do not exist inside by default.
-func secretGlobs() []string {
-	return []string{
-		"**/.env*", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.kdbx", "**/*.ppk",
-		"**/id_rsa", "**/id_dsa", "**/id_ecdsa", "**/id_ecdsa_sk", "**/id_ed25519", "**/id_ed25519_sk",
-		"**/.npmrc", "**/.pypirc", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.git-credentials",
-		"**/*-service-account.json", "**/*service_account*.json", "**/application_default_credentials.json", "**/.boto", "**/.s3cfg",
-		"**/.htpasswd", "**/.vault-token", "**/.terraformrc", "**/credentials.tfrc.json",
-		"**/.ssh", "**/.gnupg", "**/.aws", "**/.azure", "**/.config/gcloud", "**/.config/gh", "**/.kube", "**/kubeconfig", "**/*.kubeconfig",
-		"**/.docker/config.json", "**/.dockercfg", "**/.dockerconfigjson", "**/.cargo/credentials", "**/.cargo/credentials.toml",
-		"**/.m2/settings.xml", "**/.gem/credentials", "**/.composer/auth.json", "**/.claude/.credentials.json", "**/.codex/auth.json",
-	}
 }

@@ -1,34 +1,85 @@
 package cli
 
 import (
-	"path/filepath"
+	"fmt"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/policy"
-	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/plan"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/spf13/cobra"
 )
 
-// explainFile says what becomes of a path of the project: what belljar knows by
-// itself and what the policy adds, as the view judges it.
-func explainFile(p *policy.Policy, mode belljar.Mode, rel string) (policy.Explanation, error) {
-	rs, err := rules.New(rules.Options{Hide: p.Hide(), Hold: p.Hold(), Mode: mode})
-	if err != nil {
-		return policy.Explanation{}, err
+func (a *App) policyExplain() *cobra.Command {
+	var f planFlags
+	var asJSON bool
+	var command string
+	c := &cobra.Command{
+		Use:   "explain [flags] KIND SUBJECT",
+		Short: "say what a run here would make of one path, host, variable or limit",
+		Long: `KIND is path, host, env or limit. Answers from the very plan that a run with these
+flags would have: the verdict, the layer, the file and the line that decided, and what
+would change it. Without --for, the plan of a shell.
+`,
+		Example: "  belljar policy explain host api.github.com:443\n  belljar policy explain path .git/hooks/pre-commit",
+		Args:    exactly(cobra.ExactArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := a.enter(f.paths()...)
+			if err != nil {
+				return err
+			}
+			if command == "" {
+				command = defaultShell
+			}
+			p, err := a.prepare(c.Context(), h, &f, []string{command})
+			if err != nil {
+				return err
+			}
+			subject := args[1]
+			if args[0] == "path" && subject != "" {
+				subject = h.abs(subject)
+			}
+			e, err := plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}.Explain(args[0], subject)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(e)
+			}
+			a.printExplanation(&e)
+			return nil
+		},
 	}
-	v := rs.Explain(filepath.ToSlash(rel))
-	e := policy.Explanation{
-		Kind: "path", Subject: filepath.ToSlash(rel), Verdict: v.Kind.String(),
-		Allowed: v.Kind == rules.Pass, Reason: v.Reason, Rule: v.Rule,
+	f.add(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&command, "for", "", "explain the plan of a run of `COMMAND`")
+	return c
+}
+
+// defaultShell is what a plan is made for when no command is named.
+const defaultShell = "/bin/sh"
+
+func (a *App) printExplanation(e *plan.Explanation) {
+	fmt.Fprintf(a.Out, "%s %s: %s\n", e.Kind, terminal.Escape(e.Subject), e.Verdict)
+	fmt.Fprintf(a.Out, "  %s\n", terminal.Escape(e.Reason))
+	show := func(what string, o *belljar.Origin) {
+		if o == nil {
+			return
+		}
+		at := o.Layer
+		if o.File != "" {
+			at += " " + terminal.Escape(o.File)
+		}
+		if o.Line > 0 {
+			at += fmt.Sprintf(":%d", o.Line)
+		}
+		if o.Text != "" {
+			at = terminal.Escape(o.Text) + " (" + at + ")"
+		}
+		fmt.Fprintf(a.Out, "  %s: %s\n", what, at)
 	}
-	if e.Reason == "" {
-		e.Reason = map[belljar.Mode]string{
-			belljar.ModeLive:     "an ordinary file of the project: changes are written through",
-			belljar.ModeReview:   "every change waits in mode review",
-			belljar.ModeReadOnly: "nothing can be changed in mode readonly",
-		}[mode]
+	show("rule", e.Rule)
+	show("nearest rule", e.Nearest)
+	if e.Fix != "" {
+		fmt.Fprintf(a.Out, "  to change it: %s\n", terminal.Escape(e.Fix))
 	}
-	if v.Class == rules.UserRun && e.Allowed {
-		e.Fix = "workspace.mode: review, or files.hold, keeps changes until you apply them"
-	}
-	return e, nil
 }

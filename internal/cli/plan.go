@@ -25,7 +25,7 @@ flags of belljar run. Without COMMAND, the plan of a shell.
 				return err
 			}
 			if len(args) == 0 {
-				args = []string{"/bin/sh"}
+				args = []string{defaultShell}
 			}
 			h, err := a.enter(f.paths()...)
 			if err != nil {

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"path/filepath"
 
-	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/terminal"
@@ -81,6 +79,7 @@ func (a *App) loadFile(h *host, file string) (*policy.Policy, error) {
 
 func (a *App) policyShow() *cobra.Command {
 	var f planFlags
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show [flags] [COMMAND]",
 		Short: "print the merged policy, every value with its origin",
@@ -94,6 +93,9 @@ func (a *App) policyShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.printJSON(p.Shown())
+			}
 			b, err := p.YAML()
 			if err != nil {
 				return err
@@ -103,83 +105,8 @@ func (a *App) policyShow() *cobra.Command {
 		},
 	}
 	f.add(c)
-	return c
-}
-
-func (a *App) policyExplain() *cobra.Command {
-	var f planFlags
-	var asJSON bool
-	var command string
-	c := &cobra.Command{
-		Use:   "explain [flags] KIND SUBJECT",
-		Short: "say what the policy means for one path, host, limit or variable",
-		Long: `KIND is path, host, limit or env. Answers with the verdict, the layer, the file and
-the line that decided, and what would change it.
-`,
-		Example: "  belljar policy explain host api.github.com:443\n  belljar policy explain path .git/hooks/pre-commit",
-		Args:    exactly(cobra.ExactArgs(2)),
-		RunE: func(c *cobra.Command, args []string) error {
-			h, err := a.enter(f.paths()...)
-			if err != nil {
-				return err
-			}
-			p, dir, err := a.policyHere(h, &f, command)
-			if err != nil {
-				return err
-			}
-			e, err := a.explain(p, h, dir, args[0], args[1])
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return a.printJSON(e)
-			}
-			a.printExplanation(&e)
-			return nil
-		},
-	}
-	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&command, "for", "", "explain the policy of a run of `COMMAND`")
 	return c
-}
-
-// explain asks the policy; what belljar knows by itself of a path in the project
-// is added.
-func (a *App) explain(p *policy.Policy, h *host, dir, kind, subject string) (policy.Explanation, error) {
-	if kind != "path" {
-		return p.Explain(kind, subject)
-	}
-	abs := h.abs(subject)
-	rel, err := filepath.Rel(dir, abs)
-	if err != nil || !filepath.IsLocal(rel) {
-		return p.Explain(kind, abs)
-	}
-	mode, _ := p.Mode()
-	return explainFile(p, mode, rel)
-}
-
-func (a *App) printExplanation(e *policy.Explanation) {
-	fmt.Fprintf(a.Out, "%s %s: %s\n", e.Kind, terminal.Escape(e.Subject), e.Verdict)
-	fmt.Fprintf(a.Out, "  %s\n", terminal.Escape(e.Reason))
-	show := func(what string, o *belljar.Origin) {
-		if o == nil {
-			return
-		}
-		at := o.Layer
-		if o.File != "" {
-			at += " " + terminal.Escape(o.File)
-		}
-		if o.Line > 0 {
-			at += fmt.Sprintf(":%d", o.Line)
-		}
-		fmt.Fprintf(a.Out, "  %s: %s (%s)\n", what, terminal.Escape(o.Text), at)
-	}
-	show("rule", e.Rule)
-	show("nearest rule", e.Nearest)
-	if e.Fix != "" {
-		fmt.Fprintf(a.Out, "  to change it: %s\n", terminal.Escape(e.Fix))
-	}
 }
 
 func (a *App) policySchema() *cobra.Command {
