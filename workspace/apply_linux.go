@@ -296,7 +296,11 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 	if !s.InGit() {
 		return nil
 	}
-	if _, v := s.Judge(name, rules.File); !v.LockOnly {
+	_, v := s.Judge(name, rules.File)
+	if v.Content != rules.Unchecked {
+		return checkObject(e.Path, v.Content, f)
+	}
+	if !v.LockOnly {
 		return nil
 	}
 	st, err := f.Stat()
@@ -310,6 +314,38 @@ func (t *tree) check(e shadow.Entry, f *os.File) error {
 		err = gitindex.CheckPackedRefs(f, st.Size())
 	case strings.Contains(low, "index"):
 		err = gitindex.CheckFormat(f, st.Size(), t.format(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("it is forged: %w", err)
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+// checkObject refuses an object whose content is not what its name says: git
+// would believe the name.
+func checkObject(rel string, c rules.Content, f *os.File) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	dir, name := splitRel(rel)
+	switch c {
+	case rules.LooseObject:
+		err = gitindex.CheckLoose(path.Base(dir)+name, f)
+	case rules.LargeFile:
+		err = gitindex.CheckLFS(name, f)
+	default:
+		hash, _, _ := strings.Cut(strings.TrimPrefix(name, "pack-"), ".")
+		format, ok := gitindex.FormatOfName(hash)
+		switch {
+		case !ok:
+			err = errors.New("it has not the name of a pack")
+		case c == rules.Pack:
+			_, _, err = gitindex.CheckPack(f, st.Size(), format)
+		default:
+			_, _, err = gitindex.CheckPackIndex(f, st.Size(), format)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("it is forged: %w", err)

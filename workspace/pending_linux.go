@@ -225,11 +225,13 @@ func (t *tree) covered(e shadow.Entry, since time.Time) error {
 			continue
 		}
 		v := t.judge(rel, entryOf(st.Mode))
-		if v.Kind == rules.Hide {
+		if v.Kind == rules.Hide || v.Lasting || v.Cache {
 			continue
 		}
 		c := Change{Path: rel, Op: OpDelete, Kind: kindOf(st.Mode), Class: v.Class, Reason: v.Reason, implied: true}
-		c.Conflict = t.keeps(rel, since)
+		if c.Conflict = t.pinned(rel, entryOf(st.Mode)); c.Conflict == "" {
+			c.Conflict = t.keeps(rel, since)
+		}
 		t.add(c)
 	}
 	return nil
@@ -245,6 +247,9 @@ func (t *tree) leaf(e shadow.Entry) error {
 		c.Op = OpDelete
 		if now == nil && err == nil {
 			return nil // gone already
+		}
+		if e.Base != nil && e.Base.Run != "" {
+			return nil // the sandbox's view of git's own data, which the host keeps
 		}
 		if now != nil {
 			c.Kind, entry = kindOf(now.Mode), entryOf(now.Mode)
@@ -264,6 +269,9 @@ func (t *tree) leaf(e shadow.Entry) error {
 		}
 	}
 	v := t.judge(e.Path, entry)
+	if v.Cache || v.Lasting && now != nil {
+		return nil // git makes it anew; the host's objects stay as they are
+	}
 	c.Class, c.Reason = v.Class, v.Reason
 	if c.Class == "" {
 		c.Class, c.Reason = byContent(c)
@@ -271,11 +279,23 @@ func (t *tree) leaf(e shadow.Entry) error {
 	if err != nil {
 		c.Conflict = hostError(err)
 	}
+	if c.Op == OpDelete && c.Conflict == "" {
+		c.Conflict = t.pinned(e.Path, entry)
+	}
 	if same, err := t.compare(&c, e, now); err != nil || same {
 		return err
 	}
 	t.add(c)
 	return nil
+}
+
+// pinned says why the host's git would not survive the removal of rel.
+func (t *tree) pinned(rel string, e rules.Entry) string {
+	dir, name := splitRel(rel)
+	if v := t.state(dir).Remove(name, e); v.Kind == rules.Deny {
+		return v.Reason
+	}
+	return ""
 }
 
 // byContent classifies a change whose name is ordinary by what it is.

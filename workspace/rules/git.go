@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar/internal/glob"
@@ -27,7 +28,22 @@ var (
 	vHead         = Verdict{Class: GitData, LockOnly: true, Reason: "only git's lock file replaces it"}
 	vIndex        = Verdict{Class: GitData, LockOnly: true, Reason: "only git's lock file replaces it, after its entries have been checked"}
 	vData         = Verdict{Class: GitData}
+	vFolder       = Verdict{Class: GitData, Lasting: true} // of the object store, references, logs
+	vRef          = Verdict{Class: GitData, Guard: LockBeside, Reason: vRefReason}
+	vLog          = Verdict{Class: GitData, Guard: LockOfRef, Reason: vRefReason}
+	vLoose        = Verdict{Class: GitData, Lasting: true, Content: LooseObject, Reason: vObjectReason}
+	vPack         = Verdict{Class: GitData, Lasting: true, Content: Pack, Reason: vObjectReason}
+	vPackIndex    = Verdict{Class: GitData, Lasting: true, Content: PackIndex, Reason: vObjectReason}
+	vPackMark     = Verdict{Class: GitData, Lasting: true, Reason: vObjectReason}
+	vLargeFile    = Verdict{Class: GitData, Lasting: true, Content: LargeFile, Reason: vObjectReason}
+	vCache        = Verdict{Kind: Hold, Class: GitData, Cache: true, Reason: "git makes it anew from its objects, and believes what it says"}
+	vHookInData   = Verdict{Kind: Hold, Class: GitConfig, Reason: "git never makes a file of this name among its data; configuration could make a hook of it"}
 	vPinned       = Verdict{Kind: Deny, Class: GitData, Reason: "removing or moving it destroys the git repository"}
+)
+
+const (
+	vObjectReason = "objects are only added: the host keeps them"
+	vRefReason    = "the host keeps it until git takes it away under its lock"
 )
 
 // IsDotGit says whether a name is .git to some file system, however it is spelled.
@@ -72,10 +88,12 @@ func gitChild(p place, name string, e Entry) (place, *Verdict) {
 		return worktreeChild(name, e)
 	case gitInfo:
 		return infoChild(name)
-	case gitRefsTop, gitRefs:
-		return refsChild(p, name)
+	case gitRefsTop, gitRefs, gitLogs:
+		return refsChild(p, name, e)
+	case gitLFS, gitLFSObjects:
+		return lfsChild(p, name, e)
 	}
-	return objectsChild(p, name)
+	return objectsChild(p, name, e)
 }
 
 // gitDirChild is an allow-list: what is not known to be data is held.
@@ -93,7 +111,7 @@ func gitDirChild(p place, name string, e Entry) (place, *Verdict) {
 	}
 	if e.kind() != File {
 		if q, ok := gitFolders[name]; ok {
-			return q, &vData
+			return q, &vFolder
 		}
 	}
 	if v := gitFile(name); v != nil && e.kind() != Dir {
@@ -107,8 +125,8 @@ func gitDirChild(p place, name string, e Entry) (place, *Verdict) {
 
 // gitFolders are the folders of a git directory that are not held.
 var gitFolders = map[string]place{
-	"objects": gitObjects, "refs": gitRefsTop, "logs": gitRefs, "info": gitInfo,
-	"modules": gitModules, "worktrees": gitWorktrees, "lfs": gitData,
+	"objects": gitObjects, "refs": gitRefsTop, "logs": gitLogs, "info": gitInfo,
+	"modules": gitModules, "worktrees": gitWorktrees, "lfs": gitLFS,
 }
 
 // gitFile is the verdict of a file of a git directory or a linked work tree's
@@ -119,7 +137,9 @@ func gitFile(name string) *Verdict {
 		return &vHead
 	case "index", "packed-refs":
 		return &vIndex
-	case "packed-refs.new", "description", "shallow", "merge_mode", "merge_msg", "squash_msg",
+	case "shallow":
+		return &vRef // without it the host would miss what it never had
+	case "packed-refs.new", "description", "merge_mode", "merge_msg", "squash_msg",
 		"auto_merge", "merge_autostash", "gc.pid", "gc.log":
 		return &vData
 	}
@@ -142,8 +162,11 @@ func gitFile(name string) *Verdict {
 }
 
 func worktreeChild(name string, e Entry) (place, *Verdict) {
-	if e.kind() != File && (name == "logs" || name == "refs") {
-		return gitRefs, &vData
+	if e.kind() != File && name == "refs" {
+		return gitRefs, &vFolder
+	}
+	if e.kind() != File && name == "logs" {
+		return gitLogs, &vFolder
 	}
 	if v := gitFile(name); v != nil && e.kind() != Dir {
 		return gitData, v
@@ -173,28 +196,124 @@ func infoChild(name string) (place, *Verdict) {
 
 // refsChild lets names pass but those that, with the HEAD that a remote's refs
 // and the logs have, would make a git directory.
-func refsChild(p place, name string) (place, *Verdict) {
+func refsChild(p place, name string, e Entry) (place, *Verdict) {
+	next := p
+	if p == gitRefsTop {
+		next = gitRefs
+	}
 	switch {
 	case p == gitRefsTop && name == "replace":
 		return held, &vReplace
 	case name == "objects", name == "commondir":
 		return held, &vNotHere
+	case e.kind() == Dir:
+		return next, &vFolder
+	case strings.HasSuffix(name, ".lock"):
+		return next, &vData
+	case p == gitLogs:
+		return next, &vLog
 	}
-	return gitRefs, &vData
+	return next, &vRef
 }
 
-func objectsChild(p place, name string) (place, *Verdict) {
-	switch strings.TrimSuffix(name, ".lock") {
+// objectsChild judges the object store. It is only ever added to: what has the name
+// of an object is the host's for good, what git could make anew never gets there.
+func objectsChild(p place, name string, e Entry) (place, *Verdict) {
+	base, locked := strings.CutSuffix(name, ".lock")
+	switch base {
 	case "head", "commondir":
 		return held, &vNotHere
 	case "alternates", "http-alternates":
 		if p == gitObjInfo {
 			return held, &vRedirect
 		}
-	case "info":
-		if p == gitObjects {
-			return gitObjInfo, &vData
+	}
+	if isHookName(name) {
+		return held, &vHookInData
+	}
+	if locked {
+		return gitData, &vData
+	}
+	switch p {
+	case gitObjects:
+		switch {
+		case e.kind() == File, e.kind() == Link:
+		case name == "info":
+			return gitObjInfo, &vFolder
+		case name == "pack":
+			return gitPack, &vFolder
+		case len(name) == 2 && isHex(name):
+			return gitLoose, &vFolder
+		}
+	case gitLoose:
+		if (len(name) == 38 || len(name) == 62) && isHex(name) {
+			return gitData, &vLoose
+		}
+	case gitPack:
+		return packChild(name)
+	case gitObjInfo:
+		if name == "packs" || strings.HasPrefix(name, "commit-graph") {
+			return held, &vCache
 		}
 	}
 	return gitData, &vData
+}
+
+func packChild(name string) (place, *Verdict) {
+	if strings.HasPrefix(name, "multi-pack-index") {
+		return held, &vCache
+	}
+	base, ok := strings.CutPrefix(name, "pack-")
+	if !ok {
+		return gitData, &vData
+	}
+	hash, suffix, _ := strings.Cut(base, ".")
+	if (len(hash) != 40 && len(hash) != 64) || !isHex(hash) {
+		return gitData, &vData
+	}
+	switch suffix {
+	case "pack":
+		return gitData, &vPack
+	case "idx":
+		return gitData, &vPackIndex
+	case "keep", "mtimes", "promisor":
+		return gitData, &vPackMark
+	case "rev", "bitmap":
+		return held, &vCache
+	}
+	return gitData, &vData
+}
+
+// lfsChild judges what git-lfs keeps: contents by their sum, and unfinished work.
+func lfsChild(p place, name string, e Entry) (place, *Verdict) {
+	switch base := strings.TrimSuffix(name, ".lock"); {
+	case base == "head", base == "commondir":
+		return held, &vNotHere
+	case base == "hooks", isHookName(name):
+		return held, &vHookInData
+	case p == gitLFS && name == "objects" && e.kind() != File:
+		return gitLFSObjects, &vFolder
+	case p == gitLFS:
+		return gitData, &vData
+	case e.kind() == Dir:
+		return gitLFSObjects, &vFolder
+	case len(name) == 64 && isHex(name):
+		return gitLFSObjects, &vLargeFile
+	}
+	return gitLFSObjects, &vData
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+// isHookName says whether git executes a file of this name where its configuration
+// tells it to look for hooks.
+func isHookName(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch name[0] { // the first letters of all of them: objects have none of those names
+	case 'a', 'c', 'f', 'p', 'r', 's', 'u':
+		return slices.Contains(hookNames, name)
+	}
+	return false
 }

@@ -42,6 +42,7 @@
 //   - a file whose verdict is LockOnly is never opened for writing, created or
 //     linked; it changes by a rename that Replace allows, of a file with one link,
 //     and an index only if package gitindex finds nothing wrong with its content
+//   - the host keeps what is Lasting, and what has a Guard until git's lock is there
 //   - what [Discover] finds on the host goes into the options, before the start;
 //     for a repository that is met later there is [FromRepository]
 //   - a symbolic link is judged by its own name (Link) and, where it passes, held
@@ -120,7 +121,39 @@ type Verdict struct {
 	// LockOnly says that the content may change only by a rename onto the name that
 	// [State.Replace] allows, as git does it, never in place.
 	LockOnly bool
+	// Lasting says that the host keeps what it has: removing, replacing or changing
+	// it is private. A file comes to such a name by a rename, after its content has
+	// been checked. Of a folder it says that it cannot be renamed.
+	Lasting bool
+	Content Content // of a lasting file: how its content is checked
+	// Guard names the lock under which git takes the file away; without it, removing
+	// the file is private.
+	Guard Guard
+	// Cache says that git can make the file anew: nobody misses what is held.
+	Cache bool
 }
+
+// Content says how the content of a lasting file is checked.
+type Content uint8
+
+// The kinds of content.
+const (
+	Unchecked   Content = iota
+	LooseObject         // its name, after the two digits of its folder's, is the sum of the object in it
+	Pack                // it ends with its own sum
+	PackIndex           // likewise, and has the sum of its pack
+	LargeFile           // its name is its sum, for git-lfs
+)
+
+// Guard says which lock protects a file.
+type Guard uint8
+
+// The places of locks.
+const (
+	NoGuard    Guard = iota
+	LockBeside       // the file's name and .lock
+	LockOfRef        // that of the reference whose log the file is
+)
 
 // Entry says what a name stands for.
 type Entry uint8

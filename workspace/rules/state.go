@@ -21,21 +21,26 @@ type State struct {
 type place uint8
 
 const (
-	plain        place = iota
-	headed             // has a HEAD, so it must not become a git directory
-	held               // everything below is held
-	hidden             // everything below is hidden
-	gitDir             // a git directory
-	gitModules         // its modules: a tree whose leaves are git directories
-	gitModule          // a directory in it: a git directory, or a part of a module's name
-	gitWorktrees       // its worktrees
-	gitWorktree        // one of them
-	gitInfo            // info
-	gitRefsTop         // refs
-	gitRefs            // below refs, logs
-	gitObjects         // objects
-	gitObjInfo         // objects/info
-	gitData            // objects/xx, lfs
+	plain         place = iota
+	headed              // has a HEAD, so it must not become a git directory
+	held                // everything below is held
+	hidden              // everything below is hidden
+	gitDir              // a git directory
+	gitModules          // its modules: a tree whose leaves are git directories
+	gitModule           // a directory in it: a git directory, or a part of a module's name
+	gitWorktrees        // its worktrees
+	gitWorktree         // one of them
+	gitInfo             // info
+	gitRefsTop          // refs
+	gitRefs             // below refs
+	gitLogs             // logs and below
+	gitObjects          // objects
+	gitLoose            // objects/xx
+	gitPack             // objects/pack
+	gitObjInfo          // objects/info
+	gitData             // other folders of objects, of lfs
+	gitLFS              // lfs
+	gitLFSObjects       // lfs/objects and below
 )
 
 // git says whether p is inside a git directory.
@@ -192,7 +197,7 @@ func (s State) InGit() bool { return s.place.git() }
 // Free says that the directory holds objects of git: data in great number, all
 // of which pass, apart from names that git never makes there.
 func (s State) Free() bool {
-	return (s.place == gitObjects || s.place == gitData) && s.r.mode == belljar.ModeLive
+	return s.place >= gitObjects && s.r.mode == belljar.ModeLive
 }
 
 // Private says that nothing below ever reaches the host by itself: every name is
@@ -217,6 +222,9 @@ func (s State) Remove(name string, e Entry) Verdict {
 		return vWorktreeHead
 	}
 	v.LockOnly = false
+	if v.Lasting && v.Kind == Pass && e.kind() != Dir {
+		v.Kind = Hold
+	}
 	return v
 }
 
@@ -255,7 +263,7 @@ func (s State) Replace(from, to string) bool {
 // outside of git directories or both among git's objects. Everything else would
 // give a file two names that are judged differently.
 func MayLink(from State, fv Verdict, to State, tv Verdict) bool {
-	if fv.Kind != tv.Kind || fv.Kind == Deny || fv.LockOnly || tv.LockOnly {
+	if fv.Kind != tv.Kind || fv.Kind == Deny || fv.LockOnly || tv.LockOnly || fv.Lasting || tv.Lasting {
 		return false
 	}
 	if fv.Kind == Hide || fv.Kind == Hold {

@@ -23,6 +23,9 @@ type Base struct {
 	// Sum is the SHA-256 of the content (the text, for a symbolic link) in hex; empty
 	// when the content was too large to read or was not that of a file or link.
 	Sum string `json:"sum,omitempty"`
+	// Run is set in a whiteout that holds for one run only: the host keeps its entry
+	// whatever becomes of the shadow. It names the run.
+	Run string `json:"run,omitempty"`
 }
 
 // Same says whether b and now describe the same content: by the sums when both

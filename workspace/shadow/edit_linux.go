@@ -246,6 +246,24 @@ func IsWhiteout(dir int, name string, st *unix.Stat_t) bool {
 	return err == nil && IsWhiteoutText(text)
 }
 
+// WhiteoutRun is [IsWhiteout], and says for which run only it holds, "" for all.
+func WhiteoutRun(dir int, name string, st *unix.Stat_t) (run string, ok bool) {
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK || st.Size < int64(len(whiteoutPrefix)) {
+		return "", false
+	}
+	text, err := readlink(dir, name)
+	if err != nil || !IsWhiteoutText(text) {
+		return "", false
+	}
+	if !strings.Contains(text, `"run":`) {
+		return "", true
+	}
+	if b := parseWhiteout(text); b != nil {
+		run = b.Run
+	}
+	return run, true
+}
+
 // Rename moves the entry at from, with what is below, to the free or replaced
 // place to; b is what the host has there. With keep the base records below move
 // along (the host's directory moved together with what lies over it), else what is

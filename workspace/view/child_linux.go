@@ -92,6 +92,7 @@ func (c *child) setUp(cfg *config) error {
 		unix.CloseOnExec(fdRoots + i)
 		t := newTree(fdRoots+i, up, r)
 		t.quota, t.report, t.files, t.ids = q, c.report, open, cfg.Identity
+		t.live = cfg.Workspace.Mode == belljar.ModeLive
 		t.readOnly = v.ReadOnly || cfg.Workspace.Mode == belljar.ModeReadOnly
 		if err := t.prepare(); err != nil {
 			return fmt.Errorf("open %q: %w", v.Source, err)

@@ -74,6 +74,10 @@ func (t *tree) install(n *node, f *openFile) *openFile {
 
 // reopen gets write access to a file without a name.
 func (t *tree) reopen(n *node, f *openFile) (*openFile, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil || st.Nlink > 0 && !f.upper {
+		return nil, unix.EPERM // the host keeps it under a name that is gone only inside
+	}
 	fd, err := unix.Open(procPath(f.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -165,7 +169,7 @@ func (t *tree) harmless(f *openFile, write bool) bool {
 		return false
 	}
 	v := t.rules.Explain(rel)
-	return v.Kind == rules.Pass && !v.LockOnly || v.Kind != rules.Hide && !write
+	return v.Kind == rules.Pass && !v.LockOnly && !v.Lasting || v.Kind != rules.Hide && !write
 }
 
 // Read reads data.

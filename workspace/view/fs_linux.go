@@ -40,6 +40,9 @@ type tree struct {
 	otherDev bool // the shadow lies on another file system: inode numbers could collide
 	rules    *rules.Rules
 	readOnly bool
+	live     bool
+	run      string    // tells this server from earlier ones of the same shadow
+	began    time.Time // of it, by the clock of file systems
 	ids      belljar.Identity
 	quota    *quota
 	report   *reporter
@@ -95,6 +98,7 @@ func (n *node) isDir() bool { return n.typ == unix.S_IFDIR }
 
 func newTree(lower int, up *shadow.View, r *rules.Rules) *tree {
 	t := &tree{
+		run: up.TmpName(), began: time.Now(),
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), lower: lower, upper: up, upTree: up.TreeDir(), rules: r,
 		nodes: map[uint64]*node{}, linked: map[uint64]uint64{}, shared: map[uint64]*node{}, made: map[uint64]bool{}, next: fuse.FUSE_ROOT_ID + 1, listings: newListings(),
 	}

@@ -16,7 +16,10 @@ import (
 func (t *tree) noteTarget(e *belljar.FileEvent, m *move) {
 	v := m.verdict
 	if m.hold != "" {
-		e.Verdict, e.Class, e.Reason = verdictHold, string(rules.GitConfig), m.hold
+		e.Verdict, e.Class, e.Reason = verdictHold, string(v.Class), m.hold
+		if m.forged {
+			e.Class = string(rules.GitConfig)
+		}
 		return
 	}
 	if v.Kind != rules.Pass {

@@ -86,6 +86,9 @@ func (t *tree) finish(p *node, d *dirs, name, op string, out *fuse.EntryOut) (*n
 	if op == opMkdir && !s.upper && s.state.InGit() && !p.state.InGit() {
 		t.made[s.st.Ino] = true
 	}
+	if op == opCreate && !s.upper && s.verdict.Lasting {
+		t.made[s.st.Ino] = true // pack-*.keep: git makes and removes it
+	}
 	t.mu.Unlock()
 	t.tell(n, toldWrite, op, &s)
 	return n, s.upper, nil
@@ -100,7 +103,7 @@ func (t *tree) admit(s *spot, p *node, d dirs, name string, m *making) (bool, er
 	case v.Kind == rules.Deny, v.Kind == rules.Pass && v.LockOnly && !s.whiteout:
 		t.refuse(m.op, s)
 		return false, unix.EPERM
-	case v.Kind != rules.Pass:
+	case v.Kind != rules.Pass, v.Content != rules.Unchecked && !t.madeHere(p, s):
 		return false, nil
 	case s.whiteout, d.lower < 0:
 		return false, nil
@@ -136,7 +139,7 @@ func (t *tree) makePrivate(d dirs, s *spot, m *making) error {
 // baseAt is what the host has, or had, at s; nil when nothing. Of what is hidden
 // only the outside is noted.
 func (t *tree) baseAt(d dirs, s *spot) *shadow.Base {
-	if e, err := t.upper.Lookup(s.rel); err == nil && e.Base != nil {
+	if e, err := t.upper.Lookup(s.rel); err == nil && e.Base != nil && e.Base.Run == "" {
 		return e.Base
 	}
 	if !s.lower {
@@ -155,7 +158,7 @@ func (t *tree) baseAt(d dirs, s *spot) *shadow.Base {
 // what was visible in it removed, so that new files pass as they did before.
 func (t *tree) makePrivateDir(s *spot, perm uint32) error {
 	isDir := s.lower && s.lowerSt.Mode&unix.S_IFMT == unix.S_IFDIR
-	if !isDir || s.verdict.Kind != rules.Pass {
+	if !isDir || s.verdict.Kind != rules.Pass && !s.verdict.Lasting {
 		return t.upper.MakeDir(s.rel, perm, s.lower)
 	}
 	fd, err := walk(t.lower, s.rel)
@@ -171,10 +174,11 @@ func (t *tree) makePrivateDir(s *spot, perm uint32) error {
 		return err
 	}
 	for _, e := range ents {
-		if _, v := s.state.Judge(e.Name, entryOf(e.Mode)); v.Kind == rules.Hide {
+		_, v := s.state.Judge(e.Name, entryOf(e.Mode))
+		if v.Kind == rules.Hide {
 			continue
 		}
-		b, err := shadow.HostBase(fd, e.Name)
+		b, err := t.baseHere(fd, e.Name, &v)
 		if err == nil {
 			err = t.upper.SetWhiteout(join(s.rel, e.Name), b)
 		}
@@ -183,6 +187,20 @@ func (t *tree) makePrivateDir(s *spot, perm uint32) error {
 		}
 	}
 	return nil
+}
+
+// baseHere describes (dir, name) of the host for a whiteout.
+func (t *tree) baseHere(dir int, name string, v *rules.Verdict) (*shadow.Base, error) {
+	if !t.forThisRun(v) {
+		return shadow.HostBase(dir, name)
+	}
+	var st unix.Stat_t
+	if err := statAt(dir, name, &st); err != nil {
+		return nil, err
+	}
+	b := shadow.StatBase(&st)
+	b.Run = t.run
+	return b, nil
 }
 
 // Create makes and opens a file; there is no handle, data belongs to the node.

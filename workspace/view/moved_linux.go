@@ -80,7 +80,8 @@ func (t *tree) settle(n *node, m *move) {
 func (t *tree) exchange(m *move) error {
 	here, v := m.from.state, m.from.verdict
 	toDir := m.to.st.Mode&unix.S_IFMT == unix.S_IFDIR
-	pass := v.Kind == rules.Pass && m.to.verdict.Kind == rules.Pass && m.verdict.Kind == rules.Pass && !m.verdict.LockOnly && !v.LockOnly
+	pass := v.Kind == rules.Pass && m.to.verdict.Kind == rules.Pass && m.verdict.Kind == rules.Pass && !m.verdict.LockOnly && !v.LockOnly &&
+		!m.verdict.Lasting && !v.Lasting
 	if !pass || m.from.upper || m.to.upper || m.dir || toDir || here != m.target {
 		return unix.EINVAL
 	}

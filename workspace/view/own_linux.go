@@ -9,7 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func isWhiteout(dir int, name string, st *unix.Stat_t) bool { return shadow.IsWhiteout(dir, name, st) }
+// removedBy says whether the entry of the shadow is a whiteout, and whether it is
+// one of an earlier run that was meant for that one only.
+func (t *tree) removedBy(dir int, name string, st *unix.Stat_t) (whiteout, void bool) {
+	run, ok := shadow.WhiteoutRun(dir, name, st)
+	return ok, ok && run != "" && run != t.run
+}
 
 // own makes the file or directory n, found at s, one that may be changed: held ones
 // are copied into the shadow, files that share their data with names outside of
@@ -24,7 +29,7 @@ func (t *tree) own(n *node, d *dirs, s *spot) error {
 	case s.verdict.Kind == rules.Deny, s.verdict.LockOnly && s.verdict.Kind == rules.Pass:
 		t.refuse(opWrite, s)
 		return unix.EPERM
-	case s.verdict.Kind != rules.Pass:
+	case s.verdict.Kind != rules.Pass, s.verdict.Lasting && n.typ == unix.S_IFREG && !t.partOfMade(n):
 		return t.copyUp(n, d, s)
 	case n.typ == unix.S_IFREG && t.foreign(&s.st):
 		return t.separate(n, d, s)

@@ -73,8 +73,11 @@ func (t *tree) visible(state rules.State, upper int, up, low []fuse.DirEntry) []
 		over[e.Name] = true
 		if e.Mode == unix.S_IFLNK {
 			var st unix.Stat_t
-			if statAt(upper, e.Name, &st) == nil && isWhiteout(upper, e.Name, &st) {
-				continue
+			if statAt(upper, e.Name, &st) == nil {
+				if whiteout, void := t.removedBy(upper, e.Name, &st); whiteout {
+					over[e.Name] = !void
+					continue
+				}
 			}
 		}
 		if t.otherDev {

@@ -53,6 +53,9 @@ func (t *tree) remove(parent uint64, name string, dir bool) error {
 	} else {
 		t.pin(p, d, name, &s)
 	}
+	if s.kept = v.Kind == rules.Hold && !s.upper; s.kept {
+		s.verdict = v
+	}
 	if err := t.take(d, name, &s, v, dir); err != nil {
 		return err
 	}
@@ -67,14 +70,11 @@ func (t *tree) mayRemove(p *node, d dirs, name string, s *spot) (rules.Verdict, 
 		return s.verdict, nil
 	}
 	v := t.stateOf(p, d).Remove(name, entryOf(s.st.Mode))
-	if v.Kind == rules.Pass && s.verdict.LockOnly && !s.upper && !t.madeHere(p, d, s) {
-		// The host keeps its index and packed-refs until git's lock file replaces them.
-		v.Kind, v.Reason = rules.Hold, s.verdict.Reason
-	}
+	v = t.keeps(p, d, name, s, v)
 	if v.Kind != rules.Deny {
 		return v, nil
 	}
-	if v.Class == rules.GitData && t.madeHere(p, d, s) {
+	if v.Class == rules.GitData && t.madeHere(p, s) {
 		return rules.Verdict{Class: v.Class}, nil
 	}
 	refused := *s
@@ -83,16 +83,29 @@ func (t *tree) mayRemove(p *node, d dirs, name string, s *spot) (rules.Verdict, 
 	return v, unix.EPERM
 }
 
-// madeHere says whether the git directory that s is, or is a part of, was made by
+// madeHere says whether s, or the git directory that it is a part of, was made by
 // the sandbox.
-func (t *tree) madeHere(p *node, d dirs, s *spot) bool {
+func (t *tree) madeHere(p *node, s *spot) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.made[s.lowerSt.Ino] {
-		return true
+	return len(t.made) > 0 && (t.made[s.lowerSt.Ino] || t.inMade(p))
+}
+
+// inMade is called with tree.mu held.
+func (t *tree) inMade(p *node) bool {
+	for ; p != nil && p.state.InGit(); p = p.parent {
+		if t.made[p.ino] {
+			return true
+		}
 	}
-	var st unix.Stat_t
-	return p.state.InGit() && d.lower >= 0 && unix.Fstat(d.lower, &st) == nil && t.made[st.Ino]
+	return false
+}
+
+// partOfMade is [tree.madeHere] for a node.
+func (t *tree) partOfMade(n *node) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.made) > 0 && (t.made[n.ino] || t.inMade(n.parent))
 }
 
 // take removes what the sandbox sees at s from wherever it is.
@@ -127,6 +140,11 @@ func (t *tree) take(d dirs, name string, s *spot, v rules.Verdict, dir bool) err
 
 // baseOf describes what the sandbox takes away from the host's point of view.
 func (t *tree) baseOf(d dirs, name string, s *spot) (*shadow.Base, error) {
+	if s.lower && t.forThisRun(&s.verdict) {
+		b := shadow.StatBase(&s.lowerSt)
+		b.Run = t.run
+		return b, nil
+	}
 	if s.upper {
 		if b, err := t.upper.Base(s.rel); err == nil && b != nil {
 			return b, nil
@@ -171,7 +189,7 @@ func (t *tree) removed(p *node, name string, s *spot) {
 
 // frees says whether taking s away gives room back: what the host keeps behind a
 // whiteout does not.
-func (s *spot) frees() bool { return s.upper && !s.both || s.verdict.Kind == rules.Pass }
+func (s *spot) frees() bool { return !s.kept && (s.upper && !s.both || s.verdict.Kind == rules.Pass) }
 
 func (t *tree) pinned(n *node) bool {
 	n.data.mu.Lock()
@@ -199,7 +217,7 @@ func (t *tree) pin(p *node, d dirs, name string, s *spot) {
 		return
 	}
 	flags := unix.O_RDONLY
-	if s.upper || s.verdict.Kind == rules.Pass && !s.verdict.LockOnly && s.st.Nlink == 1 {
+	if s.upper || s.verdict.Kind == rules.Pass && !s.verdict.LockOnly && !s.verdict.Lasting && s.st.Nlink == 1 {
 		flags = unix.O_RDWR
 	}
 	fd, err := unix.Openat(s.dir(d), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -19,6 +19,8 @@ type move struct {
 	target   rules.State   // of what moves, at its new name
 	verdict  rules.Verdict // likewise
 	hold     string        // why the result is kept in the shadow although its name passes
+	forged   bool          // with hold: the content is not what git would have made
+	object   bool          // the target is a name that the host keeps: see lands
 }
 
 // Rename moves a name. Where that would carry content between what passes and what
@@ -87,12 +89,12 @@ func (t *tree) mayMove(m *move) error {
 		t.refuse(opRename, &s)
 		return unix.EPERM
 	}
-	if v := m.from.verdict; v.Kind == rules.Pass && v.LockOnly && !m.from.upper && !t.madeHere(m.p, m.dp, &m.from) {
+	if v := m.from.verdict; v.Kind == rules.Pass && v.LockOnly && !m.from.upper && !t.madeHere(m.p, &m.from) {
 		return refuse(m.from, v) // without its index the host would see everything as deleted
 	}
 	if v, err := t.mayRemove(m.p, m.dp, m.old, &m.from); err != nil {
 		return err
-	} else if v.Kind == rules.Hold && m.from.verdict.Kind == rules.Pass && m.from.lower {
+	} else if v.Kind == rules.Hold && m.from.verdict.Kind == rules.Pass && m.from.lower && !m.renamesLog() {
 		m.from.verdict = v // leaving its place is what is held
 	}
 	if m.verdict.Kind == rules.Deny {
@@ -104,6 +106,10 @@ func (t *tree) mayMove(m *move) error {
 			return refuse(m.to, m.verdict)
 		}
 		m.hold = t.checkLocked(m)
+		m.forged = m.hold != ""
+		return nil
+	}
+	if m.object = m.verdict.Kind == rules.Pass && m.verdict.Lasting && !m.dir && !t.madeHere(m.q, &m.to); m.object {
 		return nil
 	}
 	if m.exists && m.to.lower && m.to.verdict.Kind != rules.Hide {
@@ -161,7 +167,8 @@ func (m *move) private() bool { return m.to.whiteout || m.to.upper && !m.to.both
 // relocks says that git puts a checked file in the place of one of the host's that
 // the sandbox had removed.
 func (m *move) relocks() bool {
-	return m.verdict.Kind == rules.Pass && m.verdict.LockOnly && m.hold == "" && m.to.whiteout && m.to.lower && m.dq.lower >= 0 && !m.from.upper
+	guarded := m.verdict.LockOnly || m.verdict.Guard != rules.NoGuard && m.from.verdict.Kind == rules.Pass
+	return m.verdict.Kind == rules.Pass && guarded && m.hold == "" && m.to.whiteout && m.to.lower && m.dq.lower >= 0 && !m.from.upper
 }
 
 // relock ends the removal: the host's file is replaced as if it had been visible,
@@ -177,6 +184,8 @@ func (t *tree) moveFile(m *move) error {
 	passes := m.verdict.Kind == rules.Pass && !m.private() && m.hold == "" && !t.leaves(m)
 	held := m.from.upper || m.from.verdict.Kind != rules.Pass
 	switch {
+	case m.object && m.dq.lower >= 0:
+		return t.lands(m)
 	case m.relocks():
 		return t.relock(m)
 	case passes && !held:
@@ -299,6 +308,8 @@ func (t *tree) moveDir(m *move) error {
 	switch {
 	case m.from.upper && !m.from.both:
 		return t.moveInside(m)
+	case v.Lasting && !t.madeHere(m.p, &m.from):
+		return unix.EXDEV
 	case v.Kind != rules.Pass || m.private():
 		return unix.EXDEV
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"golang.org/x/sys/unix"
 )
 
@@ -225,7 +226,7 @@ func (s *Server) took(ctx context.Context, p *packet) {
 	s.sum.Passed, s.sum.Held, s.sum.Refused = int(p.counts.passed), int(p.counts.held), int(p.counts.refused)
 	for _, e := range p.events {
 		switch {
-		case e.Verdict == verdictHold && len(s.sum.FirstHeld) < keepFirst:
+		case e.Verdict == verdictHold && e.Class != string(rules.GitData) && len(s.sum.FirstHeld) < keepFirst:
 			s.sum.FirstHeld = append(s.sum.FirstHeld, e)
 		case e.Verdict == verdictPass && e.Class != "" && len(s.sum.UserRun) < keepFirst:
 			s.sum.UserRun = append(s.sum.UserRun, e)

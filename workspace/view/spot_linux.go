@@ -70,6 +70,7 @@ type spot struct {
 	lowerSt  unix.Stat_t // of the host's, when lower
 	state    rules.State
 	verdict  rules.Verdict
+	kept     bool // taking it away is private: the host keeps it
 }
 
 // dir is the descriptor of the directory that holds what the sandbox sees, or
@@ -100,8 +101,10 @@ func (t *tree) find(d dirs, p *node, name string) (spot, error) {
 	var up unix.Stat_t
 	upErr := error(unix.ENOENT)
 	if d.upper >= 0 {
-		if upErr = statAt(d.upper, name, &up); upErr == nil && up.Mode&unix.S_IFMT == unix.S_IFLNK && isWhiteout(d.upper, name, &up) {
-			s.whiteout, upErr = true, unix.ENOENT
+		if upErr = statAt(d.upper, name, &up); upErr == nil && up.Mode&unix.S_IFMT == unix.S_IFLNK {
+			if whiteout, void := t.removedBy(d.upper, name, &up); whiteout {
+				s.whiteout, upErr = !void, unix.ENOENT
+			}
 		}
 	}
 	lowErr := error(unix.ENOENT)
@@ -113,6 +116,9 @@ func (t *tree) find(d dirs, p *node, name string) (spot, error) {
 	case upErr == nil:
 		s.upper, s.st = true, up
 		t.judge(&s, state, name, entryOf(up.Mode))
+		if (s.verdict.Cache || s.verdict.Lasting && s.lower) && t.outdated(d, name, &up, &s) {
+			return t.find(d, p, name)
+		}
 		t.merge(&s)
 	case s.lower:
 		s.st = s.lowerSt

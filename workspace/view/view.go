@@ -43,9 +43,18 @@
 //   - HEAD, index and packed-refs of a git directory that the host has are never
 //     removed or renamed there, and replaced only by git's lock file with content
 //     that git accepts; other content is held. A removal is held until then.
+//   - The object store of the host is only added to: objects, packs and git-lfs's
+//     contents that it has are never removed, replaced or written to, and new ones
+//     arrive by a rename, when their content is what their name says. References and
+//     logs are removed only while git's own lock for them exists. All else is private,
+//     and forgotten by the next run.
 //   - Every directory keeps the owner's permissions: chmod 0 gives 0700.
 //
 // # Limitations
+//
+// A program that makes object files under their final names instead of renaming
+// them there (isomorphic-git does) makes private ones. That the names in the index of
+// a new pack are those of its objects is not checked: git fsck does.
 //
 // Locks are local to the sandbox: flock and fcntl locks are not seen by processes
 // on the host. There are no extended attributes (ENOTSUP), no O_TMPFILE, no
