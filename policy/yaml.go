@@ -113,9 +113,9 @@ func (w *yamlWriter) list(key string, l []item[string], text func(string) string
 			own = append(own, i)
 		}
 	}
-	if len(own) == 0 && key != "pass" {
+	if len(own) == 0 {
 		w.line(1, key+": []", "")
-	} else if len(own) > 0 {
+	} else {
 		w.line(1, key+":", "")
 	}
 	for _, i := range l {
@@ -153,27 +153,35 @@ func (w *yamlWriter) network(s *state) {
 }
 
 func (w *yamlWriter) env(s *state) {
-	own := false
+	var own []item[string]
+	var byDefault []string
 	for _, i := range s.pass {
-		own = own || i.src.layer != layerDefault
+		if i.src.layer == layerDefault {
+			byDefault = append(byDefault, i.value)
+		} else {
+			own = append(own, i)
+		}
 	}
-	if !own && len(s.set) == 0 {
+	w.line(0, "# env.pass by default: "+strings.Join(byDefault, " "), "")
+	w.line(0, "# passed where their place is visible inside: "+strings.Join(ToolVariables(), " "), "")
+	w.line(0, "# passed with the certificates that they name: "+strings.Join(CertVariables(), " "), "")
+	if len(own) == 0 && len(s.set) == 0 {
 		return
 	}
 	w.line(0, "env:", "")
-	w.list("pass", s.pass, func(v string) string { return v })
+	if len(own) > 0 {
+		w.list("pass", own, func(v string) string { return v })
+	}
 	if len(s.set) == 0 {
 		return
 	}
 	w.line(1, "set:", "")
 	for _, n := range s.setNames() {
-		v := s.set[n]
-		text := quote(v.value)
-		if v.src.layer == layerFlag && v.line == 0 {
-			// A value of the command line may be a secret.
-			w.line(2, "# "+n+": (not shown)", asComment(v.origin()))
+		v := s.shownSetting(n)
+		if v.Value == NotShown {
+			w.line(2, "# "+n+": "+NotShown, asComment(v.Origin))
 			continue
 		}
-		w.line(2, n+": "+text, asComment(v.origin()))
+		w.line(2, n+": "+quote(v.Value), asComment(v.Origin))
 	}
 }
