@@ -105,14 +105,20 @@ type claim struct {
 	lock  *os.File
 }
 
-// claimRun writes r down before anything is started. After an error nothing of the
-// claim is left.
+// claimRun writes r down before anything is started, unless r has a HOME that is
+// kept and a run of its name has it. After an error nothing of the claim is left.
 func (d Dirs) claimRun(r Entry) (_ *claim, err error) {
 	guard, err := d.guard()
 	if err != nil {
 		return nil, err
 	}
 	defer guard.Close()
+	if r.Home == "" {
+		// Two runs cannot share one HOME; those that are thrown away are not shared.
+		if other, runs, _ := d.named(r.Workspace, r.Name); runs {
+			return nil, &belljar.Error{Op: "start sandbox", ID: r.Name, Kind: belljar.KindConflict, Err: fmt.Errorf("it runs already (process %d)", other.PID)}
+		}
+	}
 	dir := d.sandbox(r.ID)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, short("make", dir, err)
@@ -164,8 +170,13 @@ func (d Dirs) Runs() ([]Entry, error) {
 		return nil, err
 	}
 	defer guard.Close()
+	return d.running()
+}
+
+// running is [Dirs.Runs] for those who hold the guard.
+func (d Dirs) running() ([]Entry, error) {
 	var out []Entry
-	err = d.each(func(dir string) error {
+	err := d.each(func(dir string) error {
 		if !held(filepath.Join(dir, lockName)) {
 			return nil
 		}
@@ -182,7 +193,17 @@ func (d Dirs) Runs() ([]Entry, error) {
 // NameInUse finds the running sandbox of that name in that workspace. A sandbox that
 // it finds runs, whatever the error says about others.
 func (d Dirs) NameInUse(workspace, name string) (Entry, bool, error) {
-	runs, err := d.Runs()
+	guard, err := d.guard()
+	if err != nil {
+		return Entry{}, false, err
+	}
+	defer guard.Close()
+	return d.named(workspace, name)
+}
+
+// named is [Dirs.NameInUse] for those who hold the guard.
+func (d Dirs) named(workspace, name string) (Entry, bool, error) {
+	runs, err := d.running()
 	for _, r := range runs {
 		if r.Name == name && r.Workspace == workspace {
 			return r, true, err

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/belljar-dev/belljar"
 	"golang.org/x/sys/unix"
 )
 
@@ -98,6 +99,27 @@ func TestClaimAndRelease(t *testing.T) {
 	if runs, err := d.Runs(); len(runs) > 0 || err != nil {
 		t.Fatal(runs, err)
 	}
+}
+
+// TestClaimKept: a HOME that is kept is claimed by one run at a time, whoever asked
+// first whether it is free.
+func TestClaimKept(t *testing.T) {
+	d := testDirs(t)
+	kept := func(id, workspace string) Entry {
+		e := entry(d, id)
+		e.Name, e.Workspace, e.Home = "kept", workspace, ""
+		return e
+	}
+	c, err := d.claimRun(kept("one", "/w"))
+	must(t, err)
+	var be *belljar.Error
+	if _, err := d.claimRun(kept("two", "/w")); !errors.As(err, &be) || be.Kind != belljar.KindConflict {
+		t.Fatalf("claimed a HOME that is used: %v", err)
+	}
+	other, err := d.claimRun(kept("three", "/other"))
+	must(t, err, c.release())
+	again, err := d.claimRun(kept("four", "/w"))
+	must(t, err, again.release(), other.release())
 }
 
 func TestClaimUndone(t *testing.T) {
@@ -206,18 +228,21 @@ func TestRemoveDeep(t *testing.T) {
 	}
 }
 
+// TestRemoveWide: more folders than are moved up at a time, and one with more names
+// than are read at a time.
 func TestRemoveWide(t *testing.T) {
-	folders := 100
-	if testing.Short() {
-		folders = 5
-	}
+	const folders = maxLift + 6
 	top := filepath.Join(t.TempDir(), "top")
 	for i := range folders {
 		p := filepath.Join(top, strings.Repeat("w", i+1))
 		must(t, os.MkdirAll(p, 0o700))
 		fd, err := unix.Open(p, dirFlags, 0)
 		must(t, err)
-		for j := range 1000 {
+		files := 10
+		if i == 3 {
+			files = 1500
+		}
+		for j := range files {
 			f, err := unix.Openat(fd, "f"+time.Duration(j).String(), unix.O_CREAT|unix.O_WRONLY, 0)
 			must(t, err, unix.Close(f))
 		}

@@ -114,10 +114,10 @@ func (s *Summary) waits() string {
 	}
 	text := "; " + count(all, "waits", "wait")
 	if s.Held == 0 {
-		return text + " from before; belljar diff shows what waits"
+		return text + " from other runs; belljar diff shows what waits"
 	}
 	if s.Held < all {
-		text += fmt.Sprintf(", %d of them from before", all-s.Held)
+		text += fmt.Sprintf(", %d of them from other runs", all-s.Held)
 	}
 	var list []string
 	for _, c := range s.Waiting[:s.Held] {

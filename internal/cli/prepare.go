@@ -64,7 +64,7 @@ func (a *App) enter(paths ...string) (*host, error) {
 	if err != nil {
 		return nil, &belljar.Error{Op: "find the current folder", Kind: belljar.KindUsage, Err: err, Hint: "change into a folder that exists"}
 	}
-	h.cwd = cwd
+	h.cwd = settled(cwd)
 	var all []string
 	for _, p := range append([]string{cwd}, paths...) {
 		all = append(all, h.abs(p))
@@ -87,6 +87,20 @@ func (a *App) enter(paths ...string) (*host, error) {
 		}
 	}
 	return h, nil
+}
+
+// settled is dir without links where those lie in folders that a sandbox has as
+// memory of its own: such links cannot be made there. Elsewhere dir stays as the
+// caller calls it.
+func settled(dir string) string {
+	for _, memory := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
+		if dir == memory || strings.HasPrefix(dir, memory+"/") {
+			if real, err := filepath.EvalSymlinks(dir); err == nil {
+				return real
+			}
+		}
+	}
+	return dir
 }
 
 // abs makes a path of the command line absolute.
@@ -304,7 +318,7 @@ func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
 	c.Env = slices.Clone(p.Env)
 	for i, e := range c.Env {
 		name, _, _ := strings.Cut(e, "=")
-		if telling.MatchString(name) || slices.Contains(passed, name) && !harmless.MatchString(name) {
+		if !harmless.MatchString(name) && (telling.MatchString(name) || slices.Contains(passed, name)) {
 			c.Env[i] = name + "=[redacted]"
 		}
 	}
@@ -313,7 +327,7 @@ func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
 
 var (
 	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
-	harmless = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|EDITOR|VISUAL|PAGER)$`)
+	harmless = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|EDITOR|VISUAL|PAGER|GIT_CONFIG_KEY_[0-9]+)$`)
 )
 
 // noteUnset says which variables were to be passed and do not exist: a forgotten
