@@ -55,6 +55,9 @@ const (
 // with a hidden name (.env -> config/dev) is hidden. The patterns belong into
 // [Options].
 //
+// What relative paths in the configuration of the user and the system mean is held
+// at every depth, for the repositories that the sandbox makes.
+//
 // Repositories and links further down in the project are looked for as well, but
 // not for long, not in caches and not more than eight folders deep; where it ended
 // early, Notes says so. Everything else is found whatever the size of the project. It reads, never executes; files that cannot
@@ -66,6 +69,7 @@ func Discover(o DiscoverOptions) (Found, error) {
 	}
 	s := newScan(o)
 	s.shared(s.dir)
+	s.anywhere()
 	s.above()
 	if g := gitDirOf(s.dir); g != "" {
 		s.repository(g, s.dir, 0)

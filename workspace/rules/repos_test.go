@@ -106,6 +106,10 @@ func TestDiscoverRepositories(t *testing.T) {
 			"p/clean.py": "", "p/smudge.js": "", "p/my dir/p.sh": "", "p/tools/fsm.sh": "", "p/tools/ed": "", "p/tools/ssh.sh": "", "p/pg": "",
 			"p/scripts/go": "", "p/tools/al": "", "p/cred": "", "p/up.sh": "", "p/main/a": "",
 		}, "/clean.py /smudge.js /my_dir/p.sh /tools/fsm.sh /tools/ed /tools/ssh.sh /pg /scripts /tools/al /cred /up.sh !/main !/tools"},
+		{"global, for repositories that are not there yet", map[string]string{
+			".gitconfig": "[core]\n hooksPath = .githooks\n fsmonitor = ./tools/fsm -x\n attributesFile = ~/a\n pager = less\n[include]\n path = more\n[alias]\n m = !git rebase origin/main\n s = !./run/s.sh\n",
+			"more":       "[core]\n hooksPath = ../up/hooks\n[filter \"x\"]\n clean = sh tools/clean.sh %f\n[credential]\n helper = /usr/bin/x\n", "p/a": "",
+		}, "**/.githooks/pre-commit **/tools/fsm **/up/hooks/post-checkout **/run/s.sh **/tools/clean.sh !**/origin/main !**/a !**/less !**/usr/bin/x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := Discover(project(t, c.files))

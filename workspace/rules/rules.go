@@ -43,8 +43,10 @@
 //     linked; it changes by a rename that Replace allows, of a file with one link,
 //     and an index only if package gitindex finds nothing wrong with its content
 //   - the host keeps what is Lasting, and what has a Guard until git's lock is there
-//   - what [Discover] finds on the host goes into the options, before the start;
-//     for a repository that is met later there is [FromRepository]
+//   - what [Discover] finds on the host goes into the options, before the start; it
+//     counts with the repositories that are made later. What the configuration of a
+//     repository itself says was found then, or not: the sandbox cannot change it, and
+//     what the user changes during a run counts from the next one
 //   - a symbolic link is judged by its own name (Link) and, where it passes, held
 //     if [LinkLeaves] says that its target lies outside
 //
@@ -234,7 +236,7 @@ func ForView(w *belljar.Workspace, i int) Options {
 func anyDepth(in []belljar.Pattern) []belljar.Pattern {
 	var out []belljar.Pattern
 	for _, p := range in {
-		if !strings.Contains(strings.TrimPrefix(p.Glob, "**/"), "/") {
+		if strings.HasPrefix(p.Glob, "**/") || !strings.Contains(p.Glob, "/") {
 			out = append(out, p)
 		}
 	}

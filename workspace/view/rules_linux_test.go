@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/testenv"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"github.com/google/go-cmp/cmp"
 )
@@ -317,4 +319,26 @@ func TestQuotaIsNotGivenBackForWhatStays(t *testing.T) {
 	}
 	w = newWorld(t, worldOptions{disk: 4 << 20})
 	w.sh(`mkdir .vscode; i=0; while [ $i -lt 20 ]; do dd if=/dev/zero of=t bs=64k count=8 status=none; mv t .vscode/t; mv .vscode/t u; mv u .env; i=$((i+1)); done`)
+}
+
+// TestRepositoryMadeInside: the user's configuration makes hooks of ordinary files
+// in every repository, also in one that the sandbox makes.
+func TestRepositoryMadeInside(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "git")
+	home := t.TempDir()
+	write(t, home+"/.gitconfig", "[core]\n\thooksPath = .githooks\n")
+	project := home + "/p"
+	must(t, os.Mkdir(project, 0o755))
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: project, Home: home, GlobalConfigs: []string{home + "/.gitconfig"}})
+	must(t, err)
+	w := newWorld(t, worldOptions{host: project, hold: found.Hold})
+	w.sh(`mkdir hooks; echo mine > hooks/useMine.ts; git init -q sub; cd sub; for d in .githooks d; do mkdir $d; printf '#!/bin/sh\ntouch ../PWNED\n' > $d/pre-commit; chmod +x $d/pre-commit; done; mkdir x; mv d x/.githooks; cp -r .githooks x/; ln -s d .githooks2; test -x .githooks/pre-commit`)
+	w.onHost(`cd sub; export HOME=` + home + `; git -c user.name=x -c user.email=x@x commit -q --allow-empty -m x; mkdir -p x; cd x; git init -q; git -c user.name=x -c user.email=x@x commit -q --allow-empty -m x`)
+	absent(t, w.host+"/PWNED")
+	absent(t, w.host+"/sub/PWNED")
+	absent(t, w.host+"/sub/.githooks/pre-commit")
+	if read(t, w.host+"/hooks/useMine.ts") != "mine\n" {
+		t.Error("an ordinary folder of that name is held")
+	}
 }
