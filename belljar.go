@@ -242,6 +242,9 @@ type Spec struct {
 	View   FileView         // serves Plan.Workspace.Views
 	Attach func(Link) error // called once by the backend, before the first command runs; the gateway then owns the link
 	Events EventSink        // never nil
+	// Early allows Start to return while files are still being mounted. The first
+	// [Instance.Start] waits for them and then tells what went wrong.
+	Early bool
 }
 
 // A FileView serves the workspace. The backend mounts one FUSE file system per
@@ -256,8 +259,11 @@ type FileView interface {
 
 // A Link is the sandbox's only network: IP packets, one per message.
 type Link struct {
-	File *os.File // SOCK_SEQPACKET; owned by the receiver
-	MTU  int
+	File *os.File // a read is one packet, a write is one: SOCK_SEQPACKET, TUN, AF_PACKET; owned by the receiver
+	MTU  int      // without Header
+	// Header precedes every packet, both ways: nil for none, else the header of an
+	// Ethernet frame to the sandbox, whose last two bytes become the packet's type.
+	Header []byte
 }
 
 // An Instance is a running sandbox. Its methods are safe for concurrent use.

@@ -50,14 +50,15 @@ func packetTo(t *testing.T, l belljar.Link, to netip.Addr) {
 	}
 	seen := make(chan bool, 1)
 	go func() {
-		buf := make([]byte, l.MTU+64)
+		all := make([]byte, l.MTU+64)
 		for {
-			n, err := l.File.Read(buf)
+			n, err := l.File.Read(all)
 			if err != nil || n == 0 {
 				seen <- false
 				return
 			}
-			if n < 20 {
+			buf := all[len(l.Header):]
+			if n -= len(l.Header); n < 20 {
 				continue
 			}
 			dst, _ := netip.AddrFromSlice(buf[16:20])

@@ -51,7 +51,7 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err 
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{o: b.o, ctx: ctx, spec: s, plan: p, ended: make(chan struct{})}
+	in := &instance{o: b.o, ctx: ctx, spec: s, plan: p, staged: make(chan struct{}), ended: make(chan struct{})}
 	var opened []*os.File
 	defer func() {
 		if err != nil {
@@ -77,7 +77,8 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err 
 	return in, b.launch(in, l, d, dir)
 }
 
-// launch starts the processes and waits until the root is staged.
+// launch starts the processes and, unless the caller is early, waits until the root is
+// staged.
 func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) error {
 	mySentry, itsSentry, err := wire.Pair()
 	if err != nil {
@@ -90,34 +91,45 @@ func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) erro
 		return err
 	}
 	defer itsGofer.Close()
-	defer myGofer.Close()
 	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
 	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer)
 	if err != nil {
 		mySentry.Close()
+		myGofer.Close()
 		in.ctl.close()
 		return err
 	}
 	in.sentry = mySentry
 	in.events = newEventReader(in, d.sink)
-	fail := func(err error) error {
-		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
-		in.supervise()
-		return err
+	go in.stage(myGofer, d)
+	if in.spec.Early {
+		return nil
 	}
+	<-in.staged
+	if in.stageErr != nil {
+		<-in.ended
+	}
+	return in.stageErr
+}
+
+// stage answers the launcher until the root is staged, and then supervises the
+// sandbox to its end.
+func (in *instance) stage(gofer *os.File, d *donations) {
 	stop := context.AfterFunc(in.ctx, in.launcher.kill)
-	defer stop()
-	if err := in.startGofer(myGofer, l, d); err != nil {
-		return fail(err)
+	err := in.startGofer(gofer, d)
+	if err == nil {
+		err = in.attach(d)
 	}
-	if err := in.launcher.staged(in.spec.View); err != nil {
-		return fail(err)
+	if err == nil {
+		err = in.launcher.staged(in.spec.View)
 	}
-	if err := in.attach(d); err != nil {
-		return fail(err)
+	stop()
+	in.stageErr = err
+	if err != nil {
+		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
 	}
-	go in.supervise()
-	return nil
+	close(in.staged)
+	in.supervise()
 }
 
 // attach hands the other end of the sandbox's only network to the gateway.

@@ -34,6 +34,8 @@ type instance struct {
 	memory   *os.File // the sentry's memory file
 	events   *eventReader
 	stats    stats
+	staged   chan struct{} // closed when the root is staged, or could not be
+	stageErr error         // why not, once staged is closed
 
 	mu      sync.Mutex
 	started bool

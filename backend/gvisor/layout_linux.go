@@ -29,7 +29,8 @@ type layout struct {
 
 type sentryMount struct {
 	kind      string // bind, tmpfs, proc, dev
-	source    string
+	source    string // in the staged root
+	host      string // what the host has there; empty for what we made ourselves
 	target    string
 	options   []string
 	exclusive bool // nobody else writes: everything may be cached
@@ -88,7 +89,7 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 	case belljar.MountFile:
 		l.op(stage.Op{Kind: stage.OpFile, Target: m.Target, Content: m.Content, Perm: m.Perm})
 		if l.covered(m.Target, "tmpfs", "proc", "dev", "bind") {
-			l.mount(sentryMount{"bind", l.staged(m.Target), m.Target, []string{"ro", "bind"}, true})
+			l.mount(sentryMount{kind: "bind", source: l.staged(m.Target), target: m.Target, options: []string{"ro", "bind"}, exclusive: true})
 		}
 	case belljar.MountDir:
 		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target, Perm: m.Perm})
@@ -138,14 +139,14 @@ func (l *layout) bind(p *belljar.Plan, m belljar.Mount) {
 	if m.ReadOnly && exclusive && !l.covered(m.Target, "tmpfs", "proc", "dev", "bind") {
 		return
 	}
-	l.mount(sentryMount{"bind", l.staged(m.Target), m.Target, bindOptions(m.ReadOnly), exclusive})
+	l.mount(sentryMount{"bind", l.staged(m.Target), m.Source, m.Target, bindOptions(m.ReadOnly), exclusive})
 }
 
 func (l *layout) view(p *belljar.Plan, v belljar.View) {
 	ro := v.ReadOnly || p.Workspace.Mode == belljar.ModeReadOnly
 	index := slices.IndexFunc(p.Workspace.Views, func(o belljar.View) bool { return o.Target == v.Target })
 	l.op(stage.Op{Kind: stage.OpFuse, Target: v.Target, View: index, ReadOnly: ro})
-	l.mount(sentryMount{"bind", l.staged(v.Target), v.Target, bindOptions(ro), false})
+	l.mount(sentryMount{kind: "bind", source: l.staged(v.Target), target: v.Target, options: append(bindOptions(ro), noSharing)})
 }
 
 func bindOptions(ro bool) []string {

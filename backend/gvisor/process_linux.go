@@ -45,7 +45,7 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 	stop := context.AfterFunc(ctx, in.launcher.kill) // until it runs
 	defer stop()
 	p := &process{in: in, help: help, done: make(chan struct{})}
-	if err := in.bootSentry(c, run, files, help); err != nil {
+	if err := in.waitStaged(in.bootSentry(c, run, files, help)); err != nil {
 		help.Close()
 		return nil, err
 	}
@@ -60,6 +60,16 @@ func (in *instance) init(ctx context.Context, c *belljar.Command) (*process, err
 	}
 	go p.await()
 	return p, nil
+}
+
+// waitStaged waits for the root, which is made while the sentry boots. Where it could
+// not be made, that is the reason why the sentry did not start either.
+func (in *instance) waitStaged(bootErr error) error {
+	<-in.staged
+	if in.stageErr != nil {
+		return in.stageErr
+	}
+	return bootErr
 }
 
 // ranAlready says, when the sentry did not answer, whether the command was so short

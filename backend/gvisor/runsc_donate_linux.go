@@ -49,12 +49,13 @@ func (in *instance) donate(l *layout) (*donations, error) {
 		boot("io-fds", a)
 		gofer("io-fds", b)
 	}
-	r, w, err := os.Pipe()
+	// The gofer tells the mounts as it found them. Nobody listens: the sentry knows them
+	// already and need not wait for it.
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return d, err
 	}
-	boot("mounts-fd", r)
-	gofer("mounts-fd", w)
+	gofer("mounts-fd", null)
 	// The gofer may ask for a mount source that it cannot open itself. Nobody
 	// answers: it can open all of them, or the sandbox does not start.
 	a, b, err := pair(unix.SOCK_STREAM)
@@ -63,6 +64,7 @@ func (in *instance) donate(l *layout) (*donations, error) {
 	}
 	a.Close()
 	gofer("rpc-fd", b)
+	var w *os.File
 	if in.startup, w, err = os.Pipe(); err != nil {
 		return d, err
 	}
@@ -115,7 +117,8 @@ func pair(kind int) (a, b *os.File, err error) {
 
 // startGofer lets the waiting gofer begin; it then waits for nothing but its own
 // mounts, which the launcher has made before it started it.
-func (in *instance) startGofer(sock *os.File, _ *layout, d *donations) error {
+func (in *instance) startGofer(sock *os.File, d *donations) error {
+	defer sock.Close()
 	dir := filepath.Dir(in.base.Root.Path)
 	m := childMsg{Global: configFlags(in.o, dir), Args: goferArgs(in.confs), FDs: d.goferFDs}
 	err := wire.Send(sock, m, d.gofer...)

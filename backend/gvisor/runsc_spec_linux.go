@@ -3,15 +3,18 @@ package gvisor
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
-	"os"
 )
 
 // baseSpec is the specification without the first process, which is enough for the
@@ -27,8 +30,9 @@ func baseSpec(p *belljar.Plan, l *layout) *specs.Spec {
 	}
 	seen := map[string]bool{}
 	for i, m := range l.mounts {
+		options := slices.Concat(m.options, hostOptions(m.host))
 		s.Mounts = append(s.Mounts, specs.Mount{
-			Type: m.kind, Source: m.source, Destination: m.target, Options: m.options,
+			Type: m.kind, Source: m.source, Destination: m.target, Options: options,
 		})
 		if m.kind != "bind" || !m.exclusive || seen[m.source] {
 			continue
@@ -40,10 +44,30 @@ func baseSpec(p *belljar.Plan, l *layout) *specs.Spec {
 		s.Annotations[prefix+"source"] = m.source
 		s.Annotations[prefix+"type"] = "bind"
 		s.Annotations[prefix+"share"] = "container"
-		s.Annotations[prefix+"options"] = strings.Join(m.options, ",")
+		s.Annotations[prefix+"options"] = strings.Join(options, ",")
 	}
 	return s
 }
+
+// hostOptions are the options that gVisor needs for a bind of the host's path: it adds
+// them itself only where the gofer tells it the mounts.
+func hostOptions(path string) []string {
+	var st unix.Statfs_t
+	if path == "" || unix.Statfs(path, &st) != nil {
+		return nil
+	}
+	switch st.Type {
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return []string{"overlayfs_stale_read"}
+	case unix.NFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC:
+		return []string{noSharing}
+	}
+	return nil
+}
+
+// noSharing lets a close inside be a close of the host's descriptor, which is when a
+// remote file system or a FUSE server learns of the data.
+const noSharing = "disable_file_handle_sharing"
 
 // withProcess adds the init process: c, in the environment env. It may
 // have so many processes more than the plan says.

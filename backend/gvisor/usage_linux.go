@@ -37,6 +37,11 @@ type stats struct {
 // milliseconds old.
 func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	u := belljar.Usage{Processes: -1}
+	select {
+	case <-in.staged:
+	default:
+		return u, nil // nothing has run yet
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.memory == nil {

@@ -22,7 +22,7 @@ type Guest struct {
 // NewGuest takes over the sandbox's end of a link, also on error.
 func NewGuest(l belljar.Link) (*Guest, error) {
 	defer l.File.Close()
-	ln, err := newLink(l.File, mtu(l), nil)
+	ln, err := newLink(l, nil)
 	if err != nil {
 		return nil, err
 	}

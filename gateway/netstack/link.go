@@ -1,11 +1,14 @@
 package netstack
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
+	"github.com/belljar-dev/belljar"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -22,10 +25,11 @@ const smallPacket = 8 << 10
 // maxPieces bounds the pieces of one outgoing packet in one system call.
 const maxPieces = 64
 
-// link is the stack's end of a packet socket: one IP packet per message, no
-// link-layer header. Writes wait for room instead of dropping.
+// link is the stack's end of a packet socket: one IP packet per message, behind a
+// fixed link-layer header or none. Writes wait for room instead of dropping.
 type link struct {
 	file   *os.File
+	header [2][]byte // of IPv4 and IPv6 packets; empty for none
 	raw    syscall.RawConn
 	accept func([]byte) bool // judges packets before the stack sees them; nil takes all
 	done   sync.WaitGroup
@@ -37,7 +41,8 @@ type link struct {
 
 var _ stack.LinkEndpoint = (*link)(nil)
 
-func newLink(f *os.File, mtu uint32, accept func([]byte) bool) (*link, error) {
+func newLink(from belljar.Link, accept func([]byte) bool) (*link, error) {
+	f := from.File
 	// A file opened from a blocking descriptor is not known to the runtime's
 	// poller; one made from a non-blocking duplicate is.
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
@@ -54,7 +59,12 @@ func newLink(f *os.File, mtu uint32, accept func([]byte) bool) (*link, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &link{file: file, raw: raw, accept: accept, mtu: mtu}, nil
+	l := &link{file: file, raw: raw, accept: accept, mtu: mtu(from)}
+	if n := len(from.Header); n > 2 {
+		l.header[0] = binary.BigEndian.AppendUint16(slices.Clone(from.Header[:n-2]), uint16(ipv4.ProtocolNumber))
+		l.header[1] = binary.BigEndian.AppendUint16(slices.Clone(from.Header[:n-2]), uint16(ipv6.ProtocolNumber))
+	}
+	return l, nil
 }
 
 // Attach sets who gets what is read.
@@ -72,7 +82,7 @@ func (l *link) read() {
 	big := buffer.NewViewSize(1 << 16)
 	defer func() { big.Release() }()
 	for {
-		n, err := l.file.Read(big.AsSlice())
+		n, err := l.readPacket(big.AsSlice())
 		if err != nil {
 			if errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.EINTR) {
 				continue
@@ -91,6 +101,20 @@ func (l *link) read() {
 		}
 		l.deliver(v)
 	}
+}
+
+// readPacket reads one packet into b and returns its size without the header; one
+// that is too short is empty.
+func (l *link) readPacket(b []byte) (int, error) {
+	h := len(l.header[0])
+	n, err := l.file.Read(b)
+	if h == 0 || err != nil {
+		return n, err
+	}
+	if n <= h {
+		return 0, nil
+	}
+	return copy(b, b[h:n]), nil
 }
 
 func (l *link) deliver(v *buffer.View) {
@@ -121,6 +145,9 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 }
 
 func (l *link) write(pieces [][]byte) error {
+	if len(l.header[0]) > 0 && len(pieces) > 0 && len(pieces[0]) > 0 {
+		pieces = slices.Insert(pieces, 0, l.header[b2i(pieces[0][0]>>4 == 6)])
+	}
 	if len(pieces) > maxPieces {
 		var all []byte
 		for _, p := range pieces {
@@ -144,6 +171,13 @@ func (l *link) write(pieces [][]byte) error {
 		return nil // one packet lost; TCP sends it again
 	}
 	return werr
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Close ends reading and writing.

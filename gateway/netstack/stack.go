@@ -66,7 +66,7 @@ func New(o Options) (*Stack, error) {
 		}
 		return v == deliver
 	}
-	l, err := newLink(o.Link.File, mtu(o.Link), accept)
+	l, err := newLink(o.Link, accept)
 	if err != nil {
 		return nil, fmt.Errorf("take over link: %w", err)
 	}

@@ -248,6 +248,10 @@ func openSource(source string, noLinks bool) (int, error) {
 	return unix.Openat2(unix.AT_FDCWD, source, how)
 }
 
+// Open opens what target is, itself and not for reading. The caller closes the
+// descriptor.
+func (s *Root) Open(target string) (int, error) { return s.open(target, 0) }
+
 // MountPoint opens target, making a directory or an empty file of it where it is
 // missing. The caller closes the descriptor.
 func (s *Root) MountPoint(target string, dir bool) (int, error) { return s.mountPoint(target, dir) }

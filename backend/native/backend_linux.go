@@ -1,0 +1,185 @@
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
+	"github.com/belljar-dev/belljar/backend/native/internal/early"
+	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/internal/userns"
+)
+
+// Backend implements [belljar.Backend] with namespaces. It has no state: one value
+// serves any number of sandboxes, concurrently.
+type Backend struct{ o Options }
+
+var _ belljar.Backend = (*Backend)(nil)
+
+// New makes a backend. It looks at nothing.
+func New(o Options) *Backend { return &Backend{o: o} }
+
+// Name implements [belljar.Backend].
+func (b *Backend) Name() string { return Name }
+
+// Reexec runs the role that args[0] names and never returns; it returns false when
+// args[0] names no role of this package.
+func Reexec(args []string) bool { return early.Reexec(args) }
+
+// Start implements [belljar.Backend]. Reexec must be the first call of main.
+func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
+	in, err := b.start(ctx, s)
+	if err != nil {
+		var e *belljar.Error
+		if errors.As(err, &e) {
+			return nil, e
+		}
+		return nil, &belljar.Error{Op: "start sandbox", ID: s.Plan.Name, Kind: belljar.KindInternal, Err: err}
+	}
+	return in, nil
+}
+
+func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error) {
+	if err := contract.CheckPlan(s.Plan); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.Dir, Name)
+	job, err := newJob(s.Plan, dir)
+	if err != nil {
+		return nil, err
+	}
+	job.Without = b.o.Without
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	in := &instance{spec: s, plan: s.Plan, dir: dir, ended: make(chan struct{}), commands: map[uint64]*process{}}
+	if err := b.launch(in, job); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, in.kill)
+	defer stop()
+	if err := in.built(); err != nil {
+		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
+		in.supervise()
+		return nil, err
+	}
+	go in.supervise()
+	return in, nil
+}
+
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+
+// launch starts the first process with its job.
+func (b *Backend) launch(in *instance, job *jail.Job) error {
+	body, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("encode the job: %w", err)
+	}
+	mem, err := wire.Memory("job", body)
+	if err != nil {
+		return err
+	}
+	defer mem.Close()
+	mine, theirs, err := wire.Pair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		mine.Close()
+		return err
+	}
+	defer null.Close()
+	stderr := null
+	if b.o.Debug {
+		stderr = os.Stderr
+	}
+	id := in.plan.Identity
+	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, namespaces, jail.Caps)
+	attr.Setsid = true
+	attr.Pdeathsig = syscall.SIGKILL
+	attr.PidFD = &in.pidfd
+	in.control, in.exited = mine, make(chan struct{})
+	err = in.fork(&os.ProcAttr{Dir: "/", Env: []string{}, Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem}})
+	if err != nil {
+		mine.Close()
+		return fmt.Errorf("start %s: %w", jail.Name, err)
+	}
+	return nil
+}
+
+// fork starts the first process from a thread that lives until it ends, because the
+// kernel ties the death signal to the thread; the process also watches its socket.
+func (in *instance) fork(attr *os.ProcAttr) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p, err := os.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
+		started <- err
+		if err != nil {
+			return
+		}
+		if st, err := p.Wait(); err == nil {
+			in.status, _ = st.Sys().(unix.WaitStatus)
+		}
+		close(in.exited)
+	}()
+	return <-started
+}
+
+// built answers requests for servers until all is ready, and attaches the network.
+func (in *instance) built() error {
+	for {
+		var r jail.Report
+		files, err := wire.Recv(in.control, &r)
+		if err != nil {
+			return fmt.Errorf("%s ended", jail.Name)
+		}
+		switch {
+		case r.Err != "":
+			wire.CloseAll(files)
+			return errors.New(r.Err)
+		case r.Built && len(files) >= 2:
+			return in.attach(&r, files)
+		case r.View == nil || len(files) != 1 || in.spec.View == nil:
+			wire.CloseAll(files)
+			return errors.New("a view has no server")
+		}
+		if err := in.spec.View.Serve(*r.View, files[0]); err != nil {
+			return fmt.Errorf("serve view %d: %w", *r.View, err)
+		}
+		if err := wire.Send(in.control, jail.Ack{}); err != nil {
+			return err
+		}
+	}
+}
+
+// attach hands the other end of the sandbox's only network to the gateway, and
+// keeps what tells of memory and processes.
+func (in *instance) attach(r *jail.Report, files []*os.File) error {
+	link := files[0]
+	in.meter = newMeter(files[1], files[2:], r.Threads)
+	if in.spec.Attach == nil {
+		return link.Close()
+	}
+	if err := in.spec.Attach(belljar.Link{File: link, MTU: jail.MTU, Header: r.Header}); err != nil {
+		return fmt.Errorf("attach the network: %w", err)
+	}
+	return nil
+}

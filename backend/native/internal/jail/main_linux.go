@@ -1,0 +1,178 @@
+package jail
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
+)
+
+// Caps are the capabilities in its own user namespace that building takes. None is
+// left when the first command starts.
+var Caps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE}
+
+// Main is the program of the first process. It never returns.
+func Main() {
+	// The thread that builds is the one that forks: what it gives up, commands lack.
+	runtime.LockOSThread()
+	control := os.NewFile(FDControl, "control")
+	j := &jail{control: control}
+	j.commands, j.kick = map[int]uint64{}, make(chan struct{}, 1)
+	if err := j.run(); err != nil {
+		_ = wire.Send(control, Report{Err: err.Error()})
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+type jail struct {
+	control *os.File
+	job     Job
+	tmpfs   []*os.File
+	seal    []int // mounts that become read-only at the end
+	spawner
+}
+
+func (j *jail) run() error {
+	if err := j.read(); err != nil {
+		return err
+	}
+	// Whatever is sent from inside, but by the kernel, changes nothing: the handlers
+	// are there, and children begin with the default ones.
+	signal.Notify(make(chan os.Signal, 1))
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	link, header, err := makeLink()
+	if err != nil {
+		return fmt.Errorf("make the network: %w", err)
+	}
+	shm, err := os.Open("/proc/sysvipc/shm") // stays with this namespace
+	if err != nil {
+		shm = nil // a kernel without
+	}
+	if err := j.build(); err != nil {
+		return err
+	}
+	// The kernel kills what is inside before what is beside.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
+	procs, err := os.Open("/proc")
+	if err != nil {
+		return err
+	}
+	if err := j.pin(); err != nil {
+		return err
+	}
+	spareThreads()
+	if err := j.confine(); err != nil {
+		return err
+	}
+	files := append([]*os.File{link, procs}, j.tmpfs...)
+	if shm != nil {
+		files = append(files, shm)
+	}
+	err = wire.Send(j.control, Report{Built: true, Header: header, Threads: j.threads}, files...)
+	wire.CloseAll(files)
+	if err != nil {
+		return err
+	}
+	go j.reap()
+	return j.obey()
+}
+
+func (j *jail) read() error {
+	f := os.NewFile(FDJob, "job")
+	defer f.Close()
+	b, err := wire.ReadMemory(f)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &j.job); err != nil {
+		return fmt.Errorf("decode the job: %w", err)
+	}
+	unix.CloseOnExec(FDControl)
+	return nil
+}
+
+// build makes the root and enters it.
+func (j *jail) build() error {
+	syscall.Umask(0)
+	root, err := stage.New(j.job.Root, j.serve)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for i := range j.job.Steps {
+		if err := j.step(root, &j.job.Steps[i]); err != nil {
+			return fmt.Errorf("build the root: %w", err)
+		}
+	}
+	if err := j.maskProc(root); err != nil {
+		return fmt.Errorf("mask /proc: %w", err)
+	}
+	if err := j.sealAll(); err != nil {
+		return err
+	}
+	if err := root.Seal(); err != nil {
+		return err
+	}
+	// A copy of a mount takes a namespace for a moment: from here on there is none.
+	if err := j.sysctls(); err != nil {
+		return err
+	}
+	syscall.Umask(0o022)
+	return enter(j.job.Root)
+}
+
+// serve has the supervisor serve a view.
+func (j *jail) serve(view int, dev *os.File) error {
+	if err := wire.Send(j.control, Report{View: &view}, dev); err != nil {
+		return err
+	}
+	var ack Ack
+	files, err := wire.Recv(j.control, &ack)
+	wire.CloseAll(files)
+	return err
+}
+
+// enter makes root the root; what was the root before is gone.
+func enter(root string) error {
+	if err := unix.Chdir(root); err != nil {
+		return fmt.Errorf("enter the root: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("detach the old root: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
+func (j *jail) pin() error {
+	if !j.job.Pinned {
+		return nil
+	}
+	_, err := contract.Pin(j.job.CPUs)
+	return err
+}
+
+// sysctls forbid further namespaces, also to whom the filter would let through.
+func (j *jail) sysctls() error {
+	for _, n := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
+		// A kernel that does not let the owner of a namespace write them has the filter.
+		_ = os.WriteFile("/proc/sys/user/max_"+n+"_namespaces", []byte("0"), 0)
+	}
+	if err := unix.Sethostname([]byte(j.job.Hostname)); err != nil {
+		return fmt.Errorf("set the host name: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package native
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeBuffer is what a pipe may hold that nobody enlarged.
+const pipeBuffer = 64 << 10
+
+// manyPipes is the number of pipes from which on they are counted as if full.
+const manyPipes = 512
+
+type inode struct{ dev, ino uint64 }
+
+// countFiles counts memory files and pipes, seldom enough to cost little.
+func (m *meter) countFiles(pids []string) {
+	began := time.Now()
+	if began.Sub(m.counted) < m.pause {
+		return
+	}
+	seen := map[inode]int64{}
+	pipes := map[string]bool{}
+	for _, pid := range pids {
+		m.descriptors(pid, seen, pipes)
+	}
+	m.files = 0
+	for _, pid := range pids {
+		m.files += m.mapped(pid, seen)
+	}
+	for _, size := range seen {
+		m.files += size
+	}
+	if len(pipes) > manyPipes {
+		m.files += int64(len(pipes)) * pipeBuffer
+	}
+	m.counted = time.Now()
+	m.pause = max(filesPause, filesShare*m.counted.Sub(began))
+}
+
+// descriptors notes the memory files and pipes that a process has open.
+func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]bool) {
+	dir, err := unix.Openat(int(m.proc.Fd()), pid+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	m.entries(dir, func(name string) {
+		link := make([]byte, 64)
+		n, err := unix.Readlinkat(dir, name, link)
+		if err != nil {
+			return
+		}
+		switch to := string(link[:n]); {
+		case strings.HasPrefix(to, "pipe:"):
+			pipes[to] = true
+		case strings.HasPrefix(to, "/memfd:"), strings.HasPrefix(to, "/dev/zero (deleted)"), strings.HasPrefix(to, "/SYSV"):
+			m.note(dir, name, seen)
+		}
+	})
+}
+
+// fewShared is the mapped shared memory of a process that is not worth a look.
+const fewShared = 1 << 20
+
+// mapped is the memory of shared anonymous mappings and of memory files that nobody
+// has open any more, as the process's share of them.
+func (m *meter) mapped(pid string, seen map[inode]int64) int64 {
+	buf := make([]byte, 4096)
+	_, after, _ := strings.Cut(string(m.content(pid+"/status", buf)), "RssShmem:")
+	if f := strings.Fields(after); len(f) == 0 || number([]byte(f[0]))<<10 < fewShared {
+		return 0
+	}
+	fd, err := unix.Openat(int(m.proc.Fd()), pid+"/smaps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	f := os.NewFile(uintptr(fd), "smaps")
+	defer f.Close()
+	return sharedOf(f, seen)
+}
+
+// sharedOf sums the shares of a list of mappings, without the files in seen.
+func sharedOf(r io.Reader, seen map[inode]int64) int64 {
+	var sum int64
+	counts := false
+	for s := bufio.NewScanner(r); s.Scan(); {
+		line := s.Text()
+		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
+			if f := strings.Fields(v); counts && len(f) > 0 {
+				sum += number([]byte(f[0])) << 10
+			}
+			continue
+		}
+		// 7f00-7f10 rw-s 00000000 00:01 1234   /memfd:x (deleted)
+		f := strings.Fields(line)
+		if len(f) < 5 || !strings.Contains(f[0], "-") {
+			continue
+		}
+		counts = false
+		if len(f) > 5 && (strings.HasPrefix(f[5], "/memfd:") || f[5] == "/dev/zero") {
+			_, known := seen[inode{device(f[3]), uint64(number([]byte(f[4])))}]
+			counts = !known
+		}
+	}
+	return sum
+}
+
+// device reads a device number in hexadecimal, major:minor.
+func device(s string) uint64 {
+	a, b, _ := strings.Cut(s, ":")
+	major, err1 := strconv.ParseUint(a, 16, 32)
+	minor, err2 := strconv.ParseUint(b, 16, 32)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return unix.Mkdev(uint32(major), uint32(minor))
+}
+
+func (m *meter) note(dir int, name string, seen map[inode]int64) {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, 0) == nil {
+		seen[inode{st.Dev, st.Ino}] = st.Blocks * 512
+	}
+}
+
+// entries lists an open directory.
+func (m *meter) entries(dir int, f func(name string)) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Getdents(dir, buf)
+		if err != nil || n <= 0 {
+			return
+		}
+		var names []string
+		_, _, names = unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			f(name)
+		}
+	}
+}
+
+// parseVersion reads the first two numbers of a kernel's release.
+func parseVersion(release string) (major, minor int) {
+	a, rest, _ := strings.Cut(release, ".")
+	b, _, _ := strings.Cut(rest, ".")
+	digits := func(s string) int {
+		n, _ := strconv.Atoi(strings.TrimRightFunc(s, func(r rune) bool { return r < '0' || r > '9' }))
+		return n
+	}
+	return digits(a), digits(b)
+}

@@ -1,0 +1,87 @@
+package native
+
+import (
+	"context"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/userns"
+)
+
+// Probe implements [belljar.Backend].
+func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
+	c := belljar.Capabilities{Tier: Name, Usable: true, Version: "Linux " + release()}
+	if p := problem(); p != nil {
+		c.Usable, c.Reason, c.Remedy = false, p.Reason, p.Remedy
+	}
+	for _, r := range requirements {
+		if r.Requirement == belljar.ReqView {
+			r = contract.View(r)
+		}
+		c.Requirements = append(c.Requirements, r)
+	}
+	return c, nil
+}
+
+// requirements say how each is held; contract.View changes one of them by what the
+// host has.
+var requirements = []belljar.Enforcement{
+	{
+		Requirement: belljar.ReqKernel, Level: belljar.None,
+		Gap: "the kernel is the host's: a flaw of it that the system call filter leaves within reach is a way out", Remedy: "use --tier gvisor",
+	},
+	{Requirement: belljar.ReqReads, Level: belljar.Enforced, By: "a root of its own that holds nothing but the plan; the old root is detached"},
+	{Requirement: belljar.ReqWrites, Level: belljar.Enforced, By: "recursive read-only mounts below everything that the plan does not make writable; Landlock as the second line"},
+	{Requirement: belljar.ReqView, Level: belljar.Enforced, By: "FUSE mounted in the sandbox's own mount namespace; the real folder is not mounted"},
+	{Requirement: belljar.ReqNetwork, Level: belljar.Enforced, By: "a network namespace whose only interface ends at the gateway"},
+	{Requirement: belljar.ReqProcesses, Level: belljar.Enforced, By: "a PID namespace with a /proc of its own"},
+	{
+		Requirement: belljar.ReqSockets, Level: belljar.Approximate, By: "network and mount namespaces: abstract sockets and the project's are out of reach",
+		Gap: "a socket or FIFO that a host program puts into a folder that the plan binds can be opened",
+	},
+	{Requirement: belljar.ReqPrivileges, Level: belljar.Enforced, By: "no capabilities (bounding set empty), no_new_privs, nosuid and nodev mounts, a filter that refuses namespaces and mounts"},
+	{Requirement: belljar.ReqDescriptor, Level: belljar.Enforced, By: "three pipes made by the supervisor; everything else is closed on exec"},
+	{Requirement: belljar.ReqTerminal, Level: belljar.Enforced, By: "a pseudo terminal made inside, relayed; TIOCSTI is refused"},
+	{
+		Requirement: belljar.ReqMemory, Level: belljar.Approximate, By: "the supervisor counts the sandbox's memory up to two hundred times a second and kills the sandbox",
+		Gap: "a fast allocator may exceed the limit by what it writes in one interval; memory of the kernel for sockets is bounded by their number only",
+	},
+	{Requirement: belljar.ReqPids, Level: belljar.Enforced, By: "RLIMIT_NPROC in a user namespace of its own"},
+	{
+		Requirement: belljar.ReqCPUs, Level: belljar.Approximate, By: "processor affinity, which the filter keeps",
+		Gap: "fractions are rounded up to whole processors",
+	},
+	{
+		Requirement: belljar.ReqDisk, Level: belljar.Approximate, By: "the supervisor counts what the view and HOME grow by",
+		Gap: "a fast writer may exceed the limit by what it writes in one interval",
+	},
+	{Requirement: belljar.ReqFiles, Level: belljar.Enforced, By: "RLIMIT_NOFILE"},
+	{Requirement: belljar.ReqTime, Level: belljar.Enforced, By: "the supervisor ends the sandbox"},
+	{
+		Requirement: belljar.ReqExec, Level: belljar.None,
+		Gap: "commands that belljar starts are on record, programs that those start are not", Remedy: "use --tier gvisor",
+	},
+	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
+}
+
+// problem finds what makes the tier unusable here.
+func problem() *userns.Problem {
+	if a := runtime.GOARCH; a != "amd64" && a != "arm64" {
+		return &userns.Problem{Reason: "the system call filter does not know the architecture " + a, Remedy: "use an amd64 or arm64 machine"}
+	}
+	if major, minor := parseVersion(release()); major < 5 || major == 5 && minor < 14 {
+		return &userns.Problem{Reason: "the kernel is older than 5.14, where processes are counted per user namespace", Remedy: "use Linux 5.14 or later"}
+	}
+	return userns.Check()
+}
+
+func release() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

@@ -1,0 +1,223 @@
+package native
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// A meter reads what a sandbox uses, by descriptors of its own process list and
+// memory file systems.
+//
+// Memory is what processes have of their own, files in memory file systems, memory
+// files that are open or mapped somewhere, System V segments, and buffers of pipes.
+// The cheap sum counts pages that processes share by fork more than once; near the
+// limit the kernel's exact share decides.
+type meter struct {
+	mu      sync.Mutex
+	proc    *os.File // the sandbox's /proc
+	tmpfs   []*os.File
+	shm     *os.File // /proc/sysvipc/shm, or nil
+	threads int      // ours
+	page    int64
+
+	files    int64 // memory files and pipes, counted last
+	counted  time.Time
+	pause    time.Duration
+	exact    int64 // memory of processes, when it was last asked exactly
+	exactSum int64 // the cheap sum at that time
+	cpu      time.Duration
+}
+
+// pauses between two counts of memory files, which cost a look at every descriptor:
+// at least the shorter one, and so many times what a count takes.
+const (
+	filesPause = 20 * time.Millisecond
+	filesShare = 8
+)
+
+func newMeter(proc *os.File, rest []*os.File, threads int) *meter {
+	m := &meter{proc: proc, threads: threads, page: int64(os.Getpagesize())}
+	for _, f := range rest {
+		var st unix.Statfs_t
+		if unix.Fstatfs(int(f.Fd()), &st) == nil && st.Type == unix.TMPFS_MAGIC {
+			m.tmpfs = append(m.tmpfs, f)
+		} else {
+			m.shm = f
+		}
+	}
+	return m
+}
+
+func (m *meter) close() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.proc.Close()
+	for _, f := range m.tmpfs {
+		f.Close()
+	}
+	if m.shm != nil {
+		m.shm.Close()
+	}
+	m.proc = nil
+}
+
+// read takes one sample.
+func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
+	u := belljar.Usage{Processes: -1}
+	if m == nil {
+		return u, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.proc == nil {
+		return u, nil
+	}
+	pids, err := m.pids()
+	if err != nil {
+		return u, err
+	}
+	var sum int64
+	var cpu time.Duration
+	threads := 0
+	for _, pid := range pids {
+		s := m.process(pid)
+		sum += s.private
+		cpu += s.cpu
+		threads += s.threads
+	}
+	m.cpu = max(m.cpu, cpu)
+	u.CPU, u.Processes = m.cpu, max(threads-m.threads, 0)
+	m.countFiles(pids)
+	rest := m.memoryFileSystems() + m.segments() + m.files
+	u.Memory = sum + rest
+	// Near the limit the cheap sum may count shared pages twice. It is asked exactly
+	// again when the sum has grown by what would matter.
+	if near := l.Memory - l.Memory/8; u.Memory > near {
+		if m.exact == 0 || sum-m.exactSum > l.Memory/32 || m.exactSum-sum > l.Memory/32 {
+			m.exact, m.exactSum = m.shares(pids), sum
+		}
+		u.Memory = min(u.Memory, m.exact+max(sum-m.exactSum, 0)+rest)
+	}
+	return u, nil
+}
+
+// pids are the processes of the sandbox.
+func (m *meter) pids() ([]string, error) {
+	if _, err := m.proc.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	names, err := m.proc.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	out := names[:0]
+	for _, n := range names {
+		if n[0] >= '0' && n[0] <= '9' {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+// content reads a small file of the sandbox's /proc; empty when it is gone.
+func (m *meter) content(name string, buf []byte) []byte {
+	fd, err := unix.Openat(int(m.proc.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, buf)
+	if err != nil || n <= 0 {
+		return nil
+	}
+	return buf[:n]
+}
+
+type sample struct {
+	private int64
+	threads int
+	cpu     time.Duration
+}
+
+// process reads one process. What the process writes into its own line, its name,
+// ends with the last parenthesis.
+func (m *meter) process(pid string) sample {
+	var s sample
+	buf := make([]byte, 1024)
+	f := bytes.Fields(m.content(pid+"/statm", buf))
+	if len(f) > 2 {
+		s.private = (number(f[1]) - number(f[2])) * m.page
+	}
+	line := m.content(pid+"/stat", buf)
+	f = bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+	if len(f) > 17 {
+		const tick = time.Second / 100
+		for _, i := range []int{11, 12, 13, 14} { // user, system, and those of children that ended
+			s.cpu += time.Duration(number(f[i])) * tick
+		}
+		s.threads = int(number(f[17]))
+	}
+	return s
+}
+
+func number(b []byte) int64 {
+	n, _ := strconv.ParseInt(string(b), 10, 64)
+	return n
+}
+
+// memoryFileSystems is what files in them use.
+func (m *meter) memoryFileSystems() int64 {
+	var sum int64
+	for _, f := range m.tmpfs {
+		var st unix.Statfs_t
+		if unix.Fstatfs(int(f.Fd()), &st) == nil && st.Blocks > st.Bfree {
+			sum += int64(st.Blocks-st.Bfree) * st.Bsize
+		}
+	}
+	return sum
+}
+
+// segments is what System V segments use: the column rss of their list.
+func (m *meter) segments() int64 {
+	if m.shm == nil {
+		return 0
+	}
+	buf := make([]byte, 64<<10)
+	n, err := unix.Pread(int(m.shm.Fd()), buf, 0)
+	if err != nil || n <= 0 {
+		return 0
+	}
+	var sum int64
+	for line := range strings.SplitSeq(string(buf[:n]), "\n") {
+		if f := strings.Fields(line); len(f) >= 15 {
+			sum += number([]byte(f[14]))
+		}
+	}
+	return sum
+}
+
+// shares is what processes have of memory by the kernel's own account: a page that
+// several have counts once.
+func (m *meter) shares(pids []string) int64 {
+	var sum int64
+	buf := make([]byte, 2048)
+	for _, pid := range pids {
+		for line := range bytes.SplitSeq(m.content(pid+"/smaps_rollup", buf), []byte("\n")) {
+			if v, ok := bytes.CutPrefix(line, []byte("Pss_Anon:")); ok {
+				sum += number(bytes.Fields(v)[0]) << 10
+			}
+		}
+	}
+	return sum
+}
