@@ -43,6 +43,8 @@ type Network struct {
 	// as authentication is no part of a plan: the gateway is given it apart.
 	Upstream       string `json:"upstream,omitempty"`
 	UpstreamByName bool   `json:"upstream_by_name,omitempty"` // CONNECT by name instead of by the checked address
+	// NoProxy names what is reached without Upstream, in the form of the variable NO_PROXY.
+	NoProxy string `json:"no_proxy,omitempty"`
 }
 
 // A NetRule allows connections. Exactly one of Host and CIDR is set.

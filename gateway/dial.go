@@ -75,7 +75,8 @@ func (w *way) connect(ctx context.Context, t target, d belljar.Decision) (net.Co
 	if t.host == belljar.Localhost {
 		return w.dialAll(ctx, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, t.port, time.Hour)
 	}
-	if w.upstream != nil && w.upstream.byName && t.host != "" && !d.Rule.Private {
+	through := w.upstream.serves(t)
+	if through && w.upstream.byName && t.host != "" && !d.Rule.Private {
 		if err := w.mayResolve(t.host, d.Rule); err != nil {
 			return nil, "", err
 		}
@@ -86,7 +87,7 @@ func (w *way) connect(ctx context.Context, t target, d belljar.Decision) (net.Co
 	if err != nil {
 		return nil, "", err
 	}
-	if w.upstream != nil && !slices.ContainsFunc(addrs, isPrivate) {
+	if through && !slices.ContainsFunc(addrs, isPrivate) {
 		c, err := w.upstream.connect(ctx, w.dialer, netip.AddrPortFrom(addrs[0], t.port).String())
 		return c, addrs[0].String(), err
 	}

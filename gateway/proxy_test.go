@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,8 +107,8 @@ func TestPageAsJSON(t *testing.T) {
 func TestUpstreamProxy(t *testing.T) {
 	for _, byName := range []bool{false, true} {
 		t.Run(fmt.Sprint("byName=", byName), func(t *testing.T) {
-			n := belljar.Network{Upstream: "proxy.corp:8080", UpstreamByName: byName, Rules: []belljar.NetRule{
-				rule("api.example.com", 8000), rule("bad.example.com", 8000), {Host: "intern.corp", Ports: []uint16{8000}, Private: true},
+			n := belljar.Network{Upstream: "proxy.corp:8080", UpstreamByName: byName, NoProxy: "open.example.com", Rules: []belljar.NetRule{
+				rule("open.example.com", 8000), rule("api.example.com", 8000), rule("bad.example.com", 8000), {Host: "intern.corp", Ports: []uint16{8000}, Private: true},
 			}}
 			w := newWorld(t, n, func(o *Options) { o.UpstreamAuth = "me:secret" })
 			asked := make(chan string, 10)
@@ -127,8 +128,12 @@ func TestUpstreamProxy(t *testing.T) {
 			w.names["bad.example.com"] = []string{"127.0.0.1"}
 			w.mu.Unlock()
 			w.raw("intern.corp", "10.0.0.7:8000", func(c net.Conn) { _, _ = io.WriteString(c, "direct") })
+			w.raw("open.example.com", "93.184.216.35:8000", func(c net.Conn) { _, _ = io.WriteString(c, "open") })
 			if got := w.talk("intern.corp", 8000, ""); got != "direct" {
 				t.Errorf("a private host: %q", got)
+			}
+			if got := w.talk("open.example.com", 8000, ""); got != "open" {
+				t.Errorf("a host of NO_PROXY: %q", got)
 			}
 			c, err := w.dial("api.example.com", 8000)
 			if err != nil {
@@ -155,6 +160,39 @@ func TestUpstreamProxy(t *testing.T) {
 				t.Error("the guard does not hold behind the upstream proxy")
 			}
 		})
+	}
+}
+
+// NO_PROXY means to the gateway what it means to Go's programs.
+func TestWithoutTheUpstreamProxy(t *testing.T) {
+	u, err := newUpstream(&belljar.Network{Upstream: "proxy.corp:8080", NoProxy: "intern.corp, .deep.corp,10.0.0.0/8,192.0.2.1,odd.corp:8443, 2001:db8::1"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, through := range map[string]bool{
+		"api.example.com:443": true, "intern.corp:443": false, "a.intern.corp:443": false, "xintern.corp:443": true,
+		"deep.corp:443": true, "a.deep.corp:22": false, "10.1.2.3:5432": false, "11.1.2.3:5432": true, "192.0.2.1:80": false,
+		"odd.corp:8443": false, "odd.corp:443": true, "[2001:db8::1]:443": false, "[2001:db8::2]:443": true,
+	} {
+		host, port, err := net.SplitHostPort(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(port)
+		to := target{host: host, port: uint16(n)}
+		if a, err := netip.ParseAddr(host); err == nil {
+			to.host, to.addr = "", a
+		}
+		if got := u.serves(to); got != through {
+			t.Errorf("%s: through the proxy %v", where, got)
+		}
+	}
+	all, err := newUpstream(&belljar.Network{Upstream: "proxy.corp:8080", NoProxy: "*"}, "")
+	if err != nil || all.serves(target{host: "api.example.com", port: 443}) {
+		t.Errorf("NO_PROXY=* is not honoured: %v", err)
+	}
+	if none := (*upstream)(nil); none.serves(target{host: "api.example.com", port: 443}) {
+		t.Error("no proxy serves")
 	}
 }
 

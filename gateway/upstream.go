@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"golang.org/x/net/http/httpproxy"
 )
 
 // An upstream is the proxy of the user's company. Its own address is not
@@ -19,6 +22,7 @@ type upstream struct {
 	address string // host:port
 	auth    string // user:password, empty for none
 	byName  bool
+	proxy   func(*url.URL) (*url.URL, error) // nil URL: without the proxy
 }
 
 func newUpstream(n *belljar.Network, auth string) (*upstream, error) {
@@ -28,7 +32,22 @@ func newUpstream(n *belljar.Network, auth string) (*upstream, error) {
 	if _, err := parseAuthority(n.Upstream, 0); err != nil {
 		return nil, fmt.Errorf("upstream proxy %q: %w", n.Upstream, err)
 	}
-	return &upstream{address: n.Upstream, auth: auth, byName: n.UpstreamByName}, nil
+	c := httpproxy.Config{HTTPSProxy: "http://" + n.Upstream, NoProxy: n.NoProxy}
+	return &upstream{address: n.Upstream, auth: auth, byName: n.UpstreamByName, proxy: c.ProxyFunc()}, nil
+}
+
+// serves says whether t is reached through the proxy. NO_PROXY is read as Go's own
+// programs do: names with what is below them, addresses, ranges, ports.
+func (u *upstream) serves(t target) bool {
+	if u == nil {
+		return false
+	}
+	host := t.host
+	if host == "" {
+		host = t.addr.String()
+	}
+	to, err := u.proxy(&url.URL{Scheme: "https", Host: net.JoinHostPort(host, strconv.Itoa(int(t.port)))})
+	return err != nil || to != nil
 }
 
 // connect asks the proxy for a tunnel to hostport.

@@ -95,6 +95,16 @@ func printNetwork(row func(...string), n *belljar.Network) {
 	for _, p := range n.Publish {
 		row("published", strconv.Itoa(int(p.Port)), "", strings.Trim(at(p.Origin), " ()"))
 	}
+	if n.Upstream != "" {
+		how := "by the address that was checked"
+		if n.UpstreamByName {
+			how = "by name: the proxy resolves, and no address is checked"
+		}
+		row("through", quoted(n.Upstream), how)
+	}
+	if n.Upstream != "" && n.NoProxy != "" {
+		row("without it", quoted(n.NoProxy))
+	}
 	if len(n.Rules)+len(n.Publish) == 0 {
 		row("nothing can be reached")
 	}

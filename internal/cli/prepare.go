@@ -144,6 +144,8 @@ type planFlags struct {
 	workspace  string
 	name       string
 	bestEffort bool
+	// upstreamByName lets the company's proxy resolve.
+	upstreamByName bool
 }
 
 func (f *planFlags) add(c *cobra.Command) {
@@ -165,6 +167,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.Processes, "processes", "", "`N` processes and threads at most (default 4096)")
 	fl.StringVar(&f.Disk, "disk", "", "what the run may add on disk is at most `SIZE` (default 20GiB)")
 	fl.StringVar(&f.Time, "time", "", "it ends after `TIME`, such as 90m, with 124 (default 24h)")
+	fl.BoolVar(&f.upstreamByName, "upstream-by-name", false, "let your HTTPS_PROXY resolve names, where only it can; no address is checked then")
 	fl.BoolVar(&f.bestEffort, "best-effort", false, "run even where this host cannot enforce everything; prints and records what")
 }
 
@@ -274,9 +277,10 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	facts.Notes = append(facts.Notes, found.Notes...)
 	auth := ""
 	if usesNetwork(p) {
-		if p.Network.Upstream, auth, err = upstreamProxy(h.lookup); err != nil {
+		if auth, err = upstreamProxy(&p.Network, h.lookup); err != nil {
 			return nil, err
 		}
+		p.Network.UpstreamByName = f.upstreamByName && p.Network.Upstream != ""
 	}
 	passed := pol.EnvPass()
 	for _, e := range f.Env {
@@ -327,7 +331,7 @@ func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
 
 var (
 	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
-	harmless = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|EDITOR|VISUAL|PAGER|GIT_CONFIG_KEY_[0-9]+)$`)
+	harmless = regexp.MustCompile(`^(GIT_CONFIG_KEY_[01]|LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|FORCE_COLOR|EDITOR|VISUAL|PAGER)$`)
 )
 
 // noteUnset says which variables were to be passed and do not exist: a forgotten
