@@ -152,6 +152,6 @@ func (a *App) commands() []*cobra.Command {
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(),
-		a.doctorCommand(), a.manCommand(),
+		a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

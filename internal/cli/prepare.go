@@ -19,13 +19,14 @@ import (
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/verify"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view"
 	"github.com/spf13/cobra"
 )
 
 // Reexec plays the part of one of our own child processes when args says so.
-func Reexec(args []string) bool { return view.Reexec(args) }
+func Reexec(args []string) bool { return view.Reexec(args) || verify.Reexec(args) }
 
 const ceilingFile = "/etc/belljar/policy.yaml"
 

@@ -72,16 +72,20 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	res, err := sandbox.Run(ctx, sandbox.Options{
-		Plan: p.plan, Public: p.public, Backend: p.backend, Dirs: h.dirs, PolicyHash: p.policy.Hash(), KeepHome: f.name != "",
-		UpstreamAuth: p.upstreamAuth, In: a.In, Out: a.Out, Err: a.Err, Signals: signals,
-	})
+	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals}))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
 	a.printEnd(res)
 	a.status = res.Status
 	return err
+}
+
+// options completes o, which has the caller's streams and signals.
+func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
+	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
+	o.PolicyHash, o.KeepHome, o.UpstreamAuth = p.policy.Hash(), keepHome, p.upstreamAuth
+	return o
 }
 
 // printGaps says what --best-effort leaves open.

@@ -1,0 +1,218 @@
+package verify
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// A Result says what a row found, or what it expects.
+type Result string
+
+// The results. Stopped and Works are what rows expect.
+const (
+	Stopped   Result = "stopped"
+	Works     Result = "works"
+	Through   Result = "through"    // an attack that should be stopped succeeded
+	Broken    Result = "broken"     // what should work does not
+	NotJudged Result = "not-judged" // the control, or the attack itself, did not run as it should
+)
+
+// An Attack is one row of the report.
+type Attack struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Expected Result `json:"expected"`
+	Result   Result `json:"result"`
+	// Layer is what stopped it, or what should have; empty for rows that should work.
+	Layer string `json:"layer"`
+
+	Reason  string `json:"-"` // why it failed or was not judged
+	Excused bool   `json:"-"` // the capability table, or this host's kernel, says why it is not judged
+}
+
+// Failed says whether the row makes verify fail.
+func (a *Attack) Failed() bool { return a.Result != a.Expected && !a.Excused }
+
+// A Report is the outcome of all rows. Passed and Failed leave out the excused.
+type Report struct {
+	Tier    string   `json:"tier"`
+	Attacks []Attack `json:"attacks"`
+	Passed  int      `json:"passed"`
+	Failed  int      `json:"failed"`
+}
+
+// count fills in the totals.
+func (r *Report) count() {
+	r.Passed, r.Failed = 0, 0
+	for i := range r.Attacks {
+		switch a := &r.Attacks[i]; {
+		case a.Failed():
+			r.Failed++
+		case a.Result == a.Expected:
+			r.Passed++
+		}
+	}
+}
+
+// WriteJSON writes the report as the design's JSON.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// WriteTable writes the report for people: every row, then why rows failed.
+func (r *Report) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ATTACK\tEXPECTED\tRESULT\tLAYER\tWHAT")
+	for i := range r.Attacks {
+		a := &r.Attacks[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a.ID, a.Expected, a.Result, cmp.Or(a.Layer, "-"), a.Name)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	excused := 0
+	for i := range r.Attacks {
+		a := &r.Attacks[i]
+		switch {
+		case a.Failed() && a.Result == Through:
+			fmt.Fprintf(w, "FAILED %s: came through; it should be stopped by: %s: %s\n", a.ID, a.Layer, a.Reason)
+		case a.Failed():
+			fmt.Fprintf(w, "FAILED %s: %s: %s\n", a.ID, a.Result, a.Reason)
+		case a.Excused:
+			excused++
+			fmt.Fprintf(w, "not judged %s: %s\n", a.ID, a.Reason)
+		}
+	}
+	_, err := fmt.Fprintf(w, "tier %s: %d rows: %d as expected, %d failed, %d not judged for a stated reason\n",
+		r.Tier, len(r.Attacks), r.Passed, r.Failed, excused)
+	return err
+}
+
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Failure *junitMessage `xml:"failure,omitempty"`
+	Skipped *junitMessage `xml:"skipped,omitempty"`
+}
+
+type junitMessage struct {
+	Message string `xml:"message,attr"`
+}
+
+// WriteJUnit writes the report as one JUnit test suite.
+func (r *Report) WriteJUnit(w io.Writer) error {
+	s := junitSuite{Name: "belljar verify " + r.Tier, Tests: len(r.Attacks), Failures: r.Failed}
+	for i := range r.Attacks {
+		a := &r.Attacks[i]
+		group, _, _ := strings.Cut(a.ID, "/")
+		c := junitCase{Class: "verify." + group, Name: a.ID + ": " + a.Name}
+		switch {
+		case a.Failed():
+			c.Failure = &junitMessage{fmt.Sprintf("%s (layer: %s): %s", a.Result, a.Layer, a.Reason)}
+		case a.Excused:
+			s.Skipped++
+			c.Skipped = &junitMessage{a.Reason}
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(s); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// A finding is what one world saw of one row.
+type finding struct {
+	Ran    bool   `json:"ran"`              // the attacker began it
+	Effect bool   `json:"effect"`           // it did what it wants to do
+	Detail string `json:"detail,omitempty"` // what was seen
+}
+
+// merge judges every row by what both worlds saw.
+func merge(rows []*row, sandbox, control map[string]finding, enforced []belljar.Enforcement) []Attack {
+	var out []Attack
+	for _, r := range rows {
+		a := Attack{ID: r.id, Name: r.name, Expected: r.expected()}
+		if !r.works {
+			a.Layer = layerOf(r, enforced)
+		}
+		judge(&a, r, sandbox[r.id], control[r.id], enforced)
+		out = append(out, a)
+	}
+	return out
+}
+
+func judge(a *Attack, r *row, s, c finding, enforced []belljar.Enforcement) {
+	switch {
+	case !c.Ran, !c.Effect:
+		a.Result = NotJudged
+		a.Reason = "without a sandbox it does not succeed either: " + cmp.Or(c.Detail, "it had no effect")
+		if r.excuse != nil {
+			if why := r.excuse(); why != "" {
+				a.Excused, a.Reason = true, why
+			}
+		}
+	case !s.Ran:
+		a.Result, a.Reason = NotJudged, "it did not run inside: "+cmp.Or(s.Detail, "the attacker said nothing")
+	case r.works && s.Effect:
+		a.Result = Works
+	case r.works:
+		a.Result, a.Reason = Broken, cmp.Or(s.Detail, "it had no effect")
+	case s.Effect:
+		a.Result, a.Reason = Through, cmp.Or(s.Detail, "its effect was seen outside")
+		if gap := gapOf(r, enforced); gap != "" {
+			a.Result, a.Excused, a.Reason = NotJudged, true, "the tier declares that it does not hold this: "+gap
+		}
+	default:
+		a.Result = Stopped
+	}
+}
+
+// layerOf names what stands in the way of r: the row's own word, else what the
+// capability table says of its requirement.
+func layerOf(r *row, enforced []belljar.Enforcement) string {
+	if r.layer != "" {
+		return r.layer
+	}
+	for _, e := range enforced {
+		if e.Requirement == r.req && e.By != "" {
+			return e.By
+		}
+	}
+	return string(r.req)
+}
+
+// gapOf is the gap that the tier declares for the requirement of r.
+func gapOf(r *row, enforced []belljar.Enforcement) string {
+	for _, e := range enforced {
+		if e.Requirement == r.req && e.Level == belljar.None {
+			return cmp.Or(e.Gap, "not enforced")
+		}
+	}
+	return ""
+}

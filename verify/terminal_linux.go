@@ -1,0 +1,109 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// onTerminal runs the attacker with a terminal: we are the screen and the keyboard.
+func (w *world) onTerminal(ctx context.Context, l Launcher, argv []string) error {
+	screen, tty, err := pty.Open()
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	if err := pty.Setsize(screen, &pty.Winsize{Rows: 40, Cols: 400}); err != nil {
+		return errors.Join(err, screen.Close())
+	}
+	r, wr := io.Pipe()
+	release := sync.OnceFunc(func() {
+		_, _ = screen.WriteString("\x04") // the end of its input, as a user types it
+	})
+	read, said := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(said)
+		_ = w.said.read(r, release)
+		release()
+		_, _ = io.Copy(io.Discard, r)
+	}()
+	go func() {
+		defer close(read)
+		b := make([]byte, 4096)
+		for {
+			n, err := screen.Read(b)
+			if len(w.screen) < 1<<20 {
+				w.screen = append(w.screen, b[:n]...)
+			}
+			if n > 0 {
+				_, _ = wr.Write(b[:n])
+			}
+			if err != nil {
+				_ = wr.Close()
+				return
+			}
+		}
+	}()
+	err = w.launchOn(ctx, l, argv, tty)
+	w.typed = pending(tty)
+	tty.Close()
+	screen.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // not every build can; closing ends it too
+	time.AfterFunc(300*time.Millisecond, func() { screen.Close() })
+	<-read
+	<-said
+	return err
+}
+
+// launchOn is launch with the terminal as the controlling one of whatever starts.
+func (w *world) launchOn(ctx context.Context, l Launcher, argv []string, tty *os.File) error {
+	if !w.cfg.Control && w.cfg.Command == "" {
+		// The supervisor of a run is in the foreground of its terminal: so are we.
+		if err := unix.IoctlSetInt(int(tty.Fd()), unix.TIOCSCTTY, 0); err != nil {
+			return err
+		}
+		hup := make(chan os.Signal, 1) // the terminal goes away before we do
+		signal.Notify(hup, unix.SIGHUP)
+		defer func() { _ = unix.IoctlSetInt(int(tty.Fd()), unix.TIOCNOTTY, 0) }()
+		return w.launch(ctx, l, phaseTerminal, argv, tty, tty, tty)
+	}
+	return w.bare(ctx, argv, tty)
+}
+
+// pending is what waits to be read from the user's terminal: nobody typed it.
+func pending(tty *os.File) []byte {
+	fd := int(tty.Fd())
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err == nil {
+		t.Lflag &^= unix.ICANON | unix.ECHO
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+	}
+	if unix.SetNonblock(fd, true) != nil {
+		return nil
+	}
+	b := make([]byte, 256)
+	n, err := unix.Read(fd, b)
+	if err != nil || n < 0 {
+		return nil
+	}
+	return b[:n]
+}
+
+// shown is a judgement by what the user's terminal was sent.
+func shown(marks ...string) judgement {
+	return judgement{host: func(w *world) (bool, string) {
+		for _, m := range marks {
+			if strings.Contains(string(w.screen), m) {
+				return true, "the user's terminal was sent the sequence"
+			}
+		}
+		return false, ""
+	}}
+}
