@@ -219,21 +219,17 @@ func (r *run) startRecord() error {
 }
 
 func (r *run) startParts(ctx context.Context, scratch string) error {
-	v, err := view.Start(ctx, view.Options{Plan: r.p, Events: &r.counts})
-	if err != nil {
-		return err
-	}
-	r.view = v
-	r.undo.add(v.Close)
+	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
+	r.undo.add(v.close)
 	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name, UpstreamAuth: r.o.UpstreamAuth})
 	if err != nil {
 		return err
 	}
 	r.gw = gw
 	r.runGateway(ctx)
-	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts})
+	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true})
 	if err != nil {
-		return err
+		return v.why(err)
 	}
 	r.mu.Lock()
 	r.inst = inst
@@ -243,7 +239,11 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if early.Reason != "" {
 		return &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: errors.New(early.Detail)}
 	}
-	return r.startCommand(ctx)
+	if err := r.startCommand(ctx); err != nil {
+		return v.why(err)
+	}
+	r.view, err = v.wait()
+	return err
 }
 
 // runGateway runs the gateway until stopGateway; its end is the sandbox's end.
