@@ -29,11 +29,16 @@ belljar.yaml and flags, under the organisation's ceiling.
 	return c
 }
 
-// policyHere is the policy that a run of command here would have.
-func (a *App) policyHere(h *host, f *planFlags, agent string) (*policy.Policy, string, error) {
-	o := plan.GatherOptions{
+// gatherOptions are what a plan made here begins with.
+func (h *host) gatherOptions() plan.GatherOptions {
+	return plan.GatherOptions{
 		Env: h.env, Home: h.home, Dir: h.cwd, StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
 	}
+}
+
+// policyHere is the policy that a run of command here would have.
+func (a *App) policyHere(h *host, f *planFlags, agent string) (*policy.Policy, string, error) {
+	o := h.gatherOptions()
 	if f.workspace != "" {
 		o.Workspace = h.abs(f.workspace)
 	}

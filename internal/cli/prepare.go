@@ -67,14 +67,14 @@ func (a *App) enter(paths ...string) (*host, error) {
 	}
 	h.cwd = settled(cwd)
 	var all []string
-	for _, p := range append([]string{cwd}, paths...) {
+	for _, p := range append([]string{cwd, workTop(cwd, h.home), h.configHome()}, paths...) {
 		all = append(all, h.abs(p))
 	}
 	if err := rootid.Enter(rootid.Request{Home: h.home, Dirs: all}); err != nil {
 		return nil, err
 	}
 	if rootid.StartedAsRoot() {
-		h.dirs = sandbox.Dirs{State: rootid.StateDir, Runtime: rootid.RuntimeDir, Config: filepath.Join(h.home, ".config/belljar")}
+		h.dirs = sandbox.Dirs{State: rootid.StateDir, Runtime: rootid.RuntimeDir, Config: filepath.Join(h.configHome(), "belljar")}
 		return h, h.dirs.Make()
 	}
 	h.dirs, err = sandbox.FindDirs(h.getenv, h.home)
@@ -102,6 +102,14 @@ func settled(dir string) string {
 		}
 	}
 	return dir
+}
+
+// configHome is the folder of the user's configurations.
+func (h *host) configHome() string {
+	if xdg := h.getenv("XDG_CONFIG_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Clean(xdg)
+	}
+	return filepath.Join(h.home, ".config")
 }
 
 // abs makes a path of the command line absolute.
@@ -295,12 +303,8 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 
 // gitConfigs are the files that may configure git for every repository.
 func (h *host) gitConfigs() []string {
-	xdg := h.getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(xdg) {
-		xdg = filepath.Join(h.home, ".config")
-	}
 	all := []string{
-		filepath.Join(h.home, ".gitconfig"), filepath.Join(xdg, "git/config"),
+		filepath.Join(h.home, ".gitconfig"), filepath.Join(h.configHome(), "git/config"),
 		"/etc/gitconfig", "/usr/local/etc/gitconfig", "/opt/homebrew/etc/gitconfig",
 	}
 	for _, name := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {

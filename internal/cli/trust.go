@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
@@ -13,55 +14,74 @@ import (
 )
 
 func (a *App) trustCommand() *cobra.Command {
-	var yes bool
+	var yes, revoke bool
 	c := &cobra.Command{
-		Use:     "trust [DIR]",
+		Use:     "trust [flags] [DIR]",
 		Short:   "let a project's belljar.yaml widen your policy",
 		GroupID: "policy",
 		Long: `A project's belljar.yaml may only tighten what you allow. This command shows the file
 and, when you agree, lets it widen too, as it is now: a changed file must be trusted
-again. Without a terminal it refuses, but for --yes.
+again. Without a terminal it refuses, but for --yes. --revoke takes trust back.
+Without DIR, the project here.
 `,
 		Args: exactly(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.trust(first(args), yes)
+			h, err := a.enter(args...)
+			if err != nil {
+				return err
+			}
+			dir, err := a.trustedDir(h, first(args))
+			if err != nil {
+				return err
+			}
+			t, err := policy.OpenTrust(h.dirs.State)
+			if err != nil {
+				return err
+			}
+			if revoke {
+				if err := t.Revoke(dir); err != nil {
+					return err
+				}
+				a.note("%s is not trusted", terminal.Escape(dir))
+				return nil
+			}
+			return a.trust(t, dir, yes)
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().BoolVar(&revoke, "revoke", false, "forget that the project was trusted")
+	c.MarkFlagsMutuallyExclusive("yes", "revoke")
 	return c
 }
 
-func (a *App) trust(dir string, yes bool) error {
+// trustedDir is the real path of the project in dir, or of the one here.
+func (a *App) trustedDir(h *host, dir string) (string, error) {
 	if dir == "" {
-		dir = "."
-	}
-	h, err := a.enter(dir)
-	if err != nil {
-		return err
+		return plan.FindWorkspace(h.gatherOptions())
 	}
 	real, err := filepath.EvalSymlinks(h.abs(dir))
 	if err != nil {
-		return &belljar.Error{Op: "trust", ID: dir, Kind: belljar.KindUsage, Err: err, Hint: "name the project's folder"}
+		return "", &belljar.Error{Op: "trust", ID: dir, Kind: belljar.KindUsage, Err: err, Hint: "name the project's folder"}
 	}
-	file := filepath.Join(real, "belljar.yaml")
+	return real, nil
+}
+
+func (a *App) trust(t *policy.Trust, dir string, yes bool) error {
+	file := filepath.Join(dir, "belljar.yaml")
 	b, hash, err := policy.ReadProject(file)
 	if err != nil {
 		return &belljar.Error{Op: "trust", ID: file, Kind: belljar.KindUsage, Err: err, Hint: "there is nothing to trust without a belljar.yaml"}
 	}
 	fmt.Fprintf(a.Err, "%s\n\n%s\n", terminal.Escape(file), terminal.EscapeText(string(b)))
 	if !yes {
-		if err := a.confirm("let this file widen what you allow in " + terminal.Escape(real) + "? [y/N] "); err != nil {
+		if err := a.confirm("let this file widen what you allow in " + terminal.Escape(dir) + "? [y/N] "); err != nil {
 			return err
 		}
 	}
-	t, err := policy.OpenTrust(h.dirs.State)
-	if err != nil {
+	if err := t.Trust(dir, hash); err != nil {
 		return err
 	}
-	if err := t.Trust(real, hash); err != nil {
-		return err
-	}
-	a.note("trusted until the file changes")
+	a.note("trusted until the file changes; belljar trust --revoke takes it back")
 	return nil
 }
 
