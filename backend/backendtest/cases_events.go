@@ -3,6 +3,7 @@ package backendtest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,9 +12,9 @@ import (
 )
 
 var eventCases = []tcase{
-	{name: "events/exec", why: "every program that is executed is on record, with its arguments", run: eventExec},
+	{name: "events/exec", why: "every program that is executed is on record, with its arguments", holds: belljar.ReqExec, run: eventExec},
 	{name: "events/first", why: "the first command is on record, once", own: true, run: func(t *testing.T, s *box) {
-		if e := s.events.execs("read x; exit 0"); len(e) != 1 || e[0].PID != 1 {
+		if e := s.events.execs("read x; exit 0"); len(e) != 1 || e[0].PID != s.pidOf("read x; exit 0") {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
@@ -23,24 +24,35 @@ var eventCases = []tcase{
 			t.Errorf("recorded %+v", e)
 		}
 	}},
-	{name: "events/exit", why: "every end is on record", run: eventExit},
-	{name: "events/parent", why: "the record tells who started what", run: eventParent},
-	{name: "events/dir", why: "the record tells where", run: func(t *testing.T, s *box) {
+	{name: "events/exit", why: "every end is on record", holds: belljar.ReqExec, run: eventExit},
+	{name: "events/parent", why: "the record tells who started what", holds: belljar.ReqExec, run: eventParent},
+	{name: "events/dir", why: "the record tells where", holds: belljar.ReqExec, run: func(t *testing.T, s *box) {
 		s.sh("cd /usr/lib && /bin/echo marker-dir")
 		if e := s.events.execs("marker-dir"); len(e) != 1 || e[0].Dir != "/usr/lib" {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
-	{name: "events/long", why: "very long arguments are cut, with a count", run: eventLong},
-	{name: "events/many", why: "none is lost, however many", run: eventMany},
-	{name: "events/before-wait", why: "when Wait returns everything is on record", bare: true, run: func(t *testing.T, s *box) {
+	{name: "events/long", why: "very long arguments are cut, with a count", holds: belljar.ReqExec, run: eventLong},
+	{name: "events/many", why: "none is lost, however many", holds: belljar.ReqExec, run: eventMany},
+	{name: "events/before-wait", why: "when Wait returns everything is on record", holds: belljar.ReqExec, bare: true, run: func(t *testing.T, s *box) {
 		first(t, s, "/bin/echo marker-last; exit 0")
 		if e := s.events.execs("marker-last"); len(e) != 1 {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
 	{name: "events/refused", why: "when the record cannot be written nothing goes on", own: true, run: eventRefused},
-	{name: "events/blocked", why: "while the record blocks no program starts", own: true, run: eventBlocked},
+	{name: "events/blocked", why: "while the record blocks no program starts", holds: belljar.ReqExec, own: true, run: eventBlocked},
+}
+
+// pidOf is the number inside of the process whose last argument is arg.
+func (s *box) pidOf(arg string) int {
+	s.t.Helper()
+	r := s.sh("grep -lz '^" + arg + "$' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3")
+	n, err := strconv.Atoi(strings.TrimSpace(r.out))
+	if err != nil {
+		s.t.Errorf("no process has the argument %q: %s", arg, r)
+	}
+	return n
 }
 
 func eventExec(t *testing.T, s *box) {

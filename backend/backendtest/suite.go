@@ -40,6 +40,9 @@ type tcase struct {
 	view bool // wants the project as a view
 	own  bool // wants a sandbox of its own, unchanged
 	bare bool // starts sandboxes by itself
+	// holds is what the case is about: a tier that declares not to enforce it is not
+	// asked.
+	holds belljar.Requirement
 }
 
 // Run runs the whole suite against b.
@@ -61,17 +64,23 @@ func Run(t *testing.T, b belljar.Backend) {
 	}
 	shared := newBox(t, b)
 	shared.boot()
+	cases := 0
 	for _, group := range [][]tcase{
 		processCases, fileCases, isolationCases, networkCases, terminalCases, limitCases, eventCases, lifeCases,
 	} {
+		cases += len(group)
 		for _, tc := range group {
 			t.Run(tc.name, func(t *testing.T) { runCase(t, b, shared, tc) })
 		}
 	}
+	t.Logf("tier %s: %d cases", b.Name(), cases)
 }
 
 func runCase(t *testing.T, b belljar.Backend, shared *box, tc tcase) {
 	testenv.Need(t, tc.need...)
+	if e := declared(t, b, tc.holds); tc.holds != "" && e.Level != belljar.Enforced {
+		t.Skipf("the tier declares: %s", e.Gap)
+	}
 	defer func() {
 		if t.Failed() {
 			t.Logf("required because: %s", tc.why)
@@ -92,4 +101,19 @@ func runCase(t *testing.T, b belljar.Backend, shared *box, tc tcase) {
 		}
 	}
 	tc.run(t, s)
+}
+
+// declared is what a tier says of one requirement.
+func declared(t *testing.T, b belljar.Backend, r belljar.Requirement) belljar.Enforcement {
+	t.Helper()
+	c, err := b.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range c.Requirements {
+		if e.Requirement == r {
+			return e
+		}
+	}
+	return belljar.Enforcement{}
 }

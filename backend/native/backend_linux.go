@@ -62,6 +62,7 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, err
 	}
 	job.Without = b.o.Without
+	job.Masked = hostSockets(s.Plan)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}

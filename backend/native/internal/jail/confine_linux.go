@@ -163,6 +163,9 @@ func (j *jail) landlock() error {
 	if abi < 5 {
 		handled &^= unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	}
+	if abi >= 9 { // sockets that were made outside cannot be connected to by their path
+		handled |= unix.LANDLOCK_ACCESS_FS_RESOLVE_UNIX
+	}
 	attr := struct{ fs, net, scoped uint64 }{fs: handled}
 	size := uintptr(8)
 	if abi >= 6 {

@@ -42,6 +42,7 @@ type Job struct {
 	Root     string   `json:"root"`  // an empty folder: the root is mounted here
 	Steps    []Step   `json:"steps"` // in this order
 	Writable []string `json:"writable"`
+	Masked   []string `json:"masked,omitempty"` // sockets of the host, covered by an empty file
 	Hostname string   `json:"hostname"`
 	CPUs     int      `json:"cpus"`
 	// Pinned: CPUs are fewer than the host has.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -90,8 +91,8 @@ func (j *jail) run() error {
 
 func (j *jail) read() error {
 	f := os.NewFile(FDJob, "job")
-	defer f.Close()
 	b, err := wire.ReadMemory(f)
+	f.Close()
 	if err != nil {
 		return err
 	}
@@ -99,6 +100,25 @@ func (j *jail) read() error {
 		return fmt.Errorf("decode the job: %w", err)
 	}
 	unix.CloseOnExec(FDControl)
+	return closeInherited()
+}
+
+// closeInherited closes what a careless caller of the supervisor left open: all that
+// came through an execve and is not ours. What this process opens has the flag.
+func closeInherited() error {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= FDControl {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
 	return nil
 }
 
@@ -115,8 +135,8 @@ func (j *jail) build() error {
 			return fmt.Errorf("build the root: %w", err)
 		}
 	}
-	if err := j.maskProc(root); err != nil {
-		return fmt.Errorf("mask /proc: %w", err)
+	if err := j.mask(root); err != nil {
+		return fmt.Errorf("mask what is the host's: %w", err)
 	}
 	if err := j.sealAll(); err != nil {
 		return err

@@ -160,18 +160,9 @@ var (
 	lockedFolders = []string{"sys", "sysvipc"}
 )
 
-// maskProc covers what of /proc is not the sandbox's. Names that a kernel does not
+// mask covers sockets of the host, and what of /proc is not the sandbox's. Names that a kernel does not
 // have are left out.
-func (j *jail) maskProc(root *stage.Root) error {
-	target := ""
-	for i := range j.job.Steps {
-		if j.job.Steps[i].Kind == StepProc {
-			target = j.job.Steps[i].Target
-		}
-	}
-	if target == "" {
-		return nil
-	}
+func (j *jail) mask(root *stage.Root) error {
 	for _, o := range []stage.Op{
 		{Kind: stage.OpDir, Target: Files, Perm: 0o755},
 		{Kind: stage.OpDir, Target: Files + "/folder", Perm: 0o555},
@@ -181,6 +172,20 @@ func (j *jail) maskProc(root *stage.Root) error {
 		if err := root.Do(&o); err != nil {
 			return err
 		}
+	}
+	for _, m := range j.job.Masked {
+		if err := bindInside(root, Files+"/file", m); err != nil {
+			return err
+		}
+	}
+	target := ""
+	for i := range j.job.Steps {
+		if j.job.Steps[i].Kind == StepProc {
+			target = j.job.Steps[i].Target
+		}
+	}
+	if target == "" {
+		return nil
 	}
 	cover := func(names []string, with string) error {
 		for _, n := range names {
