@@ -75,7 +75,7 @@ func TestDecoderKnowsTheKeysOfTheTable(t *testing.T) {
 		if strings.Contains(faults.Error(), "unknown key") {
 			t.Errorf("%s: %v", k.Name, faults)
 		}
-		if k.Type == "" || k.Doc == "" || k.Tighter == "" || k.Ceiling == "" || k.rule == nil {
+		if k.Type == "" || k.Default == "" || k.Example == "" || k.Doc == "" || k.Tighter == "" || k.Ceiling == "" || k.rule == nil {
 			t.Errorf("%s is not described", k.Name)
 		}
 	}
@@ -141,11 +141,51 @@ func TestDocsAreCurrent(t *testing.T) {
 	golden(t, file, want)
 }
 
+// The example of a key says something about that key, in the user's layer.
+func TestExamplesOfKeys(t *testing.T) {
+	for _, k := range keys() {
+		d, faults := parse("version: 1\n"+k.Example+"\n", layerUser)
+		if len(faults) > 0 {
+			t.Errorf("%s: %v", k.Name, faults)
+			continue
+		}
+		before, after := newState(), newState()
+		k.rule.merge(after, d)
+		other := build(before, &paths{}, nil).Hash() == build(after, &paths{}, nil).Hash()
+		if other && k.Name != "extends" && k.Name != "tier" {
+			t.Errorf("%s: %s says nothing about it", k.Name, k.Example)
+		}
+	}
+}
+
+// Every YAML block of the page is a policy without a fault.
+func TestExamplesOfThePage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(docsDir, "policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```yaml\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("only %d examples", len(blocks))
+	}
+	for _, b := range blocks {
+		b, _, ok := strings.Cut(b, "```\n")
+		if !ok {
+			t.Fatalf("a block without an end: %s", b)
+		}
+		var r report
+		p := &paths{home: "/home/me", workspace: "/home/me/project"}
+		if decode(newSource(layerUser, "policy.md", "/home/me/project", []byte(b)), p, &r); len(r.faults) > 0 {
+			t.Errorf("%v\n%s", r.all(), b)
+		}
+	}
+}
+
 func keysTable() string {
 	var b strings.Builder
-	b.WriteString("| key | value | meaning |\n|---|---|---|\n| `version` | 1 | Required. |\n")
+	b.WriteString("| key | value | default | meaning | example |\n|---|---|---|---|---|\n| `version` | 1 | | Required. | `version: 1` |\n")
 	for _, k := range keys() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Name, k.Type, k.Doc)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | `%s` |\n", k.Name, k.Type, k.Default, k.Doc, k.Example)
 	}
 	return b.String()
 }

@@ -14,6 +14,8 @@ import (
 type key struct {
 	Name    string // files.read
 	Type    string
+	Default string // without the key in any layer
+	Example string // a file's text, after version: 1
 	Doc     string
 	Tighter string // what a project may say without being trusted
 	Ceiling string // what the ceiling's value means
@@ -39,31 +41,38 @@ var keys = sync.OnceValue(newKeys)
 func newKeys() []key {
 	list := []key{
 		{
-			"extends", "list of presets", "Presets whose rules are added below this layer. Names only, never files.",
+			"extends", "list of presets", "none", "extends: [node, git]",
+			"Presets whose rules are added below this layer. Names only, never files.",
 			"only presets that are in force without the project", "not allowed in a ceiling", extendsRule{},
 		},
 		{
-			"tier", "auto or the name of a tier", "The isolation technology. `auto` takes the strongest that works here and never another by itself.",
+			"tier", "auto or the name of a tier", "auto", "tier: auto",
+			"The isolation technology. `auto` takes the strongest that works here and never another by itself.",
 			"the same tier, or one that is stronger", "the weakest tier allowed; a policy that says auto gets this one", tierRule{},
 		},
 		{
-			"workspace.mode", "live, review or readonly", "What becomes of writes below the workspace. Without it: live for a run in the foreground.",
+			"workspace.mode", "live, review or readonly", "live", "workspace: {mode: review}",
+			"What becomes of writes below the workspace. Without it: live for a run in the foreground.",
 			"readonly is tighter than review, review than live", "the widest mode allowed", modeRule{},
 		},
 		{
-			"files.read", "list of paths", "Folders and files outside the workspace that are visible, read-only. Absolute, below ~/, or relative to the file's folder.",
+			"files.read", "list of paths", "nothing", "files: {read: [~/lib/protos, /srv/data]}",
+			"Folders and files outside the workspace that are visible, read-only. Absolute, below ~/, or relative to the file's folder.",
 			"only paths that are already readable; [] takes all of them away", "paths below which everything that is read must lie", readRule(),
 		},
 		{
-			"files.write", "list of paths", "Folders and files outside the workspace that are visible and writable. Never what tools of the host execute or obey.",
+			"files.write", "list of paths", "nothing", "files: {write: [~/reports]}",
+			"Folders and files outside the workspace that are visible and writable. Never what tools of the host execute or obey.",
 			"only paths that are already writable; [] takes all of them away", "paths below which everything that is written must lie", writeRule(),
 		},
 		{
-			"files.hide", "list of patterns", "Names in the workspace that do not exist inside, added to the default secrets.",
+			"files.hide", "list of patterns", "the default secrets", "files: {hide: [\"**/*.tfstate\", local]}",
+			"Names in the workspace that do not exist inside, added to the default secrets.",
 			"anything: every pattern hides more", "hidden as well", hideRule(),
 		},
 		{
-			"files.hold", "list of patterns", "Names in the workspace whose changes wait until they are applied, added to what runs by itself.",
+			"files.hold", "list of patterns", "what runs by itself", "files: {hold: [\"deploy/**\"]}",
+			"Names in the workspace whose changes wait until they are applied, added to what runs by itself.",
 			"anything: every pattern holds more", "held as well", holdRule(),
 		},
 	}
@@ -71,17 +80,20 @@ func newKeys() []key {
 	for _, n := range limitNames() {
 		k := limitKindOf(n)
 		list = append(list, key{
-			"limits." + n, limitType(n), fmt.Sprintf("%s Default %s, at least %s, at most %s.", limitDoc(n), k.format(k.preset), k.format(k.least), k.format(k.most)),
+			"limits." + n, limitType(n), k.format(k.preset), "limits: {" + n + ": " + k.format(k.preset/2) + "}",
+			fmt.Sprintf("%s At least %s, at most %s.", limitDoc(n), k.format(k.least), k.format(k.most)),
 			"the same or less", "the most allowed", limitRule{n},
 		})
 	}
 	return append(list,
 		key{
-			"env.pass", "list of names", "Variables of the caller's environment that are given to the sandbox, with their values.",
+			"env.pass", "list of names", "see below", "env: {pass: [EDITOR]}",
+			"Variables of the caller's environment that are given to the sandbox, with their values, added to the default ones.",
 			"only variables that are already passed; [] takes all of them away", "the variables that may be passed", passRule(),
 		},
 		key{
-			"env.set", "mapping of names to words", "Variables that are set inside.",
+			"env.set", "mapping of names to words", "nothing", "env: {set: {CI: \"1\"}}",
+			"Variables that are set inside.",
 			"only variables that already have this very value", "not allowed in a ceiling", setRule{},
 		},
 	)
@@ -90,16 +102,19 @@ func newKeys() []key {
 func networkKeys() []key {
 	return []key{
 		{
-			"network.registries", "list of " + strings.Join(registryKinds(), ", "), "Package registries by kind: the hosts that this user's own settings name.",
+			"network.registries", "list of " + strings.Join(registryKinds(), ", "), "none", "network: {registries: [npm, go]}",
+			"Package registries by kind: the hosts that this user's own settings name.",
 			"only kinds that are already allowed; [] takes all of them away", "the kinds allowed", registriesRule(),
 		},
 		{
-			"network.allow", "list of rules", "Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
+			"network.allow", "list of rules", "nothing", "network: {allow: [docs.example.com]}",
+			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
 			"only hosts, addresses and ports that are already allowed, private only where it already is; [] takes all of them away",
 			"rules that must cover every other rule, port by port", allowRule(),
 		},
 		{
-			"network.publish", "list of ports", "Ports of the sandbox that the host can reach, on the sandbox's own 127.x.y.z.",
+			"network.publish", "list of ports", "nothing", "network: {publish: [3000]}",
+			"Ports of the sandbox that the host can reach, on the sandbox's own 127.x.y.z.",
 			"only ports that are already published; [] takes all of them away", "the ports that may be published", publishRule(),
 		},
 	}

@@ -123,7 +123,7 @@ func describe(s *jsonschema.Schema, k key) error {
 		}
 		at = next
 	}
-	at.Description = k.Doc
+	at.Description = k.Doc + " Default: " + k.Default + "."
 	switch k.Name {
 	case "extends":
 		at.Items.Enum = words(presetNames())
