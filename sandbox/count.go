@@ -20,6 +20,7 @@ type counter struct {
 	failed    []belljar.NetEvent           // allowed, but could not be reached
 	files     map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
 	more      int                          // events of paths that are not in files
+	morePass  int                          // of more: what passed
 	limits    []belljar.LimitEvent         // reached, in order, each limit once
 }
 
@@ -70,6 +71,9 @@ func (c *counter) file(e belljar.FileEvent) {
 	}
 	if _, known := c.files[e.Path]; !known && len(c.files) >= maxPaths {
 		c.more++
+		if e.Verdict == "pass" {
+			c.morePass++
+		}
 		return
 	}
 	c.files[e.Path] = e

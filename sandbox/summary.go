@@ -37,7 +37,7 @@ func (r *run) summary() Summary {
 	defer r.counts.mu.Unlock()
 	s := Summary{
 		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began),
-		Passed: r.counts.more, Waiting: waiting, Unread: err,
+		Passed: r.counts.morePass, Waiting: waiting, Unread: err,
 	}
 	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }
 	slices.SortStableFunc(s.Waiting, func(a, b workspace.Change) int { return order(ours(a), ours(b)) })

@@ -101,8 +101,8 @@ func (r *run) watchParts(ctx context.Context) {
 	case <-r.view.Done():
 		r.finish(belljar.End{Reason: belljar.EndCrashed, Detail: fmt.Sprintf("the view server ended: %v", r.view.Err())})
 	case <-r.rec.Full():
-		r.counts.limit(belljar.LimitEvent{Limit: "record", Ended: true})
-		r.finish(belljar.End{Reason: belljar.EndLimit, Limit: "record", Detail: fmt.Sprint(r.rec.Err())})
+		r.counts.limit(belljar.LimitEvent{Limit: "log", Ended: true})
+		r.finish(belljar.End{Reason: belljar.EndLimit, Limit: "log", Detail: fmt.Sprint(r.rec.Err())})
 	}
 }
 

@@ -78,6 +78,9 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	}
 	a.printEnd(res)
 	a.status = res.Status
+	if res.End.Limit == "log" {
+		return nil // printed; that the record has no end follows from it
+	}
 	return err
 }
 
@@ -104,6 +107,10 @@ func (a *App) printGaps(p *belljar.Plan) {
 func (a *App) printEnd(res sandbox.Result) {
 	for _, e := range res.Limits {
 		msg, hint := limit.Message(e)
+		if e.Limit == "log" && e.Ended {
+			msg = "the run was ended, as nothing runs without a record: " + terminal.Escape(res.End.Detail)
+			hint = "a record may have 512 MiB, and the disk must have room: belljar log summary tells what filled it"
+		}
 		fmt.Fprintf(a.Err, "belljar: error: %s\n", msg)
 		if hint != "" {
 			fmt.Fprintf(a.Err, "belljar: hint: %s\n", hint)
