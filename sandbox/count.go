@@ -17,11 +17,11 @@ type counter struct {
 	mu        sync.Mutex
 	commands  int
 	published []belljar.NetEvent
-	failed    []belljar.NetEvent           // allowed, but could not be reached
-	files     map[string]belljar.FileEvent // the last verdict of each path, at most maxPaths
-	more      int                          // events of paths that are not in files
-	morePass  int                          // of more: what passed
-	limits    []belljar.LimitEvent         // reached, in order, each limit once
+	failed    []belljar.NetEvent   // allowed, but could not be reached
+	files     map[string]seen      // by path, at most maxPaths
+	more      int                  // events of paths that are not in files
+	morePass  int                  // of more: what passed
+	limits    []belljar.LimitEvent // reached, in order, each limit once
 }
 
 // printPublished says where the sandbox's ports are reached.
@@ -66,17 +66,40 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 func (c *counter) file(e belljar.FileEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.files == nil {
-		c.files = map[string]belljar.FileEvent{}
+	was, known := c.files[e.Path]
+	switch e.Op {
+	case "create", "mkdir", "symlink", "link":
+		was.born = !known
+	case "remove":
+		if was.born { // it came and went
+			delete(c.files, e.Path)
+			return
+		}
+	case "rename":
+		if was.born { // what was written under another name first
+			delete(c.files, e.Path)
+			e.Path, e.To = e.To, ""
+			was = seen{}
+			_, known = c.files[e.Path]
+		}
 	}
-	if _, known := c.files[e.Path]; !known && len(c.files) >= maxPaths {
+	if !known && len(c.files) >= maxPaths {
 		c.more++
 		if e.Verdict == "pass" {
 			c.morePass++
 		}
 		return
 	}
-	c.files[e.Path] = e
+	if c.files == nil {
+		c.files = map[string]seen{}
+	}
+	c.files[e.Path] = seen{e, was.born}
+}
+
+// seen is the last event of a path.
+type seen struct {
+	belljar.FileEvent
+	born bool // the run made it; the host had nothing there
 }
 
 // changed says whether the run changed path, or something below it; mu is held.

@@ -53,7 +53,7 @@ func (r *run) summary() Summary {
 			s.Git++
 			continue
 		}
-		s.Files = append(s.Files, e)
+		s.Files = append(s.Files, e.FileEvent)
 	}
 	slices.SortFunc(s.Files, func(a, b belljar.FileEvent) int {
 		return cmp.Or(order(a.Class != "", b.Class != ""), strings.Compare(a.Path, b.Path))
