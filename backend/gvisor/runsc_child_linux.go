@@ -3,8 +3,6 @@ package gvisor
 import (
 	"io"
 	"os"
-	"runtime/debug"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
@@ -15,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/early"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
+	"github.com/belljar-dev/belljar/internal/startup"
 )
 
 // A childMsg starts a waiting gofer or sentry.
@@ -35,10 +34,11 @@ func Reexec(args []string) bool {
 	}
 	switch args[0] {
 	case launch.NameGofer:
+		startup.DelayGC()
 		registerPrecompiled()
 		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})
 	case launch.NameSentry:
-		delayGC()
+		startup.DelayGC()
 		registerPrecompiled()
 		runsc("boot", map[util.SubCommand]string{new(sentrycmd.Boot): "internal", new(sentrycmd.Umount): "internal"})
 	default:
@@ -75,15 +75,4 @@ func must(n int, err error) int {
 		os.Exit(125)
 	}
 	return n
-}
-
-// delayGC keeps the collector off while the sentry starts: what it allocates then
-// lives on. A heap that grows beyond all measure is collected all the same.
-func delayGC() {
-	debug.SetGCPercent(-1)
-	old := debug.SetMemoryLimit(128 << 20)
-	time.AfterFunc(2*time.Second, func() {
-		debug.SetGCPercent(100)
-		debug.SetMemoryLimit(old)
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/startup"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"golang.org/x/sys/unix"
@@ -21,6 +22,7 @@ func Reexec(args []string) bool {
 	if len(args) == 0 || args[0] != Argv0 {
 		return false
 	}
+	startup.DelayGC()
 	c := &child{sock: fdSocket, stop: make(chan struct{})}
 	if err := c.run(); err != nil {
 		_ = c.send((&packet{kind: msgFailed, text: err.Error()}).encode())

@@ -1,0 +1,35 @@
+// Package startup makes the first seconds of a process cheap.
+//
+// What belljar's processes allocate while they start lives on, so that collecting
+// garbage then costs time and frees nothing; what they used only to start is given
+// back to the system when they have settled.
+//
+// # Limitations
+//
+// It changes settings of the whole process and is called once, first thing.
+package startup
+
+import (
+	"runtime/debug"
+	"time"
+)
+
+const (
+	settled = 2 * time.Second
+	// enough is the heap at which garbage is collected all the same.
+	enough = 128 << 20
+	// percent is how much garbage may gather afterwards, of what lives.
+	percent = 100
+)
+
+// DelayGC keeps the collector off until the process has settled, unless the heap
+// grows beyond all measure, and then gives unused memory back.
+func DelayGC() {
+	debug.SetGCPercent(-1)
+	limit := debug.SetMemoryLimit(enough)
+	time.AfterFunc(settled, func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+		debug.FreeOSMemory()
+	})
+}

@@ -1,0 +1,8 @@
+package view
+
+import "os"
+
+// The server process starts here, and so before the packages that it does not need
+// are initialised, which takes longer than all else in its start. [Reexec] in main
+// does the same where the order of initialisation is another.
+func init() { Reexec(os.Args) }
