@@ -102,7 +102,7 @@ type NetEvent struct {
 // FileEvent is a change below the workspace.
 type FileEvent struct {
 	Path    string `json:"path"` // relative to the workspace, slashes
-	Op      string `json:"op"`   // write, create, mkdir, remove, rename, link, symlink, chmod
+	Op      string `json:"op"`   // write, create, mkdir, remove, rename, link, symlink, chmod; commit: To is the commit that brings Path
 	To      string `json:"to,omitempty"`
 	Verdict string `json:"verdict"`          // pass, hold, deny, hide
 	Class   string `json:"class,omitempty"`  // self-running, user-run, link, …; empty for ordinary files

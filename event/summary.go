@@ -133,7 +133,10 @@ func (g *groups) takeFile(f *belljar.FileEvent) {
 		to = &g.held
 	}
 	name := f.Path
-	if f.To != "" {
+	switch {
+	case f.Op == "commit":
+		name += " in commit " + f.To[:min(len(f.To), 12)]
+	case f.To != "":
 		name = f.To
 	}
 	to.add(name, 1, f.Class, "")

@@ -49,6 +49,7 @@ type run struct {
 	undo    rollback
 	rec     *event.Record
 	counts  counter
+	repos   []repository // as they were before the start
 	view    *view.Server
 	gw      *gateway.Gateway
 	gwGone  chan struct{} // closed when the gateway has ended
@@ -221,6 +222,7 @@ func (r *run) startRecord() error {
 func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
+	r.repos = repositories(ctx, &r.p.Workspace) // while the server starts
 	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name, UpstreamAuth: r.o.UpstreamAuth})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace"
+	"github.com/belljar-dev/belljar/workspace/gitcommits"
 )
 
 // A Summary is what the closing lines tell.
@@ -22,6 +23,7 @@ type Summary struct {
 	Held    int                 // of Waiting: changed by this run
 	Waiting []workspace.Change  // all that belljar diff shows, this run's first, the dangerous first
 	Unread  error               // why Waiting is not complete
+	Commits gitcommits.Report   // self-running files in commits that were made inside
 
 	Net      gateway.Summary
 	Failed   []belljar.NetEvent // allowed hosts that could not be reached
@@ -33,11 +35,12 @@ func (r *run) summary() Summary {
 	w := &r.p.Workspace
 	p := workspace.Project{Dir: w.Dir, Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
 	waiting, err := p.Pending()
+	commits := r.newCommits()
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
 	s := Summary{
 		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began),
-		Passed: r.counts.morePass, Waiting: waiting, Unread: err,
+		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits,
 	}
 	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }
 	slices.SortStableFunc(s.Waiting, func(a, b workspace.Change) int { return order(ours(a), ours(b)) })
@@ -101,9 +104,32 @@ func (s *Summary) fileLine() string {
 		line += ", and git's own data"
 	}
 	if s.Unread != nil {
-		return line + "; what waits could not be listed: " + terminal.Escape(s.Unread.Error())
+		return line + "; what waits could not be listed: " + terminal.Escape(s.Unread.Error()) + s.committed()
 	}
-	return line + s.waits()
+	return line + s.waits() + s.committed()
+}
+
+// committed warns of what runs by itself once somebody checks out what was
+// committed inside.
+func (s *Summary) committed() string {
+	if len(s.Commits.Found) == 0 {
+		if s.Commits.Commits > 0 && !s.Commits.Complete {
+			return "; not all new commits could be looked at for files that run by themselves"
+		}
+		return ""
+	}
+	var list []string
+	for _, f := range s.Commits.Found {
+		list = append(list, terminal.Escape(f.Path)+" ("+terminal.Escape(f.Reason)+")")
+		if len(list) > shown {
+			break
+		}
+	}
+	more := ""
+	if !s.Commits.Complete {
+		more = ", and not all could be looked at"
+	}
+	return "; new commits hold files that run by themselves once checked out" + named(list) + more
 }
 
 // waits tells exactly what belljar diff lists.

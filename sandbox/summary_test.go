@@ -9,6 +9,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/workspace"
+	"github.com/belljar-dev/belljar/workspace/gitcommits"
 )
 
 // TestLines: the three closing lines read well in every case, and hold nothing that
@@ -44,7 +45,10 @@ func TestLines(t *testing.T) {
 			"no file changed; 3 wait, 2 of them from other runs: /p/h (why); belljar diff shows what waits"},
 		"before":   {Summary{Waiting: waiting("h", "i")}, 0, "no file changed; 2 wait from other runs; belljar diff shows what waits"},
 		"conflict": {Summary{Held: 1, Waiting: []workspace.Change{{Source: "/p", Path: "h", Conflict: "the host changed it"}}}, 0, "no file changed; 1 waits: /p/h (conflict: the host changed it); belljar diff shows what waits"},
-		"unread":   {Summary{Unread: errors.New("no")}, 0, "no file changed; what waits could not be listed: no"},
+		"commits": {Summary{Passed: 1, Git: 1, Commits: gitcommits.Report{Commits: 1, Complete: true, Found: []gitcommits.Finding{{Path: ".envrc\x1b", Reason: "direnv executes it"}}}}, 0,
+			`only git's own data changed, nothing waits; new commits hold files that run by themselves once checked out: .envrc\x1b (direnv executes it)`},
+		"too many commits": {Summary{Commits: gitcommits.Report{Commits: 2000}}, 0, "no file changed, nothing waits; not all new commits could be looked at for files that run by themselves"},
+		"unread":           {Summary{Unread: errors.New("no")}, 0, "no file changed; what waits could not be listed: no"},
 		"hostile": {Summary{Passed: 1, Held: 1, Files: passed("a\x1b[2J"), Waiting: waiting("\u202eb\n")}, 0,
 			`1 file changed: a\x1b[2J; 1 waits: "/p/\u202eb\n" (why); belljar diff shows what waits`},
 		"no network": {Summary{}, 1, "reached nothing, refused nothing"},

@@ -207,6 +207,21 @@ func TestWorktreeAndSubmodule(t *testing.T) {
 	w.host("git", "fsck")
 }
 
+// TestCommittedFilesThatRun: what a commit carries past the view is named.
+func TestCommittedFilesThatRun(t *testing.T) {
+	testenv.Need(t, "git")
+	w := newWorld(t)
+	w.host("git", "init", "-q", "-b", "main")
+	w.write(".envrc", "old")
+	w.host("git", "add", "-f", ".envrc")
+	w.host("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "one")
+	r := w.trySh(`git checkout -q -b side; mkdir -p d/.vscode; echo x > d/.vscode/tasks.json; git add -f d; git commit -qm evil; git checkout -q main; echo x > x; git add x; git commit -qm x`)
+	mustContain(t, "the closing lines", r.errout, "new commits hold files that run by themselves once checked out: d/.vscode/tasks.json")
+	mustLack(t, "the closing lines", r.errout, "checked out: .envrc")
+	mustContain(t, "the record", w.belljar("log", "--json").out, `"op":"commit"`, `"path":"d/.vscode/tasks.json"`)
+	mustContain(t, "the summary of the record", w.belljar("log", "summary").out, "d/.vscode/tasks.json in commit ")
+}
+
 // TestApply: what waits can be read, applied, discarded.
 func TestApply(t *testing.T) {
 	w := newWorld(t)
