@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
@@ -79,8 +81,12 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, err
 	}
 	go in.supervise()
+	time.AfterFunc(settled, trim.Program)
 	return in, nil
 }
+
+// settled is when a run that still goes on needs little of the program any more.
+const settled = time.Second
 
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 

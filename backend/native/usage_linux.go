@@ -2,6 +2,7 @@ package native
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -193,13 +194,22 @@ func (m *meter) segments() int64 {
 	if m.shm == nil {
 		return 0
 	}
-	buf := make([]byte, 64<<10)
-	n, err := unix.Pread(int(m.shm.Fd()), buf, 0)
-	if err != nil || n <= 0 {
+	// A read gives a page at most.
+	list, err := io.ReadAll(io.NewSectionReader(m.shm, 0, maxSegments))
+	if err != nil {
 		return 0
 	}
+	return segmentsIn(string(list))
+}
+
+// maxSegments bounds what is read of the list, in bytes: more segments than the
+// kernel allows by default have room.
+const maxSegments = 1 << 20
+
+// segmentsIn sums the fifteenth column of a list of segments.
+func segmentsIn(list string) int64 {
 	var sum int64
-	for line := range strings.SplitSeq(string(buf[:n]), "\n") {
+	for line := range strings.SplitSeq(list, "\n") {
 		if f := strings.Fields(line); len(f) >= 15 {
 			sum += number([]byte(f[14]))
 		}

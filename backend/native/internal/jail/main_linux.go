@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
@@ -86,6 +87,7 @@ func (j *jail) run() error {
 		return err
 	}
 	go j.reap()
+	go trim.Program()
 	return j.obey()
 }
 

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package trim
+
+// Program does nothing here.
+func Program() {}
