@@ -15,10 +15,10 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
-	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -81,7 +81,7 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, err
 	}
 	go in.supervise()
-	time.AfterFunc(settled, trim.Program)
+	time.AfterFunc(settled, func() { trim.Program()() })
 	return in, nil
 }
 
