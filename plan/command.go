@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -131,19 +132,26 @@ func runError(name string, k belljar.Kind, err error, hint string) error {
 
 // commandRoots adds the package of the program and those of its interpreters.
 func (w *gatherer) commandRoots(p *Program) error {
-	r := roots{w: w}
+	r := roots{w: w, led: p.InWorkspace}
 	for _, e := range w.f.Path {
 		if e.Left == "" {
 			r.base = append(r.base, e.Roots...)
 		}
+	}
+	for _, named := range slices.Concat(w.o.Read, w.o.Write) {
+		r.base = append(r.base, Root{Path: realOrClean(named)})
 	}
 	path, real := p.Path, p.Real
 	for range maxInterpreters {
 		if !r.has(real) {
 			for _, root := range w.packageOf(real) {
 				if why := r.add(root, "the command "+filepath.Base(p.Argv[0])); why != "" {
+					hint := ""
+					if r.led {
+						hint = "--read " + quoted(root) + " shows it, if you want that"
+					}
 					return runError(p.Argv[0], belljar.KindRefused,
-						fmt.Errorf("%s must not be visible inside: %s", quoted(root), why), "")
+						fmt.Errorf("%s must not be visible inside: %s", quoted(root), why), hint)
 				}
 			}
 		}

@@ -137,6 +137,9 @@ func prepare(o GatherOptions) (*gatherer, error) {
 	}
 	home := filepath.Clean(o.Home)
 	w.f.Home = realOrClean(home)
+	if !plainName(home) || !plainName(w.f.Home) {
+		return nil, fail("home folder", quoted(home), errors.New("HOME has control characters or is not UTF-8"))
+	}
 	if w.f.Home == "/" {
 		return nil, fail("home folder", o.Home, errors.New("HOME is the root of the file system"))
 	}

@@ -78,6 +78,9 @@ func (w *gatherer) pathEntry(as string) PathEntry {
 		return e
 	}
 	switch {
+	case w.g.work != "" && under(as, w.g.work) && !under(real, w.g.work) && !underAny(real, systemRoots):
+		e.Left = "it lies in the project and leads out of it"
+		return e
 	case underAny(real, systemRoots), under(real, w.g.work):
 	case under(real, "/snap"):
 		e.Left = "snap programs need the snap service of the host"
@@ -159,6 +162,9 @@ type roots struct {
 	w    *gatherer
 	base []Root // visible already
 	list []Root
+	// led says that a file of the project leads here: a link or the first line of a
+	// script. Only installed tools become visible by that.
+	led bool
 }
 
 func (r *roots) has(p string) bool {
@@ -174,6 +180,9 @@ func (r *roots) add(p, why string) string {
 	}
 	if left := r.w.g.refuseRoot(p); left != "" {
 		return left
+	}
+	if r.led && !r.w.installed(p) {
+		return "a file of the project leads there, and it is no installed tool"
 	}
 	r.list = slices.DeleteFunc(r.list, func(x Root) bool { return under(x.Path, p) })
 	r.list = append(r.list, Root{Path: p, Why: why, Project: isProject(p)})
@@ -232,6 +241,21 @@ func isToolRoot(d string) bool {
 		has("release", "lib/modules") || // a JDK
 		has("VERSION", "src/runtime") || // a Go toolchain
 		has("pyvenv.cfg")
+}
+
+// installed says whether p belongs to a tool that somebody installed: to a whole
+// installation, to one version of several, or to the usual folders of a prefix that
+// is nobody's work tree.
+func (w *gatherer) installed(p string) bool {
+	if isToolRoot(p) || lookBelow(filepath.Dir(p), w.f.Home, 8, isToolRoot) != "" || strings.Contains(p, "/versions/") && exists(filepath.Join(p, "bin")) {
+		return true
+	}
+	worked := func(d string) bool { return exists(filepath.Join(d, ".git")) || exists(filepath.Join(d, ".env")) }
+	if isProject(p) || worked(p) || lookBelow(filepath.Dir(p), w.f.Home, 64, worked) != "" {
+		return false
+	}
+	prefix := filepath.Dir(p)
+	return slices.Contains(prefixParts, filepath.Base(p)) && exists(filepath.Join(prefix, "bin")) && exists(filepath.Join(prefix, "lib"))
 }
 
 // toolFiles are files of the user that a version manager reads to choose a version.

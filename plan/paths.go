@@ -184,7 +184,9 @@ func (w *gatherer) addLinks(p string) {
 		return
 	}
 	for _, l := range links {
-		w.links[l.Path] = l.Text
+		if plainName(l.Path) && plainName(l.Text) {
+			w.links[l.Path] = l.Text
+		}
 	}
 }
 

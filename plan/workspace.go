@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -84,13 +85,26 @@ func (w *gatherer) mine(path string) bool {
 // checkWorkspace refuses what must never be served as a project.
 func (w *gatherer) checkWorkspace(dir string) error {
 	why, hint := w.g.refuse(dir), "change into a project folder, or name one with --workspace"
-	if why == "" && underAny(dir, systemRoots) && !w.mine(dir) {
+	if why == "" && w.ofSystem(dir) {
 		why = "it belongs to the system"
 	}
 	if why == "" {
 		return nil
 	}
 	return &belljar.Error{Op: "use workspace", ID: quoted(dir), Kind: belljar.KindUsage, Err: errors.New(why), Hint: hint}
+}
+
+// ofSystem says whether dir is one of the system's folders, or one in them that
+// nobody works in: not the caller's, or root's outside of the places for own work.
+func (w *gatherer) ofSystem(dir string) bool {
+	if !underAny(dir, systemRoots) {
+		return false
+	}
+	own := func(p string) bool { return dir != p && under(dir, p) }
+	if w.f.Identity.UID == 0 && !own("/opt") && !own("/usr/local") && !own("/usr/src") {
+		return true
+	}
+	return slices.Contains(systemRoots, dir) || !w.mine(dir)
 }
 
 // workspaceLinks keeps the way by which the user came to the project, where it

@@ -110,15 +110,16 @@ func TestGoodFiles(t *testing.T) {
 // What the file says reaches the terminal only in escaped form.
 func TestFaultsAreHarmless(t *testing.T) {
 	_, faults := parse("version: 1\n\"te\\u202er\\e[31m\": \"\u202e\"\nnetwork: {allow: [\"\u2066a\u009b\"]}\n\"a\u200b\": x\n", layerProject)
-	_, more := parse("version: 1\n\"\u202eteir\": auto\n\"a\\eb\": 1\ntier: \"\\u202e\\u009b\"\n", layerProject)
-	s := faults.Error() + more.Error()
+	_, raw := parse("version: 1\n\"\u202eteir\": auto\n# \u2066\n# \u2028x\n", layerProject)
+	_, more := parse("version: 1\n\"\\u202eteir\": auto\n\"a\\eb\": 1\ntier: \"\\u202e\\u009b\"\n", layerProject)
+	s := faults.Error() + raw.Error() + more.Error()
 	for _, bad := range []string{"\x1b", "\u202e", "\u2066", "\u009b", "\u200b"} {
 		if strings.Contains(s, bad) {
 			t.Errorf("%q in %q", bad, s)
 		}
 	}
-	if len(more) != 3 {
-		t.Errorf("%v", more)
+	if len(more) != 3 || len(raw) != 3 {
+		t.Errorf("%v\n%v", more, raw)
 	}
 }
 

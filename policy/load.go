@@ -62,6 +62,7 @@ func load(o LoadOptions, ceilingOwner int) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.holdOwn(s)
 	var cuts []Cut
 	if l.ceiling != nil {
 		cuts = l.cap(s)

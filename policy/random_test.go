@@ -225,7 +225,7 @@ func TestProjectNeverWidens(t *testing.T) {
 	var accepted, refused, tightened, widened int
 	// Much garbage, little that lives.
 	defer debug.SetGCPercent(debug.SetGCPercent(1000))
-	n := rounds(100_000, 1_000_000)
+	n := rounds(40_000, 1_000_000)
 	for i := range n {
 		user, flags := randomDocument(r, layerUser, 4), randomDocument(r, layerFlag, 1)
 		var ceiling *document
@@ -326,7 +326,7 @@ func TestFilesMeanWhatDocumentsMean(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	r := rand.New(rand.NewPCG(seed, 2))
 	dir := t.TempDir()
-	for i := range rounds(1000, 20_000) {
+	for i := range rounds(500, 20_000) {
 		user, project := randomDocument(r, layerUser, 4), randomDocument(r, layerProject, 1)
 		files := map[string]string{"user.yaml": yamlOf(user), "belljar.yaml": yamlOf(project)}
 		for n, text := range files {

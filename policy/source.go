@@ -89,7 +89,8 @@ func badRune(l string) int {
 				return i
 			}
 		}
-		if r == '\uFEFF' || (r != '\t' && unicode.IsControl(r)) {
+		// What makes a line look like another one is no text either.
+		if r == '\uFEFF' || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) || (r != '\t' && unicode.IsControl(r)) {
 			return i
 		}
 	}
