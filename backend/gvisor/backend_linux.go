@@ -129,6 +129,9 @@ func (in *instance) stage(gofer *os.File, d *donations) {
 		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
 	}
 	close(in.staged)
+	if err == nil {
+		go in.watchStubs()
+	}
 	in.supervise()
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -124,6 +125,46 @@ func TestDeathOfAProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// children are the direct children of pid.
+func children(pid int) []int {
+	var out []int
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, f := range tasks {
+		b, _ := os.ReadFile(f)
+		for _, c := range strings.Fields(string(b)) {
+			n, _ := strconv.Atoi(c)
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// TestDeathOfAStub kills what gVisor runs programs in, behind its back: the first one,
+// of which the others are copies and which the sentry itself never looks at again.
+func TestDeathOfAStub(t *testing.T) {
+	if backendtest.AsOrdinaryUser(t) {
+		return
+	}
+	testenv.Need(t, "userns")
+	in := startDeath(t, t.TempDir())
+	defer in.Close()
+	all := descendants(os.Getpid())
+	stubs := children(all["belljar-sentry"])
+	if len(stubs) < 2 {
+		t.Fatalf("the sentry has children %v", stubs)
+	}
+	if err := syscall.Kill(slices.Min(stubs), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	end, err := in.Wait(ctx)
+	if err != nil || end.Reason != belljar.EndCrashed || !strings.Contains(end.Detail, "killed from outside") {
+		t.Errorf("end %+v, %v; want %s that names the cause", end, err, belljar.EndCrashed)
+	}
+	gone(t, all)
 }
 
 func TestDeathOfTheSupervisor(t *testing.T) {

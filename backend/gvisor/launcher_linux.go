@@ -88,7 +88,8 @@ func (l *launcherProcess) start(attr *os.ProcAttr) error {
 		started <- nil
 		st, err := p.Wait()
 		if err == nil {
-			l.status, _ = st.Sys().(unix.WaitStatus)
+			ws, _ := st.Sys().(syscall.WaitStatus)
+			l.status = unix.WaitStatus(ws)
 		}
 		close(l.exited)
 	}()

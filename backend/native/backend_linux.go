@@ -143,7 +143,8 @@ func (in *instance) fork(attr *os.ProcAttr) error {
 			return
 		}
 		if st, err := p.Wait(); err == nil {
-			in.status, _ = st.Sys().(unix.WaitStatus)
+			ws, _ := st.Sys().(syscall.WaitStatus)
+			in.status = unix.WaitStatus(ws)
 		}
 		close(in.exited)
 	}()
