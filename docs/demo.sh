@@ -24,7 +24,7 @@ echo 'API_KEY=sk-real-secret' >.env
 echo 'a project' >README
 
 cat >"$tmp/project/tour.sh" <<'EOF'
-say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+say() { if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then printf '\n\033[1m%s\033[0m\n' "$1"; else printf '\n%s\n' "$1"; fi; }
 say "Its own kernel"
 uname -sr
 say "The project is there, the secret is not"
@@ -48,7 +48,7 @@ EOF
 echo "\$ belljar run --allow localhost:$port -- sh tour.sh"
 "$belljar" run --allow "localhost:$port" -- sh tour.sh "$port"
 
-printf '\n\033[1mOn the host\033[0m\n'
+printf '\nOn the host\n'
 echo "README: $(cat README)"
 if [ -e .git/hooks/pre-commit ]; then
 	echo "FAILED: the hook landed" >&2
