@@ -107,15 +107,18 @@ func (w *world) rootsOf(f *Facts) []string {
 
 const script = "#!/bin/sh\n"
 
-func TestPathLayouts(t *testing.T) {
-	tests := []struct {
-		name    string
-		build   func(w *world)
-		path    []string
-		command string
-		roots   []string // below HOME
-		real    string   // of the command, below HOME
-	}{
+type pathLayout struct {
+	name    string
+	build   func(w *world)
+	path    []string
+	command string
+	roots   []string // below HOME
+	real    string   // of the command, below HOME
+}
+
+// nodeLayouts are those of Node and of agents.
+func nodeLayouts() []pathLayout {
+	return []pathLayout{
 		{
 			name: "npm -g with a prefix below HOME",
 			build: func(w *world) {
@@ -164,6 +167,43 @@ func TestPathLayouts(t *testing.T) {
 			real:  ".local/share/cursor/versions/7/agent",
 		},
 		{
+			name: "volta",
+			build: func(w *world) {
+				w.file(".volta/bin/volta-shim", script)
+				w.link("volta-shim", ".volta/bin/node")
+				w.mkdir(".volta/tools/image")
+			},
+			path: []string{"~/.volta/bin"}, command: "node",
+			roots: []string{".volta"}, real: ".volta/bin/volta-shim",
+		},
+		{
+			name: "asdf shims",
+			build: func(w *world) {
+				w.file(".asdf/shims/node", "#!/usr/bin/env bash\n")
+				w.mkdir(".asdf/installs/nodejs")
+				w.mkdir(".asdf/plugins/nodejs")
+				w.file(".tool-versions", "nodejs 22")
+			},
+			path: []string{"~/.asdf/shims"}, command: "node",
+			roots: []string{".asdf", ".tool-versions"}, real: ".asdf/shims/node",
+		},
+		{
+			name: "pnpm's store",
+			build: func(w *world) {
+				w.file(".local/share/pnpm/global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js", "#!/usr/bin/env sh\n")
+				w.link("../global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js", ".local/share/pnpm/bin/a")
+			},
+			path: []string{"~/.local/share/pnpm/bin"}, command: "a",
+			roots: []string{".local/share/pnpm/bin", ".local/share/pnpm/global/5/node_modules"},
+			real:  ".local/share/pnpm/global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js",
+		},
+	}
+}
+
+// otherLayouts are those of other languages.
+func otherLayouts() []pathLayout {
+	return []pathLayout{
+		{
 			name: "pyenv shims",
 			build: func(w *world) {
 				w.file(".pyenv/libexec/pyenv", script)
@@ -184,27 +224,6 @@ func TestPathLayouts(t *testing.T) {
 			},
 			path: []string{"~/.cargo/bin"}, command: "cargo",
 			roots: []string{".cargo/bin", ".rustup"}, real: ".cargo/bin/rustup",
-		},
-		{
-			name: "volta",
-			build: func(w *world) {
-				w.file(".volta/bin/volta-shim", script)
-				w.link("volta-shim", ".volta/bin/node")
-				w.mkdir(".volta/tools/image")
-			},
-			path: []string{"~/.volta/bin"}, command: "node",
-			roots: []string{".volta"}, real: ".volta/bin/volta-shim",
-		},
-		{
-			name: "asdf shims",
-			build: func(w *world) {
-				w.file(".asdf/shims/node", "#!/usr/bin/env bash\n")
-				w.mkdir(".asdf/installs/nodejs")
-				w.mkdir(".asdf/plugins/nodejs")
-				w.file(".tool-versions", "nodejs 22")
-			},
-			path: []string{"~/.asdf/shims"}, command: "node",
-			roots: []string{".asdf", ".tool-versions"}, real: ".asdf/shims/node",
 		},
 		{
 			name: "pipx: a virtual environment with an interpreter of uv",
@@ -245,16 +264,6 @@ func TestPathLayouts(t *testing.T) {
 			roots: []string{".local/bin", ".local/lib"}, real: ".local/bin/py",
 		},
 		{
-			name: "pnpm's store",
-			build: func(w *world) {
-				w.file(".local/share/pnpm/global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js", "#!/usr/bin/env sh\n")
-				w.link("../global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js", ".local/share/pnpm/bin/a")
-			},
-			path: []string{"~/.local/share/pnpm/bin"}, command: "a",
-			roots: []string{".local/share/pnpm/bin", ".local/share/pnpm/global/5/node_modules"},
-			real:  ".local/share/pnpm/global/5/node_modules/.pnpm/a@1/node_modules/a/cli.js",
-		},
-		{
 			name: "a JDK",
 			build: func(w *world) {
 				w.file(".sdkman/candidates/java/21/bin/java", script)
@@ -266,7 +275,10 @@ func TestPathLayouts(t *testing.T) {
 			roots: []string{".sdkman/candidates/java/21"}, real: ".sdkman/candidates/java/21/bin/java",
 		},
 	}
-	for _, tt := range tests {
+}
+
+func TestPathLayouts(t *testing.T) {
+	for _, tt := range slices.Concat(nodeLayouts(), otherLayouts()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.build(w)

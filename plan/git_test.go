@@ -32,13 +32,16 @@ func (w *world) worktree(common, name, back string) string {
 	return w.at(p)
 }
 
-func TestGitDirs(t *testing.T) {
-	tests := []struct {
-		name  string
-		build func(w *world)
-		want  []string // below HOME
-		note  string
-	}{
+type gitDirsCase struct {
+	name  string
+	build func(w *world)
+	want  []string // below HOME
+	note  string
+}
+
+// honestGitDirs are as git makes them.
+func honestGitDirs() []gitDirsCase {
+	return []gitDirsCase{
 		{name: "plain", build: func(w *world) { w.gitDir("src/app/.git") }},
 		{name: "none", build: func(w *world) {}},
 		{
@@ -72,6 +75,20 @@ func TestGitDirs(t *testing.T) {
 				w.file("src/app/.git", "gitdir: dir.git\n")
 			},
 		},
+		{
+			name: "alternates",
+			build: func(w *world) {
+				w.gitDir("src/app/.git")
+				w.file("src/app/.git/objects/info/alternates", w.gitDir("src/other/.git")+"/objects\n")
+			},
+			note: "git objects in",
+		},
+	}
+}
+
+// hostileGitDirs name what does not belong to the project.
+func hostileGitDirs() []gitDirsCase {
+	return []gitDirsCase{
 		{
 			name: "another repository of the user",
 			build: func(w *world) {
@@ -145,16 +162,11 @@ func TestGitDirs(t *testing.T) {
 		},
 		{name: "empty", build: func(w *world) { w.file("src/app/.git", "") }, note: "names no git directory"},
 		{name: "loop", build: func(w *world) { w.link(".git", "src/app/.git") }, note: "too many"},
-		{
-			name: "alternates",
-			build: func(w *world) {
-				w.gitDir("src/app/.git")
-				w.file("src/app/.git/objects/info/alternates", w.gitDir("src/other/.git")+"/objects\n")
-			},
-			note: "git objects in",
-		},
 	}
-	for _, tt := range tests {
+}
+
+func TestGitDirs(t *testing.T) {
+	for _, tt := range slices.Concat(honestGitDirs(), hostileGitDirs()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.build(w)

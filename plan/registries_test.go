@@ -57,13 +57,16 @@ func fakeTools(w *world) {
 	w.path("~/npm/bin", "~/gosdk/bin", "~/py/bin", "~/maven/bin")
 }
 
-func TestRegistries(t *testing.T) {
-	tests := []struct {
-		name, kind string
-		build      func(w *world)
-		hosts      []string
-		env, files map[string]string
-	}{
+type registryCase struct {
+	name, kind string
+	build      func(w *world)
+	hosts      []string
+	env, files map[string]string
+}
+
+// npmRegistries are npm's.
+func npmRegistries() []registryCase {
+	return []registryCase{
 		{
 			name: "npm: the tool's default", kind: "npm",
 			build: func(*world) {}, hosts: []string{"npm.default.example:443"},
@@ -110,6 +113,12 @@ func TestRegistries(t *testing.T) {
 				w.file(".npmrc", "registry=file:///etc/passwd\n@a:registry=https://\n@b:registry=:::\n@c:registry=https://0.0.0.0/\n")
 			},
 		},
+	}
+}
+
+// goAndPipRegistries are Go's and pip's.
+func goAndPipRegistries() []registryCase {
+	return []registryCase{
 		{
 			name: "go: the toolchain's default", kind: "go",
 			build: func(*world) {}, hosts: []string{"go.default.example:443", "sum.default.example:443"},
@@ -148,6 +157,12 @@ func TestRegistries(t *testing.T) {
 				"UV_INDEX":            "https://a.example/simple?x=1 http://b.example:81/",
 			},
 		},
+	}
+}
+
+// otherRegistries are those of cargo and Maven.
+func otherRegistries() []registryCase {
+	return []registryCase{
 		{
 			name: "cargo: a mirror and a registry", kind: "cargo",
 			build: func(w *world) {
@@ -197,7 +212,10 @@ func TestRegistries(t *testing.T) {
 			hosts: []string{"central.default.example:443"},
 		},
 	}
-	for _, tt := range tests {
+}
+
+func TestRegistries(t *testing.T) {
+	for _, tt := range slices.Concat(npmRegistries(), goAndPipRegistries(), otherRegistries()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			fakeTools(w)
