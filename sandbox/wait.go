@@ -25,7 +25,7 @@ func (r *run) wait(ctx context.Context) (int, belljar.End) {
 
 	status, err := r.proc.Wait(context.WithoutCancel(ctx))
 	if err == nil {
-		r.finish(belljar.End{Reason: belljar.EndExited})
+		r.finish(r.exited(ctx, status))
 	} else {
 		// The sandbox went away under the command; whoever ended it said why.
 		r.finish(r.ask(ctx, err))
@@ -36,6 +36,19 @@ func (r *run) wait(ctx context.Context) (int, belljar.End) {
 	end := r.ended
 	r.mu.Unlock()
 	return r.status(end, status), end
+}
+
+// exited is the end by a command that ended with s. A command that was killed may have
+// been killed because a process of the tier died: then that is the reason.
+func (r *run) exited(ctx context.Context, s belljar.ExitStatus) belljar.End {
+	if s.Signal == belljar.Signal(syscall.SIGKILL) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if end, err := r.inst.Wait(ctx); err == nil && end.Reason == belljar.EndCrashed {
+			return end
+		}
+	}
+	return belljar.End{Reason: belljar.EndExited}
 }
 
 // ask asks the tier why the sandbox is gone.
