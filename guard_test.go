@@ -118,6 +118,7 @@ var layers = map[string]struct {
 	"gateway/*":           {[]string{"gateway/*", "internal/*"}, "parts of the gateway"},
 	"workspace":           {[]string{"workspace/*", "internal/*", "terminal"}, "review works on the shadow and does not know the tier"},
 	"workspace/*":         {[]string{"workspace/*", "internal/*"}, "parts of the workspace"},
+	"verify":              {[]string{"internal/*", "terminal"}, "the attacks start sandboxes through an interface only"},
 	"backend/all":         {[]string{"backend/*"}, "the only list of tiers"},
 	"backend/backendtest": {[]string{"internal/*", "workspace/view", "workspace/rules"}, "the suite knows tiers only as interfaces"},
 	"backend/*":           {[]string{"internal/*", "backend/internal/*", "backend/backendtest"}, "a backend knows neither policy, gateway, sandbox nor another backend"},
@@ -214,6 +215,7 @@ func TestNoHostGit(t *testing.T) {
 	allowed := map[string]string{
 		"workspace/view": "starts this very program again as the file server",
 		"internal/bench": "times other programs on trees that it made itself",
+		"verify":         "starts itself; runs git and other programs on decoys only, in throw-away namespaces without network",
 		"plan":           "asks npm and go for the user's own registries, in / with an empty environment",
 	}
 	pkgs, fset := sources(t, false)

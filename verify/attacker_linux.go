@@ -59,7 +59,7 @@ func newAttacker() *attacker {
 func (a *attacker) say(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, _ = io.WriteString(a.out, line)
+	_, _ = io.WriteString(a.out, "\n"+line) // on a line of its own, whatever a terminal echoed
 }
 
 // holding keeps c open until everything was looked at.
@@ -155,7 +155,11 @@ func readLine(r io.Reader, within time.Duration) (string, error) {
 	}
 	ch := make(chan read, 1)
 	go func() {
-		l, err := bufio.NewReaderSize(r, maxLine).ReadString('\n')
+		b := bufio.NewReaderSize(r, maxLine)
+		l, err := b.ReadString('\n')
+		for err == nil && l == "\n" {
+			l, err = b.ReadString('\n')
+		}
 		ch <- read{l, err}
 	}()
 	select {
@@ -207,6 +211,9 @@ func (a *attacker) shell(line string) (bool, string) {
 	w := &limitedBuffer{b: &b, left: maxEvidence}
 	cmd.Stdout, cmd.Stderr = w, w
 	err := cmd.Run()
+	if err != nil {
+		fmt.Fprintf(&b, "[%v]", err)
+	}
 	return err == nil, b.String()
 }
 

@@ -15,10 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// nonceName is a file of the project that tells one world from another.
+const nonceName = "nonce"
+
 // plant writes the decoys of HOME and the project.
 func (w *world) plant() error {
 	home, proj := w.secret("home"), w.secret("project")
-	for _, later := range []string{"env", "late", "victim"} {
+	for _, later := range []string{"env", "late", "victim", "ipc"} {
 		w.secret(later)
 	}
 	all := map[string]string{
@@ -46,6 +49,7 @@ func (w *world) plant() error {
 		projectName + "/Makefile":                 "all:\n\t@true\n",
 		projectName + "/package.json":             "{\"name\":\"decoy\",\"version\":\"1.0.0\",\"scripts\":{\"test\":\"true\"}}\n",
 		projectName + "/.vscode/tasks.json":       "{\"version\":\"2.0.0\",\"tasks\":[]}\n",
+		projectName + "/" + nonceName:             w.secret("nonce"),
 		projectName + "/late/README":              "late\n",
 		projectName + "/plain":                    "plain\n",
 	}
@@ -136,6 +140,11 @@ func (w *world) listenDecoys() error {
 		})}
 		go func() { _ = s.Serve(l) }()
 	}
+	shared, err := attachShared(unix.IPC_CREAT)
+	if err != nil {
+		return err
+	}
+	copy(shared, w.secrets["ipc"])
 	fifo := filepath.Join(w.project(), "host.fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		return err

@@ -18,8 +18,10 @@ import (
 // the programs say does not matter; whether a payload runs does. They run in one
 // more set of namespaces, without any network.
 func (w *world) exercise(ctx context.Context, rows []*row) {
-	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
+	git, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
+	ctx, cancelTools := context.WithTimeout(ctx, 80*time.Second)
+	defer cancelTools()
 	var dirs []string
 	for _, r := range rows {
 		if r.judge.marked && r.script != "" {
@@ -30,9 +32,9 @@ func (w *world) exercise(ctx context.Context, rows []*row) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.develop(ctx, dirs[:half])
+		w.develop(git, dirs[:half])
 	}()
-	w.develop(ctx, dirs[half:])
+	w.develop(git, dirs[half:])
 	<-done
 	if slices.ContainsFunc(rows, func(r *row) bool { return r.group() == "host" || r.group() == "review" }) {
 		w.tools(ctx)

@@ -28,8 +28,10 @@ func kernelRows() []row {
 			return err == nil, fmt.Sprint(err)
 		}}
 	}
+	own := func(r row) row { r.req = belljar.ReqKernel; return r } // only a kernel of its own hides it
 	rows := []row{
-		proc("version"), proc("cmdline"), proc("modules"), proc("kallsyms"), proc("sys/kernel/random/boot_id"), proc("bus/pci/devices"), proc("partitions"),
+		own(proc("version")), own(proc("sys/kernel/random/boot_id")),
+		proc("cmdline"), proc("modules"), proc("kallsyms"), proc("bus/pci/devices"), proc("partitions"),
 		{id: "kernel/proc-kcore", name: "find the kernel's memory in /proc/kcore", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
 			fi, err := os.Stat("/proc/kcore")
 			return err == nil && fi.Mode().IsRegular() && fi.Size() > 0, fmt.Sprint(err)
@@ -38,10 +40,6 @@ func kernelRows() []row {
 			fi, err := os.Stat("/proc/sysrq-trigger")
 			return err == nil && fi.Mode().IsRegular(), fmt.Sprint(err)
 		}, excuse: missing("/proc/sysrq-trigger")},
-		{id: "kernel/proc-keys", name: "list keys in /proc/keys and /proc/key-users", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
-			b, err := os.ReadFile("/proc/key-users")
-			return err == nil, fmt.Sprint(len(b), err)
-		}, excuse: missing("/proc/key-users")},
 		object("io-uring", "make an io_uring", "io_uring", func() (int, error) {
 			var params [120]byte
 			fd, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0)
@@ -61,8 +59,12 @@ func kernelRows() []row {
 			fd, _, e := unix.Syscall(unix.SYS_BPF, 0, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
 			return int(fd), errnoErr(e)
 		}),
-		{id: "kernel/keyctl", name: "add a key to the kernel's keyring", req: belljar.ReqKernel, own: true, judge: judgement{held: keyHeld}, do: func(*attacker) (bool, string) {
-			_, err := unix.AddKey("user", "belljar-verify-key", []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
+		{id: "kernel/keyctl", name: "add a key to the kernel's keyring", req: belljar.ReqKernel, own: true, judge: judgement{held: keyHeld}, do: func(a *attacker) (bool, string) {
+			nonce, err := readSome(a.path(nonceName))
+			if err != nil {
+				return false, err.Error()
+			}
+			_, err = unix.AddKey("user", "belljar-"+string(nonce), []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
 			return err == nil, fmt.Sprint(err)
 		}},
 		{id: "kernel/vsock", name: "a socket to the hypervisor (AF_VSOCK)", req: belljar.ReqKernel, do: func(*attacker) (bool, string) {
@@ -106,7 +108,13 @@ func kernelRows() []row {
 			}
 			return false, "none is there"
 		}},
-		{id: "kernel/ipc", name: "reach System V objects of the host", req: belljar.ReqProcesses, judge: judgement{same: "/proc/sysvipc/shm"}, do: files("/proc/sysvipc/shm")},
+		{id: "kernel/ipc", name: "read shared memory of the host (System V)", req: belljar.ReqProcesses, judge: secrets("ipc"), do: func(*attacker) (bool, string) {
+			b, err := attachShared(0)
+			if err != nil {
+				return false, err.Error()
+			}
+			return true, string(b[:64])
+		}},
 	}
 	for i := range rows {
 		switch rows[i].id {
@@ -225,9 +233,9 @@ func packetHeld(*world) (bool, string) {
 }
 
 // keyHeld looks whether the host's kernel has a key more of this user.
-func keyHeld(*world) (bool, string) {
+func keyHeld(w *world) (bool, string) {
 	b, err := os.ReadFile("/proc/keys")
-	return bytes.Contains(b, []byte("belljar-verify-key")), fmt.Sprint("/proc/keys of the host: ", err)
+	return bytes.Contains(b, []byte("belljar-"+w.secrets["nonce"])), fmt.Sprint("/proc/keys of the host: ", err)
 }
 
 // personalityHeld looks for the personality in every process of this world.
@@ -250,4 +258,16 @@ func openPacketSocket() {
 		fmt.Println(err)
 	}
 	_, _ = os.Stdin.Read(make([]byte, 1))
+}
+
+// sharedKey names the host's decoy segment.
+const sharedKey = 0x62656c6c
+
+// attachShared attaches the decoy segment; flag may say that it is to be made.
+func attachShared(flag int) ([]byte, error) {
+	id, err := unix.SysvShmGet(sharedKey, 4096, flag|0o600)
+	if err != nil {
+		return nil, err
+	}
+	return unix.SysvShmAttach(id, 0, 0)
 }

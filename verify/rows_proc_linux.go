@@ -115,9 +115,9 @@ func processRows() []row {
 			d, err := os.ReadDir("/sys/fs/cgroup")
 			return len(d) > 0, fmt.Sprint(len(d), err)
 		}},
-		{id: "process/mountinfo", name: "learn the host's paths from the mount table", req: belljar.ReqProcesses, judge: judgement{}, do: func(*attacker) (bool, string) {
+		{id: "process/mountinfo", name: "see the host's mounts in the mount table", req: belljar.ReqProcesses, judge: judgement{}, do: func(*attacker) (bool, string) {
 			b, err := os.ReadFile("/proc/self/mountinfo")
-			return bytes.Contains(b, []byte("belljar-verify")), fmt.Sprintf("%.200s %v", b, err)
+			return bytes.Contains(b, []byte(markerMount)), fmt.Sprintf("%.200s %v", b, err)
 		}},
 	}
 }

@@ -1,18 +1,10 @@
 package verify
 
-import (
-	"os"
-	"path/filepath"
-)
-
 // writeRows try to change what lies outside of the project, or what would run by
 // itself in it.
 func writeRows() []row {
 	held := func(id, name, sh string, rels ...string) row {
-		for i := range rels {
-			rels[i] = projectName + "/" + rels[i]
-		}
-		return row{id: "writes/" + id, name: name, layer: layerHold, sh: sh, judge: exists(rels...)}
+		return row{id: "writes/" + id, name: name, layer: layerHold, sh: sh, judge: exists(below(rels)...)}
 	}
 	return []row{
 		{id: "writes/home", name: "write ~/x and ~/.bashrc", layer: layerHome, sh: "echo evil > ~/x; echo evil >> ~/.bashrc", judge: judgement{host: func(w *world) (bool, string) {
@@ -43,10 +35,10 @@ func writeRows() []row {
 			}
 			return changed(projectName+"/.env.local", "evil").host(w)
 		}}},
-		{id: "writes/remove-hidden", name: "remove the folder of a hidden file", layer: layerHide, sh: "rm -rf x; mv deploy gone", judge: judgement{host: func(w *world) (bool, string) {
-			for _, rel := range []string{"x/.kube/config", "deploy/prod.pem"} {
-				if _, err := os.Lstat(filepath.Join(w.project(), rel)); err != nil {
-					return true, rel + " is gone from the host"
+		{id: "writes/remove-hidden", name: "remove a hidden file with its folder, and by renaming the folder", layer: layerHide, sh: "rm -rf x; mv deploy gone", judge: judgement{host: func(w *world) (bool, string) {
+			for _, either := range [][]string{{"x/.kube/config"}, {"deploy/prod.pem", "gone/prod.pem"}} {
+				if ok, _ := exists(below(either)...).host(w); !ok {
+					return true, either[0] + " is gone from the host"
 				}
 			}
 			return false, ""
@@ -66,4 +58,13 @@ func linkRows() []row {
 		{id: "links/store", name: "write a file that is a hard link of one outside", layer: layerLinks, sh: "echo evil >> linked", judge: changed("store", "evil")},
 		{id: "links/dir", name: "replace a folder by a link and write below it", layer: layerLinks, sh: "rm -rf late2; ln -s ../.. late2; mkdir -p late2/dropped", judge: exists("dropped", "src/dropped")},
 	}
+}
+
+// below are paths in the project, as seen from HOME.
+func below(rels []string) []string {
+	out := make([]string, len(rels))
+	for i, r := range rels {
+		out[i] = projectName + "/" + r
+	}
+	return out
 }

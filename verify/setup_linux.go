@@ -17,7 +17,8 @@ import (
 const (
 	marksDir    = "/tmp/belljar-verify-marks" // a payload that ran leaves a file here
 	projectName = "src/project"               // below HOME
-	attackerRel = ".local/bin/belljar"        // below HOME: this program
+	markerMount = "belljar-verify-decoy-mount"
+	attackerRel = ".local/bin/belljar" // below HOME: this program
 )
 
 // setUp builds the world around this process, its first one, and then executes
@@ -37,8 +38,13 @@ func setUp(c *worldConfig) error {
 		{"copy this program", w.copyProgram},
 		{"plant decoys", w.plant},
 		{"add decoys to /etc", w.etc},
+		{"mount a decoy", func() error {
+			return unix.Mount(markerMount, "/var/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=1777")
+		}},
 		{"make an internet", w.internet},
-		{"open ping to everybody", func() error { return os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(fmt.Sprintf("%d %d", os.Getgid(), os.Getgid())), 0) }},
+		{"open ping to everybody", func() error {
+			return os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(fmt.Sprintf("%d %d", os.Getgid(), os.Getgid())), 0)
+		}},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {

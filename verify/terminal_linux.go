@@ -3,9 +3,11 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +27,10 @@ func (w *world) onTerminal(ctx context.Context, l Launcher, argv []string) error
 		return errors.Join(err, screen.Close())
 	}
 	r, wr := io.Pipe()
+	ended := make(chan struct{})
 	release := sync.OnceFunc(func() {
-		_, _ = screen.WriteString("\x04") // the end of its input, as a user types it
+		w.ttyHeld = whoElse(tty.Name())
+		go typeEnd(ended, screen)
 	})
 	read, said := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -53,7 +57,7 @@ func (w *world) onTerminal(ctx context.Context, l Launcher, argv []string) error
 		}
 	}()
 	err = w.launchOn(ctx, l, argv, tty)
-	w.typed = pending(tty)
+	close(ended)
 	tty.Close()
 	screen.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // not every build can; closing ends it too
 	time.AfterFunc(300*time.Millisecond, func() { screen.Close() })
@@ -77,23 +81,28 @@ func (w *world) launchOn(ctx context.Context, l Launcher, argv []string, tty *os
 	return w.bare(ctx, argv, tty)
 }
 
-// pending is what waits to be read from the user's terminal: nobody typed it.
-func pending(tty *os.File) []byte {
-	fd := int(tty.Fd())
-	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err == nil {
-		t.Lflag &^= unix.ICANON | unix.ECHO
-		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+// typeEnd types the end of input, as a user does, until somebody takes it: the first
+// one only ends a line where something was typed before it.
+func typeEnd(ended chan struct{}, screen *os.File) {
+	for {
+		_, _ = screen.WriteString("\x04")
+		select {
+		case <-ended:
+			return
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
-	if unix.SetNonblock(fd, true) != nil {
-		return nil
+}
+
+// whoElse names a process, other than this one, that has the terminal open.
+func whoElse(tty string) string {
+	all, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, p := range all {
+		if to, err := os.Readlink(p); err == nil && to == tty && !strings.HasPrefix(p, fmt.Sprintf("/proc/%d/", os.Getpid())) {
+			return p
+		}
 	}
-	b := make([]byte, 256)
-	n, err := unix.Read(fd, b)
-	if err != nil || n < 0 {
-		return nil
-	}
-	return b[:n]
+	return ""
 }
 
 // shown is a judgement by what the user's terminal was sent.

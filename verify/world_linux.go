@@ -30,7 +30,7 @@ type world struct {
 	said    statements
 	outcome map[phase]Outcome
 	screen  []byte // what the user's terminal was sent
-	typed   []byte // what was typed into it by somebody else
+	ttyHeld string // who else had it open while the attacker held
 	victim  int    // a process of the host
 }
 
