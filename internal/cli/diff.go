@@ -181,6 +181,9 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 	}
 	if named {
 		args = args[1:]
+		if err := reachable(dir); err != nil {
+			return nil, err
+		}
 	} else {
 		dir, err = plan.FindWorkspace(plan.GatherOptions{
 			Env: h.env, Home: h.home, Dir: h.cwd, StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
@@ -205,6 +208,22 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		t.paths = append(t.paths, rel)
 	}
 	return t, nil
+}
+
+// reachable says why the project dir of a record cannot be worked on.
+func reachable(dir string) error {
+	f, err := os.Open(dir)
+	e := &belljar.Error{Op: "open the project", ID: dir, Kind: belljar.KindUsage}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		// Of root, the sandbox identity reaches the home and the folder that root stands in.
+		e.Err, e.Hint = errors.New("it cannot be reached from here"), "change into it: cd "+dir
+	case err != nil:
+		e.Err = err
+	default:
+		return f.Close()
+	}
+	return e
 }
 
 // workspaceOf is the project of the newest sandbox of that name.
