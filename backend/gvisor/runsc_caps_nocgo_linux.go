@@ -7,3 +7,6 @@ const appliesCaps = true
 
 // startHint goes with every failure to start.
 const startHint = ""
+
+// allowCLibrary has nothing to allow: there is no C library.
+func allowCLibrary() {}

@@ -36,10 +36,12 @@ func Reexec(args []string) bool {
 	case launch.NameGofer:
 		startup.DelayGC()
 		registerPrecompiled()
+		allowCLibrary()
 		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})
 	case launch.NameSentry:
 		startup.DelayGC()
 		registerPrecompiled()
+		allowCLibrary()
 		runsc("boot", map[util.SubCommand]string{new(sentrycmd.Boot): "internal", new(sentrycmd.Umount): "internal"})
 	default:
 		return false

@@ -151,8 +151,8 @@ type sample struct {
 	cpu     time.Duration
 }
 
-// process reads one process. What the process writes into its own line, its name,
-// ends with the last parenthesis.
+// process reads one process. What it writes into its own line, its name, ends with
+// the last parenthesis.
 func (m *meter) process(pid string) sample {
 	var s sample
 	buf := make([]byte, 1024)
@@ -160,16 +160,21 @@ func (m *meter) process(pid string) sample {
 	if len(f) > 2 {
 		s.private = (number(f[1]) - number(f[2])) * m.page
 	}
-	line := m.content(pid+"/stat", buf)
-	f = bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
-	if len(f) > 17 {
-		const tick = time.Second / 100
-		for _, i := range []int{11, 12, 13, 14} { // user, system, and those of children that ended
-			s.cpu += time.Duration(number(f[i])) * tick
-		}
-		s.threads = int(number(f[17]))
-	}
+	s.cpu, s.threads = parseStat(m.content(pid+"/stat", buf))
 	return s
+}
+
+// parseStat reads processor time and threads from the line of a process.
+func parseStat(line []byte) (cpu time.Duration, threads int) {
+	f := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+	if len(f) < 18 {
+		return 0, 0
+	}
+	const tick = time.Second / 100
+	for _, i := range []int{11, 12, 13, 14} { // user, system, and those of children that ended
+		cpu += time.Duration(max(number(f[i]), 0)) * tick
+	}
+	return cpu, int(max(number(f[17]), 0))
 }
 
 func number(b []byte) int64 {

@@ -1,0 +1,62 @@
+package native
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+)
+
+const (
+	statLine = "12 (a) R 1 (b)) S 1 12 12 0 -1 4194304 100 0 0 0 3 4 5 6 20 0 7 0 100 200 300"
+	smaps    = "7f00-7f10 rw-s 00000000 00:01 55   /memfd:x (deleted)\nSize: 100 kB\nPss:  40 kB\n" +
+		"7f20-7f30 rw-s 00000000 00:01 66   /memfd:seen (deleted)\nPss:  1000 kB\n" +
+		"7f40-7f50 rw-s 00000000 00:01 77   /dev/zero (deleted)\nPss:  8 kB\n" +
+		"7f60-7f70 r--p 00000000 08:01 88   /usr/lib/x\nPss:  5 kB\n"
+)
+
+func TestParse(t *testing.T) {
+	if cpu, threads := parseStat([]byte(statLine)); cpu != 180*time.Millisecond || threads != 7 {
+		t.Errorf("stat: %s, %d threads", cpu, threads)
+	}
+	if got := sharedOf(strings.NewReader(smaps), map[inode]int64{{1, 66}: 1}); got != 48<<10 {
+		t.Errorf("smaps: %d", got)
+	}
+	const segments = "key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap\n" +
+		" 0 1 600 8388608 17 17 0 1 1 1 1 2 3 4 4096 0\n 0 2 600 8388608 17 17 0 1 1 1 1 2 3 4 8192 0\n"
+	if got := segmentsIn(segments); got != 12288 {
+		t.Errorf("segments: %d", got)
+	}
+	for release, want := range map[string][2]int{"6.18.44-fc": {6, 18}, "5.14-rc1": {5, 14}, "5.4.0-1": {5, 4}, "6": {6, 0}, "": {0, 0}} {
+		if a, b := parseVersion(release); a != want[0] || b != want[1] {
+			t.Errorf("version %q: %d.%d", release, a, b)
+		}
+	}
+}
+
+func TestSocketsBelow(t *testing.T) {
+	const list = "Num RefCount Protocol Flags Type St Inode Path\n" +
+		"0: 2 0 10000 1 1 100 /home/u/tool/run/s\n1: 2 0 10000 1 1 101 /home/u/toolbox/s\n2: 2 0 10000 1 1 102 @abstract /home/u/tool/x\n3: 3 0 0 1 3 103\n"
+	mounts := []belljar.Mount{{Kind: belljar.MountBind, Source: "/home/u/tool", Target: "/opt/tool"}, {Kind: belljar.MountDir, Target: "/home"}}
+	// An abstract name may look like a path; covering what is not there does nothing.
+	if got := socketsBelow(list, mounts); !slices.Contains(got, "/opt/tool/run/s") || slices.Contains(got, "/opt/toolbox/s") {
+		t.Errorf("%q", got)
+	}
+}
+
+// FuzzProcess: names of programs and of memory files are chosen inside.
+func FuzzProcess(f *testing.F) {
+	f.Add([]byte(statLine), smaps)
+	f.Add([]byte("1 (x"), "-\nPss:\n")
+	f.Add([]byte(") "), "a-b c d e f /memfd:\nPss: x kB\n")
+	f.Fuzz(func(t *testing.T, stat []byte, maps string) {
+		if cpu, threads := parseStat(stat); cpu < 0 || threads < 0 {
+			t.Errorf("%s, %d threads", cpu, threads)
+		}
+		sharedOf(strings.NewReader(maps), nil)
+		segmentsIn(maps)
+		socketsBelow(maps, nil)
+	})
+}
