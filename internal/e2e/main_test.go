@@ -17,8 +17,12 @@ import (
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
-// binary is the program under test.
-var binary string
+// binary is the program under test. tier is the one that its runs ask for, empty
+// for what it picks by itself: BELLJAR_TEST_TIER sets it.
+var (
+	binary string
+	tier   = os.Getenv("BELLJAR_TEST_TIER")
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "belljar-e2e-")
@@ -41,6 +45,9 @@ func TestMain(m *testing.M) {
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
+
+// ownKernel says whether the tier under test brings a kernel of its own.
+func ownKernel() bool { return tier == "" || tier == "gvisor" }
 
 // A world is a home with planted secrets and a project, of one test.
 type world struct {
@@ -127,6 +134,9 @@ type result struct {
 
 // cmd prepares an invocation in the project.
 func (w *world) cmd(ctx context.Context, args ...string) *exec.Cmd {
+	if tier != "" && len(args) > 1 && args[0] == "run" && args[1] != "--tier" {
+		args = append([]string{"run", "--tier", tier}, args[1:]...)
+	}
 	c := exec.CommandContext(ctx, binary, args...)
 	c.Dir = w.proj
 	c.Env = w.env
