@@ -88,7 +88,15 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 // settled is when a run that still goes on needs little of the program any more.
 const settled = time.Second
 
-const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+// namespaces are those that are made beside the user namespace. A kernel without
+// cgroups has none of them to hide.
+func namespaces() uintptr {
+	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+	if unix.Access("/proc/self/ns/cgroup", unix.F_OK) != nil {
+		return all
+	}
+	return all | unix.CLONE_NEWCGROUP
+}
 
 // launch starts the first process with its job.
 func (b *Backend) launch(in *instance, job *jail.Job) error {
@@ -117,7 +125,7 @@ func (b *Backend) launch(in *instance, job *jail.Job) error {
 		stderr = os.Stderr
 	}
 	id := in.plan.Identity
-	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, namespaces, jail.Caps)
+	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, namespaces(), jail.Caps)
 	attr.Setsid = true
 	attr.Pdeathsig = syscall.SIGKILL
 	attr.PidFD = &in.pidfd

@@ -2,7 +2,9 @@ package native
 
 import (
 	"context"
+	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -74,6 +76,10 @@ func problem() *userns.Problem {
 	}
 	if major, minor := parseVersion(release()); major < 5 || major == 5 && minor < 14 {
 		return &userns.Problem{Reason: "the kernel is older than 5.14, where processes are counted per user namespace", Remedy: "use Linux 5.14 or later"}
+	}
+	const cgroups = "/proc/sys/user/max_cgroup_namespaces"
+	if b, err := os.ReadFile(cgroups); err == nil && strings.TrimSpace(string(b)) == "0" {
+		return &userns.Problem{Reason: cgroups + " is 0", Remedy: "run: sudo sysctl -w user.max_cgroup_namespaces=15000"}
 	}
 	return userns.Check()
 }
