@@ -112,7 +112,7 @@ var layers = map[string]struct {
 	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
 	"policy":              {[]string{"internal/glob", "internal/secrets"}, "a policy knows nothing of what carries it out"},
 	"limit":               {nil, "pure decisions"},
-	"terminal":            {nil, "used by everything that prints"},
+	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
 	"gateway":             {[]string{"gateway/*", "internal/*"}, "the gateway asks a decider and knows no policy file"},
 	"gateway/*":           {[]string{"gateway/*", "internal/*"}, "parts of the gateway"},

@@ -16,6 +16,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/hello"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 const (
@@ -277,7 +278,7 @@ func (g *Gateway) carryTLS(ctx context.Context, p *passage) {
 
 // serverNameFault says what is wrong with the name that a ClientHello asks for.
 func serverNameFault(h hello.Hello, t target) string {
-	if t.host == "" {
+	if t.host == "" || ablate.Off(ablate.Target) {
 		return "" // the rule allows the address, whatever answers there
 	}
 	if h.ServerName == "" {

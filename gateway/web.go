@@ -9,6 +9,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // refusalText is what a person or a model reads who was refused.
@@ -124,6 +125,9 @@ func hostFault(r *http.Request, t target) string {
 // sameTarget compares a Host header with the target of its connection. Many
 // clients leave the port out, whatever it is.
 func sameTarget(got, t target, withPort bool) bool {
+	if ablate.Off(ablate.Target) {
+		return true
+	}
 	if withPort && got.port != t.port {
 		return false
 	}

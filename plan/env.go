@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/policy"
 )
 
@@ -33,6 +34,11 @@ func (m *maker) commandAndEnv() {
 // environment is made in layers: each may replace what the ones before it said.
 func (m *maker) environment() map[string]variable {
 	env := map[string]variable{}
+	if ablate.Off(ablate.Env) {
+		for k, v := range envMap(m.f.Env) {
+			env[k] = variable{value: v, origin: ours, why: "ablation"}
+		}
+	}
 	m.passed(env)
 	m.made(env)
 	for k, v := range m.w.envSet {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // A table holds mounts, one per target, and knows what they cover.
@@ -96,6 +97,11 @@ func (m *maker) private() {
 	}
 	m.t.add(belljar.Mount{Kind: belljar.MountProc, Target: "/proc", Why: "the sandbox's own processes"})
 	m.t.add(belljar.Mount{Kind: belljar.MountDev, Target: "/dev", Why: "no device of the host"})
+	if ablate.Off(ablate.Mounts) {
+		for _, d := range []string{"/tmp", "/run"} {
+			m.t.byTarget[d] = belljar.Mount{Kind: belljar.MountBind, Source: d, Target: d, Why: "ablation"}
+		}
+	}
 	for _, d := range []string{"/run", "/var", "/mnt", "/srv", "/home", "/etc"} {
 		if slices.ContainsFunc(m.f.Links, func(l Link) bool { return l.Path == d }) {
 			continue // a link on this host: /home is /var/home
@@ -106,6 +112,10 @@ func (m *maker) private() {
 
 // etc is the allow-list and what is made in place of the host's own files.
 func (m *maker) etc() {
+	if ablate.Off(ablate.Etc) {
+		m.t.byTarget["/etc"] = belljar.Mount{Kind: belljar.MountBind, Source: "/etc", Target: "/etc", ReadOnly: true, Why: "ablation"}
+		return
+	}
 	for _, f := range m.madeEtc() {
 		f.Kind, f.ReadOnly, f.Perm = belljar.MountFile, true, 0o444
 		m.t.add(f)
@@ -233,7 +243,11 @@ func (m *maker) home() {
 	if m.f.Named {
 		why = "private, kept for this name"
 	}
-	m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: HomeDir(m.f), Target: home, Perm: 0o700, Private: true, Why: why})
+	source := HomeDir(m.f)
+	if ablate.Off(ablate.Home) {
+		source = m.f.Home
+	}
+	m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: source, Target: home, Perm: 0o700, Private: true, Why: why})
 	m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: filepath.Join(project, "cache"), Target: filepath.Join(home, ".cache"),
 		Perm: 0o700, Private: true, Why: "caches of tools, kept per project"})
 	for _, s := range m.w.sessions {

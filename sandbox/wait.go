@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/limit"
 )
 
@@ -78,6 +79,10 @@ func (r *run) status(end belljar.End, s belljar.ExitStatus) int {
 }
 
 func (r *run) watchLimits(ctx context.Context) error {
+	if ablate.Off(ablate.Limits) {
+		<-ctx.Done()
+		return nil
+	}
 	disk, err := limit.NewDiskCounter(privateFolders(r.p)...)
 	if err != nil {
 		return err

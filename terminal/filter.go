@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // FilterOptions relax a [Filter]. The zero value is the default of belljar.
@@ -85,6 +87,9 @@ func (f *Filter) Write(p []byte) (int, error) {
 	f.writing.Lock()
 	defer f.writing.Unlock()
 	out := f.filter(p)
+	if ablate.Off(ablate.Terminal) {
+		out = p
+	}
 	if len(out) == 0 {
 		return len(p), nil
 	}

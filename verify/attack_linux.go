@@ -141,7 +141,7 @@ func (w *world) phase(ctx context.Context, l Launcher, p phase, rows []*row) (ma
 
 // start runs the attacker on rows to its end; look is called while it holds.
 func (w *world) start(ctx context.Context, l Launcher, p phase, rows []*row, look func()) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 200*time.Second)
 	defer cancel()
 	argv := []string{filepath.Join(w.home, attackerRel), attackWord, "all"}
 	for _, r := range rows {
@@ -225,7 +225,7 @@ func (w *world) flags(p phase, j *Job) error {
 			return err
 		}
 	}
-	j.Time = "60s" // whatever hangs
+	j.Time = "200s" // whatever hangs
 	switch p {
 	case phaseReview:
 		j.Mode = "review"

@@ -18,9 +18,9 @@ import (
 // the programs say does not matter; whether a payload runs does. They run in one
 // more set of namespaces, without any network.
 func (w *world) exercise(ctx context.Context, rows []*row) {
-	git, cancel := context.WithTimeout(ctx, 40*time.Second)
+	git, cancel := context.WithTimeout(ctx, 120*time.Second)
 	defer cancel()
-	ctx, cancelTools := context.WithTimeout(ctx, 80*time.Second)
+	ctx, cancelTools := context.WithTimeout(ctx, 180*time.Second)
 	defer cancelTools()
 	var dirs []string
 	for _, r := range rows {

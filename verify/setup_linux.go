@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"golang.org/x/sys/unix"
 )
@@ -168,13 +169,13 @@ func (w *world) environment() []string {
 		"DISPLAY=:0", "DOCKER_HOST=unix:///run/docker.sock",
 	}
 	for _, e := range os.Environ() {
-		for _, keep := range []string{"BELLJAR_ABLATE=", "BELLJAR_STARTED_AS_ROOT=", "GOCOVERDIR="} {
+		for _, keep := range []string{"BELLJAR_STARTED_AS_ROOT=", "GOCOVERDIR="} {
 			if strings.HasPrefix(e, keep) {
 				env = append(env, e)
 			}
 		}
 	}
-	return env
+	return append(env, ablate.Environ()...)
 }
 
 func writeFile(path, content string, perm os.FileMode) error {

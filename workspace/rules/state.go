@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/glob"
 )
 
@@ -55,6 +56,9 @@ func (s State) Child(name string) (State, Verdict) { return s.Judge(name, Any) }
 func (s State) Judge(name string, e Entry) (State, Verdict) {
 	name = glob.Fold(name)
 	next, v := s.judge(name, e)
+	if v != nil && (v.Kind == Hide && ablate.Off(ablate.Hide) || v.Kind != Hide && ablate.Off(ablate.Hold)) {
+		return State{r: s.r, place: plain, globs: next.globs}, Verdict{}
+	}
 	if s.r.mode == belljar.ModeLive {
 		if v == nil {
 			return next, Verdict{}
@@ -71,7 +75,7 @@ func (r *Rules) inMode(v *Verdict) Verdict {
 		w = *v
 	}
 	switch {
-	case w.Kind == Hide:
+	case w.Kind == Hide, ablate.Off(ablate.Review):
 	case r.mode == belljar.ModeReadOnly:
 		w.Kind, w.Reason, w.Rule = Deny, "the workspace is read-only", nil
 	case w.Kind == Pass:

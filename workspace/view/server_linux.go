@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"golang.org/x/sys/unix"
 )
@@ -105,7 +106,7 @@ func start(ctx context.Context, o Options) (*Server, error) {
 		sock: ours, events: o.Events, done: make(chan struct{}), drained: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
 	}
 	s.cmd = &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{Argv0}, Dir: "/", Env: []string{"GOMAXPROCS=" + maxProcs()},
+		Path: "/proc/self/exe", Args: []string{Argv0}, Dir: "/", Env: append(ablate.Environ(), "GOMAXPROCS="+maxProcs()),
 		Stderr: os.Stderr, ExtraFiles: files,
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
 	}

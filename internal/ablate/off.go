@@ -1,0 +1,9 @@
+//go:build !ablation
+
+package ablate
+
+// Off says whether a layer is switched off.
+func Off(string) bool { return false }
+
+// Environ is what a child process of ours needs to know of it.
+func Environ() []string { return nil }
