@@ -17,6 +17,6 @@ func main() {
 		return
 	}
 	startup.DelayGC()
-	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends()}
+	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends(), Unfit: unfit}
 	os.Exit(app.Main(context.Background(), os.Args[1:]))
 }
