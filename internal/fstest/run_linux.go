@@ -18,8 +18,6 @@ type Options struct {
 	// Exe is a program whose main calls [Child] first; usually os.Executable() of a
 	// test whose TestMain does. Empty: cases of several processes are left out.
 	Exe string
-	// Skip lists names of cases that are left out, with a comment at the caller.
-	Skip []string
 }
 
 // Run tries all cases below dir, which must exist and is left empty.
@@ -29,9 +27,6 @@ func Run(t *testing.T, dir string, o Options) {
 		t.Fatalf("only %d cases", n)
 	}
 	for _, k := range All(o) {
-		if slices.Contains(o.Skip, k.Name) {
-			continue
-		}
 		t.Run(k.Name, func(t *testing.T) {
 			d, err := os.MkdirTemp(dir, "case")
 			if err != nil {

@@ -267,7 +267,7 @@ func (m *model) useGit() string {
 	return ""
 }
 
-var sequences = flag.Int("sequences", 8, "random sequences that the attack on git plays")
+var sequences = flag.Int("sequences", 4, "random sequences that the attack on git plays")
 
 // Whatever passes to the host, git there executes nothing of it.
 func TestGitExecutesNothingThatPassed(t *testing.T) {
@@ -276,6 +276,8 @@ func TestGitExecutesNothingThatPassed(t *testing.T) {
 	n := *sequences
 	if testing.Short() {
 		n = 3
+	} else if os.Getenv("BELLJAR_SOAK") != "" {
+		n *= 10
 	}
 	passed := 0
 	for seed := range uint64(n) {

@@ -85,6 +85,8 @@ type node struct {
 	stale  bool        // a directory: its shape may have changed
 	told   uint8
 
+	changed atomic.Int64 // a directory: when names in it changed last, in nanoseconds; without mu
+
 	data data
 }
 

@@ -14,16 +14,13 @@ git add -A && git commit -qm first && git config user.name host`
 
 func repoWorld(t *testing.T) *world {
 	t.Helper()
-	testenv.Need(t, "git")
-	return newWorld(t, worldOptions{seed: func(h string) {
-		w := &world{t: t, host: h}
-		w.onHost(makeRepo)
-	}})
+	return newWorld(t, worldOptions{seed: repoSeed(t, makeRepo)})
 }
 
 // TestGit uses git inside as people do and lets the host's git check the repository
 // after every step.
 func TestGit(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	for _, step := range []struct{ name, script string }{
 		{"status", `test -z "$(git status --porcelain)"`},
@@ -76,6 +73,7 @@ func TestGitDoesNotRehash(t *testing.T) {
 
 // TestGitAttacks plants what git on the host would obey; nothing of it may arrive.
 func TestGitAttacks(t *testing.T) {
+	t.Parallel()
 	payload := `printf '#!/bin/sh\ntouch /tmp/pwned\n'`
 	for _, c := range []struct{ name, script, absent string }{
 		{"hook", payload + ` > .git/hooks/post-checkout; chmod +x .git/hooks/post-checkout`, ".git/hooks/post-checkout"},
@@ -115,6 +113,7 @@ func TestGitAttacks(t *testing.T) {
 
 // TestGitPinned: a repository of the host cannot be taken apart.
 func TestGitPinned(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	index := read(t, w.host+"/.git/index")
 	for _, script := range []string{
@@ -138,6 +137,7 @@ func TestGitPinned(t *testing.T) {
 
 // TestForgedIndex: an index that would write a hook stays inside.
 func TestForgedIndex(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	before := read(t, w.host+"/.git/index")
 	w.sh(`printf 'DIRC\0\0\0\2\0\0\0\1forged' > .git/index.lock; mv .git/index.lock .git/index`)
@@ -157,8 +157,9 @@ func TestForgedIndex(t *testing.T) {
 
 // TestGitReview uses git where everything is held.
 func TestGitReview(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "git")
-	w := newWorld(t, worldOptions{mode: belljar.ModeReview, seed: func(h string) { (&world{t: t, host: h}).onHost(makeRepo) }})
+	w := newWorld(t, worldOptions{mode: belljar.ModeReview, seed: repoSeed(t, makeRepo)})
 	before := snapshot(t, w.host)
 	w.sh(`echo two >> f; git commit -qam two; git switch -qc b; git mv f g; git commit -qm mv; git switch -q main; git merge -q b; git gc -q; git config a.b c; git fsck --strict; rm -rf d; git checkout -q d; test -f d/1`)
 	w.server.Close()
@@ -175,6 +176,7 @@ func TestGitReview(t *testing.T) {
 
 // TestLinkedWorktree serves a work tree whose git directory lies elsewhere.
 func TestLinkedWorktree(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "git")
 	base := t.TempDir()
 	main := &world{t: t, host: base + "/main"}
@@ -199,6 +201,7 @@ func TestLinkedWorktree(t *testing.T) {
 
 // TestClone makes whole repositories inside.
 func TestClone(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	w.sh(`git clone -q . copy; cd copy; git log --oneline; echo x > y; git add y; git commit -qm y; git push -q origin HEAD:refs/heads/pushed; cd ..; git log --oneline pushed; git -c protocol.file.allow=always submodule add -q "$PWD/copy" sub; git commit -qm sub; rm -rf copy`)
 	w.onHost(`git fsck --strict; git log --oneline`)

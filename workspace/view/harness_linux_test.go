@@ -30,7 +30,9 @@ func TestMain(m *testing.M) {
 	if os.Args[0] == holderArgv0 {
 		holder()
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	removeTemplates()
+	os.Exit(status)
 }
 
 // holder lives in the user and mount namespace of a test, makes the mounts and runs
@@ -278,6 +280,54 @@ func (w *world) tryOnHost(script string) (string, error) {
 	c.Stdout, c.Stderr = &b, &b
 	err := c.Run()
 	return b.String(), err
+}
+
+// many is n in a long run, and few otherwise.
+func many(few, n int) int {
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		return n
+	}
+	return few
+}
+
+// templates are repositories that scripts made, to be copied: starting git a dozen
+// times for each test takes longer than the test.
+var templates sync.Map // script → func() (string, error)
+
+// repoSeed fills the project with what the script makes on the host.
+func repoSeed(t testing.TB, script string) func(host string) {
+	t.Helper()
+	testenv.Need(t, "git")
+	f, _ := templates.LoadOrStore(script, sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp("", "belljar-view-template")
+		if err != nil {
+			return "", err
+		}
+		out, err := (&world{host: dir}).tryOnHost(script)
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return dir, err
+	}))
+	dir, err := f.(func() (string, error))()
+	must(t, err)
+	return func(host string) {
+		// cp keeps permissions and times; the index is valid when inodes are looked at anew.
+		out, err := (&world{host: host}).tryOnHost("cp -a " + dir + "/. . && { test ! -e .git || git update-index -q --refresh || true; }")
+		if err != nil {
+			t.Fatalf("copy the template: %v %s", err, out)
+		}
+	}
+}
+
+// removeTemplates is for the end of the test program.
+func removeTemplates() {
+	templates.Range(func(_, f any) bool {
+		if dir, _ := f.(func() (string, error))(); dir != "" {
+			os.RemoveAll(dir)
+		}
+		return true
+	})
 }
 
 func must(t testing.TB, err error) {

@@ -13,6 +13,7 @@ import (
 
 // TestSparsePrivateFile: a private file cannot be longer than the quota could fill.
 func TestSparsePrivateFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{disk: 8 << 20})
 	for _, script := range []string{
 		`truncate -s 100G .envrc`, `truncate -s 9M .envrc`, `printf x | dd of=.envrc bs=1 seek=100G conv=notrunc`,
@@ -43,6 +44,7 @@ func TestSparsePrivateFile(t *testing.T) {
 
 // TestDirectoriesStayUsable: the owner can always enter what the sandbox leaves.
 func TestDirectoriesStayUsable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{})
 	w.sh(`mkdir d .vscode; mkdir -m 0 e .vscode/e; chmod 0 d .vscode .; chmod 500 d`)
 	for _, d := range []string{"", "/d", "/e"} {
@@ -61,6 +63,7 @@ func TestDirectoriesStayUsable(t *testing.T) {
 
 // TestForgedHead: what git would not take for a HEAD stays inside.
 func TestForgedHead(t *testing.T) {
+	t.Parallel()
 	for _, forged := range []string{`garbage\n`, `ref: refs/heads/../../../x\n`, `ref: refs/heads/main`, ``} {
 		w := repoWorld(t)
 		w.run("sh", "-c", `printf '`+forged+`' > .git/HEAD.lock; mv .git/HEAD.lock .git/HEAD`)
@@ -71,17 +74,23 @@ func TestForgedHead(t *testing.T) {
 	}
 }
 
+// worktreeSeed makes it anew: work trees know their absolute paths.
+func worktreeSeed(t *testing.T) func(string) {
+	return func(h string) { (&world{t: t, host: h}).onHost(makeRepo + ` && git worktree add -q wt -b wt`) }
+}
+
 // TestForgedWorktreeHead is the same for a linked work tree.
 func TestForgedWorktreeHead(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "git")
-	w := newWorld(t, worldOptions{seed: func(h string) { (&world{t: t, host: h}).onHost(makeRepo + ` && git worktree add -q wt -b wt`) }})
+	w := newWorld(t, worldOptions{seed: worktreeSeed(t)})
 	w.run("sh", "-c", `echo garbage > .git/worktrees/wt/HEAD.lock; mv .git/worktrees/wt/HEAD.lock .git/worktrees/wt/HEAD`)
 	if got := read(t, w.host+"/.git/worktrees/wt/HEAD"); got != "ref: refs/heads/wt\n" {
 		t.Errorf("the host has %q", got)
 	}
 	w.sh(`cd wt; cp ../.git/HEAD x; rm x`)
 	w.onHost(`cd wt; git status`)
-	w = newWorld(t, worldOptions{seed: func(h string) { (&world{t: t, host: h}).onHost(makeRepo + ` && git worktree add -q wt -b wt`) }})
+	w = newWorld(t, worldOptions{seed: worktreeSeed(t)})
 	w.sh(`cd wt; git checkout -q --detach; git checkout -qb other`)
 	if got := read(t, w.host+"/.git/worktrees/wt/HEAD"); got != "ref: refs/heads/other\n" {
 		t.Errorf("the host has %q", got)
@@ -90,6 +99,7 @@ func TestForgedWorktreeHead(t *testing.T) {
 
 // TestIndexStays: the host's index is not taken away, and a new one arrives.
 func TestIndexStays(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	w.onHost(`git pack-refs --all`)
 	for _, script := range []string{`mv .git/index .git/index.old`, `mv .git/index x`, `mv .git/packed-refs .git/packed-refs.new`} {
@@ -110,6 +120,7 @@ func TestIndexStays(t *testing.T) {
 // TestRefusedIsTold: changing what only git's lock file replaces fails, it is not
 // ignored.
 func TestRefusedIsTold(t *testing.T) {
+	t.Parallel()
 	w := repoWorld(t)
 	for _, c := range []struct {
 		name string

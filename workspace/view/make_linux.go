@@ -48,6 +48,7 @@ func (t *tree) create(parent uint64, name string, m making, out *fuse.EntryOut) 
 	if err := t.quota.room(); err != nil {
 		return nil, false, err
 	}
+	p.touch() // before anybody can see it, and after
 	toHost, err := t.admit(&s, p, d, name, &m)
 	if err != nil {
 		return nil, false, err
@@ -80,6 +81,7 @@ func (t *tree) finish(p *node, d *dirs, name, op string, out *fuse.EntryOut) (*n
 	if err != nil {
 		return nil, false, err
 	}
+	p.touch()
 	n := t.entry(p, name, &s, out)
 	t.mu.Lock()
 	n.told &= toldUpper
@@ -351,6 +353,7 @@ func (t *tree) link(n, q *node, name string, out *fuse.EntryOut) error {
 	if err := unix.Linkat(d.lower, baseName(s.rel), e.lower, name, 0); err != nil {
 		return err
 	}
+	q.touch()
 	t.quota.add(perFile)
 	t.mu.Lock()
 	t.linked[s.st.Ino] = max(t.linked[s.st.Ino], 1) + 1

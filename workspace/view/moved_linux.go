@@ -7,6 +7,8 @@ import (
 
 // moved tells the nodes, the quota and the record.
 func (t *tree) moved(m *move) {
+	m.p.touch()
+	m.q.touch()
 	t.mu.Lock()
 	over, n := m.q.kids[m.new], m.p.kids[m.old]
 	if over != nil {
@@ -91,6 +93,8 @@ func (t *tree) exchange(m *move) error {
 	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
 		return err
 	}
+	m.p.touch()
+	m.q.touch()
 	t.mu.Lock()
 	a, b := m.p.kids[m.old], m.q.kids[m.new]
 	t.rename1(a, m.p, m.old, m.q, m.new)

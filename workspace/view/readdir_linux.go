@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -265,6 +266,11 @@ func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) b
 		}
 		l = t.listings.put(p.id, append(dots(p), ents...))
 	}
+	if in.Offset >= l.end() && !p.settled() {
+		// Here the kernel's copy of the directory becomes complete. A reader who stopped
+		// at a name that this copy has not would be told that the directory ends there.
+		t.note.inodeNow(p.id)
+	}
 	from := sort.Search(len(l.ents), func(i int) bool { return l.ents[i].Off > in.Offset })
 	for _, e := range l.ents[from:] {
 		if !add(p, d, e) {
@@ -273,6 +279,17 @@ func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) b
 	}
 	return nil
 }
+
+// settleFor is how long after a change of its names the kernel keeps no copy of a
+// directory: as long as a reader may pause at a name that comes or goes.
+const settleFor = 3 * time.Second
+
+func (n *node) touch() { n.changed.Store(time.Now().UnixNano()) }
+
+func (n *node) settled() bool { return time.Now().UnixNano()-n.changed.Load() > int64(settleFor) }
+
+// end is the offset of the last entry.
+func (l *listing) end() uint64 { return l.ents[len(l.ents)-1].Off }
 
 func dots(p *node) []fuse.DirEntry {
 	up := p.ino

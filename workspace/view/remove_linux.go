@@ -56,6 +56,7 @@ func (t *tree) remove(parent uint64, name string, dir bool) error {
 	if s.kept = v.Kind == rules.Hold && !s.upper; s.kept {
 		s.verdict = v
 	}
+	p.touch()
 	if err := t.take(d, name, &s, v, dir); err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (t *tree) baseOf(d dirs, name string, s *spot) (*shadow.Base, error) {
 
 // removed tells the nodes, the quota and the record.
 func (t *tree) removed(p *node, name string, s *spot) {
+	p.touch()
 	t.mu.Lock()
 	n := p.kids[name]
 	last := true

@@ -46,6 +46,7 @@ func snapshot(t testing.TB, dir string) map[string]string {
 // TestHeld: what is held succeeds inside, is seen inside, and changes nothing on
 // the host.
 func TestHeld(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, script, check string }{
 		{"edit", `echo x >> .vscode/a; echo y > .vscode/new`, `test "$(cat .vscode/a)" = "$(printf 'ax')"; cat .vscode/new`},
 		{"truncate", `: > .vscode/a`, `test ! -s .vscode/a`},
@@ -96,6 +97,7 @@ func TestHeld(t *testing.T) {
 // TestRemovedFolderComesBack: a folder that still holds something hidden can be
 // removed and made again, and new files in it pass as before.
 func TestRemovedFolderComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{seed: func(h string) {
 		write(t, h+"/dist/.env", "SECRET")
 		write(t, h+"/dist/.vscode/x", "held")
@@ -114,6 +116,7 @@ func TestRemovedFolderComesBack(t *testing.T) {
 // TestDirectoryRename: a rename that changes the meaning of what is below is refused
 // with EXDEV; others carry private files along.
 func TestDirectoryRename(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{seed: func(h string) { write(t, h+"/d/f", "f") }})
 	if err := os.Rename(w.in+"/d", w.in+"/.vscode"); err == nil || err.(*os.LinkError).Err != syscall.EXDEV {
 		t.Errorf("rename to .vscode: %v", err)
@@ -221,6 +224,7 @@ func TestHostWinsAppend(t *testing.T) {
 // TestHardLinks: links made elsewhere are broken before the first change, links made
 // inside stay.
 func TestHardLinks(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, script string }{
 		{"write", `echo changed > pkg`}, {"append", `echo more >> pkg`}, {"truncate", `: > pkg`}, {"chmod", `chmod 700 pkg`},
 		{"touch", `touch -d @1 pkg`}, {"link", `ln pkg own; echo x > own`},
@@ -249,6 +253,7 @@ func TestHardLinks(t *testing.T) {
 
 // TestModes: review holds everything, readonly refuses everything.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	seed := func(h string) { write(t, h+"/a", "a"); write(t, h+"/d/b", "b"); write(t, h+"/.env", "S") }
 	w := newWorld(t, worldOptions{mode: belljar.ModeReview, seed: seed})
 	before := snapshot(t, w.host)
@@ -278,6 +283,7 @@ func TestModes(t *testing.T) {
 
 // TestQuota: what a run adds is bounded, removal gives it back, one event tells.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{disk: 8 << 20})
 	out, err := w.run("sh", "-c", `dd if=/dev/zero of=big bs=64k count=1000 2>&1`)
 	if err == nil || !strings.Contains(out, "No space left") {

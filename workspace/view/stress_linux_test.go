@@ -21,7 +21,8 @@ import (
 // TestKill ends the server by force while writes are under way: every acknowledged
 // byte is on the host, nothing else is, and the next server works.
 func TestKill(t *testing.T) {
-	for round := range 5 {
+	t.Parallel()
+	for round := range many(2, 5) {
 		w := newWorld(t, worldOptions{seed: func(h string) {
 			write(t, h+"/.vscode/held", "old")
 			write(t, h+"/linked", strings.Repeat("x", 1<<20))
@@ -113,6 +114,7 @@ func TestSupervisorGone(t *testing.T) {
 // TestRenameRaces moves directories about while others read, write and list below
 // them: nobody ever reads another file's content, and both sides agree in the end.
 func TestRenameRaces(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{})
 	for i := range 4 {
 		for j := range 5 {
@@ -159,7 +161,8 @@ func TestRenameRaces(t *testing.T) {
 // TestLikeADirectory does the same random things to the view and to a plain
 // directory and compares errors and results.
 func TestLikeADirectory(t *testing.T) {
-	for seed := range uint64(12) {
+	t.Parallel()
+	for seed := range uint64(many(3, 12)) {
 		w := newWorld(t, worldOptions{})
 		plain := t.TempDir()
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -259,6 +262,7 @@ func act(root string, op int, p, q string, n int) syscall.Errno {
 // TestOpenAndRemoved: a file that is removed or replaced while it is open stays
 // usable, as everywhere.
 func TestOpenAndRemoved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, worldOptions{seed: func(h string) { write(t, h+"/f", "data"); write(t, h+"/.vscode/g", "data") }})
 	for _, n := range []string{"f", ".vscode/g"} {
 		f, err := os.OpenFile(w.in+"/"+n, os.O_RDWR, 0)
@@ -304,12 +308,10 @@ func TestOpenAndRemoved(t *testing.T) {
 
 // TestManyFiles: more files than descriptors, and a directory with 100 000 entries.
 func TestManyFiles(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
+	entries, files := many(20_000, 100_000), many(4000, 12_000)
 	w := newWorld(t, worldOptions{disk: 4 << 30, seed: func(h string) {
 		must(t, os.Mkdir(h+"/big", 0o755))
-		for i := range 100000 {
+		for i := range entries {
 			f, err := os.Create(fmt.Sprintf("%s/big/file-with-a-name-%06d", h, i))
 			must(t, err)
 			f.Close()
@@ -317,16 +319,16 @@ func TestManyFiles(t *testing.T) {
 	}})
 	ents, err := os.ReadDir(w.in + "/big")
 	must(t, err)
-	if len(ents) != 100000 || ents[99999].Name() != "file-with-a-name-099999" {
+	if len(ents) != entries || ents[entries-1].Name() != fmt.Sprintf("file-with-a-name-%06d", entries-1) {
 		t.Errorf("%d entries", len(ents))
 	}
-	if out := w.sh(`find big -type f -newermt 2000-01-01 | wc -l; rm -rf big; ls`); strings.TrimSpace(out) != "100000" {
+	if out := w.sh(`find big -type f -newermt 2000-01-01 | wc -l; rm -rf big; ls`); strings.TrimSpace(out) != fmt.Sprint(entries) {
 		t.Errorf("find: %q", out)
 	}
 	absent(t, w.host+"/big")
 	// Every descriptor that the server may keep, and then some, written again.
 	for round := range 2 {
-		for i := range 12000 {
+		for i := range files {
 			f, err := os.OpenFile(fmt.Sprintf("%s/s%05d", w.in, i), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 			must(t, err)
 			_, err = fmt.Fprint(f, round)
@@ -334,7 +336,7 @@ func TestManyFiles(t *testing.T) {
 			f.Close()
 		}
 	}
-	for i := range 12000 {
+	for i := range files {
 		if got := read(t, fmt.Sprintf("%s/s%05d", w.host, i)); got != "01" {
 			t.Fatalf("s%05d is %q", i, got)
 		}

@@ -176,6 +176,7 @@ func (w *watcher) tell(ev fanEvent) {
 		return
 	}
 	if names {
+		p.touch()
 		w.t.note.entry(id, ev.name)
 		w.t.note.inode(id)
 	}
@@ -260,6 +261,16 @@ func (o *notifier) push(code int32, body []byte) {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// inodeNow is [notifier.inode] from within a request that holds no lock for which
+// the kernel would wait: one that reads a directory.
+func (o *notifier) inodeNow(id uint64) {
+	b := make([]byte, 40)
+	binary.NativeEndian.PutUint32(b, 40)
+	binary.NativeEndian.PutUint32(b[4:], notifyInode)
+	binary.NativeEndian.PutUint64(b[16:], id)
+	_, _ = unix.Write(o.dev, b)
 }
 
 // inode drops the attributes and all pages or entries of a node.
