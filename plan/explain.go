@@ -179,9 +179,9 @@ func (r *explainer) env(e *Explanation) error {
 	return nil
 }
 
-// maker is the maker of the plan, once more.
+// maker is the maker of the plan once more, as far as the environment and names need it.
 func (r *explainer) maker() *maker {
-	m := &maker{w: wishesOf(r.Policy, r.Facts, MakeOptions{}), f: r.Facts, p: r.Plan, t: newTable()}
+	m := &maker{w: envWishes(r.Policy), f: r.Facts, p: r.Plan, t: newTable()}
 	for _, v := range r.Plan.Workspace.Views {
 		m.t.view(v.Target)
 	}

@@ -27,17 +27,20 @@ func Make(p *policy.Policy, f *Facts, c belljar.Capabilities, o MakeOptions) (*b
 }
 
 func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
-	w := wishes{
-		hide:       p.Hide(),
-		hold:       p.Hold(),
-		network:    p.Network(),
-		registries: p.RegistryKinds(),
-		limits:     p.Limits(),
-		envSet:     map[string]setVariable{},
-		sessions:   p.Sessions(),
-		bestEffort: o.BestEffort,
-	}
+	w := envWishes(p)
+	w.hold, w.network, w.limits = p.Hold(), p.Network(), p.Limits()
+	w.sessions, w.bestEffort = p.Sessions(), o.BestEffort
 	w.mode, w.modeOrigin = p.Mode()
+	w.read, w.write = pathRules(p.Read()), pathRules(p.Write())
+	for _, h := range p.Home() {
+		w.home = append(w.home, homeFile{h.Path, h.Expand(f.Workspace.Dir)})
+	}
+	return w
+}
+
+// envWishes are those that the environment and the judgement of names need.
+func envWishes(p *policy.Policy) wishes {
+	w := wishes{hide: p.Hide(), registries: p.RegistryKinds(), envSet: map[string]setVariable{}}
 	for _, name := range p.EnvPass() {
 		o, _ := p.EnvOrigin(name)
 		w.envPass = append(w.envPass, belljar.Pattern{Glob: name, Origin: o})
@@ -45,10 +48,6 @@ func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 	for name, value := range p.EnvSet() {
 		o, _ := p.EnvOrigin(name)
 		w.envSet[name] = setVariable{value, o}
-	}
-	w.read, w.write = pathRules(p.Read()), pathRules(p.Write())
-	for _, h := range p.Home() {
-		w.home = append(w.home, homeFile{h.Path, h.Expand(f.Workspace.Dir)})
 	}
 	return w
 }
