@@ -11,22 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeBuffer is what a pipe may hold that nobody enlarged.
-const pipeBuffer = 64 << 10
-
-// manyPipes is the number of pipes from which on they are counted as if full.
-const manyPipes = 512
+// fewPipes is the number of pipes whose buffers are not worth a look.
+const fewPipes = 16
 
 type inode struct{ dev, ino uint64 }
 
-// countFiles counts memory files and pipes, seldom enough to cost little.
+// countFiles counts memory files and the buffers of pipes and sockets, seldom enough to cost little.
 func (m *meter) countFiles(pids []string) {
 	began := time.Now()
 	if began.Sub(m.counted) < m.pause {
 		return
 	}
 	seen := map[inode]int64{}
-	pipes := map[string]bool{}
+	pipes := map[string]int64{}
 	for _, pid := range pids {
 		m.descriptors(pid, seen, pipes)
 	}
@@ -37,15 +34,16 @@ func (m *meter) countFiles(pids []string) {
 	for _, size := range seen {
 		m.files += size
 	}
-	if len(pipes) > manyPipes {
-		m.files += int64(len(pipes)) * pipeBuffer
+	for _, size := range pipes {
+		m.files += size
 	}
+	m.files += socketBuffers(m.diag)
 	m.counted = time.Now()
 	m.pause = max(filesPause, filesShare*m.counted.Sub(began))
 }
 
 // descriptors notes the memory files and pipes that a process has open.
-func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]bool) {
+func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]int64) {
 	dir, err := unix.Openat(int(m.proc.Fd()), pid+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -59,11 +57,33 @@ func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]b
 		}
 		switch to := string(link[:n]); {
 		case strings.HasPrefix(to, "pipe:"):
-			pipes[to] = true
+			if _, known := pipes[to]; !known {
+				pipes[to] = 0
+				if len(pipes) > fewPipes {
+					pipes[to] = pipeBuffer(dir, name)
+				}
+			}
 		case strings.HasPrefix(to, "/memfd:"), strings.HasPrefix(to, "/dev/zero (deleted)"), strings.HasPrefix(to, "/SYSV"):
 			m.note(dir, name, seen)
 		}
 	})
+}
+
+// pipeBuffer is what a pipe may hold, when anything is in it: a page may hold one byte.
+func pipeBuffer(dir int, name string) int64 {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	if n, err := unix.IoctlGetInt(fd, unix.TIOCINQ); err != nil || n == 0 {
+		return 0
+	}
+	size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		return 0
+	}
+	return int64(size)
 }
 
 // fewShared is the mapped shared memory of a process that is not worth a look.

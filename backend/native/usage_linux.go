@@ -12,13 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // A meter reads what a sandbox uses, by descriptors of its own process list and
 // memory file systems.
 //
 // Memory is what processes have of their own, files in memory file systems, memory
-// files that are open or mapped somewhere, System V segments, and buffers of pipes.
+// files that are open or mapped somewhere, System V segments, and the buffers of
+// pipes and unix sockets.
 // The cheap sum counts pages that processes share by fork more than once; near the
 // limit the kernel's exact share decides.
 type meter struct {
@@ -26,6 +28,7 @@ type meter struct {
 	proc    *os.File // the sandbox's /proc
 	tmpfs   []*os.File
 	shm     *os.File // /proc/sysvipc/shm, or nil
+	diag    *os.File // tells of the sandbox's sockets, or nil
 	threads int      // ours
 	page    int64
 
@@ -48,10 +51,17 @@ func newMeter(proc *os.File, rest []*os.File, threads int) *meter {
 	m := &meter{proc: proc, threads: threads, page: int64(os.Getpagesize())}
 	for _, f := range rest {
 		var st unix.Statfs_t
-		if unix.Fstatfs(int(f.Fd()), &st) == nil && st.Type == unix.TMPFS_MAGIC {
+		if unix.Fstatfs(int(f.Fd()), &st) != nil {
+			f.Close()
+			continue
+		}
+		switch st.Type {
+		case unix.TMPFS_MAGIC:
 			m.tmpfs = append(m.tmpfs, f)
-		} else {
+		case unix.PROC_SUPER_MAGIC:
 			m.shm = f
+		default:
+			m.diag = f
 		}
 	}
 	return m
@@ -64,12 +74,7 @@ func (m *meter) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.proc.Close()
-	for _, f := range m.tmpfs {
-		f.Close()
-	}
-	if m.shm != nil {
-		m.shm.Close()
-	}
+	wire.CloseAll(append(m.tmpfs, m.shm, m.diag))
 	m.proc = nil
 }
 

@@ -58,5 +58,8 @@ func FuzzProcess(f *testing.F) {
 		sharedOf(strings.NewReader(maps), nil)
 		segmentsIn(maps)
 		socketsBelow(maps, nil)
+		if sum, _ := buffersIn(stat); sum < 0 {
+			t.Errorf("buffers of %d bytes", sum)
+		}
 	})
 }

@@ -70,7 +70,8 @@ type Request struct {
 type Report struct {
 	View *int `json:"view,omitempty"` // the device of this view is attached; answer with an [Ack]
 	// Built: the root and the network are ready. Attached are the link, the process
-	// list, the list of shared memory, and Tmpfs file systems.
+	// list, its memory file systems, and, where the kernel has them, the list of shared
+	// memory and a socket that tells of sockets.
 	Built  bool   `json:"built,omitempty"`
 	Header []byte `json:"header,omitempty"` // of the link's packets
 	// Threads is how many processes and threads are ours.

@@ -61,6 +61,10 @@ func (j *jail) run() error {
 	if err != nil {
 		shm = nil // a kernel without
 	}
+	var diag *os.File
+	if fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err == nil {
+		diag = os.NewFile(uintptr(fd), "sockets")
+	}
 	if err := j.build(); err != nil {
 		return err
 	}
@@ -78,8 +82,10 @@ func (j *jail) run() error {
 		return err
 	}
 	files := append([]*os.File{link, procs}, j.tmpfs...)
-	if shm != nil {
-		files = append(files, shm)
+	for _, f := range []*os.File{shm, diag} {
+		if f != nil {
+			files = append(files, f)
+		}
 	}
 	err = wire.Send(j.control, Report{Built: true, Header: header, Threads: j.threads}, files...)
 	wire.CloseAll(files)

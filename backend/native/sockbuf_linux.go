@@ -1,0 +1,81 @@
+package native
+
+import (
+	"encoding/binary"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The part of the kernel's socket diagnosis that is used.
+const (
+	diagByFamily   = 20
+	diagShowMemory = 0x20 // UDIAG_SHOW_MEMINFO
+	diagMemory     = 5    // UNIX_DIAG_MEMINFO
+	diagMsgSize    = 16   // struct unix_diag_msg
+)
+
+// socketBuffers is what unix sockets of the sandbox have in their buffers: diag is
+// a diagnosis socket of its network namespace. 0 where the kernel does not tell.
+func socketBuffers(diag *os.File) int64 {
+	if diag == nil {
+		return 0
+	}
+	req := make([]byte, unix.SizeofNlMsghdr+24)
+	binary.NativeEndian.PutUint32(req, uint32(len(req)))
+	binary.NativeEndian.PutUint16(req[4:], diagByFamily)
+	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	body := req[unix.SizeofNlMsghdr:]
+	body[0] = unix.AF_UNIX
+	binary.NativeEndian.PutUint32(body[4:], ^uint32(0)) // every state
+	binary.NativeEndian.PutUint32(body[12:], diagShowMemory)
+	fd := int(diag.Fd())
+	wait := unix.Timeval{Sec: 1} // the kernel answers at once or not at all
+	if unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait) != nil {
+		return 0
+	}
+	if unix.Sendto(fd, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+		return 0
+	}
+	var sum int64
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			return sum
+		}
+		bytes, more := buffersIn(buf[:n])
+		sum += bytes
+		if !more {
+			return sum
+		}
+	}
+}
+
+// buffersIn sums one part of the answer and says whether there is more.
+func buffersIn(b []byte) (sum int64, more bool) {
+	for len(b) >= unix.SizeofNlMsghdr {
+		size, kind := int(binary.NativeEndian.Uint32(b)), binary.NativeEndian.Uint16(b[4:])
+		if kind != diagByFamily || size < unix.SizeofNlMsghdr+diagMsgSize || size > len(b) {
+			return sum, false // the end, or an error
+		}
+		sum += memoryOf(b[unix.SizeofNlMsghdr+diagMsgSize : size])
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return sum, true
+}
+
+// memoryOf finds what is allocated for reading and for writing among attributes.
+func memoryOf(b []byte) int64 {
+	for len(b) >= unix.SizeofRtAttr {
+		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if size < unix.SizeofRtAttr || size > len(b) {
+			return 0
+		}
+		if v := b[unix.SizeofRtAttr:size]; kind == diagMemory && len(v) >= 12 {
+			return int64(binary.NativeEndian.Uint32(v)) + int64(binary.NativeEndian.Uint32(v[8:]))
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return 0
+}
