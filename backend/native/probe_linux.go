@@ -49,7 +49,7 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqTerminal, Level: belljar.Enforced, By: "a pseudo terminal made inside, relayed; TIOCSTI is refused"},
 	{
 		Requirement: belljar.ReqMemory, Level: belljar.Approximate, By: "the supervisor counts the sandbox's memory up to two hundred times a second and kills the sandbox",
-		Gap: "a fast allocator may exceed the limit by what it writes in one interval; memory of the kernel for sockets is bounded by their number only",
+		Gap: "a fast allocator may exceed the limit by what it writes in one interval; memory files that are nowhere but on their way between two sockets are not counted",
 	},
 	{Requirement: belljar.ReqPids, Level: belljar.Enforced, By: "RLIMIT_NPROC in a user namespace of its own"},
 	{
