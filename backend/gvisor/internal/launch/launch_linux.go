@@ -13,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
+	"github.com/belljar-dev/belljar/internal/startup"
 )
 
 // childCaps are what gofer and sentry hold, in the sandbox's user namespace, until
@@ -27,6 +28,7 @@ var Caps = childCaps
 
 // Main is the launcher's program. It never returns.
 func Main() {
+	startup.DelayGC()
 	syscall.Umask(0)
 	control := os.NewFile(FDControl, "control")
 	l := &launcher{control: control}
