@@ -57,7 +57,7 @@ func TestWaitsAsListed(t *testing.T) {
 }
 
 // TestTwoRuns: two runs in one project write held files at once while what waits is
-// read and applied: nothing is lost and nothing mixed.
+// read: nothing is lost and nothing mixed.
 func TestTwoRuns(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -81,10 +81,7 @@ func TestTwoRuns(t *testing.T) {
 		runs = append(runs, c)
 	}
 	for range 3 {
-		w.pending()
-		if r := w.belljar("apply"); r.status != 0 && !strings.Contains(r.out, "conflict") && !strings.Contains(r.out, "failed") {
-			t.Errorf("apply while they run: status %d\n%s%s", r.status, r.out, r.errout)
-		}
+		w.pending() // fails when it cannot be read
 	}
 	for _, c := range runs {
 		if err := c.Wait(); err != nil {
