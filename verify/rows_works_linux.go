@@ -42,7 +42,7 @@ func worksRows() []row {
 		lines("home", "write HOME and ~/.cache", "echo x > ~/works-x && mkdir -p ~/.cache/works ~/.npm && echo x > ~/.cache/works/x && test -w ~"),
 		lines("devices", "the usual devices", "head -c 4 /dev/urandom > /dev/null && head -c 4 /dev/zero > /dev/null && echo x > /dev/null && ls /dev/fd/ > /dev/null"),
 		lines("links", "links inside the project", "echo x > la && ln -s la lb && ln la lc && cat lb lc && test -L lb"),
-		lines("identity", "a name, a HOME and a group", "id -un && test -n \"$HOME\" && cd ~ && cd - && test \"$(stat -c %u README)\" = \"$(id -u)\""),
+		lines("identity", "an identity, a HOME, and files that belong to it", "id -u && test -n \"$HOME\" && cd ~ && cd - && test \"$(stat -c %u README)\" = \"$(id -u)\""),
 		{id: "works/read-only-system", name: "programs of the system run", works: true, sh: "ls /usr/bin > /dev/null && sed --version > /dev/null && awk 'BEGIN{exit 0}'"},
 		{id: "works/allowed-http", name: "an allowed name over HTTP, without a proxy variable", works: true, judge: judgement{hit: true}, waits: true, do: func(a *attacker) (bool, string) {
 			return a.tell("works/allowed-http", "allowed.test:80", "allowed.test")

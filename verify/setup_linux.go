@@ -83,8 +83,13 @@ func (w *world) memory() error {
 		places = append(places, rootid.StateDir)
 	}
 	for _, p := range places {
+		if p == w.home { // it may lie below what is memory already
+			if err := os.MkdirAll(p, 0o700); err != nil {
+				return err
+			}
+		}
 		real, err := filepath.EvalSymlinks(p)
-		if errors.Is(err, os.ErrNotExist) && p != w.home {
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
