@@ -23,13 +23,16 @@ const (
 )
 
 // DelayGC keeps the collector off until the process has settled, unless the heap
-// grows beyond all measure, and then gives unused memory back.
+// grows beyond all measure, and then gives unused memory back, the program's own
+// code that only the start needed included.
 func DelayGC() {
+	code := readOnly() // before /proc is out of reach
 	debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(enough)
 	time.AfterFunc(settled, func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 		debug.FreeOSMemory()
+		forget(code)
 	})
 }
