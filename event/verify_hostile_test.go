@@ -1,0 +1,63 @@
+package event
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSymlinksAreNotFollowed(t *testing.T) {
+	state := attackState(t)
+	p := recordPath(state, "b")
+	away := filepath.Join(t.TempDir(), "elsewhere")
+	if err := os.Rename(p, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(away, p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(state, "b"); err == nil {
+		t.Error("a symlink was followed")
+	}
+	for _, err := range Read(p, Filter{}) {
+		if err == nil {
+			t.Fatal("Read followed a symlink")
+		}
+	}
+}
+
+func TestLockedAnchorsAreToldAfterAWhile(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := flock(f, unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := lockWithin(g, 5e6); err == nil {
+		t.Error("two processes have the lock")
+	}
+	f.Close()
+	if err := lockWithin(g, 5e6); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManyFaultsAreBounded(t *testing.T) {
+	state := attackState(t)
+	put(t, recordPath(state, "b"), bytes.Repeat([]byte("x\n"), 5000))
+	r, err := Verify(state, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Faults) != maxFaults || r.More < 4000 {
+		t.Errorf("%d faults and %d more", len(r.Faults), r.More)
+	}
+}
