@@ -8,7 +8,6 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/all"
 	"github.com/belljar-dev/belljar/internal/cli"
-	"github.com/belljar-dev/belljar/internal/startup"
 )
 
 func main() {
@@ -16,7 +15,6 @@ func main() {
 	if all.Reexec(os.Args) || cli.Reexec(os.Args) {
 		return
 	}
-	startup.DelayGC()
 	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends(), Unfit: unfit}
 	os.Exit(app.Main(context.Background(), os.Args[1:]))
 }

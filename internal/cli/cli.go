@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/startup"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
 )
@@ -39,6 +40,7 @@ type App struct {
 
 // Main runs args (without the program's name) and returns the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
+	startup.DelayGC()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.In)
