@@ -21,6 +21,7 @@ func rows() []row {
 		{"start: true, beside bubblewrap", "", startBubblewrap},
 		{"start: 100 000 files, 5 ** patterns", "flat", startTree},
 		{"in the project: git status, warm", "<=5", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "git status")},
+		{"in the project: rg, warm", "<=5", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "rg nothing-like-this . || true")},
 		{"in the project: grep -r, warm", "<=5", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "grep -r nothing-like-this .")},
 		{"in the project: 300 small writes", "<=4", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "for j in $(seq 300); do echo x > w$j; done; rm -f w*")},
 		{"outside: 300 small writes in /tmp", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
