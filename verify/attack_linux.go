@@ -97,7 +97,8 @@ func (w *world) leaveOpen() error {
 		return err
 	}
 	defer f.Close()
-	return unix.Dup3(int(f.Fd()), inheritedFD, 0)
+	_, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD, inheritedFD) // not closed on exec
+	return err
 }
 
 // takeHits takes what the internet saw.
@@ -214,7 +215,8 @@ func (w *world) launch(ctx context.Context, l Launcher, p phase, argv []string, 
 	return nil
 }
 
-// inheritedFD is where a secret file is open in whatever starts the sandbox.
+// inheritedFD is the lowest number under which a secret file is left open in
+// whatever starts the sandbox.
 const inheritedFD = 9
 
 // flags are what the phase adds to the flags of run.
@@ -297,8 +299,8 @@ func (w *world) after(r *row) finding {
 	case j.same != "":
 		f.Effect = w.sameAsHost(j.same, s.evidence)
 	}
-	if len(f.Detail) > 300 {
-		f.Detail = f.Detail[:300]
+	if len(f.Detail) > 600 {
+		f.Detail = f.Detail[:600]
 	}
 	return f
 }

@@ -75,7 +75,7 @@ func readRows() []row {
 		{id: "reads/environment", name: "find secrets in the environment", layer: layerEnv, judge: secrets("env"), sh: "env; tr '\\0' '\\n' < /proc/self/environ"},
 		{id: "reads/init-environment", name: "read /proc/1/environ and that of every process", layer: layerEnv, judge: secrets("env"),
 			sh: "for p in /proc/[0-9]*; do cat $p/environ; done 2>/dev/null | tr '\\0' '\\n'"},
-		{id: "reads/descriptor", name: "read a secret that the caller left open as descriptor 9", req: belljar.ReqDescriptor, judge: secrets("home"), do: inherited},
+		{id: "reads/descriptor", name: "read a secret that the caller left open", req: belljar.ReqDescriptor, judge: secrets("home"), do: inherited},
 		{id: "reads/sys", name: "list devices in /sys", req: belljar.ReqReads, do: func(a *attacker) (bool, string) {
 			d, err := os.ReadDir("/sys/devices")
 			return len(d) > 0, fmt.Sprintf("%d entries, %v", len(d), err)

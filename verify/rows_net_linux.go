@@ -45,11 +45,16 @@ func request(c net.Conn, text string) (bool, string) {
 	if _, err := io.WriteString(c, text); err != nil {
 		return false, err.Error()
 	}
-	line, err := bufio.NewReader(io.LimitReader(c, 4096)).ReadString('\n')
+	b := bufio.NewReader(io.LimitReader(c, 4096))
+	line, err := b.ReadString('\n')
 	if err != nil && line == "" {
 		return false, err.Error()
 	}
-	return strings.Contains(line, " 200 "), strings.TrimSpace(line)
+	if !strings.Contains(line, " 200 ") {
+		rest, _ := io.ReadAll(b) // why not
+		return false, line + string(rest)
+	}
+	return true, strings.TrimSpace(line)
 }
 
 // reach is an attack that connects to at and makes a request.
