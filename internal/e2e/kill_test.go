@@ -54,15 +54,17 @@ func cmdline(pid int) string {
 	return strings.ReplaceAll(string(b), "\x00", " ")
 }
 
-// TestKill: kill -9 of any process of ours, at any moment, under load: two
-// sandboxes at once. Root and user together see each process killed ten times.
+// TestKill: kill -9 of any process of ours, at any moment, under load, for a
+// user two sandboxes at once. Root and user together see each process killed ten times.
 func TestKill(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
 	t.Run("rounds", func(t *testing.T) {
 		for round := range rounds(25, 600) {
 			t.Run(strconv.Itoa(round), func(t *testing.T) {
-				t.Parallel()
+				if os.Geteuid() != 0 {
+					t.Parallel() // root has one state: the other round's command would tell of this one's end
+				}
 				name := killOne(t, round)
 				mu.Lock()
 				defer mu.Unlock()
