@@ -15,8 +15,8 @@ import (
 const (
 	// tipsWithin bounds the look at a repository's references before the start,
 	// commitsWithin that at its new commits in the end.
-	tipsWithin    = 50 * time.Millisecond
-	commitsWithin = 100 * time.Millisecond
+	tipsWithin    = 100 * time.Millisecond
+	commitsWithin = 200 * time.Millisecond
 )
 
 // A repository is a git directory that the sandbox may commit to, with its

@@ -74,6 +74,9 @@ func New(ctx context.Context, gitDir string, before Tips, r *rules.Rules) (Repor
 	if len(fresh) == 0 {
 		return Report{Complete: !now.cut}, nil
 	}
+	if before.cut {
+		return Report{Commits: len(fresh)}, nil // what is old is not known: nothing is named in error
+	}
 	s, err := openStore(gitDir)
 	if err != nil {
 		return Report{}, err
