@@ -48,23 +48,8 @@ type Outcome struct {
 	Enforcement []belljar.Enforcement
 }
 
-// A told is what a world reports to the process that started it.
-type told struct {
-	Findings    map[string]finding    `json:"findings"`
-	Tier        string                `json:"tier"`
-	Enforcement []belljar.Enforcement `json:"enforcement"`
-	Err         string                `json:"err,omitempty"`
-	Hint        string                `json:"hint,omitempty"`
-}
-
 // stageVariable tells a process of a world which part of its life it is in.
 const stageVariable = "BELLJAR_VERIFY_STAGE"
 
 // InWorld says whether this process is the first one of a world.
 func InWorld() bool { return os.Getenv(stageVariable) != "" }
-
-// worldConfig is what a world is told at its start.
-type worldConfig struct {
-	Options
-	Control bool `json:"control"` // no sandbox
-}

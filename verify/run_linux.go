@@ -26,6 +26,21 @@ const (
 	fdHits              // read end: what the internet saw; made by the set-up
 )
 
+// A told is what a world reports to the process that started it.
+type told struct {
+	Findings    map[string]finding    `json:"findings"`
+	Tier        string                `json:"tier"`
+	Enforcement []belljar.Enforcement `json:"enforcement"`
+	Err         string                `json:"err,omitempty"`
+	Hint        string                `json:"hint,omitempty"`
+}
+
+// worldConfig is what a world is told at its start.
+type worldConfig struct {
+	Options
+	Control bool `json:"control"` // no sandbox
+}
+
 // Run builds both worlds, attacks in both and merges what they saw. The error says
 // that nothing could be proved.
 func Run(ctx context.Context, o Options) (*Report, error) {
