@@ -13,6 +13,11 @@ import (
 // returns them. The host's files are not touched. A removal that follows from a
 // folder made anew goes only together with that folder.
 func (p Project) Discard(ctx context.Context, paths ...string) ([]Change, error) {
+	release, err := p.alone("discard changes")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	all, err := p.Pending()
 	if err != nil {
 		return nil, err

@@ -71,6 +71,26 @@ func (p Project) eachTree(f func(t *tree) error) error {
 	return nil
 }
 
+// alone keeps sandboxes away while op changes what waits: what a program inside has
+// open would go on in a copy that is nobody's any more. The error says so.
+func (p Project) alone(op string) (release func(), err error) {
+	store, err := shadow.Open(p.Shadow)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err == nil {
+		release, err = store.Alone()
+	}
+	e := &belljar.Error{Op: op, ID: p.Dir, Kind: belljar.KindInternal, Err: err}
+	switch {
+	case errors.Is(err, shadow.ErrInUse):
+		e.Kind, e.Err, e.Hint = belljar.KindConflict, errors.New("a sandbox runs in this project, or another command changes what waits"), "wait until it has ended; belljar log --list shows what runs"
+	case err == nil:
+		return release, nil
+	}
+	return nil, e
+}
+
 // tree opens one tree of the shadow.
 func (p Project) tree(source string) (*tree, error) {
 	store, err := shadow.Open(p.Shadow)

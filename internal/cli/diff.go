@@ -70,8 +70,8 @@ func (a *App) applyCommand() *cobra.Command {
 		GroupID: "review",
 		Long: `Applies what waits, each file whole or not at all, never over an edit that was made
 here meanwhile: that is a conflict, is kept and shown. Exits 1 when something could
-not be applied. Apply when no sandbox runs in the project: a program inside that has
-a file open goes on writing to the copy from before.
+not be applied. Refused while a sandbox runs in the project: what a program inside has
+open would go on in a copy that is nobody's any more.
 ` + whatWaits,
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {

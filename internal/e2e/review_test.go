@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -64,9 +65,10 @@ func TestTwoRuns(t *testing.T) {
 	defer cancel()
 	const lines = 40
 	var runs []*exec.Cmd
+	var ends []io.WriteCloser
 	for _, who := range []string{"one", "two"} {
 		c := w.cmd(ctx, "run", "--", "sh", "-c", fmt.Sprintf(`mkdir -p .husky; echo ready; read go
-			for n in $(seq %d); do echo %s $n >> .husky/log-%s; echo %s $n > .husky/tmp-%s; mv .husky/tmp-%s .husky/shared; done`, lines, who, who, who, who, who))
+			for n in $(seq %d); do echo %s $n >> .husky/log-%s; echo %s $n > .husky/tmp-%s; mv .husky/tmp-%s .husky/shared; done; read end`, lines, who, who, who, who, who))
 		var errout bytes.Buffer
 		c.Stderr = &errout
 		in, _ := startReady(t, c)
@@ -78,12 +80,21 @@ func TestTwoRuns(t *testing.T) {
 		if _, err := in.Write([]byte("go\n")); err != nil {
 			t.Fatal(err)
 		}
-		runs = append(runs, c)
+		runs, ends = append(runs, c), append(ends, in)
 	}
 	for range 3 {
 		w.pending() // fails when it cannot be read
 	}
-	for _, c := range runs {
+	// What waits is not taken away under a program that has it open.
+	for _, cmd := range []string{"apply", "discard"} {
+		if r := w.belljar(cmd); r.status != 125 || !strings.Contains(r.errout, "a sandbox runs in this project") {
+			t.Errorf("%s while sandboxes run: status %d\n%s", cmd, r.status, r.errout)
+		}
+	}
+	for i, c := range runs {
+		if _, err := ends[i].Write([]byte("end\n")); err != nil {
+			t.Error(err)
+		}
 		if err := c.Wait(); err != nil {
 			t.Fatal(err)
 		}

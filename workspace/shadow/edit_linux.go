@@ -353,10 +353,10 @@ func (v *View) Keep(mark string) { _ = unix.Unlinkat(v.tmp, mark, 0) }
 // Promised gives the paths that somebody who is dead by now left unfinished, and
 // forgets them. It tells nothing while somebody else uses the view.
 func (v *View) Promised() []string {
+	defer unix.Flock(v.tmp, unix.LOCK_SH) // also after a failure, which drops the lock: flock(2)
 	if unix.Flock(v.tmp, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil
 	}
-	defer unix.Flock(v.tmp, unix.LOCK_SH)
 	names, err := List(v.tmp)
 	if err != nil {
 		return nil

@@ -52,6 +52,9 @@ import (
 // Version is the first line of the file "format".
 const Version = "belljar-shadow 1\n"
 
+// ErrInUse says that somebody works in the shadow.
+var ErrInUse = errors.New("the shadow is in use")
+
 // ErrFormat says that a folder is not a shadow of this version.
 var ErrFormat = errors.New("not a shadow of this version")
 

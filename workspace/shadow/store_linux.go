@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,53 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("open shadow %q: %w", dir, ErrFormat)
 	}
 	return &Store{dir: dir}, nil
+}
+
+// Use says that a sandbox works in the shadow, until this process ends. It waits
+// while somebody has the shadow alone.
+func (s *Store) Use() error {
+	_, err := s.lock(unix.LOCK_SH) // held by the open descriptor, which stays
+	return err
+}
+
+// alonePatience is how long a sandbox that is being ended is waited for.
+const alonePatience = 2 * time.Second
+
+// Alone keeps every sandbox out of the shadow until release is called. It returns
+// [ErrInUse] when one works in it, or somebody else has it alone.
+func (s *Store) Alone() (release func(), err error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(alonePatience); ; <-tick.C {
+		fd, err := s.lock(unix.LOCK_EX | unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { unix.Close(fd) }, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, err
+		case time.Now().After(deadline):
+			return nil, ErrInUse
+		}
+	}
+}
+
+// lock takes the lock of the whole shadow, which the kernel drops when the
+// descriptor is closed, whatever ends its owner.
+func (s *Store) lock(how int) (fd int, err error) {
+	fd, err = unix.Open(filepath.Join(s.dir, "views"), unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return -1, fmt.Errorf("lock shadow %q: %w", s.dir, err)
+	}
+	for {
+		if err = unix.Flock(fd, how); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("lock shadow %q: %w", s.dir, err)
+	}
+	return fd, nil
 }
 
 // Sources lists the real paths of the trees that have a view here, sorted.

@@ -19,6 +19,12 @@ func Create(string) (*Store, error) { return nil, errors.ErrUnsupported }
 // Open returns errors.ErrUnsupported.
 func Open(string) (*Store, error) { return nil, errors.ErrUnsupported }
 
+// Use returns errors.ErrUnsupported.
+func (*Store) Use() error { return errors.ErrUnsupported }
+
+// Alone returns errors.ErrUnsupported.
+func (*Store) Alone() (func(), error) { return nil, errors.ErrUnsupported }
+
 // Sources returns errors.ErrUnsupported.
 func (*Store) Sources() ([]string, error) { return nil, errors.ErrUnsupported }
 

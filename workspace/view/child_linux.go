@@ -81,6 +81,9 @@ const settled = time.Second
 // setUp opens every view.
 func (c *child) setUp(cfg *config) error {
 	store, err := shadow.Create(cfg.Workspace.Shadow)
+	if err == nil {
+		err = store.Use()
+	}
 	if err != nil {
 		return err
 	}
