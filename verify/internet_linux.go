@@ -69,7 +69,8 @@ func (w *world) internet() error {
 	}
 	p, err := os.StartProcess("/proc/self/exe", []string{argvInternet}, &os.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []*os.File{in, theirReady, os.Stderr, theirHits},
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, AmbientCaps: worldCaps},
+		// A session of its own: no terminal hangs up on it.
+		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, AmbientCaps: worldCaps, Setsid: true},
 	})
 	if err != nil {
 		return err

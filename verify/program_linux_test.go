@@ -85,7 +85,7 @@ func tiers(t *testing.T, program string) []string {
 func TestVerify(t *testing.T) {
 	testenv.Need(t, "fuse", "userns", "netns", "git")
 	program := build(t)
-	const rows = "reads/ssh-key,reads/dotenv,reads/environment,writes/mcp,git/hook,git/bare,network/name,network/raw-ip,network/guard-private,sockets/docker,process/see,works/write,works/allowed-http,works/commit"
+	const rows = "reads/ssh-key,reads/dotenv,reads/environment,writes/mcp,git/hook,git/bare,network/name,network/raw-ip,network/guard-private,sockets/docker,process/see,works/write,works/allowed-http,works/allowed-tls,works/commit,terminal/clipboard"
 	for _, tier := range tiers(t, program) {
 		t.Run(tier, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 		t.Parallel()
 		out, err := run(t, program, nil, "--junit", "--command", "env", "--only", rows)
 		var ee *exec.ExitError
-		if !errors.As(err, &ee) || ee.ExitCode() != 1 || strings.Count(string(out), "<failure ") != 11 {
+		if !errors.As(err, &ee) || ee.ExitCode() != 1 || strings.Count(string(out), "<failure ") != 12 {
 			t.Errorf("%v: %s", err, out)
 		}
 	})

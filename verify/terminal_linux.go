@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ func (w *world) onTerminal(ctx context.Context, l Launcher, argv []string) error
 	if err != nil {
 		return err
 	}
+	w.terminal = screen // open to the end: see launchOn
 	defer tty.Close()
 	if err := pty.Setsize(screen, &pty.Winsize{Rows: 40, Cols: 400}); err != nil {
 		return errors.Join(err, screen.Close())
@@ -59,8 +59,11 @@ func (w *world) onTerminal(ctx context.Context, l Launcher, argv []string) error
 	err = w.launchOn(ctx, l, argv, tty)
 	close(ended)
 	tty.Close()
-	screen.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // not every build can; closing ends it too
-	time.AfterFunc(300*time.Millisecond, func() { screen.Close() })
+	// Reading ends with the last one who has the terminal open. Who still has it long
+	// after the attacker's end got away.
+	if err := screen.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
 	<-read
 	<-said
 	return err
@@ -73,9 +76,9 @@ func (w *world) launchOn(ctx context.Context, l Launcher, argv []string, tty *os
 		if err := unix.IoctlSetInt(int(tty.Fd()), unix.TIOCSCTTY, 0); err != nil {
 			return err
 		}
-		hup := make(chan os.Signal, 1) // the terminal goes away before we do
-		signal.Notify(hup, unix.SIGHUP)
-		defer func() { _ = unix.IoctlSetInt(int(tty.Fd()), unix.TIOCNOTTY, 0) }()
+		// It stays ours, and open, to the end of the world: when a controlling terminal
+		// is given up or goes away, the kernel hangs up on every process of its group,
+		// and those of the other phases are in it.
 		return w.launch(ctx, l, phaseTerminal, argv, tty, tty, tty)
 	}
 	return w.bare(ctx, argv, tty)

@@ -27,11 +27,12 @@ type world struct {
 	mu   sync.Mutex
 	hits map[string]string // guarded by mu: rows whose decoy was reached, and how
 
-	said    statements
-	outcome map[phase]Outcome
-	screen  []byte // what the user's terminal was sent
-	ttyHeld string // who else had it open while the attacker held
-	victim  int    // a process of the host
+	said     statements
+	outcome  map[phase]Outcome
+	screen   []byte   // what the user's terminal was sent
+	terminal *os.File // the user's side of it
+	ttyHeld  string   // who else had it open while the attacker held
+	victim   int      // a process of the host
 }
 
 // World plays the part of a world's first process. It does not return from the
