@@ -98,9 +98,7 @@ func (m *maker) private() {
 	m.t.add(belljar.Mount{Kind: belljar.MountProc, Target: "/proc", Why: "the sandbox's own processes"})
 	m.t.add(belljar.Mount{Kind: belljar.MountDev, Target: "/dev", Why: "no device of the host"})
 	if ablate.Off(ablate.Mounts) {
-		for _, d := range []string{"/tmp", "/run"} {
-			m.t.byTarget[d] = belljar.Mount{Kind: belljar.MountBind, Source: d, Target: d, Why: "ablation"}
-		}
+		m.t.byTarget["/run"] = belljar.Mount{Kind: belljar.MountBind, Source: "/run", Target: "/run", Why: "ablation"}
 	}
 	for _, d := range []string{"/run", "/var", "/mnt", "/srv", "/home", "/etc"} {
 		if slices.ContainsFunc(m.f.Links, func(l Link) bool { return l.Path == d }) {
