@@ -26,8 +26,8 @@
 //
 // # Limitations
 //
-// A build with cgo starts slower, keeps sentry and gofer less well confined (see
-// appliesCaps) and is not reliable: the command line refuses to run sandboxes in it.
+// A build with cgo works, but starts slower and keeps sentry and gofer less well
+// confined (see appliesCaps); releases are built without.
 //
 // Linux on amd64 and arm64 only. Memory and processes are counted by the
 // supervisor and by gVisor's own RLIMIT_NPROC, not by cgroups: see [Backend.Probe]

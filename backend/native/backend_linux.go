@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
-	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -81,12 +79,8 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, err
 	}
 	go in.supervise()
-	time.AfterFunc(settled, func() { trim.Program()() })
 	return in, nil
 }
-
-// settled is when a run that still goes on needs little of the program any more.
-const settled = time.Second
 
 // namespaces are those that are made beside the user namespace. A kernel without
 // cgroups has none of them to hide.

@@ -15,6 +15,6 @@ func main() {
 	if all.Reexec(os.Args) || cli.Reexec(os.Args) {
 		return
 	}
-	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends(), Unfit: unfit}
+	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends()}
 	os.Exit(app.Main(context.Background(), os.Args[1:]))
 }

@@ -32,8 +32,6 @@ type App struct {
 	Out      *os.File
 	Err      *os.File
 	Backends []belljar.Backend
-	// Unfit says why this build must not start sandboxes; empty when it may.
-	Unfit string
 
 	status int // exit status when no error is returned
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -46,12 +45,6 @@ What would run on this host by itself (git hooks and configuration, editor tasks
 }
 
 func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
-	if a.Unfit != "" {
-		return &belljar.Error{
-			Op: "start sandbox", Kind: belljar.KindNotHere, Err: errors.New("this belljar cannot: " + a.Unfit),
-			Hint: "build it with CGO_ENABLED=0 go build ./cmd/belljar, or make build",
-		}
-	}
 	h, err := a.enter(f.paths()...)
 	if err != nil {
 		return err

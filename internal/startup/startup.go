@@ -26,7 +26,7 @@ const (
 // grows beyond all measure, and then gives unused memory back, the program's own
 // code that only the start needed included.
 func DelayGC() {
-	code := readOnly() // before /proc is out of reach
+	code := clean() // before /proc is out of reach
 	debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(enough)
 	time.AfterFunc(settled, func() {
@@ -36,3 +36,7 @@ func DelayGC() {
 		forget(code)
 	})
 }
+
+// Trim gives back, once, what of the program is in memory and unchanged. It comes
+// back from the page cache when it is touched.
+func Trim() { forget(clean()) }

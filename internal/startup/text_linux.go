@@ -8,11 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A span is a part of this program's file in memory that is never written.
+// lowAddresses is where a program lies that is not moved when it is loaded.
+const lowAddresses = 1 << 32
+
+// A span is a part of this program's file in memory whose pages are those of the file.
 type span struct{ start, end uintptr }
 
-// readOnly lists what of the running program is mapped and cannot be written.
-func readOnly() []span {
+// clean lists what of the running program is mapped and as it is in the file. A
+// loader writes addresses into pages that are read-only afterwards (RELRO): those of
+// libraries, of programs that are moved, and of every program with a C library. They
+// must stay, so that only code counts there.
+func clean() []span {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil
@@ -23,6 +29,7 @@ func readOnly() []span {
 	}
 	var out []span
 	for line := range strings.SplitSeq(string(maps), "\n") {
+		// 00400000-00800000 r-xp 00000000 fd:00 1234   /usr/bin/belljar
 		f := strings.Fields(line)
 		if len(f) < 6 || f[5] != exe || strings.Contains(f[1], "w") {
 			continue
@@ -30,7 +37,8 @@ func readOnly() []span {
 		lo, hi, _ := strings.Cut(f[0], "-")
 		start, err1 := strconv.ParseUint(lo, 16, 64)
 		end, err2 := strconv.ParseUint(hi, 16, 64)
-		if err1 == nil && err2 == nil {
+		code := strings.Contains(f[1], "x")
+		if err1 == nil && err2 == nil && (code || !hasCLibrary && start < lowAddresses) {
 			out = append(out, span{uintptr(start), uintptr(end)})
 		}
 	}

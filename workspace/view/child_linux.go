@@ -8,11 +8,9 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/startup"
-	"github.com/belljar-dev/belljar/internal/trim"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"golang.org/x/sys/unix"
@@ -61,11 +59,9 @@ func (c *child) run() error {
 	if err := c.setUp(&cfg); err != nil {
 		return err
 	}
-	drop := trim.Program() // while /proc can still be read
 	if err := confine(&cfg); err != nil {
 		return err
 	}
-	time.AfterFunc(settled, drop)
 	go c.report.run(c.stop)
 	if err := c.send((&packet{kind: msgReady}).encode()); err != nil {
 		return err
@@ -74,9 +70,6 @@ func (c *child) run() error {
 	_ = c.report.flush()
 	return err
 }
-
-// settled is when a server that still runs needs little of the program any more.
-const settled = time.Second
 
 // setUp opens every view.
 func (c *child) setUp(cfg *config) error {

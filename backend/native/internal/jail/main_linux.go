@@ -14,7 +14,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
-	"github.com/belljar-dev/belljar/internal/trim"
+	"github.com/belljar-dev/belljar/internal/startup"
 )
 
 // Caps are the capabilities in its own user namespace that building takes. None is
@@ -93,7 +93,7 @@ func (j *jail) run() error {
 		return err
 	}
 	go j.reap()
-	go trim.Program()()
+	go startup.Trim()
 	return j.obey()
 }
 

@@ -1,0 +1,5 @@
+//go:build cgo
+
+package startup
+
+const hasCLibrary = true
