@@ -117,6 +117,9 @@ func (w *world) takeHits() {
 func (w *world) phase(ctx context.Context, l Launcher, p phase, rows []*row) (map[string]finding, error) {
 	held := map[string]finding{}
 	look := func() {
+		if p == phaseMain {
+			w.objects = openObjects()
+		}
 		for _, r := range rows {
 			if f, ok := w.whileHeld(r); ok {
 				held[r.id] = f
@@ -127,7 +130,9 @@ func (w *world) phase(ctx context.Context, l Launcher, p phase, rows []*row) (ma
 		return nil, err
 	}
 	if slices.ContainsFunc(rows, func(r *row) bool { return r.judge.marked }) {
-		w.exercise(ctx, rows)
+		if err := w.exercise(ctx, rows); err != nil {
+			return nil, err
+		}
 	}
 	out := map[string]finding{}
 	for _, r := range rows {
@@ -142,7 +147,7 @@ func (w *world) phase(ctx context.Context, l Launcher, p phase, rows []*row) (ma
 
 // start runs the attacker on rows to its end; look is called while it holds.
 func (w *world) start(ctx context.Context, l Launcher, p phase, rows []*row, look func()) error {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 600*time.Second)
 	defer cancel()
 	argv := []string{filepath.Join(w.home, attackerRel), attackWord, "all"}
 	for _, r := range rows {
@@ -204,7 +209,7 @@ func (w *world) launch(ctx context.Context, l Launcher, p phase, argv []string, 
 	c.Dir = w.project()
 	c.WaitDelay = 2 * time.Second
 	if p == phaseTime {
-		short, cancel := context.WithTimeout(ctx, 9*time.Second)
+		short, cancel := context.WithTimeout(ctx, 60*time.Second)
 		defer cancel()
 		context.AfterFunc(short, func() { _ = c.Cancel() })
 	}
@@ -227,7 +232,7 @@ func (w *world) flags(p phase, j *Job) error {
 			return err
 		}
 	}
-	j.Time = "200s" // whatever hangs
+	j.Time = "500s" // whatever hangs
 	switch p {
 	case phaseReview:
 		j.Mode = "review"
@@ -254,11 +259,23 @@ func (w *world) whileHeld(r *row) (finding, bool) {
 	return finding{}, false
 }
 
-// hasObject looks through the descriptors of every process of this world.
-func (w *world) hasObject(kind string) (bool, string) {
+// openObjects lists what the descriptors of every process of this world are, each
+// kind once, with one that is it.
+func openObjects() map[string]string {
+	out := map[string]string{}
 	all, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, p := range all {
-		if to, err := os.Readlink(p); err == nil && strings.Contains(to, kind) {
+		if to, err := os.Readlink(p); err == nil {
+			out[to] = p
+		}
+	}
+	return out
+}
+
+// hasObject looks through what was open when the attacker held.
+func (w *world) hasObject(kind string) (bool, string) {
+	for to, p := range w.objects {
+		if strings.Contains(to, kind) {
 			return true, p + " of the host is " + to
 		}
 	}
@@ -269,6 +286,9 @@ func (w *world) hasObject(kind string) (bool, string) {
 func (w *world) after(r *row) finding {
 	s := w.said.of[r.id]
 	f := finding{Ran: s.started, Effect: s.claim, Detail: strings.TrimSpace(s.evidence)}
+	if r.phase == phaseTime && w.limitOf(r.phase) != "" {
+		f.Ran = true // the limit came before its first word
+	}
 	j := r.judge
 	switch {
 	case j.secret != nil:
@@ -303,6 +323,13 @@ func (w *world) after(r *row) finding {
 		f.Detail = f.Detail[:600]
 	}
 	return f
+}
+
+// limitOf is the limit that ended the sandbox of a phase; "" for none.
+func (w *world) limitOf(p phase) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outcome[p].Limit
 }
 
 // sameAsHost says whether what was found is the content of a file of the host.

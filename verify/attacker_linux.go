@@ -72,7 +72,7 @@ func (a *attacker) holding(c io.Closer) {
 // all runs the rows: those of the network at once, because they wait; the rest in
 // order. Then it holds.
 func (a *attacker) all(ids []string) {
-	ctx, cancel := context.WithTimeout(a.ctx, 120*time.Second)
+	ctx, cancel := context.WithTimeout(a.ctx, 400*time.Second)
 	defer cancel()
 	a.ctx = ctx
 	var wait sync.WaitGroup
@@ -137,7 +137,7 @@ func (a *attacker) apart(r *row) {
 		a.say(doneLine(r.id, false, err.Error()))
 		return
 	}
-	line, err := readLine(out, 25*time.Second)
+	line, err := readLine(out, 90*time.Second)
 	if err == nil {
 		a.say(line)
 		a.holding(in)
@@ -185,7 +185,7 @@ func (a *attacker) row(r *row) {
 	select {
 	case x := <-done:
 		a.say(doneLine(r.id, x.claim, x.found))
-	case <-time.After(40 * time.Second):
+	case <-time.After(120 * time.Second):
 		a.say(doneLine(r.id, false, "it does not end"))
 	}
 }
@@ -202,7 +202,7 @@ func (a *attacker) try(r *row) (claim bool, found string) {
 
 // shell runs a line as an agent would; the claim is that it succeeds.
 func (a *attacker) shell(line string) (bool, string) {
-	ctx, cancel := context.WithTimeout(a.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(a.ctx, 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
 	cmd.Dir = a.project

@@ -119,7 +119,7 @@ func hog(take func(n int) error) (bool, string) {
 		}
 	}
 	// What was taken stays for longer than any watcher sleeps.
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(2 * time.Second)
 	return true, "all of it"
 }
 

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const netWait = 5000 * time.Millisecond
+const netWait = 20 * time.Second // no row waits for it on purpose
 
 // dial connects; name resolution is the sandbox's.
 func (a *attacker) dial(network, at string) (net.Conn, error) {

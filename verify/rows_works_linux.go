@@ -108,12 +108,12 @@ func echoOn(network, at string) (bool, string) {
 			c.Close()
 		}
 	}()
-	c, err := net.DialTimeout(network, l.Addr().String(), time.Second)
+	c, err := net.DialTimeout(network, l.Addr().String(), 10*time.Second)
 	if err != nil {
 		return false, err.Error()
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	b := make([]byte, 4)
 	if _, err := io.WriteString(c, "word"); err != nil {
 		return false, err.Error()

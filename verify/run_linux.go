@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		err error
 	}
 	answers := [2]chan answer{make(chan answer, 1), make(chan answer, 1)}
-	ctx, cancel := context.WithTimeout(ctx, 400*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 900*time.Second)
 	defer cancel()
 	for i, ch := range answers {
 		go func() {

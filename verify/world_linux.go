@@ -29,10 +29,11 @@ type world struct {
 
 	said     statements
 	outcome  map[phase]Outcome
-	screen   []byte   // what the user's terminal was sent
-	terminal *os.File // the user's side of it
-	ttyHeld  string   // who else had it open while the attacker held
-	victim   int      // a process of the host
+	screen   []byte            // what the user's terminal was sent
+	objects  map[string]string // what was open while the attacker of the first phase held
+	terminal *os.File          // the user's side of it
+	ttyHeld  string            // who else had it open while the attacker held
+	victim   int               // a process of the host
 }
 
 // World plays the part of a world's first process. It does not return from the
