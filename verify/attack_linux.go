@@ -237,7 +237,7 @@ func (w *world) flags(p phase, j *Job) error {
 	case phaseReview:
 		j.Mode = "review"
 	case phaseLimits:
-		j.Processes, j.Disk = "150", "64MiB"
+		j.Processes, j.Disk = "80", "64MiB"
 	case phaseMalloc, phaseMemfd, phaseTmpfs:
 		j.Memory = "192MiB"
 	case phaseTime:

@@ -16,7 +16,7 @@ import (
 const (
 	hogBytes   = 288 << 20 // the limit is 192 MiB
 	diskBytes  = 96 << 20  // the limit is 64 MiB
-	hogThreads = 320       // the limit is 150
+	hogThreads = 200       // the limit is 80
 	hogFiles   = 70_000
 	hogTime    = 5 * time.Second // the limit is three seconds
 )
@@ -74,7 +74,7 @@ func limitRows() []row {
 			}
 			return ""
 		}},
-		{id: "limits/processes", name: "320 threads where 150 are allowed", phase: phaseLimits, req: belljar.ReqPids, own: true, do: func(*attacker) (bool, string) {
+		{id: "limits/processes", name: "200 threads where 80 are allowed", phase: phaseLimits, req: belljar.ReqPids, own: true, do: func(*attacker) (bool, string) {
 			ready := make(chan bool)
 			for range hogThreads {
 				go func() {

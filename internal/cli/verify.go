@@ -29,7 +29,7 @@ func (a *App) verifyCommand() *cobra.Command {
 at what came through. The same attacks run without a sandbox too, in throw-away
 namespaces, where they must succeed: one that does not proves nothing and is not
 judged. Decoys are attacked, never what is yours; no packet leaves this host.
-Takes about twenty seconds and leaves nothing behind.
+Takes twenty seconds to a minute and leaves nothing behind.
 
 The user's own policy does not apply; name it with --policy to verify with it.
 
