@@ -5,7 +5,7 @@ GOFLAGS_BUILD = -ldflags "-s -w"
 TESTBED  ?= /opt/belljar-testbed
 PKGS     ?= ./...
 
-.PHONY: help deps demo build test check race bench benchdeps fuzz soak man clean
+.PHONY: help deps demo build test check light ablation race bench benchdeps fuzz soak man clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -29,6 +29,12 @@ check: ## formatting, vet, staticcheck, repository guards
 	test -z "$$($(GO)fmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks "all,-ST1000,-ST1003" ./...
+
+light: ## the end-to-end tests on the tier that shares the host's kernel
+	BELLJAR_TEST_TIER=native $(GO) test -timeout 15m -skip 'Control$$' ./internal/e2e
+
+ablation: ## belljar verify must go red, by name, for each layer of enforcement that is switched off
+	$(GO) test -tags ablation -timeout 15m ./verify
 
 race: ## the race detector on what runs many goroutines
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./terminal ./sandbox

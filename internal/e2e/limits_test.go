@@ -31,7 +31,7 @@ for i in range(300):
     try:
         p=os.fork()
     except OSError as e:
-        print("stopped", e.errno, n); break
+        print("stopped", e.errno, n); time.sleep(1); break
     if p==0: time.sleep(5); os._exit(0)
     n+=1'`, -1, "processes"},
 		{"disk in the project", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=big bs=1M count=400`, -1, "disk"},
@@ -100,6 +100,9 @@ func watchLoop(t *testing.T) func() time.Duration {
 // TestLogFlood: a flood of events neither grows without bound nor loses an exec.
 func TestLogFlood(t *testing.T) {
 	w := newWorld(t)
+	if !ownKernel() {
+		t.Skip("the tier declares that it records the commands that belljar starts only")
+	}
 	want := rounds(100, 5000)
 	w.sh(fmt.Sprintf("mkdir d; for i in $(seq %d); do /bin/true $i; echo x > d/$i; done", want))
 	out := w.belljar("log", "--kind", "exec").out
