@@ -182,7 +182,10 @@ func (w *way) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 		a = &answer{ready: make(chan struct{})}
 		w.answers[host] = a
 		w.mu.Unlock()
-		addrs, err := w.lookup(ctx, host)
+		// Others may wait for the answer, whatever becomes of who asked first.
+		lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wayTimeout)
+		addrs, err := w.lookup(lctx, host)
+		cancel()
 		w.mu.Lock()
 		a.addrs, a.err, a.expires = addrs, err, time.Now().Add(answerAge)
 		if err != nil {
