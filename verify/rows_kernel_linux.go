@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -14,51 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelRows try to reach parts of the host's kernel that an agent never needs.
-// Where the kernel is the sandbox's own, what it answers does not count: the host's
-// processes are looked at.
+// kernelRows are attacks on the kernel below the sandbox.
 func kernelRows() []row {
-	proc := func(name string) row {
-		return row{id: "kernel/proc-" + strings.ReplaceAll(strings.ReplaceAll(filepath.Base(name), "_", "-"), ".", "-"), name: "read /proc/" + name, req: belljar.ReqReads,
-			judge: judgement{same: "/proc/" + name}, do: files("/proc/" + name)}
-	}
-	object := func(id, name, kind string, do func() (int, error)) row {
-		return row{id: "kernel/" + id, name: name, req: belljar.ReqKernel, own: true, judge: judgement{object: kind}, do: func(*attacker) (bool, string) {
-			_, err := do() // stays open until the attacker ends
-			return err == nil, fmt.Sprint(err)
-		}}
-	}
-	own := func(r row) row { r.req = belljar.ReqKernel; return r } // only a kernel of its own hides it
-	rows := []row{
-		own(proc("version")), own(proc("sys/kernel/random/boot_id")),
-		proc("cmdline"), proc("modules"), proc("kallsyms"), proc("bus/pci/devices"), proc("partitions"),
-		{id: "kernel/proc-kcore", name: "find the kernel's memory in /proc/kcore", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
-			fi, err := os.Stat("/proc/kcore")
-			return err == nil && fi.Mode().IsRegular() && fi.Size() > 0, fmt.Sprint(err)
-		}, excuse: missing("/proc/kcore")},
-		{id: "kernel/proc-sysrq", name: "find /proc/sysrq-trigger", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
-			fi, err := os.Stat("/proc/sysrq-trigger")
-			return err == nil && fi.Mode().IsRegular(), fmt.Sprint(err)
-		}, excuse: missing("/proc/sysrq-trigger")},
-		object("io-uring", "make an io_uring", "io_uring", func() (int, error) {
-			var params [120]byte
-			fd, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0)
-			return int(fd), errnoErr(e)
-		}),
-		object("userfaultfd", "make a userfaultfd", "userfaultfd", func() (int, error) {
-			fd, _, e := unix.Syscall(unix.SYS_USERFAULTFD, 1 /* UFFD_USER_MODE_ONLY */ |unix.O_CLOEXEC, 0, 0)
-			return int(fd), errnoErr(e)
-		}),
-		object("perf", "open a performance counter", "perf_event", func() (int, error) {
-			a := &unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_TASK_CLOCK, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
-				Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv | unix.PerfBitDisabled}
-			return unix.PerfEventOpen(a, 0, -1, -1, 0)
-		}),
-		object("bpf", "make a BPF map", "bpf", func() (int, error) {
-			a := [8]uint32{2, 4, 4, 1} // BPF_MAP_TYPE_ARRAY
-			fd, _, e := unix.Syscall(unix.SYS_BPF, 0, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
-			return int(fd), errnoErr(e)
-		}),
+	rows := slices.Concat(procRows(), objectRows(), namespaceRows(), []row{
 		{id: "kernel/keyctl", name: "add a key to the kernel's keyring", req: belljar.ReqKernel, own: true, judge: judgement{held: keyHeld}, do: func(a *attacker) (bool, string) {
 			nonce, err := readSome(a.path(nonceName))
 			if err != nil {
@@ -81,20 +40,6 @@ func kernelRows() []row {
 			}
 			return ""
 		}},
-		{id: "kernel/userns-mount", name: "a user namespace of one's own, and a mount in it", req: belljar.ReqKernel, own: true, judge: judgement{held: mountHeld("belljar-verify-nested")},
-			do: func(*attacker) (bool, string) {
-				return nested("mount -t tmpfs belljar-verify-nested /mnt && echo mounted && read x")
-			}},
-		{id: "kernel/userns-netns", name: "a network namespace of one's own with a raw socket in it", req: belljar.ReqKernel, own: true, judge: judgement{held: packetHeld},
-			do: packetInNamespace},
-		{id: "kernel/unmount", name: "unmount what covers something, in a user namespace of one's own", layer: layerHome, own: true, judge: secrets("home", "etc", "run", "tmp"),
-			do: func(a *attacker) (bool, string) {
-				return nested("umount -l /proc /run /tmp /etc " + a.home + "; cat " + a.home + "/.ssh/id_rsa /etc/shadow /run/host-file /tmp/host-file; echo over")
-			}},
-		{id: "kernel/pivot", name: "pivot_root in a namespace of one's own, then rename over .git/config", layer: layerHold, own: true, judge: changed(projectName+"/.git/config", "evil-pivot"),
-			do: func(a *attacker) (bool, string) {
-				return nested("cd " + a.project + "; cp .git/config .git/c2 && echo '[evil-pivot]' >> .git/c2; mount --bind " + a.project + " /mnt; umount -l " + a.project + "/.git; mv .git/c2 .git/config; echo '[evil-pivot]' >> .git/config; echo over")
-			}},
 		{id: "kernel/personality", name: "turn off address randomisation of what is executed", req: belljar.ReqKernel, own: true, judge: judgement{held: personalityHeld}, do: func(*attacker) (bool, string) {
 			runtime.LockOSThread()
 			_, _, e := unix.Syscall(unix.SYS_PERSONALITY, 0x0040000|0x0400000, 0, 0)
@@ -115,7 +60,7 @@ func kernelRows() []row {
 			}
 			return true, string(b[:64])
 		}},
-	}
+	})
 	for i := range rows {
 		switch rows[i].id {
 		case "kernel/bpf":
@@ -130,6 +75,78 @@ func kernelRows() []row {
 		}
 	}
 	return rows
+}
+
+// procRows look for what /proc tells of the host.
+func procRows() []row {
+	proc := func(name string) row {
+		return row{id: "kernel/proc-" + strings.ReplaceAll(strings.ReplaceAll(filepath.Base(name), "_", "-"), ".", "-"), name: "read /proc/" + name, req: belljar.ReqReads,
+			judge: judgement{same: "/proc/" + name}, do: files("/proc/" + name)}
+	}
+	own := func(r row) row { r.req = belljar.ReqKernel; return r } // only a kernel of its own hides it
+	return []row{
+		own(proc("version")), own(proc("sys/kernel/random/boot_id")),
+		proc("cmdline"), proc("modules"), proc("kallsyms"), proc("bus/pci/devices"), proc("partitions"),
+		{id: "kernel/proc-kcore", name: "find the kernel's memory in /proc/kcore", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
+			fi, err := os.Stat("/proc/kcore")
+			return err == nil && fi.Mode().IsRegular() && fi.Size() > 0, fmt.Sprint(err)
+		}, excuse: missing("/proc/kcore")},
+		{id: "kernel/proc-sysrq", name: "find /proc/sysrq-trigger", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
+			fi, err := os.Stat("/proc/sysrq-trigger")
+			return err == nil && fi.Mode().IsRegular(), fmt.Sprint(err)
+		}, excuse: missing("/proc/sysrq-trigger")},
+	}
+}
+
+// objectRows make kernel objects that a sandbox should not have.
+func objectRows() []row {
+	object := func(id, name, kind string, do func() (int, error)) row {
+		return row{id: "kernel/" + id, name: name, req: belljar.ReqKernel, own: true, judge: judgement{object: kind}, do: func(*attacker) (bool, string) {
+			_, err := do() // stays open until the attacker ends
+			return err == nil, fmt.Sprint(err)
+		}}
+	}
+	return []row{
+		object("io-uring", "make an io_uring", "io_uring", func() (int, error) {
+			var params [120]byte
+			fd, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0)
+			return int(fd), errnoErr(e)
+		}),
+		object("userfaultfd", "make a userfaultfd", "userfaultfd", func() (int, error) {
+			fd, _, e := unix.Syscall(unix.SYS_USERFAULTFD, 1 /* UFFD_USER_MODE_ONLY */ |unix.O_CLOEXEC, 0, 0)
+			return int(fd), errnoErr(e)
+		}),
+		object("perf", "open a performance counter", "perf_event", func() (int, error) {
+			a := &unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_TASK_CLOCK, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+				Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv | unix.PerfBitDisabled}
+			return unix.PerfEventOpen(a, 0, -1, -1, 0)
+		}),
+		object("bpf", "make a BPF map", "bpf", func() (int, error) {
+			a := [8]uint32{2, 4, 4, 1} // BPF_MAP_TYPE_ARRAY
+			fd, _, e := unix.Syscall(unix.SYS_BPF, 0, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
+			return int(fd), errnoErr(e)
+		}),
+	}
+}
+
+// namespaceRows try what a user namespace of one's own would allow.
+func namespaceRows() []row {
+	return []row{
+		{id: "kernel/userns-mount", name: "a user namespace of one's own, and a mount in it", req: belljar.ReqKernel, own: true, judge: judgement{held: mountHeld("belljar-verify-nested")},
+			do: func(*attacker) (bool, string) {
+				return nested("mount -t tmpfs belljar-verify-nested /mnt && echo mounted && read x")
+			}},
+		{id: "kernel/userns-netns", name: "a network namespace of one's own with a raw socket in it", req: belljar.ReqKernel, own: true, judge: judgement{held: packetHeld},
+			do: packetInNamespace},
+		{id: "kernel/unmount", name: "unmount what covers something, in a user namespace of one's own", layer: layerHome, own: true, judge: secrets("home", "etc", "run", "tmp"),
+			do: func(a *attacker) (bool, string) {
+				return nested("umount -l /proc /run /tmp /etc " + a.home + "; cat " + a.home + "/.ssh/id_rsa /etc/shadow /run/host-file /tmp/host-file; echo over")
+			}},
+		{id: "kernel/pivot", name: "pivot_root in a namespace of one's own, then rename over .git/config", layer: layerHold, own: true, judge: changed(projectName+"/.git/config", "evil-pivot"),
+			do: func(a *attacker) (bool, string) {
+				return nested("cd " + a.project + "; cp .git/config .git/c2 && echo '[evil-pivot]' >> .git/c2; mount --bind " + a.project + " /mnt; umount -l " + a.project + "/.git; mv .git/c2 .git/config; echo '[evil-pivot]' >> .git/config; echo over")
+			}},
+	}
 }
 
 func errnoErr(e unix.Errno) error {
