@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"slices"
 	"testing"
@@ -49,7 +50,7 @@ func withoutLayer(t *testing.T, program, layer, tier string) {
 	}
 	named := slices.ContainsFunc(r.Attacks, func(a verify.Attack) bool { return a.Result == verify.Through && a.Layer == layer })
 	var ee *exec.ExitError
-	if !asExit(err, &ee) || ee.ExitCode() != 1 || !named {
+	if !errors.As(err, &ee) || ee.ExitCode() != 1 || !named {
 		t.Errorf("it is not red by the layer's name: %v: %s", err, out)
 	}
 }

@@ -60,8 +60,6 @@ func run(t *testing.T, program string, env []string, args ...string) ([]byte, er
 	return out, err
 }
 
-func asExit(err error, ee **exec.ExitError) bool { return errors.As(err, ee) }
-
 // tiers are those that can be used here.
 func tiers(t *testing.T, program string) []string {
 	t.Helper()

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -91,25 +92,26 @@ func processRows() []row {
 			return false, "no process to open"
 		}},
 		{id: "process/ptrace", name: "trace a process of the host", req: belljar.ReqProcesses, own: true, do: func(*attacker) (bool, string) {
+			err := errors.New("no process to trace")
 			for _, p := range victims() {
-				err := syscall.PtraceAttach(p)
-				if err == nil {
+				if err = syscall.PtraceAttach(p); err == nil {
 					_ = syscall.PtraceDetach(p)
 					_ = unix.Kill(p, unix.SIGCONT)
+					return true, ""
 				}
-				return err == nil, fmt.Sprint(err)
 			}
-			return false, "no process to trace"
+			return false, err.Error()
 		}},
 		{id: "process/memory", name: "read the memory of a process of the host", req: belljar.ReqProcesses, do: func(*attacker) (bool, string) {
+			err := errors.New("no process to read")
 			for _, p := range victims() {
-				f, err := os.Open(fmt.Sprintf("/proc/%d/mem", p))
-				if err == nil {
+				var f *os.File
+				if f, err = os.Open(fmt.Sprintf("/proc/%d/mem", p)); err == nil {
 					f.Close()
+					return true, ""
 				}
-				return err == nil, fmt.Sprint(err)
 			}
-			return false, "no process"
+			return false, err.Error()
 		}},
 		{id: "process/cgroup", name: "read the host's control groups", req: belljar.ReqReads, do: func(*attacker) (bool, string) {
 			d, err := os.ReadDir("/sys/fs/cgroup")
