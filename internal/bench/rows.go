@@ -26,6 +26,7 @@ func rows() []row {
 		{"in the project: 300 small writes", "<=4", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "for j in $(seq 300); do echo x > w$j; done; rm -f w*")},
 		{"outside: 300 small writes in /tmp", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
 		{"outside: node -e 0", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
+		{"outside: go build, empty cache", "<=1.7", goBuild},
 		{"network: 200 MB down from the host", "", bulk},
 		{"idle memory, PSS of everything", "<=60 MB", idleMemory},
 	}
@@ -40,6 +41,26 @@ func workInside(where func(*bench) (string, error), line string) func(*bench) (f
 		ours, theirs, err := b.inside(dir, line)
 		return ours, theirs, "ms", "the same on the host", err
 	}
+}
+
+// goBuild compiles a small program and what it needs of the standard library.
+func goBuild(b *bench) (float64, float64, string, string, error) {
+	dir := filepath.Join(b.dir, "module")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return 0, 0, "", "", err
+	}
+	for name, text := range map[string]string{
+		"go.mod":  "module example.org/m\n",
+		"main.go": "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(1) }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return 0, 0, "", "", err
+		}
+	}
+	few := *b
+	few.rounds = 3
+	ours, theirs, err := few.inside(dir, "d=$(mktemp -d); CGO_ENABLED=0 GOFLAGS= GOTOOLCHAIN=local GOCACHE=$d go build -o $d/m . || exit 1; rm -rf $d")
+	return ours, theirs, "ms", "the same on the host", err
 }
 
 func startLibrary(b *bench) (float64, float64, string, string, error) {
