@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -92,6 +93,10 @@ func TestStdoutFile(t *testing.T) {
 }
 
 func TestForwardedSignals(t *testing.T) {
+	// What is caught here is not ignored there, also when the tests run under nohup.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	w := newWorld(t)
 	for sig, want := range map[syscall.Signal]string{syscall.SIGINT: "int", syscall.SIGTERM: "term", syscall.SIGHUP: "hup"} {
 		c := w.cmd(context.Background(), "run", "--", "sh", "-c",
