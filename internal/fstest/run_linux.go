@@ -18,6 +18,9 @@ type Options struct {
 	// Exe is a program whose main calls [Child] first; usually os.Executable() of a
 	// test whose TestMain does. Empty: cases of several processes are left out.
 	Exe string
+	// OpenFolders says that folders stay open to their owner, whatever mode they are
+	// given: cases that close one are left out.
+	OpenFolders bool
 }
 
 // Run tries all cases below dir, which must exist and is left empty.
@@ -64,6 +67,9 @@ func All(o Options) []Case {
 	l := slices.Concat(errorCases(), openCases, dataCases, dirCases, renameCases, linkCases, attrCases, specialCases, threadCases)
 	if os.Geteuid() != 0 {
 		l = append(l, permissionCases...)
+		if !o.OpenFolders {
+			l = append(l, closedFolderCases...)
+		}
 	}
 	if o.Exe != "" {
 		l = append(l, processCases...)

@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, worldOptions{mode: c.mode, disk: 64 << 30, seed: func(h string) { must(t, os.Mkdir(h+"/.vscode", 0o755)) }}) // room for sparse private files
-			fstest.Run(t, w.in+c.dir, fstest.Options{Exe: exe})
+			fstest.Run(t, w.in+c.dir, fstest.Options{Exe: exe, OpenFolders: true})                                                        // the server must get into them
 		})
 	}
 }
