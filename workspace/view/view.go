@@ -56,6 +56,9 @@
 // them there (isomorphic-git does) makes private ones. That the names in the index of
 // a new pack are those of its objects is not checked: git fsck does.
 //
+// A folder keeps rwx for its owner, whatever mode it is given: the server, which is
+// nobody special, has to get into it, and so has the user afterwards.
+//
 // Locks are local to the sandbox: flock and fcntl locks are not seen by processes
 // on the host. There are no extended attributes (ENOTSUP), no O_TMPFILE, no
 // O_DIRECT, no device nodes; FIFOs and sockets are private; set-user-ID and
