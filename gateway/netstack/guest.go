@@ -56,7 +56,7 @@ func (g *Guest) Inject(packet []byte) error { return g.link.write([][]byte{packe
 // Close ends every connection and waits for the stack's goroutines. Idempotent.
 func (g *Guest) Close() {
 	g.close.Do(func() {
-		g.link.Close()
+		g.link.end()
 		g.s.Destroy()
 	})
 }

@@ -183,8 +183,15 @@ func b2i(b bool) int {
 // Close ends reading and writing.
 func (l *link) Close() { _ = l.file.Close() }
 
-// Wait waits for the reader.
-func (l *link) Wait() { l.done.Wait() }
+// end closes the link and waits for its reader. It comes before the stack is
+// destroyed, which would wait under a lock that the reader may need.
+func (l *link) end() {
+	l.Close()
+	l.done.Wait()
+}
+
+// Wait returns at once: see end.
+func (l *link) Wait() {}
 
 // MTU is the largest packet.
 func (l *link) MTU() uint32 {

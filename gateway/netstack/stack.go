@@ -160,7 +160,7 @@ func (st *Stack) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) 
 // Close ends every connection and waits for the stack's goroutines. Idempotent.
 func (st *Stack) Close() {
 	st.close.Do(func() {
-		st.link.Close()
+		st.link.end()
 		st.endHandshakes()
 		st.s.Destroy()
 	})
