@@ -121,17 +121,18 @@ func TestForwardedSignals(t *testing.T) {
 	}
 }
 
-// readUntil reads until the text ends in suffix, or to the end when it is empty.
-func readUntil(t *testing.T, r interface{ Read([]byte) (int, error) }, suffix string) string {
+// readUntil reads until the text has the marker, and what came with it, or to the end
+// when it is empty.
+func readUntil(t *testing.T, r interface{ Read([]byte) (int, error) }, marker string) string {
 	t.Helper()
 	var b strings.Builder
 	buf := make([]byte, 256)
-	for suffix == "" || !strings.HasSuffix(b.String(), suffix) {
+	for marker == "" || !strings.Contains(b.String(), marker) {
 		n, err := r.Read(buf)
 		b.Write(buf[:n])
 		if err != nil {
-			if suffix != "" {
-				t.Fatalf("output ended before %q: %q", suffix, b.String())
+			if marker != "" {
+				t.Fatalf("output ended before %q: %q", marker, b.String())
 			}
 			break
 		}
