@@ -46,6 +46,10 @@ func main() {
 }
 
 func measure(belljar string, want []string) error {
+	belljar, err := filepath.Abs(belljar) // it is started in other folders
+	if err != nil {
+		return err
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return err
