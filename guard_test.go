@@ -110,7 +110,7 @@ var layers = map[string]struct {
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
 	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
 	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
-	"policy":              {[]string{"internal/glob", "internal/secrets"}, "a policy knows nothing of what carries it out"},
+	"policy":              {[]string{"internal/glob", "internal/secrets", "internal/spell"}, "a policy knows nothing of what carries it out"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/spell"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/spf13/cobra"
 )
@@ -220,37 +221,9 @@ func nearest(word string, candidates []string) string {
 		if len(word) > 1 && strings.HasPrefix(c, word) {
 			return c
 		}
-		if d := distance(word, c); d <= most {
+		if d := spell.Distance(word, c, most+1); d <= most {
 			best, most = c, d-1
 		}
 	}
 	return best
-}
-
-// distance is the number of letters to add, drop, change or swap with their
-// neighbour that make b of a.
-func distance(a, b string) int {
-	if len(a)-len(b) > 3 || len(b)-len(a) > 3 {
-		return len(a) + len(b)
-	}
-	before, prev := []int(nil), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, prev = prev, row
-	}
-	return prev[len(b)]
 }
