@@ -19,7 +19,7 @@ import (
 // have one as its name.
 var later = []string{
 	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge", "approve", "deny", "allow",
-	"judge", "hook", "login", "evidence", "pool", "verify", "ssh-config",
+	"judge", "hook", "login", "evidence", "pool", "ssh-config",
 }
 
 // laterFlags are flags of run that later versions bring.
