@@ -145,8 +145,12 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 }
 
 func (l *link) write(pieces [][]byte) error {
-	if len(l.header[0]) > 0 && len(pieces) > 0 && len(pieces[0]) > 0 {
-		pieces = slices.Insert(pieces, 0, l.header[b2i(pieces[0][0]>>4 == 6)])
+	if len(pieces) > 0 && len(pieces[0]) > 0 && len(l.header[0]) > 0 {
+		h := l.header[0]
+		if pieces[0][0]>>4 == 6 {
+			h = l.header[1]
+		}
+		pieces = slices.Insert(pieces, 0, h)
 	}
 	if len(pieces) > maxPieces {
 		var all []byte
@@ -171,13 +175,6 @@ func (l *link) write(pieces [][]byte) error {
 		return nil // one packet lost; TCP sends it again
 	}
 	return werr
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // Close ends reading and writing.
