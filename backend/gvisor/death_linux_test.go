@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,22 +59,12 @@ func startDeath(t *testing.T, dir string) belljar.Instance {
 // descendants are the processes below pid whose argv[0] is one of ours, by name.
 func descendants(pid int) map[string]int {
 	out := map[string]int{}
-	var walk func(pid int)
-	walk = func(pid int) {
-		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-		for _, f := range tasks {
-			b, _ := os.ReadFile(f)
-			for _, c := range strings.Fields(string(b)) {
-				n, _ := strconv.Atoi(c)
-				argv, _ := os.ReadFile("/proc/" + c + "/cmdline")
-				if name, _, _ := strings.Cut(string(argv), "\x00"); strings.HasPrefix(name, "belljar-") {
-					out[name] = n
-				}
-				walk(n)
-			}
+	for _, n := range testenv.Descendants(pid) {
+		argv, _ := os.ReadFile("/proc/" + strconv.Itoa(n) + "/cmdline")
+		if name, _, _ := strings.Cut(string(argv), "\x00"); strings.HasPrefix(name, "belljar-") {
+			out[name] = n
 		}
 	}
-	walk(pid)
 	return out
 }
 
@@ -127,20 +116,6 @@ func TestDeathOfAProcess(t *testing.T) {
 	}
 }
 
-// children are the direct children of pid.
-func children(pid int) []int {
-	var out []int
-	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-	for _, f := range tasks {
-		b, _ := os.ReadFile(f)
-		for _, c := range strings.Fields(string(b)) {
-			n, _ := strconv.Atoi(c)
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
 // TestDeathOfAStub kills what gVisor runs programs in, behind its back: the first one,
 // of which the others are copies and which the sentry itself never looks at again.
 func TestDeathOfAStub(t *testing.T) {
@@ -151,7 +126,7 @@ func TestDeathOfAStub(t *testing.T) {
 	in := startDeath(t, t.TempDir())
 	defer in.Close()
 	all := descendants(os.Getpid())
-	stubs := children(all["belljar-sentry"])
+	stubs := testenv.Children(all["belljar-sentry"])
 	if len(stubs) < 2 {
 		t.Fatalf("the sentry has children %v", stubs)
 	}

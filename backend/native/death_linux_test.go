@@ -61,17 +61,9 @@ func startSmall(t *testing.T, dir string, o native.Options) belljar.Instance {
 // below are the processes that descend from pid, by number with their arguments.
 func below(pid int) map[int]string {
 	out := map[int]string{}
-	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-	for _, f := range tasks {
-		b, _ := os.ReadFile(f)
-		for _, c := range strings.Fields(string(b)) {
-			n, _ := strconv.Atoi(c)
-			argv, _ := os.ReadFile("/proc/" + c + "/cmdline")
-			out[n] = string(argv)
-			for k, v := range below(n) {
-				out[k] = v
-			}
-		}
+	for _, n := range testenv.Descendants(pid) {
+		argv, _ := os.ReadFile("/proc/" + strconv.Itoa(n) + "/cmdline")
+		out[n] = string(argv)
 	}
 	return out
 }

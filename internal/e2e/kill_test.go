@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func rounds(ci, soak int) int {
@@ -21,29 +23,6 @@ func rounds(ci, soak int) int {
 		return soak
 	}
 	return ci
-}
-
-// descendants lists the processes below pid, by walking /proc.
-func descendants(pid int) []int {
-	children := map[int][]int{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, f := range stats {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		p, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		ppid, _ := strconv.Atoi(fields[1])
-		children[ppid] = append(children[ppid], p)
-	}
-	var all []int
-	for todo := []int{pid}; len(todo) > 0; {
-		next := children[todo[0]]
-		todo = append(todo[1:], next...)
-		all = append(all, next...)
-	}
-	return all
 }
 
 // role is the name that a process of ours goes by.
@@ -96,7 +75,7 @@ func killOne(t *testing.T, round int) string {
 		t.Fatal(err)
 	}
 	readUntil(t, out, "ready\n")
-	all := append([]int{c.Process.Pid}, descendants(c.Process.Pid)...)
+	all := append([]int{c.Process.Pid}, testenv.Descendants(c.Process.Pid)...)
 	ours := slices.DeleteFunc(slices.Clone(all), func(p int) bool { return p != c.Process.Pid && !strings.HasPrefix(role(p), "belljar-") })
 	victim := ours[round%len(ours)]
 	name := role(victim)
