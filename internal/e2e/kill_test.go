@@ -77,6 +77,7 @@ func killOne(t *testing.T, round int) string {
 	readUntil(t, out, "ready\n")
 	all := append([]int{c.Process.Pid}, testenv.Descendants(c.Process.Pid)...)
 	ours := slices.DeleteFunc(slices.Clone(all), func(p int) bool { return p != c.Process.Pid && !strings.HasPrefix(role(p), "belljar-") })
+	slices.SortFunc(ours, func(a, b int) int { return strings.Compare(role(a), role(b)) }) // numbers come in any order
 	victim := ours[round%len(ours)]
 	name := role(victim)
 	buf := make([]byte, 64)

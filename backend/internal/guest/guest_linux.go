@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -27,10 +28,10 @@ func Main(args []string) {
 }
 
 type helper struct {
-	start  *Start
-	master *os.File // nil without a terminal
-	pid    int
-	output chan struct{} // closed when the terminal's output is copied
+	start   *Start
+	master  *os.File // nil without a terminal
+	pid     int
+	copying sync.Mutex // held from a read of the terminal's output to its write
 }
 
 func (h *helper) stderr() io.Writer {

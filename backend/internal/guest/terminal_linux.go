@@ -37,12 +37,8 @@ func openTerminal(rows, cols uint16) (master, slave *os.File, err error) {
 
 // relay copies between the terminal and the files that the supervisor holds.
 func (h *helper) relay() {
-	h.output = make(chan struct{})
 	go h.input()
-	go func() {
-		defer close(h.output)
-		h.copyOutput()
-	}()
+	go h.copyOutput()
 }
 
 func (h *helper) input() {
@@ -80,15 +76,35 @@ func (h *helper) endOfInput(last byte) {
 
 func (h *helper) copyOutput() {
 	buf := make([]byte, 32<<10)
+	for h.readable(-1) && h.copySome(buf) {
+	}
+}
+
+// readable waits for something to read or for the end, for so many milliseconds.
+func (h *helper) readable(wait int) bool {
+	p := []unix.PollFd{{Fd: int32(h.master.Fd()), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Read(int(h.master.Fd()), buf)
+		n, err := unix.Poll(p, wait)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		if n <= 0 || err != nil || !writeAll(1, buf[:n]) {
-			return // EIO: nobody has the terminal open any more
-		}
+		return err == nil && n > 0
 	}
+}
+
+// copySome copies what can be read now and says whether there may be more. Who
+// holds the lock knows that nothing is between the terminal and the output.
+func (h *helper) copySome(buf []byte) bool {
+	h.copying.Lock()
+	defer h.copying.Unlock()
+	if !h.readable(0) {
+		return true // another call has taken it
+	}
+	n, err := unix.Read(int(h.master.Fd()), buf)
+	if errors.Is(err, unix.EINTR) {
+		return true
+	}
+	return n > 0 && writeAll(1, buf[:n]) // EIO: nobody has the terminal open any more
 }
 
 func writeAll(fd int, b []byte) bool {
@@ -105,22 +121,16 @@ func writeAll(fd int, b []byte) bool {
 	return true
 }
 
-// drain waits until the terminal's output is copied. What a process that outlives
-// the command goes on to print is not waited for.
+// drain copies what the terminal holds at the command's end. What a process that
+// outlives the command goes on to print is not waited for.
 func (h *helper) drain() {
-	fd := int(h.master.Fd())
-	for {
-		select {
-		case <-h.output:
-			return
-		default:
-		}
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(p, 20)
-		if err == nil && (n == 0 || p[0].Revents&unix.POLLIN == 0) {
-			return
+	buf := make([]byte, 32<<10)
+	for range 64 { // more than a terminal holds
+		if !h.readable(20) || !h.copySome(buf) {
+			break
 		}
 	}
+	h.copying.Lock() // for good: what was read is written
 }
 
 func (h *helper) resize(rows, cols uint16) {
