@@ -12,7 +12,7 @@ import (
 // by their nature: they are told, and asked for by choosing another tier.
 var required = []belljar.Requirement{
 	belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses, belljar.ReqSockets,
-	belljar.ReqPrivileges, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
+	belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
 	belljar.ReqCPUs, belljar.ReqDisk, belljar.ReqFiles, belljar.ReqTime, belljar.ReqDeath,
 }
 

@@ -234,6 +234,8 @@ func (r *explainer) share(e *Explanation, abs string) {
 	switch {
 	case p.Refused != "":
 		no(p.Refused)
+	case p.Closed != "":
+		no("you may not read " + quoted(p.Closed))
 	case p.Kind == RuleMissing:
 		e.Reason += "; the host has no such file"
 	default:

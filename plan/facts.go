@@ -116,6 +116,9 @@ type RulePath struct {
 	Real  string   `json:"real,omitempty"`
 	Kind  RuleKind `json:"kind"`
 	Write bool     `json:"write,omitempty"`
+	// Closed is the path that the caller may not read, this one or a folder above
+	// it; empty when it can be read.
+	Closed string `json:"closed,omitempty"`
 	// Refused says why it must not be served, whatever the policy says.
 	Refused string `json:"refused,omitempty"`
 }

@@ -202,6 +202,8 @@ func (m *maker) rule(r pathRule, write, dirs bool) error {
 	switch {
 	case p.Refused != "":
 		return fail(p.Refused, "name a folder that holds only what the sandbox should see")
+	case p.Closed != "":
+		return fail(m.closed(p))
 	case p.Kind == RuleMissing:
 		return fail("it does not exist", "make it first, or drop the rule")
 	case !write && underAny(p.Real, systemRoots):
@@ -221,6 +223,20 @@ func (m *maker) rule(r pathRule, write, dirs bool) error {
 	}
 	m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: p.Real, Target: p.Real, ReadOnly: !write, Why: key + at(r.origin)})
 	return nil
+}
+
+// closed says who may not read p, and the remedy.
+func (m *maker) closed(p RulePath) (why, hint string) {
+	id := m.f.Identity
+	who := fmt.Sprintf("%s (uid %d)", id.User, id.HostUID)
+	if id.UID != id.HostUID {
+		who = fmt.Sprintf("uid %d, as which root's sandboxes run,", id.HostUID)
+	}
+	what := quoted(p.Closed)
+	if p.Closed == p.As {
+		what = "it"
+	}
+	return who + " may not read " + what, fmt.Sprintf("let uid %d read it (chmod or setfacl on %s), or drop the rule", id.HostUID, quoted(p.Closed))
 }
 
 // writable says whether the innermost view over p may be written.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/belljar-dev/belljar/policy"
 )
 
@@ -303,5 +305,32 @@ func TestPrintEscapes(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), `"two words"`) {
 		t.Error("arguments are not quoted")
+	}
+}
+
+// A path that the caller may not read is named, with the remedy, before anything starts.
+func TestClosedPathIsNamed(t *testing.T) {
+	testenv.Need(t, "user") // root reads everything, and belljar is an ordinary identity when it gets here
+	w := newWorld(t)
+	w.file("closed/in/f", "x")
+	w.file("file", "x")
+	for path, mode := range map[string]os.FileMode{"closed": 0, "file": 0} {
+		if err := os.Chmod(w.at(path), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = os.Chmod(w.at("closed"), 0o700) })
+	for path, want := range map[string]string{
+		"closed":      "may not read it; let uid ",
+		"closed/in/f": "may not read " + w.at("closed") + "; let uid ",
+		"file":        "may not read it; let uid ",
+	} {
+		w.o.Read = []string{w.at(path)}
+		wish := plainWishes()
+		wish.read = []pathRule{{path: w.at(path)}}
+		_, err := build(wish, w.gather(), fullCaps())
+		if got := fmt.Sprint(err) + "; " + belljar.HintOf(err); !strings.Contains(got, want) || belljar.KindOf(err) != belljar.KindUsage {
+			t.Errorf("%s: %s, want %q", path, got, want)
+		}
 	}
 }

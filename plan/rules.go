@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 )
@@ -24,10 +25,12 @@ func (w *gatherer) rulePath(as string, write bool) RulePath {
 	real, _, err := trail(r.As)
 	if err != nil {
 		r.Refused = w.g.refuseRule(realOrClean(r.As), write)
+		r.Closed = closedAt(err)
 		return r
 	}
 	st, err := os.Lstat(real)
 	if err != nil {
+		r.Closed = closedAt(err)
 		return r
 	}
 	r.Real = real
@@ -44,9 +47,34 @@ func (w *gatherer) rulePath(as string, write bool) RulePath {
 		r.Refused = "it is a socket, a device or a pipe"
 	}
 	if r.Refused == "" {
+		r.Closed = unreadable(real)
 		w.addLinks(r.As)
 	}
 	return r
+}
+
+// closedAt is the folder that err, of a look at a path, says cannot be passed; empty
+// when it says something else.
+func closedAt(err error) string {
+	var e *os.PathError
+	if !errors.Is(err, os.ErrPermission) || !errors.As(err, &e) {
+		return ""
+	}
+	return filepath.Dir(e.Path)
+}
+
+// unreadable is p where it is a file or folder that this process may not open: the
+// server of the view could not either.
+func unreadable(p string) string {
+	f, err := os.Open(p)
+	if err != nil {
+		return p
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() && !canExecute(p) {
+		return p
+	}
+	return ""
 }
 
 // toolCaches are caches of tools on the host, below HOME. What a build tool finds

@@ -186,7 +186,7 @@ func suggestLimit(name, s string) string {
 		}
 	}
 	if guess != "" {
-		if _, err := k.parse(digits + guess); err == nil {
+		if v, err := k.parse(digits + guess); err == nil && v >= k.least && v <= k.most {
 			return "write " + digits + guess
 		}
 	}

@@ -107,6 +107,7 @@ a record that it cannot forge. No root, no daemon, no configuration needed.
 	}
 	a.completeFlags(c)
 	onlyCommands(c)
+	a.helpKnown(c)
 	c.SetHelpCommand(a.helpCommand())
 	c.InitDefaultCompletionCmd("completion")
 	for _, sub := range c.Commands() {
@@ -118,6 +119,23 @@ a record that it cannot forge. No root, no daemon, no configuration needed.
 		}
 	}
 	return c
+}
+
+// helpKnown keeps --help behind a word that is no command from being help about
+// something else.
+func (a *App) helpKnown(root *cobra.Command) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		words := c.Flags().Args()
+		names := commandNames(c)
+		if len(words) > 0 && len(names) > 0 && (c.Use == c.Name() || nearest(words[0], names) != "") {
+			err := unknownWord(c, words[0])
+			a.fail(err)
+			a.status = belljar.KindOf(err).ExitStatus()
+			return
+		}
+		help(c, args)
+	})
 }
 
 func (a *App) helpCommand() *cobra.Command {

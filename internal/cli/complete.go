@@ -101,7 +101,7 @@ func (a *App) completeNames(paths bool) completer {
 				continue
 			}
 			seen[i.Name] = true
-			if out = append(out, cobra.CompletionWithDesc(i.Name, event.Command(i.Start.Argv))); len(out) == maxOffered {
+			if out = append(out, cobra.CompletionWithDesc(i.Name, shortened(event.Command(i.Start.Argv)))); len(out) == maxOffered {
 				break
 			}
 		}

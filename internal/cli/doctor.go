@@ -63,7 +63,8 @@ func (a *App) printDiagnosis(d *diagnosis) error {
 	for _, t := range d.Tiers {
 		fmt.Fprintf(a.Out, "\ntier %s: %s\n", t.Tier, t.Version)
 		if !t.Usable {
-			fmt.Fprintf(a.Out, "  cannot be used: %s\n  fix: %s\n", t.Reason, t.Remedy)
+			a.printUnusable(&t)
+			continue // what it would enforce is no news where it cannot run
 		}
 		err := table(a.Out, "  REQUIREMENT\tHERE\tBY", func(w io.Writer) {
 			for _, e := range t.Requirements {
@@ -83,6 +84,17 @@ func (a *App) printDiagnosis(d *diagnosis) error {
 		}
 	}
 	return nil
+}
+
+// printUnusable says why a tier cannot be used, and what else it lacks: all is mended
+// at once then.
+func (a *App) printUnusable(t *belljar.Capabilities) {
+	fmt.Fprintf(a.Out, "  cannot be used: %s\n  fix: %s\n", t.Reason, t.Remedy)
+	for _, e := range t.Requirements {
+		if e.Requirement == belljar.ReqView && e.Level == belljar.None && e.Gap != "" && e.Gap != t.Reason {
+			fmt.Fprintf(a.Out, "  %s: %s\n    fix: %s\n", e.Requirement, e.Gap, e.Remedy)
+		}
+	}
 }
 
 func orNone(s string) string {

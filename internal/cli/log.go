@@ -146,11 +146,21 @@ func (a *App) logList(h *host, asJSON bool) error {
 		for _, i := range infos {
 			cmd := ""
 			if i.Start != nil {
-				cmd = event.Command(i.Start.Argv)
+				cmd = shortened(event.Command(i.Start.Argv))
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", terminal.Escape(i.Name), i.Time.Local().Format(time.DateTime), i.Status, cmd)
 		}
 	})
+}
+
+// maxCell is how many characters of a command a table or a shell's menu shows.
+const maxCell = 80
+
+func shortened(s string) string {
+	if r := []rune(s); len(r) > maxCell {
+		return string(r[:maxCell-1]) + "…"
+	}
+	return s
 }
 
 // table prints columns that people can read.
@@ -223,21 +233,33 @@ func (a *App) verifyAll(h *host, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	broken := 0
-	for i := range reports {
-		if !reports[i].OK() {
-			broken++
-			a.status = 1
-		}
+	if slices.ContainsFunc(reports, func(r event.Report) bool { return !r.OK() }) {
+		a.status = 1
 	}
 	if asJSON {
 		return a.printJSON(append([]event.Report{}, reports...)) // never null
 	}
-	for i := range reports {
-		a.printReport(&reports[i])
-	}
-	a.note("%s checked, %d broken", counted(len(reports), "record", "records"), broken)
+	a.printReports(reports)
 	return nil
+}
+
+// printReports prints what is wrong, in full, and counts what is not.
+func (a *App) printReports(reports []event.Report) {
+	broken, open := 0, 0
+	for i := range reports {
+		switch rep := &reports[i]; {
+		case !rep.OK():
+			broken++
+			a.printReport(rep)
+		case len(rep.Notes) > 0:
+			open++
+		}
+	}
+	noted := ""
+	if open > 0 {
+		noted = fmt.Sprintf(", of which %d have no end (running, or killed)", open)
+	}
+	fmt.Fprintf(a.Out, "%s checked: %d hold%s, %d broken\n", counted(len(reports), "record", "records"), len(reports)-broken, noted, broken)
 }
 
 func (a *App) printReport(rep *event.Report) {

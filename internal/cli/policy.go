@@ -17,14 +17,8 @@ func (a *App) policyCommand() *cobra.Command {
 		Long: `Works on the policy that applies here: presets, your own file, the project's
 belljar.yaml and flags, under the organisation's ceiling.
 `,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(fmt.Errorf("unknown command %q", args[0]), "see belljar policy --help")
-			}
-			return c.Help()
-		},
 	}
+	onlyCommands(c)
 	c.AddCommand(a.policyCheck(), a.policyShow(), a.policyExplain(), a.policySchema(), a.policyDiff())
 	return c
 }

@@ -124,7 +124,7 @@ func flagError(c *cobra.Command, err error) error {
 	var valued interface{ GetValue() string }
 	switch {
 	case errors.As(err, &valued):
-		return usage(fmt.Errorf("%q is no value for that flag: %w", valued.GetValue(), errors.Unwrap(err)), usageLine(c))
+		return usage(fmt.Errorf("%q is no value for that flag: it is true or false", valued.GetValue()), usageLine(c))
 	case !errors.As(err, &named):
 		return usage(err, usageLine(c))
 	}

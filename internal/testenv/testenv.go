@@ -20,8 +20,8 @@ import (
 	"testing"
 )
 
-// Need skips or fails t when the host lacks one of the named things: root, fuse,
-// userns, netns, or the name of a program on PATH.
+// Need skips or fails t when the host lacks one of the named things: root, user (not
+// root), fuse, userns, netns, or the name of a program on PATH.
 func Need(t testing.TB, names ...string) {
 	t.Helper()
 	for _, n := range names {
@@ -36,11 +36,11 @@ func Need(t testing.TB, names ...string) {
 	}
 }
 
-// Required says whether BELLJAR_REQUIRE names n; "all" names everything but root,
-// which is who runs the tests and no ability of the machine.
+// Required says whether BELLJAR_REQUIRE names n; "all" names everything but root
+// and user, which are who runs the tests and no abilities of the machine.
 func Required(n string) bool {
 	l := strings.Split(os.Getenv("BELLJAR_REQUIRE"), ",")
-	return slices.Contains(l, n) || slices.Contains(l, "all") && n != "root"
+	return slices.Contains(l, n) || slices.Contains(l, "all") && n != "root" && n != "user"
 }
 
 func probe(n string) error {
@@ -48,6 +48,11 @@ func probe(n string) error {
 	case "root":
 		if os.Geteuid() != 0 {
 			return errors.New("not started as root")
+		}
+		return nil
+	case "user":
+		if os.Geteuid() == 0 {
+			return errors.New("started as root")
 		}
 		return nil
 	case "fuse":

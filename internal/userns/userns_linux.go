@@ -5,16 +5,46 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // Check returns nil when nothing is known to forbid user namespaces to this
 // process.
 func Check() *Problem { return check("/proc") }
 
-func check(proc string) *Problem {
-	read := func(name string) (string, bool) {
+// Nested returns what is wrong when this process is inside a sandbox already, of
+// which no switch of the host is the remedy.
+func Nested() *Problem { return nested(reader("/proc")) }
+
+func reader(proc string) func(name string) (string, bool) {
+	return func(name string) (string, bool) {
 		b, err := os.ReadFile(proc + name)
 		return strings.TrimSpace(string(b)), err == nil
+	}
+}
+
+// nested knows gVisor's kernel by its name, and a sandbox on the host's kernel by
+// two marks at once: no namespaces left, and the gateway as the only resolver.
+func nested(read func(string) (string, bool)) *Problem {
+	p := &Problem{"this is the inside of a sandbox, and nothing inside may make another", "run belljar on the host"}
+	if v, _ := read("/version"); strings.Contains(v, "gvisor") {
+		return p
+	}
+	if v, ok := read("/sys/user/max_user_namespaces"); !ok || v != "0" {
+		return nil
+	}
+	resolver, err := os.ReadFile("/etc/resolv.conf")
+	if err == nil && strings.HasPrefix(string(resolver), "nameserver "+belljar.GatewayIPv4.String()+"\n") {
+		return p
+	}
+	return nil
+}
+
+func check(proc string) *Problem {
+	read := reader(proc)
+	if p := nested(read); p != nil {
+		return p
 	}
 	if _, ok := read("/self/uid_map"); !ok {
 		return &Problem{"the kernel has no user namespaces", "use a kernel with CONFIG_USER_NS"}

@@ -37,6 +37,7 @@ func TestCheck(t *testing.T) {
 		{"Debian's switch", map[string]string{"sys/kernel/unprivileged_userns_clone": "0\n"}, "kernel.unprivileged_userns_clone=1"},
 		{"AppArmor", map[string]string{sysctl: "1\n"}, "apparmor_parser -r"},
 		{"AppArmor with our profile", map[string]string{sysctl: "1\n", "self/attr/current": "belljar (unconfined)\n"}, ""},
+		{"gVisor's kernel", map[string]string{"version": "Linux version 4.19.0-gvisor #1 SMP"}, "on the host"},
 	} {
 		p := check(proc(t, c.files))
 		switch {
