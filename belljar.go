@@ -200,6 +200,7 @@ const (
 	ReqProcesses  Requirement = "host-processes" // host processes invisible and out of reach
 	ReqSockets    Requirement = "sockets"        // no socket of the host: docker, ssh-agent, D-Bus, X11, abstract
 	ReqPrivileges Requirement = "privileges"     // no capabilities, no set-uid, no new privileges
+	ReqCalls      Requirement = "system-calls"   // calls that reach rarely used or dangerous parts of the host's kernel are refused, or answered by another kernel
 	ReqDescriptor Requirement = "descriptors"    // no descriptor of the caller enters
 	ReqTerminal   Requirement = "terminal"       // the caller's terminal is relayed, never given
 	ReqMemory     Requirement = "limit-memory"

@@ -18,7 +18,7 @@ import (
 // kernelRows are attacks on the kernel below the sandbox.
 func kernelRows() []row {
 	rows := slices.Concat(procRows(), objectRows(), namespaceRows(), []row{
-		{id: "kernel/keyctl", name: "add a key to the kernel's keyring", req: belljar.ReqKernel, own: true, judge: judgement{held: keyHeld}, do: func(a *attacker) (bool, string) {
+		{id: "kernel/keyctl", name: "add a key to the kernel's keyring", req: belljar.ReqCalls, own: true, judge: judgement{held: keyHeld}, do: func(a *attacker) (bool, string) {
 			nonce, err := readSome(a.path(nonceName))
 			if err != nil {
 				return false, err.Error()
@@ -26,7 +26,7 @@ func kernelRows() []row {
 			_, err = unix.AddKey("user", "belljar-"+string(nonce), []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
 			return err == nil, fmt.Sprint(err)
 		}},
-		{id: "kernel/vsock", name: "a socket to the hypervisor (AF_VSOCK)", req: belljar.ReqKernel, do: func(*attacker) (bool, string) {
+		{id: "kernel/vsock", name: "a socket to the hypervisor (AF_VSOCK)", req: belljar.ReqCalls, do: func(*attacker) (bool, string) {
 			fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 			if err == nil {
 				unix.Close(fd)
@@ -40,7 +40,7 @@ func kernelRows() []row {
 			}
 			return ""
 		}},
-		{id: "kernel/personality", name: "turn off address randomisation of what is executed", req: belljar.ReqKernel, own: true, judge: judgement{held: personalityHeld}, do: func(*attacker) (bool, string) {
+		{id: "kernel/personality", name: "turn off address randomisation of what is executed", req: belljar.ReqCalls, own: true, judge: judgement{held: personalityHeld}, do: func(*attacker) (bool, string) {
 			runtime.LockOSThread()
 			_, _, e := unix.Syscall(unix.SYS_PERSONALITY, 0x0040000|0x0400000, 0, 0)
 			return e == 0, e.Error()
@@ -101,7 +101,7 @@ func procRows() []row {
 // objectRows make kernel objects that a sandbox should not have.
 func objectRows() []row {
 	object := func(id, name, kind string, do func() (int, error)) row {
-		return row{id: "kernel/" + id, name: name, req: belljar.ReqKernel, own: true, judge: judgement{object: kind}, do: func(*attacker) (bool, string) {
+		return row{id: "kernel/" + id, name: name, req: belljar.ReqCalls, own: true, judge: judgement{object: kind}, do: func(*attacker) (bool, string) {
 			_, err := do() // stays open until the attacker ends
 			return err == nil, fmt.Sprint(err)
 		}}
@@ -132,11 +132,11 @@ func objectRows() []row {
 // namespaceRows try what a user namespace of one's own would allow.
 func namespaceRows() []row {
 	return []row{
-		{id: "kernel/userns-mount", name: "a user namespace of one's own, and a mount in it", req: belljar.ReqKernel, own: true, judge: judgement{held: mountHeld("belljar-verify-nested")},
+		{id: "kernel/userns-mount", name: "a user namespace of one's own, and a mount in it", req: belljar.ReqCalls, own: true, judge: judgement{held: mountHeld("belljar-verify-nested")},
 			do: func(*attacker) (bool, string) {
 				return nested("mount -t tmpfs belljar-verify-nested /mnt && echo mounted && read x")
 			}},
-		{id: "kernel/userns-netns", name: "a network namespace of one's own with a raw socket in it", req: belljar.ReqKernel, own: true, judge: judgement{held: packetHeld},
+		{id: "kernel/userns-netns", name: "a network namespace of one's own with a raw socket in it", req: belljar.ReqCalls, own: true, judge: judgement{held: packetHeld},
 			do: packetInNamespace},
 		{id: "kernel/unmount", name: "unmount what covers something, in a user namespace of one's own", layer: layerHome, own: true, judge: secrets("home", "etc", "run", "tmp"),
 			do: func(a *attacker) (bool, string) {
