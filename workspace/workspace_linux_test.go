@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
@@ -194,6 +195,29 @@ func TestNothing(t *testing.T) {
 	cs, err := Pending(filepath.Join(t.TempDir(), "no"), t.TempDir())
 	if err != nil || len(cs) != 0 {
 		t.Errorf("%v, %v", cs, err)
+	}
+}
+
+// A folder outside of the project that was closed after a run hides nothing of what
+// waits, unless something waits in it.
+func TestClosedFolderBeside(t *testing.T) {
+	testenv.Need(t, "user")
+	w := newWorld(t, map[string]string{"a": "1\n"})
+	w.put(".envrc", "x\n", 0o644)
+	beside := t.TempDir()
+	s, err := shadow.Open(w.Shadow)
+	w.ok(err)
+	v, err := s.CreateView(beside)
+	w.ok(err)
+	t.Cleanup(func() { _ = v.Close() })
+	w.ok(os.Chmod(beside, 0))
+	t.Cleanup(func() { _ = os.Chmod(beside, 0o700) })
+	if got := w.pending(); len(got) != 1 {
+		t.Errorf("pending: %+v", got)
+	}
+	w.ok(os.Mkdir(filepath.Join(w.Shadow, "views", shadow.Key(beside), "tree", "sub"), 0o700))
+	if _, err := w.Pending(); err == nil {
+		t.Error("what waits in a closed folder is passed over in silence")
 	}
 }
 
