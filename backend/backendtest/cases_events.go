@@ -14,13 +14,13 @@ import (
 var eventCases = []tcase{
 	{name: "events/exec", why: "every program that is executed is on record, with its arguments", holds: belljar.ReqExec, run: eventExec},
 	{name: "events/first", why: "the first command is on record, once", own: true, run: func(t *testing.T, s *box) {
-		if e := s.events.execs("read x; exit 0"); len(e) != 1 || e[0].PID != s.pidOf("read x; exit 0") {
+		if e := s.settled().execs("read x; exit 0"); len(e) != 1 || e[0].PID != s.pidOf("read x; exit 0") {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
 	{name: "events/terminal", why: "a program on a terminal is on record under its own name", run: func(t *testing.T, s *box) {
 		s.terminal("sh", "-c", "exit 0; marker-terminal").ends(0, 0)
-		if e := s.events.execs("exit 0; marker-terminal"); len(e) != 1 || !strings.HasSuffix(e[0].Path, "sh") && !strings.HasSuffix(e[0].Path, "dash") {
+		if e := s.settled().execs("exit 0; marker-terminal"); len(e) != 1 || !strings.HasSuffix(e[0].Path, "sh") && !strings.HasSuffix(e[0].Path, "dash") {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
@@ -28,7 +28,7 @@ var eventCases = []tcase{
 	{name: "events/parent", why: "the record tells who started what", holds: belljar.ReqExec, run: eventParent},
 	{name: "events/dir", why: "the record tells where", holds: belljar.ReqExec, run: func(t *testing.T, s *box) {
 		s.sh("cd /usr/lib && /bin/echo marker-dir")
-		if e := s.events.execs("marker-dir"); len(e) != 1 || e[0].Dir != "/usr/lib" {
+		if e := s.settled().execs("marker-dir"); len(e) != 1 || e[0].Dir != "/usr/lib" {
 			t.Errorf("recorded %+v", e)
 		}
 	}},
@@ -57,7 +57,7 @@ func (s *box) pidOf(arg string) int {
 
 func eventExec(t *testing.T, s *box) {
 	s.sh("/bin/echo marker-exec 'two words' \"new\nline\"")
-	e := s.events.execs("marker-exec")
+	e := s.settled().execs("marker-exec")
 	if len(e) != 1 {
 		t.Fatalf("recorded %d times", len(e))
 	}
@@ -68,7 +68,7 @@ func eventExec(t *testing.T, s *box) {
 
 func eventExit(t *testing.T, s *box) {
 	s.sh("sh -c 'exit 3; marker-exit'; true")
-	e := s.events.execs("exit 3; marker-exit")
+	e := s.settled().execs("exit 3; marker-exit")
 	if len(e) != 1 {
 		t.Fatalf("recorded %d times", len(e))
 	}
@@ -79,7 +79,7 @@ func eventExit(t *testing.T, s *box) {
 
 func eventParent(t *testing.T, s *box) {
 	s.sh("sh -c '/bin/echo marker-child; true; marker-parent'")
-	p, c := s.events.execs("/bin/echo marker-child; true; marker-parent"), s.events.execs("marker-child")
+	p, c := s.settled().execs("/bin/echo marker-child; true; marker-parent"), s.events.execs("marker-child")
 	if len(p) != 1 || len(c) != 1 || c[0].Parent != p[0].PID {
 		t.Errorf("parent %+v, child %+v", p, c)
 	}
@@ -87,7 +87,7 @@ func eventParent(t *testing.T, s *box) {
 
 func eventLong(t *testing.T, s *box) {
 	s.sh("x=$(head -c 100000 /dev/zero | tr '\\0' a); /bin/echo marker-long $x > /dev/null")
-	e := s.events.execs("marker-long")
+	e := s.settled().execs("marker-long")
 	if len(e) != 1 {
 		t.Fatalf("recorded %d times", len(e))
 	}
@@ -106,20 +106,8 @@ func eventMany(t *testing.T, s *box) {
 	if out != "" {
 		t.Errorf("a program did not run: %q", out)
 	}
-	// The last ones may still be on their way: that they are recorded before the end
-	// of the sandbox is another case.
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); ; {
-		e := s.events.execs("marker-many")
-		if len(e) == n {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("%d of %d are on record", len(e), n)
-		}
+	if e := s.settled().execs("marker-many"); len(e) != n {
+		t.Errorf("%d of %d are on record", len(e), n)
 	}
 }
 

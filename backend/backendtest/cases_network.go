@@ -81,28 +81,25 @@ func packetTo(t *testing.T, l belljar.Link, to netip.Addr) {
 	}
 }
 
+// dial connects, which takes as long as nobody answers.
 func dial(host string, port int) belljar.Command {
 	return belljar.Command{Exec: belljar.Exec{
-		Path: "/usr/bin/bash", Argv: []string{"bash", "-c", "timeout 1 bash -c 'exec 3<>/dev/tcp/" + host + "/" + itoa(port) + "'"}, Dir: "/",
+		Path: "/usr/bin/bash", Argv: []string{"bash", "-c", "exec 3<>/dev/tcp/" + host + "/" + itoa(port)}, Dir: "/",
 	}}
 }
 
 func linkDelivers(t *testing.T, s *box) {
 	l := s.link()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.run("", dial("198.18.7.7", 80))
-	}()
-	packetTo(t, l, netip.MustParseAddr("198.18.7.7"))
-	<-done
-	done = make(chan struct{})
-	go func() {
-		defer close(done)
-		s.run("", dial("fdbe:117a:5::77", 80))
-	}()
-	packetTo(t, l, netip.MustParseAddr("fdbe:117a:5::77"))
-	<-done
+	for _, to := range []string{"198.18.7.7", "fdbe:117a:5::77"} {
+		c := dial(to, 80)
+		p, err := s.in.Start(t.Context(), &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packetTo(t, l, netip.MustParseAddr(to))
+		_ = p.Signal(9)
+		s.waitFor(p)
+	}
 }
 
 func loopback(t *testing.T, s *box) {
@@ -123,19 +120,25 @@ func hostLoopback(t *testing.T, s *box) {
 	}
 }
 
+// localhostRule: the first command connects at once, and stays until the packet of
+// the connection has arrived here.
 func localhostRule(t *testing.T, s *box) {
-	first := dial("127.0.0.1", 9123)
-	first.Argv[2] += "; ! true < /dev/tcp/127.0.0.1/9124"
-	s.plan.Command = first.Exec
+	c := belljar.Command{Exec: belljar.Exec{Path: "/usr/bin/bash", Argv: []string{
+		"bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9123 || exit 1; (exec 4<>/dev/tcp/127.0.0.1/9124) && exit 2; read x; exit 0",
+	}, Dir: "/"}}
+	s.plan.Command = c.Exec
 	s.start()
 	l := s.link()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if r := s.run("", first); r.status.Status() != 0 {
-			t.Errorf("another port than the rule's: %s", r)
-		}
-	}()
+	r, w := s.pipe()
+	defer w.Close()
+	c.Stdin = r
+	p, err := s.in.Start(t.Context(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	packetTo(t, l, belljar.LocalhostIPv4)
-	<-done
+	w.Close()
+	if st := s.waitFor(p); st.Status() != 0 {
+		t.Errorf("ended with %+v; 1: the rule's port is closed, 2: another one is open", st)
+	}
 }

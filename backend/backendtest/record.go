@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -14,6 +15,7 @@ import (
 type recorder struct {
 	mu     sync.Mutex
 	events []belljar.Event
+	more   chan struct{} // closed at the next event, when somebody waits for it
 	fail   error         // answer of Record
 	hold   chan struct{} // Record waits for it to be closed, when set
 }
@@ -32,7 +34,42 @@ func (r *recorder) Record(_ context.Context, e belljar.Event) error {
 		return r.fail
 	}
 	r.events = append(r.events, e)
+	if r.more != nil {
+		close(r.more)
+		r.more = nil
+	}
 	return nil
+}
+
+// next is closed when an event arrives after this call.
+func (r *recorder) next() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.more == nil {
+		r.more = make(chan struct{})
+	}
+	return r.more
+}
+
+// settled is the record with everything in it that has happened in the box before
+// the call. A tier may record a little later than it happens, but in order: so a
+// command is run and its record waited for.
+func (s *box) settled() *recorder {
+	s.t.Helper()
+	marker := ": settled " + s.t.Name()
+	before := len(s.events.execs(marker))
+	s.sh(marker)
+	for late := time.After(patience); ; {
+		next := s.events.next()
+		if len(s.events.execs(marker)) > before {
+			return s.events
+		}
+		select {
+		case <-next:
+		case <-late:
+			s.t.Fatal("a command is not on record")
+		}
+	}
 }
 
 func (r *recorder) set(fail error, hold chan struct{}) {
