@@ -135,7 +135,7 @@ func eventBlocked(t *testing.T, s *box) {
 		defer func() { s.waitFor(r) }()
 	}
 	time.AfterFunc(1500*time.Millisecond, func() {
-		if strings.Contains(out(), "through") {
+		if strings.Contains(out.text(), "through") {
 			t.Error("400 programs ran while the record was blocked")
 		}
 		s.events.set(nil, nil)
@@ -144,8 +144,8 @@ func eventBlocked(t *testing.T, s *box) {
 	if st := s.waitFor(p); st.Status() != 0 {
 		t.Errorf("ended with %+v", st)
 	}
-	if !strings.Contains(out(), "through") {
-		t.Errorf("it did not go on: %q", out())
+	if !out.until("through", patience) {
+		t.Errorf("it did not go on: %q", out.text())
 	}
 }
 

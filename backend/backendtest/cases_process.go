@@ -243,7 +243,7 @@ func script(t *testing.T, s *box) {
 }
 
 // background starts a script and waits until it has printed "ready".
-func (s *box) background(script string) (belljar.Process, func() string) {
+func (s *box) background(script string) (belljar.Process, *reader) {
 	s.t.Helper()
 	ir, iw := s.pipe()
 	iw.Close()
@@ -259,7 +259,7 @@ func (s *box) background(script string) (belljar.Process, func() string) {
 	if !rd.until("ready", patience) {
 		s.t.Fatalf("%q never printed ready: %q", script, rd.text())
 	}
-	return p, rd.text
+	return p, rd
 }
 
 func signalTerm(t *testing.T, s *box) {
