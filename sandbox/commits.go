@@ -19,16 +19,10 @@ const (
 	commitsWithin = 200 * time.Millisecond
 )
 
-// A repository is a git directory that the sandbox may commit to, with its
-// references as they were before.
-type repository struct {
-	dir    string
-	before gitcommits.Tips
-}
-
-// repositories reads the references of the project's repository, and of those whose
-// git directories are served beside it.
-func repositories(ctx context.Context, w *belljar.Workspace) []repository {
+// repositories reads the references of what the sandbox may commit to: the project's
+// repository, those whose git directories are served beside it, and those of known
+// that lie in the project or in one of these.
+func repositories(ctx context.Context, w *belljar.Workspace, known []rules.Repository) []gitcommits.Repository {
 	if w.Mode != belljar.ModeLive {
 		return nil // what is committed waits in the shadow
 	}
@@ -45,10 +39,20 @@ func repositories(ctx context.Context, w *belljar.Workspace) []repository {
 			dirs = append(dirs, g) // one that is made meanwhile counts too
 		}
 	}
-	var out []repository
+	var out []gitcommits.Repository
 	for _, d := range dirs {
-		tips, _ := gitcommits.ReadTips(ctx, d) // unreadable or not there: everything is new
-		out = append(out, repository{d, tips})
+		out = append(out, gitcommits.Read(ctx, d, ""))
+	}
+	within := append(slices.Clone(dirs), w.Dir)
+	for _, k := range known {
+		if slices.Contains(dirs, k.GitDir) || !slices.ContainsFunc(within, func(d string) bool { return below(k.GitDir, d) }) {
+			continue
+		}
+		at, err := filepath.Rel(w.Dir, k.WorkTree)
+		if err != nil || !filepath.IsLocal(at) {
+			at = "" // it is checked out elsewhere, or nowhere
+		}
+		out = append(out, gitcommits.Read(ctx, k.GitDir, filepath.ToSlash(at)))
 	}
 	return out
 }
@@ -65,7 +69,7 @@ func (r *run) newCommits() gitcommits.Report {
 		return all
 	}
 	for _, repo := range r.repos {
-		rep, err := gitcommits.New(ctx, repo.dir, repo.before, judge)
+		rep, err := gitcommits.New(ctx, repo, judge)
 		if err != nil {
 			continue // it is no repository (any more)
 		}

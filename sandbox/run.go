@@ -14,6 +14,8 @@ import (
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/gitcommits"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view"
 )
 
@@ -25,6 +27,9 @@ type Options struct {
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
 	KeepHome   bool   // HOME outlives the run
+	// Repositories were found in the project: commits that are made to them inside are
+	// looked at in the end, as are those to the project's own.
+	Repositories []rules.Repository
 	// UpstreamAuth is "user:password" for the plan's upstream proxy.
 	UpstreamAuth string
 	// The caller's standard streams. None of them enters the sandbox.
@@ -49,7 +54,7 @@ type run struct {
 	undo    rollback
 	rec     *event.Record
 	counts  counter
-	repos   []repository // as they were before the start
+	repos   []gitcommits.Repository // as they were before the start
 	view    *view.Server
 	gw      *gateway.Gateway
 	gwGone  chan struct{} // closed when the gateway has ended
@@ -222,7 +227,7 @@ func (r *run) startRecord() error {
 func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
-	r.repos = repositories(ctx, &r.p.Workspace) // while the server starts
+	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
 	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name, UpstreamAuth: r.o.UpstreamAuth})
 	if err != nil {
 		return err

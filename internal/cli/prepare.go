@@ -222,6 +222,7 @@ type prepared struct {
 	backend belljar.Backend
 	notes   []string
 	agent   string // the command's bare name, found outside the project
+	repos   []rules.Repository
 
 	upstreamAuth string // for the company's proxy; a secret
 }
@@ -298,7 +299,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	public := redacted(p, passed)
 	approveKey(p)
-	return &prepared{plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, upstreamAuth: auth}, nil
+	return &prepared{plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, repos: found.Repositories, upstreamAuth: auth}, nil
 }
 
 // gitConfigs are the files that may configure git for every repository.

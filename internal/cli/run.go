@@ -88,6 +88,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.UpstreamAuth = p.policy.Hash(), keepHome, p.upstreamAuth
+	o.Repositories = p.repos
 	return o
 }
 

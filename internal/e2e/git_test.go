@@ -215,8 +215,10 @@ func TestCommittedFilesThatRun(t *testing.T) {
 	w.write(".envrc", "old")
 	w.host("git", "add", "-f", ".envrc")
 	w.host("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "one")
-	r := w.trySh(`git checkout -q -b side; mkdir -p d/.vscode; echo x > d/.vscode/tasks.json; git add -f d; git commit -qm evil; git checkout -q main; echo x > x; git add x; git commit -qm x`)
-	mustContain(t, "the closing lines", r.errout, "new commits hold files that run by themselves once checked out: d/.vscode/tasks.json")
+	w.host("git", "init", "-q", "nested")
+	r := w.trySh(`git checkout -q -b side; mkdir -p d/.vscode; echo x > d/.vscode/tasks.json; git add -f d; git commit -qm evil; git checkout -q main; echo x > x; git add x; git commit -qm x
+cd nested; git checkout -q -b side; echo x > .envrc; git add -f .envrc; git commit -qm evil`)
+	mustContain(t, "the closing lines", r.errout, "new commits hold files that run by themselves once checked out: d/.vscode/tasks.json", "nested/.envrc")
 	mustLack(t, "the closing lines", r.errout, "checked out: .envrc")
 	mustContain(t, "the record", w.belljar("log", "--json").out, `"op":"commit"`, `"path":"d/.vscode/tasks.json"`)
 	mustContain(t, "the summary of the record", w.belljar("log", "summary").out, "d/.vscode/tasks.json in commit ")

@@ -3,8 +3,8 @@
 // writes it into the work tree. A commit carries them past the view, as data; they
 // are on the host as soon as somebody checks it out.
 //
-//	before, _ := gitcommits.ReadTips(ctx, gitDir)   // at the start of a run
-//	report, err := gitcommits.New(ctx, gitDir, before, rules)
+//	repo := gitcommits.Read(ctx, gitDir, "sub")   // at the start of a run
+//	report, err := gitcommits.New(ctx, repo, rules)
 //
 // New walks from the references that changed to those that were there before, and
 // judges every path that differs from all parents of its commit by the rules of the
@@ -16,8 +16,8 @@
 //
 // # Limitations
 //
-// Only the given repository is looked at, not its submodules nor other repositories
-// in the project. Replaced objects and grafts are not followed. Only files that the
+// Only the given repository is looked at: a caller asks for its submodules and for
+// other repositories in the project one by one. Replaced objects and grafts are not followed. Only files that the
 // commits add or change are named, not what a merge of them would give.
 package gitcommits
 
@@ -43,7 +43,7 @@ const (
 // A Finding is a self-running file in a new commit.
 type Finding struct {
 	Commit string // in hexadecimal digits
-	Path   string // raw bytes from inside
+	Path   string // in the project, as far as it is known where; raw bytes from inside
 	Class  rules.Class
 	Reason string
 }
@@ -58,9 +58,25 @@ type Report struct {
 // errIncomplete ends a walk that reached a bound.
 var errIncomplete = errors.New("more than can be looked at")
 
+// A Repository is what a git directory had at one time.
+type Repository struct {
+	GitDir string
+	At     string // where its work tree is in the project; empty for the project itself
+	Before Tips
+}
+
+// Read reads the references of a repository. Where there is none yet, everything
+// that it has later is new.
+func Read(ctx context.Context, gitDir, at string) Repository {
+	t, _ := ReadTips(ctx, gitDir)
+	return Repository{gitDir, at, t}
+}
+
 // New names what commits bring that are in the repository now and were not reachable
-// from before. It ends with ctx; the error says why nothing at all could be read.
-func New(ctx context.Context, gitDir string, before Tips, r *rules.Rules) (Report, error) {
+// from what it had before. It ends with ctx; the error says why nothing at all could
+// be read.
+func New(ctx context.Context, repo Repository, r *rules.Rules) (Report, error) {
+	gitDir, before := repo.GitDir, repo.Before
 	now, err := ReadTips(ctx, gitDir)
 	if err != nil {
 		return Report{}, err
@@ -85,7 +101,19 @@ func New(ctx context.Context, gitDir string, before Tips, r *rules.Rules) (Repor
 	w := &walk{ctx: ctx, store: s, nodes: map[string]*node{}, complete: !now.cut && !before.cut}
 	slices.Sort(fresh)
 	w.run(fresh, before.ids)
-	return w.report(r), nil
+	return w.report(rootOf(r, repo.At)), nil
+}
+
+// rootOf is where the paths of a repository begin whose work tree is at.
+func rootOf(r *rules.Rules, at string) place {
+	p := place{state: r.Root()}
+	for name := range strings.SplitSeq(at, "/") {
+		if name != "" {
+			p.state, _ = p.state.Judge(name, rules.Dir)
+			p.path += name + "/"
+		}
+	}
+	return p
 }
 
 // A walk looks for the commits that are reachable from the fresh ends and not from
@@ -231,7 +259,7 @@ func parseCommit(body []byte) (tree string, parents []string) {
 }
 
 // report judges the commits that were found.
-func (w *walk) report(r *rules.Rules) Report {
+func (w *walk) report(root place) Report {
 	w.left, w.seen = maxEntries, map[string]bool{}
 	count := 0
 	for _, n := range w.order {
@@ -246,7 +274,7 @@ func (w *walk) report(r *rules.Rules) Report {
 				bases = append(bases, m.tree)
 			}
 		}
-		if err := w.compare(n, n.tree, bases, place{state: r.Root()}); err != nil {
+		if err := w.compare(n, n.tree, bases, root); err != nil {
 			w.complete = false
 			if w.left <= 0 || w.ctx.Err() != nil || len(w.found) >= maxFindings {
 				break

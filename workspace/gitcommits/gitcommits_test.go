@@ -85,12 +85,9 @@ func TestNew(t *testing.T) {
 				if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 					t.Fatal(err)
 				}
-				before, err := ReadTips(context.Background(), dir+"/.git")
-				if err != nil {
-					t.Fatal(err)
-				}
+				repo := Read(context.Background(), dir+"/.git", "")
 				sh(t, dir, c.script)
-				r, err := New(context.Background(), dir+"/.git", before, live(t))
+				r, err := New(context.Background(), repo, live(t))
 				if err != nil || !r.Complete {
 					t.Fatal(err, r)
 				}
@@ -102,23 +99,42 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// TestPlace: what a repository below the project brings is judged and named where it
+// would be checked out.
+func TestPlace(t *testing.T) {
+	testenv.Need(t, "git")
+	dir := t.TempDir()
+	sh(t, dir, `git init -q .; mkdir -p build d; echo x > build/x; echo x > d/.envrc; git add -f .; git commit -qm x`)
+	o := rules.Options{Mode: belljar.ModeLive, Hold: []belljar.Pattern{{Glob: "/vendor/lib/build/**"}}}
+	r, err := rules.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{"": "d/.envrc", "vendor/lib": "vendor/lib/build/x vendor/lib/d/.envrc"} {
+		rep, err := New(context.Background(), Repository{GitDir: dir + "/.git", At: at}, r)
+		if got := strings.Join(paths(rep), " "); err != nil || got != want {
+			t.Errorf("at %q: %q, want %q (%v)", at, got, want, err)
+		}
+	}
+}
+
 // TestBounds: an endless repository ends with the time that it is given, and says so.
 func TestBounds(t *testing.T) {
 	testenv.Need(t, "git")
 	dir := t.TempDir()
 	sh(t, dir, `git init -q .; { i=0; while [ $i -lt 3000 ]; do i=$((i+1)); printf 'commit refs/heads/x\nmark :%d\ncommitter x <x@x> %d +0000\ndata 1\nx\nM 100644 inline f\ndata 5\n%05d\n' $i $i $i; done; } | git fast-import --quiet`)
 	start := time.Now()
-	r, err := New(context.Background(), dir+"/.git", Tips{}, live(t))
+	r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t))
 	if err != nil || r.Complete || r.Commits != maxCommits {
 		t.Errorf("%v %+v", err, r)
 	}
 	t.Logf("%d commits in %v", r.Commits, time.Since(start))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if r, err := New(ctx, dir+"/.git", Tips{}, live(t)); err == nil && r.Complete {
+	if r, err := New(ctx, Repository{GitDir: dir + "/.git"}, live(t)); err == nil && r.Complete {
 		t.Errorf("complete although nothing could be looked at: %+v", r)
 	}
-	if _, err := New(context.Background(), dir+"/none", Tips{}, live(t)); err == nil {
+	if _, err := New(context.Background(), Repository{GitDir: dir + "/none"}, live(t)); err == nil {
 		t.Error("no repository: no error")
 	}
 }
@@ -142,14 +158,14 @@ func TestDamaged(t *testing.T) {
 				if err := os.WriteFile(p, bad, 0o644); err != nil {
 					t.Fatal(err)
 				}
-				_, _ = New(context.Background(), dir+"/.git", Tips{}, live(t))
+				_, _ = New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t))
 			}
 		}
 		if err := os.WriteFile(p, good, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r, err := New(context.Background(), dir+"/.git", Tips{}, live(t)); err != nil || !r.Complete || len(r.Found) == 0 {
+	if r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t)); err != nil || !r.Complete || len(r.Found) == 0 {
 		t.Errorf("%v %+v", err, r)
 	}
 }

@@ -17,8 +17,16 @@ import (
 // Found are patterns that follow from what a project is on the host.
 type Found struct {
 	Hide, Hold []belljar.Pattern
-	Notes      []string // what was too large to be looked at completely
+	// Repositories are the repositories that were found, the project's own and those
+	// above it included, each once whatever the number of its work trees.
+	Repositories []Repository
+	Notes        []string // what was too large to be looked at completely
 }
+
+// A Repository is a git directory and the folder that its files are checked out to,
+// both absolute; WorkTree is empty for a bare one. Both are what the repository says:
+// they may lie anywhere.
+type Repository struct{ GitDir, WorkTree string }
 
 // DiscoverOptions say what [Discover] looks at.
 type DiscoverOptions struct {

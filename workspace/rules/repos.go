@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,9 @@ func (s *scan) repository(g, workTree string, depth int) {
 	s.hooks(filepath.Join(g, "hooks"))
 	s.hooks(filepath.Join(common, "hooks"))
 	configs := []string{filepath.Join(common, "config"), filepath.Join(g, "config"), filepath.Join(g, "config.worktree")}
-	for _, base := range s.bases(configs, g, workTree) {
+	bases := s.bases(configs, g, workTree)
+	s.met(common, bases[0])
+	for _, base := range bases {
 		for _, c := range configs {
 			s.config(c, source{file: c, base: base, gitDir: g})
 		}
@@ -54,6 +57,17 @@ func (s *scan) repository(g, workTree string, depth int) {
 		}
 		return true
 	})
+}
+
+// met remembers a repository.
+func (s *scan) met(gitDir, workTree string) {
+	gitDir = filepath.Clean(gitDir)
+	if workTree == gitDir {
+		workTree = ""
+	}
+	if !slices.ContainsFunc(s.found.Repositories, func(r Repository) bool { return r.GitDir == gitDir }) {
+		s.found.Repositories = append(s.found.Repositories, Repository{gitDir, workTree})
+	}
 }
 
 // bases are the folders that relative paths of the configurations may belong to.
