@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,28 +54,24 @@ func modelServer(t *testing.T, command string) string {
 	if err := os.WriteFile(scenario, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	c := exec.Command("python3", "testdata/scripted_model.py", "--scenario", scenario, "--listen", addr, "--log", filepath.Join(dir, "log"))
+	ready := filepath.Join(dir, "ready") // the port is the one that the kernel gave
+	c := exec.Command("python3", "testdata/scripted_model.py", "--scenario", scenario, "--listen", "127.0.0.1:0", "--log", filepath.Join(dir, "log"), "--ready-file", ready)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		resp, err := http.Get("http://" + addr + "/__scripted/health")
-		if err == nil {
-			resp.Body.Close()
-			return strings.TrimPrefix(addr, "127.0.0.1:")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		var urls []string
+		if b, err := os.ReadFile(ready); err == nil && json.Unmarshal(b, &urls) == nil {
+			return urls[0][strings.LastIndexByte(urls[0], ':')+1:]
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the scripted model does not answer: %v\n%s", err, out.String())
+			_, _ = c.Process.Kill(), c.Wait()
+			t.Fatalf("the scripted model is not ready: %s", out.String())
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (s *screen) want(text string) {
 func TestTerminal(t *testing.T) {
 	w := newWorld(t)
 	s := newScreen(t, w)
-	s.keys(fmt.Sprintf("%s run -- env PS1='IN> ' sh", binary), "Enter")
+	s.keys(fmt.Sprintf("%s run -- env PS1='IN''> ' sh", binary), "Enter") // what is typed shows, too
 	s.want("IN>")
 	s.keys("tty; stty size; echo T$((1+1))", "Enter")
 	s.want("/dev/pts/")
@@ -98,7 +98,7 @@ func TestEditorInTerminal(t *testing.T) {
 	w := newWorld(t)
 	s := newScreen(t, w)
 	s.keys(fmt.Sprintf("%s run -- vi typed.txt", binary), "Enter")
-	s.want("typed.txt")
+	s.want("\n~") // lines behind the end: the editor has drawn
 	s.keys("i", "hello from vi", "Escape", ":wq", "Enter")
 	s.want("belljar:")
 	if b, err := os.ReadFile(filepath.Join(w.proj, "typed.txt")); err != nil || string(b) != "hello from vi\n" {
