@@ -89,7 +89,7 @@ func (a *attempt) open() (*inside, bool) {
 		return nil, false
 	}
 	a.conn = c
-	in := &inside{Conn: c, abort: c.Abort, flow: a.f}
+	in := &inside{Conn: c, abort: c.Abort, flow: a.f, buffers: a.g.buffers}
 	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
 	a.f.own(c)
 	return in, true
@@ -180,7 +180,7 @@ func (g *Gateway) connect(ctx context.Context, f *flow, proto string, t target, 
 	began := time.Now()
 	c, addr, err := g.way.connect(ctx, t, d)
 	if err == nil {
-		up := &counted{Conn: c, flow: f}
+		up := &counted{Conn: c, flow: f, buffers: g.buffers}
 		f.own(up)
 		return up, addr, nil
 	}
@@ -205,7 +205,12 @@ type inside struct {
 	br    *bufio.Reader // reads from Conn
 	abort func()
 	flow  *flow
+
+	buffers *buffers // nil: none to lend
 }
+
+// Lend implements httpproxy.Lender.
+func (in *inside) Lend() (buf []byte, giveBack func()) { return in.buffers.lend() }
 
 // Read takes what was read ahead first.
 func (in *inside) Read(b []byte) (int, error) { return in.br.Read(b) }

@@ -125,6 +125,7 @@ func (f *flow) close() {
 type counted struct {
 	net.Conn
 	flow           *flow
+	buffers        *buffers // for ReadFrom
 	sent, received atomic.Int64
 }
 
@@ -140,6 +141,11 @@ func (c *counted) Write(b []byte) (int, error) {
 	c.sent.Add(int64(n))
 	c.flow.touch()
 	return n, err
+}
+
+// ReadFrom sends all of r. It is how net/http sends what is large.
+func (c *counted) ReadFrom(r io.Reader) (int64, error) {
+	return c.buffers.readFrom(c, r)
 }
 
 // Close closes the connection and forgets it.

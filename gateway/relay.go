@@ -61,21 +61,56 @@ func (p *buffers) copyAll(dst io.Writer, src io.Reader) error {
 	small := p.small.Get().(*[smallBuffer]byte)
 	n, err := copyWith(dst, src, small[:], true)
 	p.small.Put(small)
-	for err == nil && n > 0 { // it moves much
-		select {
-		case p.slots <- struct{}{}:
-		default:
-			small := p.small.Get().(*[smallBuffer]byte)
-			_, err = copyWith(dst, src, small[:], false)
-			p.small.Put(small)
-			return ended(err)
-		}
-		large := p.large.Get().(*[largeBuffer]byte)
-		_, err = copyWith(dst, src, large[:], false)
+	if err != nil || n == 0 {
+		return ended(err)
+	}
+	buf, giveBack := p.lend() // it moves much
+	if buf == nil {
+		small := p.small.Get().(*[smallBuffer]byte)
+		buf, giveBack = small[:], func() { p.small.Put(small) }
+	}
+	_, err = copyWith(dst, src, buf, false)
+	giveBack()
+	return ended(err)
+}
+
+// lend hands out a large buffer, as long as there are any.
+func (p *buffers) lend() (buf []byte, giveBack func()) {
+	if p == nil {
+		return nil, func() {}
+	}
+	select {
+	case p.slots <- struct{}{}:
+	default:
+		return nil, func() {}
+	}
+	large := p.large.Get().(*[largeBuffer]byte)
+	return large[:], func() {
 		p.large.Put(large)
 		<-p.slots
 	}
-	return ended(err)
+}
+
+// readFrom copies src to dst and says how much it was.
+func (p *buffers) readFrom(dst io.Writer, src io.Reader) (int64, error) {
+	if p == nil {
+		return io.Copy(struct{ io.Writer }{dst}, src) // not by its ReadFrom, which comes here
+	}
+	n := &measured{w: dst}
+	err := p.copyAll(n, src)
+	return n.n, err
+}
+
+// measured counts what is written.
+type measured struct {
+	w io.Writer
+	n int64
+}
+
+func (m *measured) Write(b []byte) (int, error) {
+	n, err := m.w.Write(b)
+	m.n += int64(n)
+	return n, err
 }
 
 // copyWith copies through buf until src ends, or, where grow is set, until buf

@@ -58,6 +58,12 @@ type Handler interface {
 	Failed(r *http.Request, err error) *Reply
 }
 
+// A Lender lends buffers for large bodies; the connection given to [Serve] may be one.
+type Lender interface {
+	// Lend returns a buffer, nil when there is none to spare, and how it is given back.
+	Lend() (buf []byte, giveBack func())
+}
+
 // Serve carries requests until the connection is over. It does not close c. The
 // reader reads from c and has a buffer of at least [BufferSize].
 func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {

@@ -54,42 +54,80 @@ func (s *session) writeHead(resp *http.Response) error {
 	return err
 }
 
-// copyBody passes on what arrives as it arrives.
+// copyBody passes on what arrives as it arrives. It starts with a small buffer and
+// borrows a large one when the small one was filled.
 func (s *session) copyBody(resp *http.Response, chunked bool) error {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			if werr := s.writePiece(buf[:n], chunked); werr != nil {
-				return werr
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			_ = s.bw.Flush()
-			return err
-		}
+	more, err := s.copyPieces(resp.Body, make([]byte, smallPieces), chunked, true)
+	if more {
+		large, giveBack := s.borrow()
+		_, err = s.copyPieces(resp.Body, large, chunked, false)
+		giveBack()
 	}
-	if !chunked {
-		return nil
+	if err != nil || !chunked {
+		return err
 	}
 	_, _ = s.bw.WriteString("0\r\n")
 	removeHop(resp.Trailer)
 	_ = resp.Trailer.Write(s.bw)
-	_, err := s.bw.WriteString("\r\n")
+	_, err = s.bw.WriteString("\r\n")
 	return err
 }
 
-func (s *session) writePiece(b []byte, chunked bool) error {
-	if chunked {
-		fmt.Fprintf(s.bw, "%x\r\n", len(b))
+// borrow is a buffer for a body that is large.
+func (s *session) borrow() (buf []byte, giveBack func()) {
+	if l, ok := s.c.(Lender); ok {
+		if buf, giveBack := l.Lend(); len(buf) > smallPieces {
+			return buf, giveBack
+		}
 	}
-	_, _ = s.bw.Write(b)
-	if chunked {
-		_, _ = s.bw.WriteString("\r\n")
+	return make([]byte, smallPieces), func() {}
+}
+
+const (
+	smallPieces = 32 << 10
+	pieceHead   = 10 // room for a chunk's size
+	pieceTail   = 2  // and for the end of its line
+)
+
+// copyPieces copies through buf to the end of the body, or, where grow is set, until
+// buf was filled; then more is true.
+func (s *session) copyPieces(body io.Reader, buf []byte, chunked, grow bool) (more bool, err error) {
+	room := buf[pieceHead : len(buf)-pieceTail]
+	for {
+		n, err := body.Read(room)
+		if n > 0 {
+			if werr := s.writePiece(buf, n, chunked); werr != nil {
+				return false, werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			_ = s.bw.Flush()
+			return false, err
+		}
+		if grow && n == len(room) {
+			return true, nil
+		}
 	}
+}
+
+// writePiece sends n bytes of a buffer, which begin behind the room for their frame,
+// in one write.
+func (s *session) writePiece(buf []byte, n int, chunked bool) error {
+	begin, end := pieceHead, pieceHead+n
+	if chunked {
+		head := strconv.FormatInt(int64(n), 16) + "\r\n"
+		begin -= copy(buf[pieceHead-len(head):], head)
+		end += copy(buf[end:], "\r\n")
+	}
+	if end-begin > s.bw.Available() {
+		if err := s.bw.Flush(); err != nil { // the header; the rest then goes out whole
+			return err
+		}
+	}
+	_, _ = s.bw.Write(buf[begin:end])
 	return s.bw.Flush()
 }
 
