@@ -16,6 +16,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -60,11 +61,11 @@ func startLauncher(dir string, id belljar.Identity, job *launch.Job, sentry, gof
 		stderr = os.Stderr
 	}
 	l := &launcherProcess{dir: dir, control: mine, exited: make(chan struct{})}
-	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, launcherFlags, launch.Caps)
+	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, ablate.Namespaces(launcherFlags), launch.Caps)
 	attr.Setsid = true
 	attr.Pdeathsig = syscall.SIGKILL
 	attr.PidFD = &l.pidfd
-	proc := &os.ProcAttr{Dir: "/", Env: []string{}, Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem, sentry, gofer}}
+	proc := &os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem, sentry, gofer}}
 	if err := l.start(proc); err != nil {
 		mine.Close()
 		return nil, fmt.Errorf("start %s: %w", launch.Name, err)

@@ -40,7 +40,7 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqNetwork, Level: belljar.Enforced, By: "a network stack in gVisor whose only link is a socket pair to the gateway; the host's network namespace is empty"},
 	{Requirement: belljar.ReqProcesses, Level: belljar.Enforced, By: "gVisor's own process table, in PID namespaces of its own"},
 	{Requirement: belljar.ReqSockets, Level: belljar.Enforced, By: "host sockets and FIFOs cannot be opened through the gofer; abstract names are gVisor's own"},
-	{Requirement: belljar.ReqPrivileges, Level: belljar.Enforced, By: "no capabilities, no_new_privs, set-uid ignored by gVisor, nosuid and nodev mounts"},
+	{Requirement: belljar.ReqPrivileges, Level: belljar.Enforced, By: "no capabilities inside, those of files outside; no_new_privs, set-uid ignored by gVisor, nosuid and nodev mounts"},
 	{Requirement: belljar.ReqCalls, Level: belljar.Enforced, By: "gVisor's kernel answers every call; what it asks of the host's is bounded by a seccomp filter"},
 	{Requirement: belljar.ReqDescriptor, Level: belljar.Enforced, By: "three pipes made by the supervisor; everything else is closed on exec"},
 	{Requirement: belljar.ReqTerminal, Level: belljar.Enforced, By: "a pseudo terminal made inside, relayed"},

@@ -42,7 +42,7 @@ func Reexec(args []string) bool {
 		startup.DelayGC()
 		registerPrecompiled()
 		allowCLibrary()
-		runsc("boot", map[util.SubCommand]string{new(sentrycmd.Boot): "internal", new(sentrycmd.Umount): "internal"})
+		runsc("boot", map[util.SubCommand]string{bootCommand(): "internal", new(sentrycmd.Umount): "internal"})
 	default:
 		return false
 	}

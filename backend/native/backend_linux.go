@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -61,7 +62,6 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 	if err != nil {
 		return nil, err
 	}
-	job.Without = b.o.Without
 	job.Masked = hostSockets(s.Plan)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
@@ -85,11 +85,11 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 // namespaces are those that are made beside the user namespace. A kernel without
 // cgroups has none of them to hide.
 func namespaces() uintptr {
-	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
-	if unix.Access("/proc/self/ns/cgroup", unix.F_OK) != nil {
-		return all
+	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET)
+	if unix.Access("/proc/self/ns/cgroup", unix.F_OK) == nil {
+		flags |= unix.CLONE_NEWCGROUP
 	}
-	return all | unix.CLONE_NEWCGROUP
+	return ablate.Namespaces(flags)
 }
 
 // launch starts the first process with its job.
@@ -124,7 +124,7 @@ func (b *Backend) launch(in *instance, job *jail.Job) error {
 	attr.Pdeathsig = syscall.SIGKILL
 	attr.PidFD = &in.pidfd
 	in.control, in.exited = mine, make(chan struct{})
-	err = in.fork(&os.ProcAttr{Dir: "/", Env: []string{}, Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem}})
+	err = in.fork(&os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem}})
 	if err != nil {
 		mine.Close()
 		return fmt.Errorf("start %s: %w", jail.Name, err)

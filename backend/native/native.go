@@ -8,7 +8,4 @@ const Name = "native"
 type Options struct {
 	// Debug keeps the standard error of the sandbox's first process.
 	Debug bool
-	// Without names one layer that is left out: landlock, filter or capabilities.
-	// Tests show with it that each layer holds something.
-	Without string
 }

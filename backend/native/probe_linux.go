@@ -35,11 +35,11 @@ var requirements = []belljar.Enforcement{
 		Requirement: belljar.ReqKernel, Level: belljar.None,
 		Gap: "the kernel is the host's: a flaw of it that the system call filter leaves within reach is a way out", Remedy: "use --tier gvisor",
 	},
-	{Requirement: belljar.ReqReads, Level: belljar.Enforced, By: "a root of its own that holds nothing but the plan, the old root detached; a masked /proc; UTS and cgroup namespaces"},
+	{Requirement: belljar.ReqReads, Level: belljar.Enforced, By: "a root of its own that holds nothing but the plan, the old root detached; a masked /proc; a UTS namespace and a cgroup namespace"},
 	{Requirement: belljar.ReqWrites, Level: belljar.Enforced, By: "recursive read-only mounts below everything that the plan does not make writable; Landlock as the second line"},
 	{Requirement: belljar.ReqView, Level: belljar.Enforced, By: "FUSE mounted in the sandbox's own mount namespace; the real folder is not mounted"},
 	{Requirement: belljar.ReqNetwork, Level: belljar.Enforced, By: "a network namespace whose only interface ends at the gateway"},
-	{Requirement: belljar.ReqProcesses, Level: belljar.Enforced, By: "PID and IPC namespaces, and a /proc of its own; Landlock as the second line"},
+	{Requirement: belljar.ReqProcesses, Level: belljar.Enforced, By: "a PID namespace with a /proc of its own, and an IPC namespace; Landlock as the second line"},
 	{
 		Requirement: belljar.ReqSockets, Level: belljar.Approximate, By: "network and mount namespaces: abstract sockets and the project's are out of reach",
 		Gap: "a socket or FIFO that a host program puts into a folder that the plan binds can be opened",
@@ -47,7 +47,7 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqPrivileges, Level: belljar.Enforced, By: "no capabilities (bounding set empty), no_new_privs, nosuid and nodev mounts"},
 	{
 		Requirement: belljar.ReqCalls, Level: belljar.Enforced,
-		By: "a seccomp filter refuses io_uring, BPF, perf, userfaultfd, keys, modules, namespaces, mounts, rare sockets and what is newer than it; namespaces are limited to none besides",
+		By: "a seccomp filter refuses io_uring, BPF, perf, userfaultfd, keys, modules, namespaces, mounts, rare sockets and what is newer than it; no further namespaces besides (user.max_*_namespaces are 0)",
 	},
 	{Requirement: belljar.ReqDescriptor, Level: belljar.Enforced, By: "three pipes made by the supervisor; everything else is closed on exec"},
 	{Requirement: belljar.ReqTerminal, Level: belljar.Enforced, By: "a pseudo terminal made inside, relayed; TIOCSTI is refused"},

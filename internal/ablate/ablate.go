@@ -12,7 +12,8 @@
 // it enforces.
 package ablate
 
-// The layers that can be switched off, by the names that verify prints.
+// The layers that every tier has and that can be switched off, by the names that
+// verify prints.
 const (
 	Home     = "plan: private HOME"
 	Mounts   = "plan: only named mounts"
@@ -30,7 +31,29 @@ const (
 	Limits   = "limit: watcher"
 )
 
-// Layers lists them.
+// The layers of which a tier is made. Not every tier has each of them. Verify names
+// them in a row's layer, perhaps among others.
+const (
+	Filter       = "seccomp filter"
+	Landlock     = "Landlock"
+	Capabilities = "no capabilities"
+	NoNewPrivs   = "no_new_privs"
+	Descriptors  = "closed descriptors"
+	ProcMask     = "masked /proc"
+	UserLimits   = "no further namespaces"
+	NSPID        = "PID namespace"
+	NSNet        = "network namespace"
+	NSIPC        = "IPC namespace"
+	NSUTS        = "UTS namespace"
+	NSCgroup     = "cgroup namespace"
+)
+
+// Layers lists those that every tier has.
 func Layers() []string {
 	return []string{Home, Mounts, Etc, Env, Hide, Hold, Links, Review, Disk, Decide, Guard, Target, Terminal, Limits}
+}
+
+// TierLayers lists those of which a tier is made.
+func TierLayers() []string {
+	return []string{Filter, Landlock, Capabilities, NoNewPrivs, Descriptors, ProcMask, UserLimits, NSPID, NSNet, NSIPC, NSUTS, NSCgroup}
 }

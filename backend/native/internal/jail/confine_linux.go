@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar/backend/native/internal/filter"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // spares is how many threads are made ahead. Once commands run, the limit of
@@ -33,13 +34,6 @@ func spareThreads() {
 	all.Wait()
 }
 
-// Layers that a test may leave out.
-const (
-	layerLandlock     = "landlock"
-	layerFilter       = "filter"
-	layerCapabilities = "capabilities"
-)
-
 // confine takes from the calling thread what commands must not have, and the
 // capabilities from all threads.
 func (j *jail) confine() error {
@@ -60,13 +54,12 @@ func (j *jail) confine() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hide the memory: %w", err)
 	}
-	if err := j.dropCapabilities(); err != nil {
+	if ablate.Off(ablate.NoNewPrivs) { // what comes later then takes capabilities
+		defer func() { _ = j.dropCapabilities() }()
+	} else if err := j.forbid(); err != nil {
 		return err
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid new privileges: %w", err)
-	}
-	if j.job.Without != layerLandlock {
+	if !ablate.Off(ablate.Landlock) {
 		if err := j.landlock(); err != nil {
 			return fmt.Errorf("restrict by Landlock: %w", err)
 		}
@@ -76,7 +69,7 @@ func (j *jail) confine() error {
 		return err
 	}
 	j.threads = len(tasks)
-	if j.job.Without == layerFilter {
+	if ablate.Off(ablate.Filter) {
 		return nil
 	}
 	return install(filter.Program(filter.Options{Pinned: j.job.Pinned}))
@@ -100,8 +93,19 @@ func lower(which int, value uint64) error {
 // neither can be changed.
 const securebits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
 
+// forbid gives up the capabilities, and every way to new ones.
+func (j *jail) forbid() error {
+	if err := j.dropCapabilities(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid new privileges: %w", err)
+	}
+	return nil
+}
+
 func (j *jail) dropCapabilities() error {
-	if j.job.Without == layerCapabilities {
+	if ablate.Off(ablate.Capabilities) {
 		return nil
 	}
 	for c := uintptr(0); c < 64; c++ {
@@ -121,7 +125,9 @@ func (j *jail) dropCapabilities() error {
 	var none [2]unix.CapUserData
 	// The other threads start nothing, so that a build with cgo, where Go cannot reach
 	// them, loses a second line only.
-	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+	if !ablate.Off(ablate.NoNewPrivs) {
+		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+	}
 	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&none)), 0)
 	if err := unix.Capset(&hdr, &none[0]); err != nil {
 		return fmt.Errorf("drop the capabilities: %w", err)

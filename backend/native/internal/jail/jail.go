@@ -51,8 +51,6 @@ type Job struct {
 	// Processes is the limit without the threads of this process.
 	Processes int   `json:"processes"`
 	Memory    int64 `json:"memory"` // what /proc/meminfo shows
-	// Without leaves out one layer, for the tests which show that another holds.
-	Without string `json:"without,omitempty"`
 }
 
 // A Request is what the supervisor asks of a running sandbox.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // step carries out one step.
@@ -19,7 +20,7 @@ func (j *jail) step(root *stage.Root, s *Step) error {
 	case StepTmpfs:
 		err = j.mountTmpfs(root, s)
 	case StepProc:
-		err = mountNew(root, s.Target, &newMount{fs: "proc", attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC})
+		err = processes(root, s.Target, &newMount{fs: "proc", attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC})
 	case StepDev:
 		err = j.mountDev(root, s)
 	case StepInside:
@@ -184,7 +185,7 @@ func (j *jail) mask(root *stage.Root) error {
 			target = j.job.Steps[i].Target
 		}
 	}
-	if target == "" {
+	if target == "" || ablate.Off(ablate.ProcMask) {
 		return nil
 	}
 	cover := func(names []string, with string) error {
