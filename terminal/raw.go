@@ -12,8 +12,10 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// answerWait bounds the wait for the terminal's answers at the end.
-const answerWait = 200 * time.Millisecond
+// answerWait bounds the wait for the terminal's answers at the end. A slow link or a
+// busy machine must not make them late; only a terminal that was asked and never
+// answers costs it.
+const answerWait = time.Second
 
 func (s *Session) enterRaw() error {
 	s.mu.Lock()

@@ -15,6 +15,7 @@ import (
 type tmux struct {
 	t      *testing.T
 	socket string
+	before string // what the screen showed before the last keys
 }
 
 func newTmux(t *testing.T) *tmux {
@@ -39,16 +40,22 @@ func (m *tmux) do(args ...string) string {
 
 func (m *tmux) screen() string { return m.do("capture-pane", "-p") }
 
-// keys types text and Enter.
-func (m *tmux) keys(text string) { m.do("send-keys", "-l", text); m.do("send-keys", "Enter") }
+// keys types text and Enter. It must change what the screen shows.
+func (m *tmux) keys(text string) {
+	m.t.Helper()
+	m.before = m.screen()
+	m.do("send-keys", "-l", text)
+	m.do("send-keys", "Enter")
+}
 
-// await waits until the screen ends with text.
+// await waits until the screen ends with text and is not as it was before the last
+// keys: these take a while to arrive.
 func (m *tmux) await(text string) string {
 	m.t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for time.Now().Before(end) {
-		if s := strings.TrimSpace(m.screen()); strings.HasSuffix(s, text) {
-			return s
+		if s := m.screen(); s != m.before && strings.HasSuffix(strings.TrimSpace(s), text) {
+			return strings.TrimSpace(s)
 		}
 		m.do("wait-for", "-L", "x") // a round trip
 		m.do("wait-for", "-U", "x")

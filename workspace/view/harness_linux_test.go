@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/fstest"
@@ -360,11 +361,10 @@ func absent(t testing.TB, name string) {
 // eventually polls a condition that an event of the kernel brings about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 200000 {
+	for late := time.Now().Add(time.Minute); time.Now().Before(late); runtime.Gosched() {
 		if ok() {
 			return
 		}
-		runtime.Gosched()
 	}
 	t.Errorf("never: %s", what)
 }

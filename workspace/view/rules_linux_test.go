@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,12 +168,12 @@ func TestHostEdits(t *testing.T) {
 		write(t, h+"/d/g", "one")
 	}})
 	w.sh(`cat f d/g; ls d; test ! -e new`)
-	var slowest time.Duration
+	var took []time.Duration
 	see := func(what string, ok func() bool) {
 		t.Helper()
 		start := time.Now()
 		eventually(t, what, ok)
-		slowest = max(slowest, time.Since(start))
+		took = append(took, time.Since(start))
 	}
 	is := func(name, want string) func() bool {
 		return func() bool { b, err := os.ReadFile(w.in + "/" + name); return err == nil && string(b) == want }
@@ -193,9 +194,11 @@ func TestHostEdits(t *testing.T) {
 		must(t, os.Rename(w.host+"/d2", w.host+"/d"))
 		see("moved back", is("d/g", "one"))
 	}
-	t.Logf("slowest: %v", slowest)
-	if slowest > time.Second {
-		t.Errorf("the slowest edit took %v to be seen", slowest)
+	slices.Sort(took)
+	usual := took[len(took)/2] // a single one may wait for a processor
+	t.Logf("usual %v, slowest %v", usual, took[len(took)-1])
+	if usual > time.Second {
+		t.Errorf("an edit usually took %v to be seen", usual)
 	}
 }
 
