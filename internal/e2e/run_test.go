@@ -93,10 +93,11 @@ func TestStdoutFile(t *testing.T) {
 }
 
 func TestForwardedSignals(t *testing.T) {
-	// What is caught here is not ignored there, also when the tests run under nohup.
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+	// What is caught here is not ignored there, also when the tests run under nohup or
+	// in the background of a script, where SIGINT is ignored.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	w := newWorld(t)
 	for sig, want := range map[syscall.Signal]string{syscall.SIGINT: "int", syscall.SIGTERM: "term", syscall.SIGHUP: "hup"} {
 		c := w.cmd(context.Background(), "run", "--", "sh", "-c",
