@@ -151,7 +151,8 @@ func procOnlyOwn(t *testing.T, s *box) {
 }
 
 func killHost(t *testing.T, s *box) {
-	s.fails("kill -0 " + itoa(os.Getpid()))
+	me := itoa(os.Getpid())
+	s.fails("test $$ != " + me + " && test 1 != " + me + " && kill -0 " + me) // numbers inside are small, and so are ours in a container
 }
 
 func minimalDev(t *testing.T, s *box) {
