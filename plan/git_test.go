@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -202,7 +201,7 @@ func TestRealGit(t *testing.T) {
 		t.Helper()
 		c := exec.Command("git", args...)
 		c.Dir = dir
-		c.Env = append(os.Environ(), "HOME="+w.home, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b",
+		c.Env = testenv.Environ("HOME="+w.home, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b",
 			"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=protocol.file.allow",
 			"GIT_CONFIG_VALUE_0=always")
 		if out, err := c.CombinedOutput(); err != nil {

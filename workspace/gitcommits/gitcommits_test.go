@@ -20,7 +20,7 @@ func sh(t testing.TB, dir, script string) string {
 	t.Helper()
 	c := exec.Command("sh", "-ec", script)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@x")
+	c.Env = testenv.Environ("HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@x")
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v %s", script, err, out)

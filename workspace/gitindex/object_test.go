@@ -61,7 +61,7 @@ func TestCheckWhatGitMakes(t *testing.T) {
 	for _, format := range []string{"sha1", "sha256"} {
 		dir := t.TempDir()
 		c := exec.Command("sh", "-ec", `git init -q --object-format=`+format+` .; for i in 1 2 3; do echo $i > f; git add f; git -c user.name=x -c user.email=x@x commit -qm $i; done; git tag -a -m t t; git repack -aq`)
-		c.Dir, c.Env = dir, append(os.Environ(), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@x")
+		c.Dir, c.Env = dir, testenv.Environ("HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@x")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v %s", err, out)
 		}

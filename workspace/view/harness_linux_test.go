@@ -191,7 +191,7 @@ func (w *world) hold(views []belljar.View) {
 	for _, v := range views {
 		args = append(args, v.Target)
 	}
-	c := &exec.Cmd{Path: "/proc/self/exe", Args: args, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}, Env: append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1")}
+	c := &exec.Cmd{Path: "/proc/self/exe", Args: args, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}, Env: testenv.Environ("GIT_CONFIG_NOSYSTEM=1")}
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
@@ -275,7 +275,7 @@ func (w *world) onHost(script string) string {
 func (w *world) tryOnHost(script string) (string, error) {
 	c := exec.Command("sh", "-ec", script)
 	c.Dir = w.host
-	c.Env = append(os.Environ(), "GIT_AUTHOR_NAME=h", "GIT_AUTHOR_EMAIL=h@example.com", "GIT_COMMITTER_NAME=h",
+	c.Env = testenv.Environ("GIT_AUTHOR_NAME=h", "GIT_AUTHOR_EMAIL=h@example.com", "GIT_COMMITTER_NAME=h",
 		"GIT_COMMITTER_EMAIL=h@example.com", "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1")
 	var b bytes.Buffer
 	c.Stdout, c.Stderr = &b, &b
