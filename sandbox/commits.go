@@ -15,8 +15,8 @@ import (
 const (
 	// tipsWithin bounds the look at a repository's references before the start,
 	// commitsWithin that at its new commits in the end.
-	tipsWithin    = 100 * time.Millisecond
-	commitsWithin = 200 * time.Millisecond
+	tipsWithin    = 300 * time.Millisecond
+	commitsWithin = 500 * time.Millisecond
 )
 
 // repositories reads the references of what the sandbox may commit to: the project's

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -102,6 +103,9 @@ func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
 			line += ": " + o.Why
 		}
 		fmt.Fprintln(a.Out, line)
+	}
+	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status == workspace.Conflicted }) {
+		fmt.Fprintln(a.Err, "belljar: hint: a conflict is kept as it is: take over by hand what belljar diff shows, then belljar discard PATH")
 	}
 	if err == nil && len(outcomes) == 0 {
 		a.note("nothing waits")

@@ -56,8 +56,8 @@ const (
 // Discover looks at a project on the host for ordinary files that are executed
 // or obeyed all the same, because something of a held name leads to them: the
 // target of a symbolic link (.git/hooks/pre-commit -> ../../scripts/pre-commit,
-// .husky -> tools/husky), and what git's configuration names
-// ([FromGitConfig]): that of the project's repository, of its submodules and
+// .husky -> tools/husky), and what git's configuration names (a hooks path, a filter,
+// a file-system monitor, an included file, a word of a command): that of the project's repository, of its submodules and
 // linked work trees, of the repositories above it, of the user and the system,
 // with all files that these include, whatever the condition. The target of a link
 // with a hidden name (.env -> config/dev) is hidden. The patterns belong into
@@ -89,16 +89,6 @@ func Discover(o DiscoverOptions) (Found, error) {
 		s.repository(t.gitDir, t.workTree, 0)
 	}
 	return s.found, nil
-}
-
-// FromRepository finds, as [Discover] does, what the configuration of one
-// repository names in the project o.Dir: of the git directory, its submodules and
-// linked work trees, and o.GlobalConfigs as they apply to it. Without a work tree
-// (a bare repository) paths are relative to the git directory. Both are absolute.
-func FromRepository(o DiscoverOptions, gitDir, workTree string) []belljar.Pattern {
-	s := newScan(o)
-	s.repository(filepath.Clean(gitDir), workTree, 0)
-	return s.found.Hold
 }
 
 type scan struct {

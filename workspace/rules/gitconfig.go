@@ -5,28 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/belljar-dev/belljar"
 )
-
-// FromGitConfig finds what a git configuration of the host names inside of the
-// project and git therefore executes or obeys: a hooks path, an included file, a
-// filter, a file-system monitor that is a script of the project. The patterns
-// belong into [Options.Hold]. config is a text that the sandbox could not write;
-// file says where it is, for the origin and for included files; dir is the real
-// path of the work tree and gitDir that of the git directory.
-//
-// It reads generously: a value that looks like a path below dir is taken for one,
-// whatever its key, and so is a word of a command that names an existing file or
-// folder. Links on the way are followed. Included files are held and not read:
-// [Discover] and [FromRepository] read them.
-func FromGitConfig(config, file, dir, gitDir string) []belljar.Pattern {
-	s := newScan(DiscoverOptions{Dir: dir})
-	for _, t := range parseConfig(config) {
-		s.setting(t, source{file: file, base: s.dir, gitDir: gitDir})
-	}
-	return s.found.Hold
-}
 
 // A setting is one assignment of a git configuration.
 type setting struct {

@@ -4,7 +4,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/belljar-dev/belljar"
 )
+
+// fromGitConfig is what one configuration, read as that of a repository, names.
+func fromGitConfig(config, file, dir, gitDir string) []belljar.Pattern {
+	s := newScan(DiscoverOptions{Dir: dir})
+	for _, t := range parseConfig(config) {
+		s.setting(t, source{file: file, base: s.dir, gitDir: gitDir})
+	}
+	return s.found.Hold
+}
 
 func TestFromGitConfig(t *testing.T) {
 	config := `[core]
@@ -29,14 +40,14 @@ func TestFromGitConfig(t *testing.T) {
 	x = !sh ./tools/alias.sh
 `
 	var got []string
-	for _, p := range FromGitConfig(config, "/p/.git/config", "/p", "/p/.git") {
+	for _, p := range fromGitConfig(config, "/p/.git/config", "/p", "/p/.git") {
 		got = append(got, p.Glob)
 	}
 	want := []string{"/hooks-of-ours", "/tools/watch.sh", "/config/shared.inc", `/scripts/\[f\]/clean.py`, "/tools/conv", "/tools/alias.sh"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	r := mustRules(t, Options{Hold: FromGitConfig(config, "f", "/p", "/p/.git")})
+	r := mustRules(t, Options{Hold: fromGitConfig(config, "f", "/p", "/p/.git")})
 	for p, k := range map[string]Kind{"hooks-of-ours/pre-commit": Hold, "tools/watch.sh": Hold, "tools/other": Pass, "scripts/[f]/clean.py": Hold} {
 		if v := r.Explain(p); v.Kind != k {
 			t.Errorf("%s: %v, want %v", p, v.Kind, k)
@@ -48,7 +59,7 @@ func FuzzFromGitConfig(f *testing.F) {
 	f.Add("[core]\n\thooksPath = a/b\n")
 	f.Add("[include]path=\x00[\xff{")
 	f.Fuzz(func(t *testing.T, config string) {
-		ps := FromGitConfig(config, "f", "/p", "/p/.git")
+		ps := fromGitConfig(config, "f", "/p", "/p/.git")
 		if _, err := New(Options{Mode: "live", Hold: ps}); err != nil {
 			t.Errorf("%q gives patterns that do not compile: %v", config, err)
 		}

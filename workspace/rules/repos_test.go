@@ -144,17 +144,9 @@ func TestFromGitConfigSyntax(t *testing.T) {
 		"# [x]\n;[y]\n[core] # c\nbare\nhooksPath = ./x/": "/x",
 		"[core]\nhooksPath = :(optional)x\n":              "/x",
 	} {
-		if got := FromGitConfig(config, "/p/.git/config", "/p", "/p/.git"); !holds(got, want) {
+		if got := fromGitConfig(config, "/p/.git/config", "/p", "/p/.git"); !holds(got, want) {
 			t.Errorf("%q: %+v, want %s", config, got, want)
 		}
-	}
-}
-
-func TestFromRepository(t *testing.T) {
-	o := project(t, map[string]string{"p/x/.git/config": "[core]\n hooksPath = H\n", ".gitconfig": "[core]\n hooksPath = G\n"})
-	ps := FromRepository(o, filepath.Join(o.Dir, "x/.git"), filepath.Join(o.Dir, "x"))
-	if !holds(ps, "/x/H") || !holds(ps, "/x/G") {
-		t.Errorf("%+v", ps)
 	}
 }
 
