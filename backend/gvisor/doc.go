@@ -19,7 +19,9 @@
 //
 // What only a process inside can do, a small guest helper does (this program again,
 // bound read-only at /run/belljar/guest): a pseudo terminal, and listeners for
-// ports of the host's loopback that the policy names. It is started only then.
+// ports of the host's loopback that the policy names. It is started only then. The
+// sentry connects most sockets to such a port straight to the gateway; the listeners
+// hold the ports and take the rest.
 //
 // gVisor's Go packages have no stable interface: everything that touches them is in
 // the files runsc_*.go, and the version is pinned in go.mod.

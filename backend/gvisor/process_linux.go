@@ -105,6 +105,8 @@ func (in *instance) bootSentry(c *belljar.Command, run belljar.Exec, stdio []*os
 		Global: configFlags(in.o, filepath.Dir(in.base.Root.Path)),
 		Args:   bootArgs(in.plan, in.confs),
 		FDs:    flags,
+
+		Localhost: contract.LocalhostPorts(in.plan),
 	}
 	send := append(files[:len(files):len(files)], stdio...)
 	if help != nil {

@@ -21,6 +21,8 @@ type childMsg struct {
 	Global []string `json:"global"`
 	Args   []string `json:"args"`
 	FDs    []string `json:"fds"` // the flag of each file
+	// Localhost are the ports of the loopback that stand for those of the host's.
+	Localhost []uint16 `json:"localhost,omitempty"`
 }
 
 // Reexec runs the role that args[0] names and never returns; it returns false when
@@ -62,6 +64,7 @@ func runsc(name string, commands map[util.SubCommand]string) {
 		os.Exit(125)
 	}
 	sock.Close()
+	shortenLocalhost(m.Localhost)
 	numbers := make([]int, len(files))
 	for i, f := range files {
 		// The number outlives f: gVisor makes its own file of it.
