@@ -12,6 +12,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/early"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	guestearly "github.com/belljar-dev/belljar/backend/internal/guest/early"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/startup"
 )
@@ -31,7 +32,7 @@ func Reexec(args []string) bool {
 	if len(args) == 0 {
 		return false
 	}
-	if early.Reexec(args) {
+	if early.Reexec(args) || guestearly.Reexec(args) {
 		return true
 	}
 	switch args[0] {

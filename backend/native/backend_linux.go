@@ -14,6 +14,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	guestearly "github.com/belljar-dev/belljar/backend/internal/guest/early"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
@@ -35,7 +36,9 @@ func (b *Backend) Name() string { return Name }
 
 // Reexec runs the role that args[0] names and never returns; it returns false when
 // args[0] names no role of this package.
-func Reexec(args []string) bool { return early.Reexec(args) }
+func Reexec(args []string) bool {
+	return early.Reexec(args) || guestearly.Reexec(args)
+}
 
 // Start implements [belljar.Backend]. Reexec must be the first call of main.
 func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
@@ -165,8 +168,14 @@ func (in *instance) built() error {
 		case r.Err != "":
 			wire.CloseAll(files)
 			return errors.New(r.Err)
-		case r.Built && len(files) >= 2:
-			return in.attach(&r, files)
+		case r.Link && len(files) == 1:
+			if err := in.attach(&r, files[0]); err != nil {
+				return err
+			}
+			continue
+		case r.Built && len(files) >= 1:
+			in.meter = newMeter(files[0], files[1:], r.Threads)
+			return nil
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)
 			return errors.New("a view has no server")
@@ -180,11 +189,8 @@ func (in *instance) built() error {
 	}
 }
 
-// attach hands the other end of the sandbox's only network to the gateway, and
-// keeps what tells of memory and processes.
-func (in *instance) attach(r *jail.Report, files []*os.File) error {
-	link := files[0]
-	in.meter = newMeter(files[1], files[2:], r.Threads)
+// attach hands the other end of the sandbox's only network to the gateway.
+func (in *instance) attach(r *jail.Report, link *os.File) error {
 	if in.spec.Attach == nil {
 		return link.Close()
 	}

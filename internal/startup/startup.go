@@ -12,10 +12,11 @@ package startup
 import (
 	"runtime/debug"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
 const (
-	settled = 2 * time.Second
 	// enough is the heap at which garbage is collected all the same.
 	enough = 128 << 20
 	// percent is how much garbage may gather afterwards, of what lives.
@@ -26,17 +27,13 @@ const (
 // grows beyond all measure, and then gives unused memory back, the program's own
 // code that only the start needed included.
 func DelayGC() {
-	code := clean() // before /proc is out of reach
+	code := pages.Clean() // before /proc is out of reach
 	debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(enough)
-	time.AfterFunc(settled, func() {
+	time.AfterFunc(pages.Settled, func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 		debug.FreeOSMemory()
-		forget(code)
+		code.Forget()
 	})
 }
-
-// Trim gives back, once, what of the program is in memory and unchanged. It comes
-// back from the page cache when it is touched.
-func Trim() { forget(clean()) }

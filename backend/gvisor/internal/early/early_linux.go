@@ -4,7 +4,6 @@ import (
 	"os"
 
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
-	"github.com/belljar-dev/belljar/backend/internal/guest"
 )
 
 // The reason for an init function is the package's whole purpose.
@@ -13,16 +12,9 @@ func init() { Reexec(os.Args) }
 // Reexec runs the role that args[0] names and never returns; it returns false when
 // args[0] names none of these.
 func Reexec(args []string) bool {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] != launch.Name {
 		return false
 	}
-	switch args[0] {
-	case launch.Name:
-		launch.Main()
-	case guest.Path:
-		guest.Main(args)
-	default:
-		return false
-	}
+	launch.Main()
 	return true
 }

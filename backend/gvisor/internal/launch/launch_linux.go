@@ -11,11 +11,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/processors"
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
-	"github.com/belljar-dev/belljar/internal/startup"
+	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
 // childCaps are what gofer and sentry hold, in the sandbox's user namespace, until
@@ -30,7 +30,7 @@ var Caps = childCaps
 
 // Main is the launcher's program. It never returns.
 func Main() {
-	startup.DelayGC()
+	pages.TrimSettled()
 	syscall.Umask(0)
 	control := os.NewFile(FDControl, "control")
 	l := &launcher{control: control}
@@ -189,7 +189,7 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	}
 	runtime.LockOSThread() // the affinity belongs to the thread that forks
 	defer runtime.UnlockOSThread()
-	restore, err := contract.Pin(cpus)
+	restore, err := processors.Pin(cpus)
 	if err != nil {
 		return 0, err
 	}

@@ -3,7 +3,6 @@ package early
 import (
 	"os"
 
-	"github.com/belljar-dev/belljar/backend/internal/guest"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
 )
 
@@ -13,16 +12,9 @@ func init() { Reexec(os.Args) }
 // Reexec runs the role that args[0] names and never returns; it returns false when
 // args[0] names none of these.
 func Reexec(args []string) bool {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] != jail.Name {
 		return false
 	}
-	switch args[0] {
-	case jail.Name:
-		jail.Main()
-	case guest.Path:
-		guest.Main(args)
-	default:
-		return false
-	}
+	jail.Main()
 	return true
 }

@@ -67,11 +67,13 @@ type Request struct {
 // A Report is what the first process tells.
 type Report struct {
 	View *int `json:"view,omitempty"` // the device of this view is attached; answer with an [Ack]
-	// Built: the root and the network are ready. Attached are the link, the process
-	// list, its memory file systems, and, where the kernel has them, the list of shared
-	// memory and a socket that tells of sockets.
-	Built  bool   `json:"built,omitempty"`
+	// Link: the network is ready; attached is its other end. It comes once, before Built.
+	Link   bool   `json:"link,omitempty"`
 	Header []byte `json:"header,omitempty"` // of the link's packets
+	// Built: all is ready. Attached are the process list, its memory file systems, and,
+	// where the kernel has them, the list of shared memory and a socket that tells of
+	// sockets.
+	Built bool `json:"built,omitempty"`
 	// Threads is how many processes and threads are ours.
 	Threads int `json:"threads,omitempty"`
 

@@ -9,8 +9,21 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+)
 
-	"github.com/belljar-dev/belljar"
+// The addresses of the sandbox's network, which are those of package belljar. They
+// are written down again because that package imports net/netip, for which a process
+// waits until most of the program is initialised; a test compares them.
+var (
+	guestIPv4   = [4]byte{198, 18, 0, 2}
+	gatewayIPv4 = [4]byte{198, 18, 0, 1}
+	guestIPv6   = [16]byte{0xfd, 0xbe, 0x11, 0x7a, 0, 5, 15: 2}
+	gatewayIPv6 = [16]byte{0xfd, 0xbe, 0x11, 0x7a, 0, 5, 15: 1}
+)
+
+const (
+	bitsIPv4 = 15
+	bitsIPv6 = 64
 )
 
 // makeLink makes the sandbox's only network interface beside the loopback and
@@ -185,15 +198,15 @@ func (n *netlink) configure() error {
 		return err
 	}
 	index := binary.NativeEndian.Uint32(r.data[:])
-	if err := n.addAddress(index, unix.AF_INET, belljar.GuestIPv4.AsSlice(), belljar.NamesIPv4.Bits()); err != nil {
+	if err := n.addAddress(index, unix.AF_INET, guestIPv4[:], bitsIPv4); err != nil {
 		return fmt.Errorf("add the address: %w", err)
 	}
-	if err := n.addRoute(index, unix.AF_INET, belljar.GatewayIPv4.AsSlice()); err != nil {
+	if err := n.addRoute(index, unix.AF_INET, gatewayIPv4[:]); err != nil {
 		return fmt.Errorf("add the route: %w", err)
 	}
 	// A host without IPv6 has none inside either.
-	if n.addAddress(index, unix.AF_INET6, belljar.GuestIPv6.AsSlice(), belljar.NamesIPv6.Bits()) == nil {
-		if err := n.addRoute(index, unix.AF_INET6, belljar.GatewayIPv6.AsSlice()); err != nil {
+	if n.addAddress(index, unix.AF_INET6, guestIPv6[:], bitsIPv6) == nil {
+		if err := n.addRoute(index, unix.AF_INET6, gatewayIPv6[:]); err != nil {
 			return fmt.Errorf("add the IPv6 route: %w", err)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/processors"
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
-	"github.com/belljar-dev/belljar/internal/startup"
+	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
 // Caps are the capabilities in its own user namespace that building takes. None is
@@ -40,7 +40,8 @@ type jail struct {
 	control *os.File
 	job     Job
 	tmpfs   []*os.File
-	seal    []int // mounts that become read-only at the end
+	seal    []int      // mounts that become read-only at the end
+	linked  chan error // the network is made, or why not
 	spawner
 }
 
@@ -54,10 +55,8 @@ func (j *jail) run() error {
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
-	link, header, err := network()
-	if err != nil {
-		return fmt.Errorf("make the network: %w", err)
-	}
+	j.linked = make(chan error, 1)
+	go func() { j.linked <- j.link() }()
 	shm, err := os.Open("/proc/sysvipc/shm") // stays with this namespace
 	if err != nil {
 		shm = nil // a kernel without
@@ -67,6 +66,9 @@ func (j *jail) run() error {
 		diag = os.NewFile(uintptr(fd), "sockets")
 	}
 	if err := j.build(); err != nil {
+		return err
+	}
+	if err := enter(j.job.Root); err != nil {
 		return err
 	}
 	// The kernel kills what is inside before what is beside.
@@ -82,19 +84,19 @@ func (j *jail) run() error {
 	if err := j.confine(); err != nil {
 		return err
 	}
-	files := append([]*os.File{link, procs}, j.tmpfs...)
+	files := append([]*os.File{procs}, j.tmpfs...)
 	for _, f := range []*os.File{shm, diag} {
 		if f != nil {
 			files = append(files, f)
 		}
 	}
-	err = wire.Send(j.control, Report{Built: true, Header: header, Threads: j.threads}, files...)
+	err = wire.Send(j.control, Report{Built: true, Threads: j.threads}, files...)
 	wire.CloseAll(files)
 	if err != nil {
 		return err
 	}
 	go j.reap()
-	go startup.Trim()
+	go pages.Trim()
 	return j.obey()
 }
 
@@ -134,7 +136,18 @@ func closeInherited() error {
 	return nil
 }
 
-// build makes the root and enters it.
+// link makes the network and hands out its other end. The kernel takes its time for
+// it, in which the root is built.
+func (j *jail) link() error {
+	link, header, err := network()
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	return wire.Send(j.control, Report{Link: true, Header: header}, link)
+}
+
+// build makes the root, which is entered when the host's is not needed any more.
 func (j *jail) build() error {
 	syscall.Umask(0)
 	root, err := stage.New(j.job.Root, j.serve)
@@ -156,12 +169,16 @@ func (j *jail) build() error {
 	if err := root.Seal(); err != nil {
 		return err
 	}
-	// A copy of a mount takes a namespace for a moment: from here on there is none.
+	if err := <-j.linked; err != nil {
+		return fmt.Errorf("make the network: %w", err)
+	}
+	// A copy of a mount takes a namespace for a moment, and so does a pair of network
+	// devices: from here on there is none.
 	if err := j.sysctls(); err != nil {
 		return err
 	}
 	syscall.Umask(0o022)
-	return enter(j.job.Root)
+	return nil
 }
 
 // serve has the supervisor serve a view.
@@ -193,7 +210,7 @@ func (j *jail) pin() error {
 	if !j.job.Pinned {
 		return nil
 	}
-	_, err := contract.Pin(j.job.CPUs)
+	_, err := processors.Pin(j.job.CPUs)
 	return err
 }
 

@@ -1,5 +1,5 @@
 //go:build !cgo
 
-package startup
+package pages
 
 const hasCLibrary = false

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package startup
+package pages
 
 type span struct{}
 
