@@ -193,7 +193,7 @@ func (t *tree) locate(n *node) (dirs, spot, error) {
 	p, name, ino, gone := n.parent, n.name, n.ino, n.gone
 	t.mu.RUnlock()
 	if gone {
-		return dirs{-1, -1}, spot{}, unix.ENOENT
+		return noDirs(), spot{}, unix.ENOENT
 	}
 	if p == nil {
 		return t.locateRoot(n)

@@ -32,7 +32,7 @@ func (t *tree) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName str
 	}
 	t.shape.Lock()
 	defer t.shape.Unlock()
-	m := &move{p: t.node(in.NodeId), q: t.node(in.Newdir), old: oldName, new: newName, flags: uint(in.Flags), dp: dirs{-1, -1}, dq: dirs{-1, -1}}
+	m := &move{p: t.node(in.NodeId), q: t.node(in.Newdir), old: oldName, new: newName, flags: uint(in.Flags), dp: noDirs(), dq: noDirs()}
 	if m.p == nil || m.q == nil {
 		return fuse.Status(unix.ESTALE)
 	}

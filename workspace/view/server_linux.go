@@ -126,9 +126,24 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	}
 }
 
-// maxProcs lets the server use what there is, within reason: more threads than a
-// few only fight for the same connection.
-func maxProcs() string { return fmt.Sprint(min(max(runtime.NumCPU(), 2), 4)) }
+// maxProcs gives every worker of a view a place in Go's scheduler, with two to spare, whatever
+// the number of processors: a worker that waits for the kernel keeps its place, and
+// when places are short the scheduler takes them away and gives them back for every
+// request. More than that many threads never run at the same time.
+func maxProcs() string { return fmt.Sprint(workers + 2) }
+
+// coarse is how late a timer of the server may be. Go's scheduler looks after itself
+// every 20 microseconds while there is work; each look is a timer interrupt and two
+// switches, and together they were a quarter of the server's time.
+const coarse = 500 * time.Microsecond
+
+// coarseTimers lets the timers of processes that this thread starts be late. The
+// caller has locked the thread, and calls the function that it gets.
+func coarseTimers() (exact func()) {
+	// It saves time only: without it everything works.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(coarse.Nanoseconds()), 0, 0, 0)
+	return func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) } // the thread's own
+}
 
 // configPipe gives the read end of a file that holds the configuration.
 func configPipe(p *belljar.Plan) (*os.File, error) {
@@ -158,7 +173,9 @@ func (s *Server) launch() error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		exact := coarseTimers() // the process gets them from this thread
 		err := s.cmd.Start()
+		exact()
 		started <- err
 		if err != nil {
 			return

@@ -7,10 +7,20 @@ import (
 )
 
 // dirs are the two directories behind one directory node, opened anew for one
-// operation by a walk from the roots; -1 where there is none.
-type dirs struct{ lower, upper int }
+// operation by a walk from the roots; -1 where there is none. Those of the root are
+// the roots themselves, which stay open.
+type dirs struct {
+	lower, upper int
+	root         bool
+}
+
+// noDirs are the directories of nothing.
+func noDirs() dirs { return dirs{lower: -1, upper: -1} }
 
 func (d dirs) close() {
+	if d.root {
+		return
+	}
 	if d.lower >= 0 {
 		unix.Close(d.lower)
 	}
@@ -21,13 +31,20 @@ func (d dirs) close() {
 
 // open walks to the directories of p. The caller holds tree.shape.
 func (t *tree) open(p *node) (dirs, error) {
-	d := dirs{-1, -1}
+	d := noDirs()
 	t.mu.RLock()
-	gone, lower, seen := p.gone, p.lower, p.seen
+	gone, lower, seen, root := p.gone, p.lower, p.seen, p.parent == nil
 	rel := relLocked(p)
 	t.mu.RUnlock()
 	if gone {
 		return d, unix.ENOENT
+	}
+	if root {
+		d = dirs{lower: t.lower, upper: t.upTree, root: true}
+		if !seen {
+			t.look(p, d)
+		}
+		return d, nil
 	}
 	var err error
 	if lower {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -30,7 +31,9 @@ const changesNames = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | u
 
 // newWatcher fails where the kernel is older than 5.13 or grants no marks.
 func newWatcher(t *tree) (*watcher, error) {
-	fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
+	// Blocking: a read by the runtime's poller takes four calls for each event, and
+	// every change of the sandbox is one.
+	fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME|unix.FAN_CLOEXEC, unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("start watching: %w", err)
 	}
@@ -77,7 +80,7 @@ func (w *watcher) forget(n *node) {
 	delete(w.keys, n.id)
 }
 
-// run reads events until the file is closed.
+// run reads events until the process ends.
 func (w *watcher) run() {
 	buf := make([]byte, 256<<10)
 	me := int32(os.Getpid())
@@ -86,6 +89,7 @@ func (w *watcher) run() {
 		if err != nil {
 			return
 		}
+		others := false
 		for b := buf[:n]; len(b) > 0; {
 			ev, rest, ok := nextEvent(b)
 			if !ok {
@@ -99,7 +103,13 @@ func (w *watcher) run() {
 				w.all()
 			default:
 				w.tell(ev)
+				others = true
 			}
+		}
+		if others {
+			// The notifier is next on this thread; the read would keep it waiting until
+			// another thread takes it from here.
+			runtime.Gosched()
 		}
 	}
 }
