@@ -119,15 +119,15 @@ func TestKilled(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the worlds are there", func() bool { return len(holders(t, c.Process.Pid)) >= 2 })
-	left := holders(t, c.Process.Pid)
+	waitUntil(t, "the worlds are there", func() bool { return len(testenv.Children(c.Process.Pid)) >= 2 })
+	left := testenv.Children(c.Process.Pid)
 	if err := c.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Wait()
 	waitUntil(t, "the worlds are gone", func() bool {
 		for _, pid := range left {
-			if _, err := os.Stat("/proc/" + pid); err == nil {
+			if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
 				return false
 			}
 		}
@@ -142,24 +142,6 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s is left in HOME", e.Name())
 		}
 	}
-}
-
-// holders are the children of a process.
-func holders(t *testing.T, pid int) []string {
-	t.Helper()
-	all, _ := filepath.Glob("/proc/[0-9]*/stat")
-	var out []string
-	for _, p := range all {
-		b, err := os.ReadFile(p)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(b), ") ")
-		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(pid) {
-			out = append(out, filepath.Base(filepath.Dir(p)))
-		}
-	}
-	return out
 }
 
 func waitUntil(t *testing.T, what string, done func() bool) {
