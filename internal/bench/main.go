@@ -39,7 +39,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bench BELLJAR [ROW…]")
 		os.Exit(2)
 	}
-	if err := measure(os.Args[1], os.Args[2:]); err != nil {
+	run := measure
+	if os.Args[1] == clientWord && len(os.Args) == 4 {
+		run = func(_ string, rest []string) error { return client(rest[0], rest[1]) }
+	}
+	if err := run(os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +25,9 @@ func rows() []row {
 		{"outside: 300 small writes in /tmp", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
 		{"outside: node -e 0", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
 		{"outside: go build, empty cache", "<=1.7", goBuild},
-		{"network: 200 MB down from the host", "", bulk},
+		{"network: 200 MB down from the host", ">=400MB", moved("down")},
+		{"network: 200 MB up to the host", ">=250MB", moved("up")},
+		{"network: 200 MB down by curl", "", curlDown},
 		{"idle memory, PSS of everything", "<=60 MB", idleMemory},
 	}
 }
@@ -101,33 +101,6 @@ func startTree(b *bench) (float64, float64, string, string, error) {
 	}
 	ours, theirs, err := b.compare(b.dir, append(args, "--workspace", large, "--", "true"), append(args, "--workspace", small, "--", "true"))
 	return ours, theirs, "ms", "a project of one file", err
-}
-
-// bulk downloads from a service of the host, inside and outside.
-func bulk(b *bench) (float64, float64, string, string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, 0, "", "", err
-	}
-	defer ln.Close()
-	chunk := make([]byte, 1<<20)
-	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for range 200 {
-			if _, err := w.Write(chunk); err != nil {
-				return
-			}
-		}
-	}))
-	dir, err := b.tree(1)
-	if err != nil {
-		return 0, 0, "", "", err
-	}
-	addr := strings.Replace(ln.Addr().String(), "127.0.0.1", "localhost", 1)
-	ours, theirs, err := b.inside(dir, "curl -s http://"+addr+"/", "--allow", addr)
-	if err != nil {
-		return 0, 0, "", "", err
-	}
-	return 200_000 / ours, 200_000 / theirs, "MB/s", "the same on the host", nil
 }
 
 // idleMemory sums the proportional set size of every process of an idle sandbox.
