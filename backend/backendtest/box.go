@@ -14,8 +14,9 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// patience bounds everything that a case waits for.
-const patience = time.Minute
+// patience bounds everything that a case waits for, on a machine that has ten other
+// things to do as well.
+const patience = 2 * time.Minute
 
 // A box is one sandbox and what the suite knows of it.
 type box struct {

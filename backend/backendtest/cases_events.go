@@ -101,7 +101,7 @@ func eventLong(t *testing.T, s *box) {
 }
 
 func eventMany(t *testing.T, s *box) {
-	const n = 150
+	const n = 100
 	out := s.sh("i=0; while [ $i -lt " + itoa(n) + " ]; do /bin/true marker-many || echo failed $?; i=$((i+1)); done").out
 	if out != "" {
 		t.Errorf("a program did not run: %q", out)
@@ -128,8 +128,8 @@ func eventRefused(t *testing.T, s *box) {
 
 func eventBlocked(t *testing.T, s *box) {
 	// Long arguments fill every buffer on the way with few programs.
-	p, out := s.background("x=$(head -c 16384 /dev/zero | tr '\\0' a); echo ready; while [ ! -e /tmp/go ]; do sleep 0.02; done; " +
-		"i=0; while [ $i -lt 80 ]; do /bin/true $x; i=$((i+1)); done; echo through")
+	p, out := s.background("x=$(head -c 30000 /dev/zero | tr '\\0' a); echo ready; while [ ! -e /tmp/go ]; do sleep 0.02; done; " +
+		"i=0; while [ $i -lt 40 ]; do /bin/true $x; i=$((i+1)); done; echo through")
 	hold := make(chan struct{})
 	s.events.set(nil, hold)
 	// Beyond what the socket's buffer takes, the sandbox must wait for us.
@@ -138,7 +138,7 @@ func eventBlocked(t *testing.T, s *box) {
 	}
 	time.AfterFunc(1500*time.Millisecond, func() {
 		if strings.Contains(out.text(), "through") {
-			t.Error("80 programs ran while the record was blocked")
+			t.Error("40 programs ran while the record was blocked")
 		}
 		s.events.set(nil, nil)
 		close(hold)
