@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,7 +81,7 @@ func (w *world) attack(ctx context.Context, l Launcher) (told, error) {
 	if err := errors.Join(errs...); err != nil {
 		return told{}, err
 	}
-	t := told{Findings: found}
+	t := told{Findings: found, Complaint: w.stderr.String()}
 	for _, p := range append(phases, phaseTime) {
 		if o, ok := w.outcome[p]; ok && t.Tier == "" {
 			t.Tier, t.Enforcement = o.Tier, o.Enforcement
@@ -206,6 +207,17 @@ func (w *world) launch(ctx context.Context, l Launcher, p phase, argv []string, 
 		c = exec.CommandContext(ctx, "sh", append([]string{"-c", w.cfg.Command + ` "$@"`, "sh"}, argv...)...)
 	}
 	c.Stdin, c.Stdout, c.Stderr = in, out, errout
+	if !w.cfg.Control {
+		var said bytes.Buffer
+		c.Stderr = &limitedBuffer{b: &said, left: 2 << 10}
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.stderr.Len() == 0 {
+				w.stderr = said
+			}
+		}()
+	}
 	c.Dir = w.project()
 	c.WaitDelay = 2 * time.Second
 	if p == phaseTime {
@@ -285,9 +297,11 @@ func (w *world) hasObject(kind string) (bool, string) {
 // after judges what is seen when the attacker has ended.
 func (w *world) after(r *row) finding {
 	s := w.said.of[r.id]
-	f := finding{Ran: s.started, Effect: s.claim, Detail: strings.TrimSpace(s.evidence)}
-	if r.phase == phaseTime && w.limitOf(r.phase) != "" {
-		f.Ran = true // the limit came before its first word
+	f := finding{Ran: s.done, Effect: s.claim, Detail: strings.TrimSpace(s.evidence)}
+	switch r.phase {
+	case phaseMalloc, phaseMemfd, phaseTmpfs, phaseTime:
+		// A limit may come before its last word, or even its first.
+		f.Ran = s.started || w.limitOf(r.phase) != ""
 	}
 	j := r.judge
 	switch {

@@ -69,20 +69,23 @@ func (a *attacker) holding(c io.Closer) {
 	a.keep = append(a.keep, c)
 }
 
-// all runs the rows: those of the network at once, because they wait; the rest in
-// order. Then it holds.
+// all runs the rows: those of the network at once, because they wait; beside them
+// those in processes of their own, those in repositories of their own, and the rest,
+// each kind in order. Then it holds.
 func (a *attacker) all(ids []string) {
 	ctx, cancel := context.WithTimeout(a.ctx, 400*time.Second)
 	defer cancel()
 	a.ctx = ctx
 	var wait sync.WaitGroup
-	var inOrder, alone []*row
+	var inOrder, alone, scripts []*row
 	for _, id := range ids {
 		r := findRow(id)
 		switch {
 		case r == nil:
 		case r.own && r.phase == phaseMain:
 			alone = append(alone, r)
+		case r.script != "": // each in a repository of its own
+			scripts = append(scripts, r)
 		case r.waits, r.group() == "network", r.group() == "proxy":
 			wait.Go(func() { a.row(r) })
 		default:
@@ -92,6 +95,11 @@ func (a *attacker) all(ids []string) {
 	wait.Go(func() {
 		for _, r := range alone {
 			a.apart(r)
+		}
+	})
+	wait.Go(func() {
+		for _, r := range scripts {
+			a.row(r)
 		}
 	})
 	for _, r := range inOrder {

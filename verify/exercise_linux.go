@@ -30,13 +30,16 @@ func (w *world) exercise(ctx context.Context, rows []*row) error {
 		}
 	}
 	half := len(dirs) / 2
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- w.develop(ctx, dirs[:half]) }()
-	err := errors.Join(w.develop(ctx, dirs[half:]), <-done)
-	if slices.ContainsFunc(rows, func(r *row) bool { return r.group() == "host" || r.group() == "review" }) {
-		err = errors.Join(err, w.tools(ctx))
-	}
-	return err
+	go func() {
+		if slices.ContainsFunc(rows, func(r *row) bool { return r.group() == "host" || r.group() == "review" }) {
+			done <- w.tools(ctx)
+			return
+		}
+		done <- nil
+	}()
+	return errors.Join(w.develop(ctx, dirs[half:]), <-done, <-done)
 }
 
 // foldersOf lists a folder and the folders in it, in which somebody may stand.

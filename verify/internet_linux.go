@@ -75,6 +75,7 @@ func (w *world) internet() error {
 	if err != nil {
 		return err
 	}
+	w.web = p.Pid
 	theirHits.Close()
 	theirReady.Close()
 	in.Close()

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/belljar-dev/belljar/terminal"
 )
 
 // A Result says what a row found, or what it expects.
@@ -83,17 +85,39 @@ func (r *Report) WriteTable(w io.Writer) error {
 		a := &r.Attacks[i]
 		switch {
 		case a.Failed() && a.Result == Through:
-			fmt.Fprintf(w, "FAILED %s: came through; it should be stopped by: %s: %s\n", a.ID, a.Layer, a.Reason)
+			fmt.Fprintf(w, "FAILED %s: came through%s: %s\n", a.ID, should(a.Layer), oneLine(a.Reason))
 		case a.Failed():
-			fmt.Fprintf(w, "FAILED %s: %s: %s\n", a.ID, a.Result, a.Reason)
+			fmt.Fprintf(w, "FAILED %s: %s: %s\n", a.ID, a.Result, oneLine(a.Reason))
 		case a.Excused:
 			excused++
-			fmt.Fprintf(w, "not judged %s: %s\n", a.ID, a.Reason)
+			fmt.Fprintf(w, "not judged %s: %s\n", a.ID, oneLine(a.Reason))
 		}
+	}
+	if r.Tier == otherSandbox {
+		fmt.Fprintln(w, "Another sandbox is told nothing of names, limits and what a terminal may be sent: those rows show what it does by itself.")
 	}
 	_, err := fmt.Fprintf(w, "tier %s: %d rows: %d as expected, %d failed, %d not judged for a stated reason\n",
 		r.Tier, len(r.Attacks), r.Passed, r.Failed, excused)
 	return err
+}
+
+// otherSandbox stands for a tier where --command named what was attacked.
+const otherSandbox = "command"
+
+func should(layer string) string {
+	if layer == "" {
+		return ""
+	}
+	return "; it should be stopped by: " + layer
+}
+
+// oneLine is what came from inside, safe for a terminal and short.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 240 {
+		s = string(r[:240]) + "…"
+	}
+	return terminal.Escape(s)
 }
 
 type junitSuite struct {

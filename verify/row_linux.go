@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/spell"
 )
 
 // A phase is one start of a sandbox; rows of the same phase share it.
@@ -18,7 +20,7 @@ const (
 	phaseMemfd    phase = "memfd"    //
 	phaseTmpfs    phase = "tmpfs"    //
 	phaseTime     phase = "time"     //
-	phaseReview   phase = "review"   // mode review
+	phaseReview   phase = "review"   // mode review; runs alone
 	phaseTerminal phase = "terminal" // with a terminal
 )
 
@@ -75,7 +77,7 @@ type judgement struct {
 func allRows() []*row {
 	lists := [][]row{
 		readRows(), writeRows(), linkRows(), gitRows(), hostRows(), networkRows(), proxyRows(), socketRows(),
-		processRows(), kernelRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
+		processRows(), kernelRows(), secondRows(), confinedRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
 	}
 	var out []*row
 	for _, l := range lists {
@@ -97,6 +99,37 @@ func chosen(rows []*row, only []string) []*row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r *row) bool {
 		return !slices.Contains(only, r.id) && !slices.Contains(only, r.group())
 	})
+}
+
+// checkOnly says which word of only names neither a row nor a group, and what does.
+func checkOnly(rows []*row, only []string) error {
+	var ids, groups []string
+	for _, r := range rows {
+		ids = append(ids, r.id)
+		if g := r.group(); !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	for _, word := range only {
+		if slices.Contains(ids, word) || slices.Contains(groups, word) {
+			continue
+		}
+		hint := "groups are: " + strings.Join(groups, ", ")
+		near, least := "", 4
+		for _, known := range slices.Concat(groups, ids) {
+			if d := spell.Distance(word, known, least); d < least {
+				near, least = known, d
+			}
+		}
+		if group, _, ok := strings.Cut(word, "/"); near != "" {
+			hint = "did you mean " + near + "? " + hint
+		} else if ok && slices.Contains(groups, group) {
+			mine := slices.DeleteFunc(ids, func(id string) bool { return !strings.HasPrefix(id, group+"/") })
+			hint = "its rows are: " + strings.Join(mine, ", ")
+		}
+		return &belljar.Error{Op: "choose rows", ID: word, Kind: belljar.KindUsage, Err: errors.New("no row or group has this name"), Hint: hint}
+	}
+	return nil
 }
 
 func ofPhase(rows []*row, p phase) []*row {

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // TestRows: every row can be told apart, done and judged; there are enough.
@@ -39,4 +41,17 @@ func TestRows(t *testing.T) {
 		t.Errorf("%d attacks, want 90", attacks)
 	}
 	t.Logf("%d rows, %d attacks", len(seen), attacks)
+}
+
+// TestOnly: a word that names nothing is told, with what was probably meant.
+func TestOnly(t *testing.T) {
+	for word, want := range map[string]string{
+		"reads": "", "reads/ssh-key": "", "raeds": "did you mean reads?", "reads/ssh-keys": "did you mean reads/ssh-key?",
+		"kernel/nothing-like-it": "kernel/keyctl", "zzzzzz": "groups are: reads, writes",
+	} {
+		err := checkOnly(allRows(), []string{"works", word})
+		if hint := belljar.HintOf(err); (want == "") != (err == nil) || !strings.Contains(hint, want) {
+			t.Errorf("%s: %v, hint %q", word, err, hint)
+		}
+	}
 }

@@ -31,6 +31,7 @@ type told struct {
 	Findings    map[string]finding    `json:"findings"`
 	Tier        string                `json:"tier"`
 	Enforcement []belljar.Enforcement `json:"enforcement"`
+	Complaint   string                `json:"complaint,omitempty"` // what another sandbox printed on its standard error
 	Err         string                `json:"err,omitempty"`
 	Hint        string                `json:"hint,omitempty"`
 }
@@ -47,10 +48,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if p := userns.Check(); p != nil {
 		return nil, &belljar.Error{Op: "make a world for the attacks", Kind: belljar.KindNotHere, Err: errors.New(p.Reason), Hint: p.Remedy}
 	}
-	rows := chosen(allRows(), o.Only)
-	if len(rows) == 0 {
-		return nil, &belljar.Error{Op: "choose rows", Kind: belljar.KindUsage, Err: fmt.Errorf("no row is called %q", o.Only)}
+	if err := checkOnly(allRows(), o.Only); err != nil {
+		return nil, err
 	}
+	rows := chosen(allRows(), o.Only)
 	type answer struct {
 		t   told
 		err error
@@ -73,10 +74,33 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	r := &Report{Tier: s.t.Tier, Attacks: merge(rows, s.t.Findings, c.t.Findings, s.t.Enforcement)}
 	if o.Command != "" {
-		r.Tier = "command"
+		if err := neverRan(&s.t); err != nil {
+			return nil, err
+		}
+		r.Tier = otherSandbox
+		for i := range r.Attacks {
+			r.Attacks[i].Layer = "" // its layers have other names
+		}
 	}
 	r.count()
 	return r, nil
+}
+
+// neverRan says why nothing was attacked in another sandbox; nil where something was.
+func neverRan(t *told) error {
+	for _, f := range t.Findings {
+		if f.Ran {
+			return nil
+		}
+	}
+	why := "it did not start the attacker"
+	if said := oneLine(t.Complaint); said != "" {
+		why += "; it said: " + said
+	}
+	return &belljar.Error{
+		Op: "attack another sandbox", Kind: belljar.KindUsage, Err: errors.New(why),
+		Hint: "--command takes the words that start it, to which a command is added, as in 'bwrap … --'; the attacker lies in HOME and must be visible inside",
+	}
 }
 
 // firstReal is the first error that is not the echo of the other one.

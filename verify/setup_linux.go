@@ -42,6 +42,7 @@ func setUp(c *worldConfig) error {
 		{"mount a decoy", func() error {
 			return unix.Mount(markerMount, "/var/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=1777")
 		}},
+		{"name the host", func() error { return unix.Sethostname([]byte(w.secret("hostname"))) }},
 		{"make an internet", w.internet},
 		{"open ping to everybody", func() error {
 			return os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(fmt.Sprintf("%d %d", os.Getgid(), os.Getgid())), 0)

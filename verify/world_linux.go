@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -34,6 +35,8 @@ type world struct {
 	terminal *os.File          // the user's side of it
 	ttyHeld  string            // who else had it open while the attacker held
 	victim   int               // a process of the host
+	stderr   bytes.Buffer      // of another sandbox; guarded by mu
+	web      int               // the process that plays the internet
 }
 
 // World plays the part of a world's first process. It does not return from the
@@ -79,11 +82,12 @@ func live(ctx context.Context, l Launcher) (told, error) {
 type saved struct {
 	Config  worldConfig       `json:"config"`
 	Secrets map[string]string `json:"secrets"`
+	Web     int               `json:"web"`
 }
 
 // save puts the world's secrets where the next stage, and nobody else, reads them.
 func (w *world) save() error {
-	b, err := json.Marshal(saved{*w.cfg, w.secrets})
+	b, err := json.Marshal(saved{*w.cfg, w.secrets, w.web})
 	if err != nil {
 		return err
 	}
@@ -118,7 +122,7 @@ func restore(f *os.File) (*world, error) {
 		return nil, err
 	}
 	return &world{
-		cfg: &s.Config, home: s.Config.Home, secrets: s.Secrets, hits: map[string]string{}, outcome: map[phase]Outcome{},
+		cfg: &s.Config, home: s.Config.Home, secrets: s.Secrets, web: s.Web, hits: map[string]string{}, outcome: map[phase]Outcome{},
 	}, nil
 }
 

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/verify"
 	"github.com/spf13/cobra"
@@ -103,7 +106,18 @@ func readPolicyFile(path string) ([]byte, error) {
 			return b, nil
 		}
 	}
-	return nil, &belljar.Error{Op: "read policy", ID: path, Kind: belljar.KindUsage, Err: err}
+	hint := "--policy takes the path of a policy file; without it belljar verify uses the presets alone"
+	if errors.Is(err, fs.ErrPermission) {
+		hint = "let this user read it"
+		if rootid.StartedAsRoot() {
+			hint = "belljar gives up root before it reads files: let everybody read it, or put it into a folder of your own"
+		}
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err // the path is said already
+	}
+	return nil, &belljar.Error{Op: "read policy", ID: path, Kind: belljar.KindUsage, Err: err, Hint: hint}
 }
 
 // A launcher starts sandboxes for verify by the way of run.

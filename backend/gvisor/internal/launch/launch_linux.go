@@ -137,7 +137,10 @@ func (l *launcher) read() error {
 	for _, fd := range []int{FDControl, FDSentry, FDGofer} {
 		unix.CloseOnExec(fd)
 	}
-	return nil
+	if ablate.Off(ablate.Descriptors) {
+		return nil
+	}
+	return wire.CloseInherited(FDGofer)
 }
 
 // watch ends the launcher, and with PID 1 every process of the sandbox, when the
@@ -174,6 +177,9 @@ func (l *launcher) reap(named map[int]string) error {
 	}
 }
 
+// noRoot are the secure bits by which uid 0 means nothing, and cannot again.
+const noRoot = 1<<0 | 1<<1
+
 // child starts a process of this program in a mount and a PID namespace of its own.
 func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	f := os.NewFile(sock, name)
@@ -189,6 +195,11 @@ func (l *launcher) child(name string, sock uintptr, cpus int) (int, error) {
 	}
 	runtime.LockOSThread() // the affinity belongs to the thread that forks
 	defer runtime.UnlockOSThread()
+	// Were the user root inside, executing would give it every capability of its
+	// namespace, beyond those that are named here.
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, noRoot, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("lock the secure bits: %w", err)
+	}
 	restore, err := processors.Pin(cpus)
 	if err != nil {
 		return 0, err

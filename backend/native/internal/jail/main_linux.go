@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -114,26 +113,7 @@ func (j *jail) read() error {
 	if ablate.Off(ablate.Descriptors) {
 		return nil
 	}
-	return closeInherited()
-}
-
-// closeInherited closes what a careless caller of the supervisor left open: all that
-// came through an execve and is not ours. What this process opens has the flag.
-func closeInherited() error {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd <= FDControl {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
-		}
-	}
-	return nil
+	return wire.CloseInherited(FDControl)
 }
 
 // link makes the network and hands out its other end. The kernel takes its time for
