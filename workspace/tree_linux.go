@@ -29,12 +29,12 @@ func (p Project) eachTree(f func(t *tree) error) error {
 		return bool2int(b == p.Dir) - bool2int(a == p.Dir)
 	})
 	for _, s := range sources {
+		if nothingIn(store, s) {
+			continue // and the rules need not be made
+		}
 		t, err := p.openTree(store, s)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the tree is gone: there is nothing to apply to
-		}
-		if errors.Is(err, fs.ErrPermission) && s != p.Dir && nothingIn(store, s) {
-			continue // a folder of files.read or files.write that was closed meanwhile
 		}
 		if err != nil {
 			return err
