@@ -29,6 +29,7 @@ func newView(t *testing.T) (*View, string, int) {
 	host := filepath.Join(dir, "host")
 	must(t, os.MkdirAll(filepath.Join(host, "a/b"), 0o755))
 	must(t, os.WriteFile(filepath.Join(host, "a/b/f"), []byte("content"), 0o640))
+	must(t, os.Chmod(filepath.Join(host, "a/b/f"), 0o640)) // whatever the umask
 	must(t, os.Symlink("f", filepath.Join(host, "a/b/l")))
 	s, err := Create(filepath.Join(dir, "shadow"))
 	must(t, err)
