@@ -15,7 +15,7 @@ func Check() *Problem { return check("/proc") }
 
 // Nested returns what is wrong when this process is inside a sandbox already, of
 // which no switch of the host is the remedy.
-func Nested() *Problem { return nested(reader("/proc")) }
+func Nested() *Problem { return nested(reader("/proc"), resolvConf) }
 
 func reader(proc string) func(name string) (string, bool) {
 	return func(name string) (string, bool) {
@@ -24,26 +24,24 @@ func reader(proc string) func(name string) (string, bool) {
 	}
 }
 
-// nested knows gVisor's kernel by its name, and a sandbox on the host's kernel by
-// two marks at once: no namespaces left, and the gateway as the only resolver.
-func nested(read func(string) (string, bool)) *Problem {
-	p := &Problem{"this is the inside of a sandbox, and nothing inside may make another", "run belljar on the host"}
-	if v, _ := read("/version"); strings.Contains(v, "gvisor") {
-		return p
-	}
-	if v, ok := read("/sys/user/max_user_namespaces"); !ok || v != "0" {
+// nested knows a sandbox by two marks at once: no user namespaces to be had, or no
+// word of any, and the gateway as the first resolver.
+func nested(read func(string) (string, bool), resolver string) *Problem {
+	if v, ok := read("/sys/user/max_user_namespaces"); ok && v != "0" {
 		return nil
 	}
-	resolver, err := os.ReadFile("/etc/resolv.conf")
-	if err == nil && strings.HasPrefix(string(resolver), "nameserver "+belljar.GatewayIPv4.String()+"\n") {
-		return p
+	b, err := os.ReadFile(resolver)
+	if err != nil || !strings.HasPrefix(string(b), "nameserver "+belljar.GatewayIPv4.String()+"\n") {
+		return nil
 	}
-	return nil
+	return &Problem{"this is the inside of a sandbox, and nothing inside may make another", "run belljar on the host"}
 }
+
+const resolvConf = "/etc/resolv.conf"
 
 func check(proc string) *Problem {
 	read := reader(proc)
-	if p := nested(read); p != nil {
+	if p := nested(read, resolvConf); p != nil {
 		return p
 	}
 	if _, ok := read("/self/uid_map"); !ok {

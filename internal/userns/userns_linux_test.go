@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // proc makes a /proc of the given files.
@@ -37,7 +39,6 @@ func TestCheck(t *testing.T) {
 		{"Debian's switch", map[string]string{"sys/kernel/unprivileged_userns_clone": "0\n"}, "kernel.unprivileged_userns_clone=1"},
 		{"AppArmor", map[string]string{sysctl: "1\n"}, "apparmor_parser -r"},
 		{"AppArmor with our profile", map[string]string{sysctl: "1\n", "self/attr/current": "belljar (unconfined)\n"}, ""},
-		{"gVisor's kernel", map[string]string{"version": "Linux version 4.19.0-gvisor #1 SMP"}, "on the host"},
 	} {
 		p := check(proc(t, c.files))
 		switch {
@@ -49,5 +50,27 @@ func TestCheck(t *testing.T) {
 	}
 	if p := check(t.TempDir()); p == nil {
 		t.Error("a kernel without user namespaces passes")
+	}
+}
+
+func TestNested(t *testing.T) {
+	ours := "nameserver " + belljar.GatewayIPv4.String() + "\noptions edns0\n"
+	for _, c := range []struct {
+		name, max, resolver string
+		want                bool
+	}{
+		{"a sandbox", "0\n", ours, true},
+		{"a sandbox that says nothing of namespaces", "", ours, true},
+		{"a host with such a resolver", "100\n", ours, false},
+		{"a host without namespaces", "0\n", "nameserver 192.0.2.1\n", false},
+	} {
+		files := map[string]string{"resolv.conf": c.resolver}
+		if c.max != "" {
+			files["sys/user/max_user_namespaces"] = c.max
+		}
+		dir := proc(t, files)
+		if got := nested(reader(dir), filepath.Join(dir, "resolv.conf")) != nil; got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
