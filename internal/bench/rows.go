@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // rows are the rows of the design's table that exist.
@@ -126,43 +127,12 @@ func idleMemory(b *bench) (float64, float64, string, string, error) {
 		return 0, 0, "", "", err
 	}
 	kb := 0
-	for _, pid := range below(c.Process.Pid) {
+	for _, pid := range append(testenv.Descendants(c.Process.Pid), c.Process.Pid) {
 		kb += pss(pid)
 	}
 	in.Close()
 	_ = c.Wait() // read fails at the end of its input
 	return float64(kb) / 1024, 60, "MB", "the aim", nil
-}
-
-// below lists pid and its descendants.
-func below(pid int) []int {
-	all := []int{pid}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for grew := true; grew; {
-		grew = false
-		for _, f := range stats {
-			s, err := os.ReadFile(f)
-			if err != nil {
-				continue
-			}
-			fields := strings.Fields(string(s[strings.LastIndexByte(string(s), ')')+1:]))
-			p, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			parent, _ := strconv.Atoi(fields[1])
-			if contains(all, parent) && !contains(all, p) && syscall.Kill(p, 0) != syscall.ESRCH {
-				all, grew = append(all, p), true
-			}
-		}
-	}
-	return all
-}
-
-func contains(l []int, n int) bool {
-	for _, x := range l {
-		if x == n {
-			return true
-		}
-	}
-	return false
 }
 
 func pss(pid int) int {
