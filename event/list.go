@@ -164,6 +164,26 @@ func Find(state, name string) (Info, error) {
 	return fail(fmt.Errorf("%d records begin like that, %s and %s among them", len(fit), fit[0], fit[1]), "write more of the id")
 }
 
+// FindIn returns the record that a user in the folder dir means without a name: the
+// newest of the project that dir belongs to, or else the newest of all. A damaged
+// record may be of any project and is not passed over.
+func FindIn(state, dir string) (Info, error) {
+	ids, err := recordIDs(state)
+	if err == nil {
+		here := func(i Info) bool { return i.Start == nil || within(dir, i.Start.Workspace) }
+		if i, err := newest(state, ids, here); err == nil && i.Start != nil {
+			return i, nil
+		}
+	}
+	return Find(state, "")
+}
+
+// within says whether dir is top or below it.
+func within(dir, top string) bool {
+	rel, err := filepath.Rel(top, dir)
+	return err == nil && filepath.IsLocal(rel)
+}
+
 // newest returns the record that started last among those that fit.
 func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
 	for _, id := range slices.Backward(ids) {

@@ -301,3 +301,28 @@ func TestListAndFind(t *testing.T) {
 		}
 	}
 }
+
+func TestFindIn(t *testing.T) {
+	state := t.TempDir()
+	in := func(dir string) func(*CreateOptions) { return func(o *CreateOptions) { o.Start.Workspace = dir } }
+	newRecord(t, state, "20261128-120000-aa", in("/work/a")).Close(belljar.EndEvent{})
+	newRecord(t, state, "20261128-130000-bb", in("/work/b")).Close(belljar.EndEvent{})
+	for dir, want := range map[string]string{
+		"/work/a": "aa", "/work/a/deep": "aa", "/work/b": "bb", "/work": "bb", "/work/ab": "bb", "/elsewhere": "bb",
+	} {
+		if i, err := FindIn(state, dir); err != nil || !strings.HasSuffix(i.ID, want) {
+			t.Errorf("FindIn(%q): %s, %v; want %s", dir, i.ID, err, want)
+		}
+	}
+	damaged := recordPath(state, "20261128-140000-cc")
+	if err := os.MkdirAll(filepath.Dir(damaged), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(t, damaged, []byte("rubbish\n"))
+	if i, err := FindIn(state, "/work/a"); err != nil || i.Status != Damaged {
+		t.Errorf("a damaged record was passed over: %+v, %v", i, err)
+	}
+	if _, err := FindIn(t.TempDir(), "/work/a"); belljar.KindOf(err) != belljar.KindNoSuch {
+		t.Errorf("nothing on record: %v", err)
+	}
+}

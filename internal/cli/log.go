@@ -42,8 +42,8 @@ func (a *App) logCommand() *cobra.Command {
 		Use:     "log [NAME]",
 		Short:   "show what a sandbox did",
 		GroupID: "review",
-		Long: `Shows the record of the sandbox NAME, or of the newest one: every program that ran,
-every connection and refusal, every file that passed or waits, limits. The record
+		Long: `Shows the record of the sandbox NAME, or of the newest one of this project (of all,
+where it has none): every program that ran, every connection and refusal, every file that passed or waits, limits. The record
 is written outside the sandbox and chained: belljar log verify finds changes.
 `,
 		Args: exactly(cobra.MaximumNArgs(1)),
@@ -59,9 +59,17 @@ is written outside the sandbox and chained: belljar log verify finds changes.
 	return c
 }
 
-// find is [event.Find] with the name that was probably meant.
+// record is the record of that name, or what is meant here without one.
+func record(h *host, name string) (event.Info, error) {
+	if name == "" {
+		return event.FindIn(h.dirs.State, h.cwd)
+	}
+	return event.Find(h.dirs.State, name)
+}
+
+// find is [record] with the name that was probably meant.
 func (a *App) find(h *host, name string) (event.Info, error) {
-	info, err := event.Find(h.dirs.State, name)
+	info, err := record(h, name)
 	if belljar.KindOf(err) == belljar.KindNoSuch && name != "" {
 		err = a.noSandbox(h, name, "no sandbox of that name is on record")
 	}
@@ -177,7 +185,7 @@ func (a *App) logVerifyCommand(f *logFlags) *cobra.Command {
 		Use:   "verify [NAME]",
 		Short: "check that records were not changed",
 		Long: `Checks the chain of a record, its end and its anchors: of the sandbox NAME, or of
-the newest one. Prints every fault and exits 1 when there is one. That a sandbox was
+the newest one of this project. Prints every fault and exits 1 when there is one. That a sandbox was
 killed is said, but is no fault.
 `,
 		Args:              exactly(cobra.MaximumNArgs(1)),
@@ -201,7 +209,7 @@ killed is said, but is no fault.
 
 func (a *App) verify(h *host, name string, asJSON bool) error {
 	id := name
-	info, err := event.Find(h.dirs.State, name)
+	info, err := record(h, name)
 	switch {
 	case err == nil:
 		id = info.ID
@@ -291,7 +299,7 @@ func (a *App) logSummaryCommand(f *logFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "summary [NAME]",
 		Short: "sum up a record on one screen",
-		Long: `Sums up what the sandbox NAME did, or the newest one: programs, hosts, files, limits,
+		Long: `Sums up what the sandbox NAME did, or the newest one of this project: programs, hosts, files, limits,
 with what was refused and what would allow it.
 `,
 		Args:              exactly(cobra.MaximumNArgs(1)),
