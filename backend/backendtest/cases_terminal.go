@@ -169,7 +169,7 @@ func ttyResize(t *testing.T, s *box) {
 
 func ttyInterrupt(t *testing.T, s *box) {
 	x := s.bash()
-	x.send("sh -c 'echo run$((3+4)); exec sleep 1000'; echo st=$?\n")
+	x.send("sh -c 'echo run$((3+4)); while :; do sleep 0.05; done'; echo st=$?\n")
 	x.expect("run7")
 	x.send("\x03")
 	x.send("echo after$((2+3))\n")
@@ -180,7 +180,7 @@ func ttyInterrupt(t *testing.T, s *box) {
 
 func ttySuspend(t *testing.T, s *box) {
 	x := s.bash()
-	x.send("sh -c 'echo started; exec sleep 1000'\n")
+	x.send("sh -c 'echo started; while :; do sleep 0.05; done'\n")
 	x.expect("started\r")
 	x.send("\x1a")
 	x.expect("Stopped")
