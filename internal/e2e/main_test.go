@@ -140,7 +140,7 @@ func (w *world) cmd(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binary, args...)
 	c.Dir = w.proj
 	c.Env = w.env
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGABRT) } // says where it waits, and ends
 	c.WaitDelay = 20 * time.Second
 	return c
 }
