@@ -90,7 +90,7 @@ var structural = map[string]string{
 	"HEAD replaced by link":    `rm .git/HEAD; ln -s ../x .git/HEAD`,
 	"git removed":              `rm -rf .git; mkdir -p .git/objects .git/refs; echo ref: refs/heads/x > .git/HEAD; printf "$C" > .git/config`,
 	"exchange":                 `mkdir -p n/hooks n/objects n/refs; echo ref: refs/heads/x > n/HEAD; printf "$C" > n/config; python3 -c 'import ctypes,os; l=ctypes.CDLL(None); l.renameat2(-100,b"n",-100,b".git",2)'`,
-	"race of renames":          `mkdir n; printf "$C" > n/config; (for i in $(seq 200); do mv .git/config .git/c 2>/dev/null; mv n/config .git/config 2>/dev/null; mv .git/c .git/config 2>/dev/null; done) & (for i in $(seq 200); do cp n/config .git/config 2>/dev/null; done) & wait`,
+	"race of renames":          `mkdir n; printf "$C" > n/config; (for i in $(seq 60); do mv .git/config .git/c 2>/dev/null; mv n/config .git/config 2>/dev/null; mv .git/c .git/config 2>/dev/null; done) & (for i in $(seq 60); do cp n/config .git/config 2>/dev/null; done) & wait`,
 	"merge in the right order": `mkdir .git/x; printf "$H" > .git/x/pre-commit; chmod +x .git/x/pre-commit; rmdir .git/hooks || rm -r .git/hooks; mv .git/x .git/hooks`,
 }
 
