@@ -171,7 +171,7 @@ func FindIn(state, dir string) (Info, error) {
 	ids, err := recordIDs(state)
 	if err == nil {
 		here := func(i Info) bool { return i.Start == nil || within(dir, i.Start.Workspace) }
-		if i, err := newest(state, ids, here); err == nil && i.Start != nil {
+		if i, err := newest(state, ids, here); err == nil {
 			return i, nil
 		}
 	}

@@ -319,6 +319,7 @@ func TestFindIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, damaged, []byte("rubbish\n"))
+	newRecord(t, state, "20261128-150000-dd", in("/work/b")).Close(belljar.EndEvent{})
 	if i, err := FindIn(state, "/work/a"); err != nil || i.Status != Damaged {
 		t.Errorf("a damaged record was passed over: %+v, %v", i, err)
 	}
