@@ -137,7 +137,11 @@ func (l *loader) open(layer, name, dir string, must bool) (*document, error) {
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, &belljar.Error{Op: "read policy", ID: name, Kind: belljar.KindUsage, Err: err}
+		hint := ""
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "let this user read it"
+		}
+		return nil, &belljar.Error{Op: "read policy", ID: name, Kind: belljar.KindUsage, Err: err, Hint: hint}
 	}
 	if dir != "" {
 		if dir, err = filepath.Abs(dir); err != nil {
