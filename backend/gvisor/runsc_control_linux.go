@@ -31,20 +31,27 @@ type control struct {
 	listener *os.File // until it is given to the sentry
 	dir      *os.File
 
+	prompt time.Duration // within which the sentry answers what it need not wait for
+
 	mu     sync.Mutex
 	quick  *urpc.Client
 	conns  map[*urpc.Client]bool
 	closed bool
 }
 
-const controlSocket = "control"
+const (
+	controlSocket = "control"
+	// prompt is far beyond what a sentry on a busy machine needs. Without a bound one
+	// lost answer would leave the limit of processes unwatched for good.
+	prompt = 30 * time.Second
+)
 
 func newControl(dir string) (*control, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder: %w", err)
 	}
-	c := &control{dir: d, conns: map[*urpc.Client]bool{}}
+	c := &control{dir: d, prompt: prompt, conns: map[*urpc.Client]bool{}}
 	if c.listener, err = listen(filepath.Join(dir, controlSocket)); err != nil {
 		d.Close()
 		return nil, err
@@ -101,7 +108,27 @@ func (c *control) call(method string, arg, result any) error {
 			c.release(made)
 		}
 	}
-	return conn.Call(method, arg, result)
+	return c.bounded(conn, method, arg, result)
+}
+
+// bounded makes a call that the sentry answers at once. A connection that it leaves
+// without an answer is given up, and the next call makes another.
+func (c *control) bounded(conn *urpc.Client, method string, arg, result any) error {
+	late := time.AfterFunc(c.prompt, func() { _ = conn.Socket.Close() })
+	err := conn.Call(method, arg, result)
+	if late.Stop() {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, conn)
+	if c.quick == conn {
+		c.quick = nil
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the sentry did not answer within %v: %w", c.prompt, err)
 }
 
 // wait makes a call that may block as long as the sandbox lives.
@@ -122,7 +149,8 @@ func (c *control) close() {
 	}
 	c.closed = true
 	for conn := range c.conns {
-		conn.Close()
+		// Not the client's own Close, which waits for the call that is to be ended.
+		_ = conn.Socket.Close()
 	}
 	c.conns = nil
 	c.dir.Close()
@@ -206,7 +234,12 @@ func (c *control) stats() (tasks int, cpu time.Duration, err error) {
 	id := containerID
 	var out boot.EventOut
 	// Not on the quick connection: signals must not wait for it.
-	if err := c.wait(boot.ContMgrEvent, &id, &out); err != nil {
+	conn, err := c.connect()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.release(conn)
+	if err := c.bounded(conn, boot.ContMgrEvent, &id, &out); err != nil {
 		return 0, 0, err
 	}
 	return int(out.Event.Data.Pids.Current), time.Duration(out.ContainerUsage[containerID]), nil

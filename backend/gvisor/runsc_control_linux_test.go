@@ -1,0 +1,73 @@
+package gvisor
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// unanswered is a control whose sentry accepts no connection and answers nothing.
+func unanswered(t *testing.T) *control {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "belljar-control-") // a socket's address is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	c, err := newControl(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	if err := unix.Listen(int(c.listener.Fd()), 8); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A sandbox ends whatever the sentry still owes.
+func TestControlCloseEndsCalls(t *testing.T) {
+	c := unanswered(t)
+	const calls = 3
+	ended := make(chan error, calls)
+	go func() { _, _, err := c.stats(); ended <- err }()
+	go func() { ended <- c.startRoot() }()
+	go func() { _, err := c.waitInit(); ended <- err }()
+	for made := 0; made < calls; {
+		c.mu.Lock()
+		made = len(c.conns)
+		c.mu.Unlock()
+		select {
+		case err := <-ended:
+			t.Fatalf("a call ended without an answer: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	c.close()
+	for range calls {
+		if err := <-ended; err == nil {
+			t.Error("a call without an answer succeeded")
+		}
+	}
+}
+
+// What is to be answered at once is given up when it is not, and asked again on
+// another connection.
+func TestControlGivesUp(t *testing.T) {
+	c := unanswered(t)
+	c.prompt = 20 * time.Millisecond
+	for range 2 {
+		if _, _, err := c.stats(); err == nil || !strings.Contains(err.Error(), "did not answer within") {
+			t.Errorf("stats: %v", err)
+		}
+		if err := c.startRoot(); err == nil || !strings.Contains(err.Error(), "did not answer within") {
+			t.Errorf("start: %v", err)
+		}
+	}
+	if len(c.conns) != 0 || c.quick != nil {
+		t.Errorf("%d connections are kept", len(c.conns))
+	}
+}
