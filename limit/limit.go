@@ -7,8 +7,8 @@
 // # Model
 //
 // [Decide] is pure: limits and one sample in, at most one verdict out. [Watch] is
-// the only loop: it samples rarely while nothing happens and often while memory
-// grows, so that the next sample comes before the limit can be crossed at the rate
+// the only loop: it samples rarely while nothing happens (once a second when the
+// sandbox waits) and often while memory grows, so that the next sample comes before the limit can be crossed at the rate
 // seen last. [Message] is the sentence that the user reads.
 //
 // # Limitations

@@ -129,6 +129,10 @@ func TestNext(t *testing.T) {
 		{"a gigabyte in 10 ms, one left", l, step(7*gib, 6*gib, 10*time.Millisecond), MinInterval, MinInterval},
 		{"over", l, step(9*gib, 8*gib, MaxInterval), MinInterval, MinInterval},
 		{"small limit: a burst", belljar.Limits{Memory: 256 << 20}, step(64<<20, 64<<20, MaxInterval), MinInterval, 60 * time.Millisecond},
+		{"waits", l, Step{Now: gib, Before: gib, Between: MaxInterval, Quiet: QuietTime}, IdleInterval, IdleInterval},
+		{"waits not long enough", l, Step{Now: gib, Before: gib, Between: MaxInterval, Quiet: QuietTime - 1}, MaxInterval, MaxInterval},
+		{"waits near the limit", l, Step{Now: 8*gib - 1, Before: 8*gib - 1, Between: MaxInterval, Quiet: time.Hour}, MinInterval, 251 * time.Millisecond},
+		{"waits below a small limit", belljar.Limits{Memory: 256 << 20}, Step{Now: 64 << 20, Before: 64 << 20, Between: MaxInterval, Quiet: time.Hour}, MinInterval, 60 * time.Millisecond},
 		{"no limit", belljar.Limits{}, step(9*gib, gib, MaxInterval), MaxInterval, MaxInterval},
 		{"huge", belljar.Limits{Memory: 1 << 62}, step(1<<61, 0, time.Nanosecond), MinInterval, MinInterval},
 	}

@@ -10,10 +10,13 @@ import (
 )
 
 // The bounds of the time between two samples of memory, and the time between two
-// samples of the disk.
+// samples of the disk. IdleInterval takes the place of MaxInterval when a sandbox
+// did nothing for QuietTime: hundreds that wait cost a machine next to nothing.
 const (
 	MaxInterval  = 100 * time.Millisecond
 	MinInterval  = 5 * time.Millisecond
+	IdleInterval = time.Second
+	QuietTime    = time.Second
 	DiskInterval = 500 * time.Millisecond
 )
 
@@ -79,6 +82,9 @@ func Watch(ctx context.Context, o Options) error {
 				w.o.Kill()
 				return c.err
 			}
+			if c.bytes == w.disk {
+				continue // nothing to judge anew
+			}
 			w.disk = c.bytes
 		case <-timer.C:
 		}
@@ -99,6 +105,8 @@ type watch struct {
 
 	lastAt  time.Time
 	lastMem int64
+	lastCPU time.Duration
+	quiet   time.Duration // how long it has done nothing
 	peak    int64
 }
 
@@ -184,8 +192,13 @@ func (w *watch) sample(ctx context.Context) (next time.Duration, ended bool, err
 			return 0, true, err
 		}
 	}
-	next = Next(w.o.Limits, Step{Now: u.Memory, Before: w.lastMem, Between: now.Sub(w.lastAt), First: w.lastAt.IsZero()})
-	w.lastAt, w.lastMem = now, u.Memory
+	s := Step{Now: u.Memory, Before: w.lastMem, Between: now.Sub(w.lastAt), First: w.lastAt.IsZero()}
+	if w.quiet += s.Between; s.First || !idle(s, u.CPU-w.lastCPU) {
+		w.quiet = 0
+	}
+	s.Quiet = w.quiet
+	next = Next(w.o.Limits, s)
+	w.lastAt, w.lastMem, w.lastCPU = now, u.Memory, u.CPU
 	if left := w.o.Limits.Time - now.Sub(w.began); w.o.Limits.Time > 0 && left < next {
 		next = left
 	}
@@ -230,30 +243,43 @@ func (w *watch) record(ctx context.Context, e belljar.LimitEvent) error {
 type Step struct {
 	Now, Before int64
 	Between     time.Duration
-	First       bool // there was no sample before
+	First       bool          // there was no sample before
+	Quiet       time.Duration // how long the sandbox has used no processor and no more memory
+}
+
+// idle says whether a sandbox that used so much processor time in the step waits
+// for something: a fiftieth of a processor and a megabyte are a clock that ticks.
+func idle(s Step, cpu time.Duration) bool {
+	const little = 1 << 20
+	return cpu <= s.Between/50 && s.Now-s.Before <= little
 }
 
 // Next says when to sample again: at half the time in which memory would reach
-// its limit at the present rate, between [MinInterval] and [MaxInterval]. Near
-// the limit it is short whatever the rate, because a rate can change.
+// its limit at the present rate, between [MinInterval] and [MaxInterval], or
+// [IdleInterval] when the sandbox waits. Near the limit it is short whatever the
+// rate, because a rate can change.
 func Next(l belljar.Limits, s Step) time.Duration {
 	left := l.Memory - s.Now
+	longest := MaxInterval
+	if s.Quiet >= QuietTime {
+		longest = IdleInterval
+	}
 	if l.Memory <= 0 {
-		return MaxInterval
+		return longest
 	}
 	if s.First || left <= 0 {
 		return MinInterval
 	}
-	next := MaxInterval
+	next := longest
 	if grown := s.Now - s.Before; grown > 0 && s.Between > 0 {
 		// In floating point: left times nanoseconds overflows 64 bits.
 		reach := float64(left) / float64(grown) * float64(s.Between)
-		next = min(next, time.Duration(min(reach/2, float64(MaxInterval))))
+		next = min(next, time.Duration(min(reach/2, float64(longest))))
 	}
 	// A burst that begins now at four gigabytes a second must not cross the limit
 	// by more than an eighth of it before the next sample.
 	const burst = 4 << 30
 	reach := float64(left+l.Memory/8) / burst * float64(time.Second)
-	next = min(next, time.Duration(min(reach, float64(MaxInterval))))
+	next = min(next, time.Duration(min(reach, float64(longest))))
 	return max(next, MinInterval)
 }

@@ -16,6 +16,7 @@ type fake struct {
 	began   time.Time
 	memory  func(time.Duration) int64
 	procs   func(time.Duration) int
+	busy    int // percent of a processor in use
 	err     error
 	samples atomic.Int64
 	killed  atomic.Int64 // nanoseconds after began, 0: not
@@ -29,8 +30,8 @@ func (f *fake) Usage(context.Context) (belljar.Usage, error) {
 	if f.err != nil {
 		return belljar.Usage{}, f.err
 	}
-	u := belljar.Usage{Processes: 1}
 	at := time.Since(f.began)
+	u := belljar.Usage{Processes: 1, CPU: at * time.Duration(f.busy) / 100}
 	if f.memory != nil {
 		u.Memory = f.memory(at)
 	}
@@ -72,7 +73,7 @@ func (f *fake) watchFor(t *testing.T, o Options, d time.Duration) error {
 
 func TestWatchCalm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{memory: func(time.Duration) int64 { return gib }}
+		f := &fake{memory: func(time.Duration) int64 { return gib }, busy: 10}
 		if err := f.watchFor(t, f.options(limits()), 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +117,34 @@ func TestWatchMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A sandbox that waits is looked at once a second, also while its disk is counted;
+// one that wakes up is caught as early as any other.
+func TestWatchIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{memory: func(time.Duration) int64 { return gib }, busy: 1}
+		o := f.options(limits())
+		o.Disk = func() (int64, error) { return 5, nil }
+		if err := f.watchFor(t, o, 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if n := f.samples.Load(); n < 25 || n > 40 {
+			t.Errorf("%d samples in twenty idle seconds, want about 30", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		const asleep, rate = 9*time.Second + 300*time.Millisecond, 3 * gib
+		f := &fake{memory: func(at time.Duration) int64 {
+			return gib + int64(max(at-asleep, 0).Seconds()*rate)
+		}}
+		if err := f.watchFor(t, f.options(limits()), 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.events) != 1 || f.events[0].Used > 9*gib {
+			t.Errorf("ended with %+v, want at most an eighth over 8 GiB", f.events)
+		}
+	})
 }
 
 // A leap that begins between two calm samples costs at most one long interval.
@@ -196,7 +225,7 @@ func TestWatchDisk(t *testing.T) {
 // processor.
 func TestWatchSlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{}
+		f := &fake{busy: 10}
 		o := f.options(limits())
 		var counts atomic.Int64
 		o.Disk = func() (int64, error) {
