@@ -32,7 +32,7 @@ check: ## formatting, vet, staticcheck, repository guards
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks "all,-ST1000,-ST1003" ./...
 
 # Not again for the other tier: what starts no sandbox, or is decided before one starts.
-TIERLESS = 'StructuralGitControl|^Test(Words|HelpNamesOnlyWhatIsThere|WorkspaceRefused|HostileProjectPolicy|AgentFound|Control)$$'
+TIERLESS = 'StructuralGitControl|^Test(Words|HelpNamesOnlyWhatIsThere|WorkspaceRefused|HostileProjectPolicy|AgentFound)$$'
 light: ## the end-to-end tests on the tier that shares the host's kernel
 	BELLJAR_TEST_TIER=native $(GO) test -timeout 15m -skip $(TIERLESS) ./internal/e2e
 
