@@ -195,7 +195,7 @@ func TestLocalhostRule(t *testing.T) {
 	defer other.Close()
 	port := strings.TrimPrefix(srv.URL, "http://127.0.0.1:")
 	allow := []string{"--allow", "localhost:" + port}
-	mustContain(t, "curl", w.sh("curl -sS --max-time 10 http://localhost:"+port+"/ http://127.0.0.1:"+port+"/", allow...), "REACHED-THE-HOST")
+	mustContain(t, "curl", w.sh("curl -sS --max-time 60 http://localhost:"+port+"/ http://127.0.0.1:"+port+"/", allow...), "REACHED-THE-HOST")
 	mustContain(t, "node", w.sh(`node -e "fetch('http://localhost:`+port+`/').then(r=>r.text()).then(console.log)"`, allow...), "REACHED-THE-HOST")
 	mustContain(t, "python", w.sh(`python3 -c "import urllib.request as u; print(u.urlopen('http://localhost:`+port+`/').read())"`, allow...), "REACHED-THE-HOST")
 	r := w.trySh("curl -sS --max-time 5 "+other.URL, allow...)

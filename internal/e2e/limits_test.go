@@ -35,8 +35,8 @@ for i in range(300):
     try:
         p=os.fork()
     except OSError as e:
-        print("stopped", e.errno, n); time.sleep(1); break
-    if p==0: time.sleep(5); os._exit(0)
+        print("stopped", e.errno, n); time.sleep(2); break
+    if p==0: time.sleep(20); os._exit(0)
     n+=1'`, -1, "processes"},
 		{"disk in the project", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=big bs=1M count=400`, -1, "disk"},
 		{"disk in HOME", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=$HOME/big bs=1M count=400; sleep 5`, -1, "disk"},

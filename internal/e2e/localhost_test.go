@@ -25,7 +25,7 @@ def talk(name, s):
     print(name, heard.decode().strip(), *names)
 def made(family, bind=None, to="127.0.0.1"):
     s = socket.socket(family, socket.SOCK_STREAM)
-    s.settimeout(20)
+    s.settimeout(60)
     if bind: s.bind((bind, 0))
     s.connect((to, port))
     return s
@@ -36,7 +36,7 @@ talk("six", made(socket.AF_INET6, None, "::1"))
 talk("mapped", made(socket.AF_INET6, None, "::ffff:127.0.0.1"))
 s = socket.socket(); s.setblocking(False)
 if s.connect_ex(("127.0.0.1", port)) not in (0, errno.EINPROGRESS): print("connect")
-select.select([], [s], [], 20)
+select.select([], [s], [], 60)
 print("error", s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), s.connect_ex(("127.0.0.1", port)) in (0, errno.EISCONN))
 s.setblocking(True)
 talk("later", s)
@@ -46,7 +46,7 @@ except OSError as e: print("taken", errno.errorcode[e.errno])
 other = socket.create_server(("127.0.0.1", 0))
 c = socket.create_connection(other.getsockname()); a, _ = other.accept(); c.close(); print("own", a.recv(1))
 try:
-    s = socket.create_connection(("127.0.0.1", none), 20); s.sendall(b"x"); print("ended", s.recv(1))
+    s = socket.create_connection(("127.0.0.1", none), 60); s.sendall(b"x"); print("ended", s.recv(1))
 except OSError as e: print("refused", errno.errorcode[e.errno])
 `
 
