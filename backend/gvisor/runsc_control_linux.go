@@ -133,12 +133,17 @@ func (c *control) bounded(conn *urpc.Client, method string, arg, result any) err
 
 // wait makes a call that may block as long as the sandbox lives.
 func (c *control) wait(method string, arg, result any) error {
+	return c.apart(func(conn *urpc.Client) error { return conn.Call(method, arg, result) })
+}
+
+// apart gives a call a connection of its own: no other waits for it.
+func (c *control) apart(call func(*urpc.Client) error) error {
 	conn, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer c.release(conn)
-	return conn.Call(method, arg, result)
+	return call(conn)
 }
 
 func (c *control) close() {
@@ -234,12 +239,8 @@ func (c *control) stats() (tasks int, cpu time.Duration, err error) {
 	id := containerID
 	var out boot.EventOut
 	// Not on the quick connection: signals must not wait for it.
-	conn, err := c.connect()
+	err = c.apart(func(conn *urpc.Client) error { return c.bounded(conn, boot.ContMgrEvent, &id, &out) })
 	if err != nil {
-		return 0, 0, err
-	}
-	defer c.release(conn)
-	if err := c.bounded(conn, boot.ContMgrEvent, &id, &out); err != nil {
 		return 0, 0, err
 	}
 	return int(out.Event.Data.Pids.Current), time.Duration(out.ContainerUsage[containerID]), nil
