@@ -8,8 +8,8 @@
 //
 // [Decide] is pure: limits and one sample in, at most one verdict out. [Watch] is
 // the only loop: it samples rarely while nothing happens (once a second when the
-// sandbox waits) and often while memory grows, so that the next sample comes before the limit can be crossed at the rate
-// seen last. [Message] is the sentence that the user reads.
+// sandbox waits) and often while memory grows, so that the next sample comes before
+// the limit can be crossed at the rate seen last. [Message] is the sentence that the user reads.
 //
 // # Limitations
 //
