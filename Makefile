@@ -22,7 +22,7 @@ demo: build ## build, then run the main job here and show what a sandbox sees
 	sh docs/demo.sh bin/belljar
 
 test: ## all tests
-	@test "$$BELLJAR_USER_RUN" != follows || echo "left to the ordinary user's run that follows: the tiers' conformance suites, workspace/view, the attacks without a sandbox"
+	@test "$$BELLJAR_USER_RUN" != follows || echo "left to the ordinary user's run that follows: what needs only-run (internal/testenv)"
 	$(GO) vet ./...
 	$(GO) test -timeout 20m $(PKGS)
 

@@ -15,15 +15,13 @@ const nobody = 65534
 // AsOrdinaryUser runs the calling test in another process of the same program, as
 // an ordinary user, when this one is root. It returns true when it did: the caller
 // then returns, too. Where the tests are run again by an ordinary user anyway
-// ([testenv.LeftToUser]) it skips the test.
+// it skips the test, see [testenv.Need].
 func AsOrdinaryUser(t *testing.T) bool {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return false
 	}
-	if testenv.LeftToUser() {
-		t.Skip("a tier never runs as root: this is left to the ordinary user's run, which follows")
-	}
+	testenv.Need(t, "only-run")
 	dir, err := os.MkdirTemp("/tmp", "belljar-test-")
 	if err != nil {
 		t.Fatal(err)

@@ -143,10 +143,7 @@ func TestStructuralGit(t *testing.T) {
 
 // TestStructuralGitControl: the attacks are real: without a sandbox at least half of them run.
 func TestStructuralGitControl(t *testing.T) {
-	if testenv.LeftToUser() {
-		t.Skip("no belljar is in it: the ordinary user's run, which follows, tells the same")
-	}
-	testenv.Need(t, "git", "python3")
+	testenv.Need(t, "only-run", "git", "python3")
 	var ran atomic.Int32
 	t.Run("attacks", func(t *testing.T) {
 		for name, attack := range structural {

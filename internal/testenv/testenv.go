@@ -21,7 +21,11 @@ import (
 )
 
 // Need skips or fails t when the host lacks one of the named things: root, user (not
-// root), fuse, userns, netns, or the name of a program on PATH.
+// root), only-run, fuse, userns, netns, or the name of a program on PATH.
+//
+// only-run is missing when root runs the tests and BELLJAR_USER_RUN=follows says that
+// an ordinary user runs them next, as in continuous integration: what tests the same
+// for both needs it. An ordinary user's run always has it.
 func Need(t testing.TB, names ...string) {
 	t.Helper()
 	for _, n := range names {
@@ -36,11 +40,11 @@ func Need(t testing.TB, names ...string) {
 	}
 }
 
-// Required says whether BELLJAR_REQUIRE names n; "all" names everything but root
-// and user, which are who runs the tests and no abilities of the machine.
+// Required says whether BELLJAR_REQUIRE names n; "all" names everything but root,
+// user and only-run, which are who runs the tests and no abilities of the machine.
 func Required(n string) bool {
 	l := strings.Split(os.Getenv("BELLJAR_REQUIRE"), ",")
-	return slices.Contains(l, n) || slices.Contains(l, "all") && n != "root" && n != "user"
+	return slices.Contains(l, n) || slices.Contains(l, "all") && n != "root" && n != "user" && n != "only-run"
 }
 
 func probe(n string) error {
@@ -53,6 +57,11 @@ func probe(n string) error {
 	case "user":
 		if os.Geteuid() == 0 {
 			return errors.New("started as root")
+		}
+		return nil
+	case "only-run":
+		if os.Geteuid() == 0 && os.Getenv("BELLJAR_USER_RUN") == "follows" {
+			return errors.New("an ordinary user's run follows and has this test in it")
 		}
 		return nil
 	case "fuse":

@@ -31,10 +31,6 @@ func TestMain(m *testing.M) {
 	if os.Args[0] == holderArgv0 {
 		holder()
 	}
-	if testenv.LeftToUser() {
-		fmt.Println("a view is never served by root: this is left to the ordinary user's run, which follows")
-		return
-	}
 	status := m.Run()
 	removeTemplates()
 	os.Exit(status)
@@ -141,7 +137,7 @@ type worldOptions struct {
 
 func newWorld(t testing.TB, o worldOptions) *world {
 	t.Helper()
-	testenv.Need(t, "fuse", "userns")
+	testenv.Need(t, "only-run", "fuse", "userns") // root never serves a view
 	if o.mode == "" {
 		o.mode = belljar.ModeLive
 	}
