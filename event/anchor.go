@@ -21,8 +21,9 @@ const (
 	openDir     = "records-open" // one empty file per record that is being written
 )
 
-// anchorWait bounds the wait for the lock on the anchors.
-const anchorWait = 10 * time.Second
+// anchorWait bounds the wait for the lock on the anchors. Each holder needs
+// milliseconds; hundreds of sandboxes may end at once on a machine that is busy with it.
+const anchorWait = time.Minute
 
 // What an anchor tells about a record.
 const (

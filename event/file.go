@@ -36,24 +36,35 @@ func validID(id string) bool {
 	return true
 }
 
-// lockWithin locks f exclusively, trying for at most d.
+// lockWithin locks f exclusively, waiting for at most d. Waiting is the kernel's:
+// who came first is served first, however many wait. After an error the caller
+// closes f: the lock may still be given to it.
 func lockWithin(f *os.File, d time.Duration) error {
-	end := time.Now().Add(d)
-	for wait := 100 * time.Microsecond; ; wait = min(2*wait, 20*time.Millisecond) {
-		err := flock(f, unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("another process holds %q for %v", f.Name(), d)
-		}
-		time.Sleep(wait)
+	// The wait has a descriptor of its own, which nobody closes under it.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- flockFD(fd, unix.LOCK_EX)
+		unix.Close(fd)
+	}()
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C: // nothing but the lock itself ends a wait in flock(2)
+		return fmt.Errorf("other processes have held %q for %v", f.Name(), d)
 	}
 }
 
-func flock(f *os.File, how int) error {
+func flock(f *os.File, how int) error { return flockFD(int(f.Fd()), how) }
+
+func flockFD(fd, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), how)
+		err := unix.Flock(fd, how)
 		if err != unix.EINTR {
 			return err
 		}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,8 +47,14 @@ func TestLockedAnchorsAreToldAfterAWhile(t *testing.T) {
 	if err := lockWithin(g, 5e6); err == nil {
 		t.Error("two processes have the lock")
 	}
+	g.Close()
 	f.Close()
-	if err := lockWithin(g, 5e6); err != nil {
+	h, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := lockWithin(h, time.Minute); err != nil {
 		t.Error(err)
 	}
 }
@@ -60,4 +69,33 @@ func TestManyFaultsAreBounded(t *testing.T) {
 	if len(r.Faults) != maxFaults || r.More < 4000 {
 		t.Errorf("%d faults and %d more", len(r.Faults), r.More)
 	}
+}
+
+// Many at once: everyone is served.
+func TestLockIsFairToMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var inside atomic.Int32
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			f, err := os.Open(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer f.Close()
+			if err := lockWithin(f, time.Minute); err != nil {
+				t.Error(err)
+				return
+			}
+			if inside.Add(1) != 1 {
+				t.Error("two have the lock")
+			}
+			inside.Add(-1)
+		})
+	}
+	all.Wait()
 }
