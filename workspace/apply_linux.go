@@ -286,6 +286,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	if err := copySparse(to, from); err != nil {
 		return err
 	}
+	shadow.CopyXattrs(int(from.Fd()), fd)
 	if old != nil && os.Geteuid() == 0 {
 		err = unix.Fchown(fd, int(old.Uid), int(old.Gid))
 	} else {

@@ -343,6 +343,27 @@ func waitForTick(t *testing.T, file string) {
 	t.Fatal("the clock stands still")
 }
 
+// Attributes that users give their files go into the private copy and land with it.
+func TestXattrsLand(t *testing.T) {
+	testenv.Need(t, "xattr")
+	w := newWorld(t, nil)
+	get := func(path, name string) string {
+		b := make([]byte, 100)
+		n, err := unix.Getxattr(path, name, b)
+		w.ok(err)
+		return string(b[:n])
+	}
+	w.edit("d/.envrc", "new")
+	fd, err := w.view.OpenFile("d/.envrc")
+	w.ok(err)
+	w.ok(unix.Fsetxattr(int(fd.Fd()), "user.mine", []byte("2"), 0))
+	w.ok(fd.Close())
+	w.apply()
+	if got := get(filepath.Join(w.Dir, "d/.envrc"), "user.mine"); got != "2" {
+		t.Errorf("the new file has %q", got)
+	}
+}
+
 func TestHiddenFilesAreNeverRemoved(t *testing.T) {
 	w := newWorld(t, map[string]string{"d/f": "1", "d/.env": "SECRET", "e/.env": "SECRET", "e/g": "1", "e/sub/x.tfstate": "S"})
 	w.Hide = []belljar.Pattern{{Glob: "*.tfstate", Origin: belljar.Origin{Layer: "user"}}}

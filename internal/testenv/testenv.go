@@ -18,10 +18,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Need skips or fails t when the host lacks one of the named things: root, user (not
-// root), only-run, fuse, userns, netns, or the name of a program on PATH.
+// root), only-run, fuse, xattr, userns, netns, or the name of a program on PATH.
 //
 // only-run is missing when root runs the tests and BELLJAR_USER_RUN=follows says that
 // an ordinary user runs them next, as in continuous integration: what tests the same
@@ -64,6 +66,8 @@ func probe(n string) error {
 			return errors.New("an ordinary user's run follows and has this test in it")
 		}
 		return nil
+	case "xattr":
+		return userXattr()
 	case "fuse":
 		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 		if err != nil {
@@ -77,6 +81,17 @@ func probe(n string) error {
 	}
 	_, err := exec.LookPath(n)
 	return err
+}
+
+// userXattr tries an extended attribute where tests have their temporary files.
+func userXattr() error {
+	f, err := os.CreateTemp("", "belljar-xattr-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	return unix.Fsetxattr(int(f.Fd()), "user.belljar", []byte("x"), 0)
 }
 
 func sysctlAboveZero(file string) error {

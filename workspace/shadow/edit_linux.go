@@ -108,6 +108,7 @@ func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, e
 		return nil, errnoOf(err)
 	}
 	b.Sum = hex.EncodeToString(h.Sum(nil))
+	CopyXattrs(in, out)
 	if err := unix.Fchmod(out, st.Mode&0o777); err != nil {
 		return nil, err
 	}

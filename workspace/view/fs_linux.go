@@ -116,10 +116,10 @@ func (t *tree) String() string { return "belljar" }
 func (t *tree) options() *fuse.MountOptions {
 	return &fuse.MountOptions{
 		MaxWrite: maxIO, MaxReadAhead: maxIO, MaxBackground: 64, FsName: "belljar", Name: "belljar",
-		// Without extended attributes the kernel does not ask for security.capability
-		// before every write.
-		DisableXAttrs: true,
-		Logger:        log.New(io.Discard, "", 0),
+		// Without this the kernel asks for security.capability before every write: host
+		// and shadow take set-user-ID bits and capabilities away by themselves.
+		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2,
+		Logger:            log.New(io.Discard, "", 0),
 	}
 }
 

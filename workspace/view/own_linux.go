@@ -150,7 +150,7 @@ func (t *tree) copyTmp(dir int, name, tmp string) error {
 	return t.copyFile(dir, name, t.upper.TmpDir(), tmp)
 }
 
-// copyFile copies data, permissions and times to a new name.
+// copyFile copies data, permissions, times and users' attributes to a new name.
 func (t *tree) copyFile(dir int, name string, to int, as string) error {
 	var st unix.Stat_t
 	if err := statAt(dir, name, &st); err != nil {
@@ -171,6 +171,7 @@ func (t *tree) copyFile(dir int, name string, to int, as string) error {
 	if _, err := dst.ReadFrom(from); err != nil {
 		return err
 	}
+	shadow.CopyXattrs(in, out)
 	if err := unix.Fchmod(out, st.Mode&0o777); err != nil {
 		return err
 	}
