@@ -112,6 +112,9 @@ const clientWord = "client"
 
 // client is the end inside.
 func client(direction, addr string) error {
+	if direction == "https" {
+		return fetchAll("https://" + addr)
+	}
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err

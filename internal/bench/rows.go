@@ -25,10 +25,12 @@ func rows() []row {
 		{"in the project: 300 small writes", "<=4", workInside(func(b *bench) (string, error) { return b.repo(2400) }, "for j in $(seq 300); do echo x > w$j; done; rm -f w*")},
 		{"outside: 300 small writes in /tmp", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
 		{"outside: node -e 0", "", workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
+		{"in the project: npm ci, 60 packages", "<=1.7", npmCI},
 		{"outside: go build, empty cache", "<=1.7", goBuild},
 		{"network: 200 MB down from the host", ">=400MB", moved("down")},
 		{"network: 200 MB up to the host", ">=250MB", moved("up")},
 		{"network: 200 MB down by curl", "", curlDown},
+		{"network: HTTPS passed, 32 conns", ">=0.9", passedHTTPS},
 		{"idle memory, PSS of everything", "<=60 MB", idleMemory},
 	}
 }
