@@ -38,6 +38,10 @@ var fileCases = []tcase{
 		s.want("cat /tmp/below/seen; cat /tmp/note", "yes\nnote")
 		s.fails("touch /tmp/below/x")
 	}},
+	{name: "mount/links-below-tmpfs", why: "links of the plan lie anywhere below a memory file system", plan: linksBelowTmpfs, run: func(t *testing.T, s *box) {
+		s.want("cd /tmp && cat a/b/real/seen a/b/beside a/up/real/seen top/seen && readlink a/up && touch own && ls -A", "yes\nyes\nyes\nyes\nb\na\nown\ntop")
+		s.fails("touch /tmp/top/x")
+	}},
 	{name: "mount/single-file", why: "a single file can be mounted", plan: singleFile, run: func(t *testing.T, s *box) { s.want("cat /opt/one", "one") }},
 	{name: "mount/nosuid-source-link", why: "a source below the workspace is not followed through a link", bare: true, view: true, need: []string{"fuse"}, run: linkedSource},
 	{name: "files/mmap-exec", why: "programs can be built and executed in the project", run: func(t *testing.T, s *box) {
@@ -142,6 +146,17 @@ func belowTmpfs(p *belljar.Plan) {
 	p.Mounts = append(p.Mounts,
 		belljar.Mount{Kind: belljar.MountBind, Source: src, Target: "/tmp/below", ReadOnly: true, Private: true},
 		belljar.Mount{Kind: belljar.MountFile, Target: "/tmp/note", Content: "note\n"})
+}
+
+func linksBelowTmpfs(p *belljar.Plan) {
+	src := p.Mounts[len(p.Mounts)-2].Source
+	_ = os.WriteFile(filepath.Join(src, "seen"), []byte("yes\n"), 0o600)
+	p.Mounts = append(p.Mounts,
+		belljar.Mount{Kind: belljar.MountDir, Target: "/tmp/a", Perm: 0o755},
+		belljar.Mount{Kind: belljar.MountBind, Source: src, Target: "/tmp/a/b/real", ReadOnly: true, Private: true},
+		belljar.Mount{Kind: belljar.MountSymlink, Target: "/tmp/a/b/beside", Content: "real/seen"},
+		belljar.Mount{Kind: belljar.MountSymlink, Target: "/tmp/a/up", Content: "b"},
+		belljar.Mount{Kind: belljar.MountSymlink, Target: "/tmp/top", Content: "/tmp/a/b/real"})
 }
 
 func singleFile(p *belljar.Plan) {

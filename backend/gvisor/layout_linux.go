@@ -25,6 +25,7 @@ type layout struct {
 	root   string // the staged root
 	ops    []stage.Op
 	mounts []sentryMount
+	made   map[string]bool // folders that are there only to hold what is below them
 }
 
 type sentryMount struct {
@@ -38,7 +39,7 @@ type sentryMount struct {
 
 // newLayout is pure.
 func newLayout(p *belljar.Plan, root string) (*layout, error) {
-	l := &layout{root: root}
+	l := &layout{root: root, made: map[string]bool{}}
 	pending := slices.Clone(p.Workspace.Views)
 	slices.SortStableFunc(pending, func(a, b belljar.View) int { return cmp.Compare(a.Target, b.Target) })
 	for _, m := range p.Mounts {
@@ -94,13 +95,11 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 	case belljar.MountDir:
 		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target, Perm: m.Perm})
 		if hidden {
+			l.made[m.Target] = true
 			l.mount(tmpfs(m, 1<<20))
 		}
 	case belljar.MountSymlink:
-		if hidden {
-			return fmt.Errorf("a link cannot be put into a file system of the sandbox's kernel")
-		}
-		l.op(stage.Op{Kind: stage.OpSymlink, Target: m.Target, Content: m.Content})
+		l.link(p, m, hidden)
 	case belljar.MountTmpfs:
 		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target})
 		l.mount(tmpfs(m, m.Size))
@@ -111,6 +110,54 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 		return fmt.Errorf("unknown kind %q", m.Kind)
 	}
 	return nil
+}
+
+// link stages a link. Into a file system that the sentry makes it comes with the
+// staged folder around it; where that folder is the file system itself (/tmp), what
+// the link leads to takes its place.
+func (l *layout) link(p *belljar.Plan, m belljar.Mount, hidden bool) {
+	dir := path.Dir(m.Target)
+	at := slices.IndexFunc(l.mounts, func(o sentryMount) bool { return o.target == dir })
+	switch {
+	case !hidden:
+	case at < 0:
+		l.folder(dir)
+	case l.made[dir]:
+		l.mounts[at] = l.stagedFolder(dir)
+	case l.mounts[at].kind == "tmpfs":
+		l.inPlace(p, m)
+		return
+	}
+	l.op(stage.Op{Kind: stage.OpSymlink, Target: m.Target, Content: m.Content})
+}
+
+// folder mounts a folder of the staged root below what it lies in and above what is
+// mounted in it.
+func (l *layout) folder(dir string) {
+	first := slices.IndexFunc(l.mounts, func(o sentryMount) bool { return isBelow(o.target, dir) })
+	if first < 0 {
+		first = len(l.mounts)
+	}
+	l.mounts = slices.Insert(l.mounts, first, l.stagedFolder(dir))
+}
+
+func (l *layout) stagedFolder(dir string) sentryMount {
+	return sentryMount{kind: "bind", source: l.staged(dir), target: dir, options: bindOptions(true), exclusive: true}
+}
+
+// inPlace mounts what a link leads to where the link would be, if the plan has it.
+func (l *layout) inPlace(p *belljar.Plan, m belljar.Mount) {
+	to := m.Content
+	if !path.IsAbs(to) {
+		to = path.Join(path.Dir(m.Target), to)
+	}
+	for _, o := range p.Mounts {
+		if o.Kind == belljar.MountBind && isBelow(to, o.Target) {
+			l.op(stage.Op{Kind: stage.OpBind, Target: m.Target, Source: path.Join(o.Source, strings.TrimPrefix(to, o.Target)), ReadOnly: true, NoLinks: true})
+			l.mount(sentryMount{kind: "bind", source: l.staged(m.Target), target: m.Target, options: bindOptions(true)})
+			return
+		}
+	}
 }
 
 func tmpfs(m belljar.Mount, size int64) sentryMount {
