@@ -9,7 +9,7 @@ PKGS     ?= ./...
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-deps: ## install what the tests need (root: Debian packages, two agents from npm)
+deps: ## install what the tests need (root: Debian packages, four agents from npm)
 	sh .ci/deps $(TESTBED)
 
 build: bin/belljar ## build bin/belljar, one static binary

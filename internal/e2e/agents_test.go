@@ -27,7 +27,7 @@ func testbed() string {
 func agentPath(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(testbed(), "node_modules/.bin")
-	for _, n := range []string{"claude", "codex"} {
+	for _, n := range []string{"claude", "codex", "gemini", "opencode"} {
 		if _, err := os.Stat(filepath.Join(dir, n)); err != nil {
 			if testenv.Required("agents") {
 				t.Fatalf("make deps did not install %s: %v", n, err)
@@ -76,15 +76,27 @@ func modelServer(t *testing.T, command string) string {
 	}
 }
 
+// agents are the flags and the command line of each real program, for a model at url.
+func agents(url string) map[string][]string {
+	all := map[string][]string{
+		"claude": {"--env", "ANTHROPIC_BASE_URL=" + url, "--env", "ANTHROPIC_API_KEY=k", "--", "claude", "-p", "go", "--dangerously-skip-permissions"},
+		"codex":  {"--env", "CODEX_API_KEY=k", "--", "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-c", "openai_base_url=\"" + url + "/v1\"", "go"},
+	}
+	if ownKernel() && os.Getenv("BELLJAR_SOAK") == "" {
+		return all // the others take a minute each to start there
+	}
+	all["gemini"] = []string{"--env", "GOOGLE_GEMINI_BASE_URL=" + url, "--env", "GEMINI_API_KEY=k", "--", "sh", "-c",
+		`mkdir -p ~/.gemini && echo '{"security":{"auth":{"selectedType":"gemini-api-key"}}}' > ~/.gemini/settings.json && exec gemini -m gemini-2.5-flash -p go --yolo --skip-trust`}
+	all["opencode"] = []string{"--env", "ANTHROPIC_API_KEY=k", "--", "sh", "-c",
+		`mkdir -p ~/.config/opencode && echo '{"provider":{"anthropic":{"options":{"baseURL":"` + url + `/v1"}}}}' > ~/.config/opencode/opencode.json && exec opencode run --auto -m anthropic/claude-sonnet-4-5 go`}
+	return all
+}
+
 // TestAgents: the real programs run a scripted command; the change arrives.
 func TestAgents(t *testing.T) {
 	bin := agentPath(t)
 	port := modelServer(t, "uname -r > kernel.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
-	url := "http://localhost:" + port
-	for name, args := range map[string][]string{
-		"claude": {"--env", "ANTHROPIC_BASE_URL=" + url, "--env", "ANTHROPIC_API_KEY=k", "--", "claude", "-p", "go", "--dangerously-skip-permissions"},
-		"codex":  {"--env", "CODEX_API_KEY=k", "--", "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-c", "openai_base_url=\"" + url + "/v1\"", "go"},
-	} {
+	for name, args := range agents("http://localhost:" + port) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.host("git", "init", "-q")
