@@ -3,6 +3,10 @@
 //
 //	bench BELLJAR [ROW…]
 //
+// BELLJAR_BENCH_TIER names the tier of the sandboxes; without it belljar picks one. The
+// aims of a row that has two are those of the tier with a kernel of its own, then of
+// the other.
+//
 // # Limitations
 //
 // Machines are noisy: read the ratios, not the milliseconds. A row whose other
@@ -66,7 +70,7 @@ func measure(belljar string, want []string) error {
 	b := &bench{belljar: belljar, dir: dir, rounds: 15}
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("load at the start: %s", load)
-	fmt.Printf("%-34s %10s %10s %-6s %7s  %-8s %s\n", "WORK", "BELLJAR", "OTHER", "UNIT", "RATIO", "AIM", "COMPARED WITH")
+	fmt.Printf("%-34s %10s %10s %-6s %7s  %-10s %s\n", "WORK", "BELLJAR", "OTHER", "UNIT", "RATIO", "AIM", "COMPARED WITH")
 	for _, r := range rows() {
 		if len(want) > 0 && !slices.ContainsFunc(want, func(w string) bool { return strings.Contains(r.name, w) }) {
 			continue
@@ -76,9 +80,18 @@ func measure(belljar string, want []string) error {
 			fmt.Printf("%-34s not measured: %v\n", r.name, err)
 			continue
 		}
-		fmt.Printf("%-34s %10.1f %10.1f %-6s %7.2f  %-8s %s\n", r.name, ours, theirs, unit, ours/theirs, r.aim, with)
+		fmt.Printf("%-34s %10.1f %10.1f %-6s %7.2f  %-10s %s\n", r.name, ours, theirs, unit, ours/theirs, r.aim, with)
 	}
 	return nil
+}
+
+// start is the command line of a run with the flags and the command.
+func (b *bench) start(args ...string) []string {
+	line := []string{b.belljar, "run"}
+	if tier := os.Getenv("BELLJAR_BENCH_TIER"); tier != "" {
+		line = append(line, "--tier", tier)
+	}
+	return append(line, args...)
 }
 
 func median(v []float64) float64 {
@@ -141,7 +154,7 @@ func (b *bench) inside(dir, line string, flags ...string) (float64, float64, err
 	if err != nil {
 		return 0, 0, err
 	}
-	ours, err := side(append(append([]string{b.belljar, "run"}, flags...), "--", "sh", "-c", script)...)
+	ours, err := side(b.start(append(flags, "--", "sh", "-c", script)...)...)
 	return ours, theirs, err
 }
 
