@@ -3,6 +3,7 @@ package glob
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // expand multiplies {a,b} out. The number of results is bounded while they are
@@ -55,7 +56,15 @@ func (e *expander) sequence(depth int) ([]string, error) {
 		case c == '}', c == ',' && depth > 0:
 			return out, nil
 		default:
-			e.pos++
+			n := strings.IndexAny(e.text[e.pos:], `\[{},`)
+			if n < 0 {
+				n = len(e.text) - e.pos
+			}
+			e.pos += max(n, 1) // a comma outside of braces is itself
+		}
+		if len(out) == 1 && out[0] == "" {
+			out[0] = e.text[start:e.pos]
+			continue
 		}
 		for i := range out {
 			out[i] += e.text[start:e.pos]

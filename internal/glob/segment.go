@@ -45,6 +45,12 @@ type class struct {
 }
 
 func compileSegment(p string) (segment, error) {
+	if !strings.ContainsAny(p, `\*?[`) { // most patterns are names
+		if p = Fold(p); p == "" {
+			return segment{}, errIgnored
+		}
+		return segment{kind: segLiteral, lit: p}, nil
+	}
 	ts, err := tokenize(p)
 	if err != nil {
 		return segment{}, err
@@ -76,7 +82,7 @@ func compileSegment(p string) (segment, error) {
 
 // tokenize reads the text of a component; literal runs are folded.
 func tokenize(p string) ([]token, error) {
-	var ts []token
+	ts := make([]token, 0, len(p))
 	var run strings.Builder
 	flush := func() {
 		for _, r := range Fold(run.String()) {
@@ -114,7 +120,7 @@ func tokenize(p string) ([]token, error) {
 	}
 	flush()
 	if len(ts) == 0 {
-		return nil, errors.New("the pattern has a component of ignored characters only")
+		return nil, errIgnored
 	}
 	return ts, nil
 }
@@ -174,8 +180,13 @@ func (c *class) has(r rune) bool {
 	}
 }
 
+var errIgnored = errors.New("the pattern has a component of ignored characters only")
+
 // tail is the literal end that every match has.
 func (s *segment) tail() string {
+	if s.kind == segLiteral {
+		return s.lit
+	}
 	i := len(s.tokens)
 	for i > 0 && s.tokens[i-1].kind == tokRune {
 		i--
