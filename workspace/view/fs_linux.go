@@ -45,6 +45,7 @@ type tree struct {
 	began    time.Time // of it, by the clock of file systems
 	ids      belljar.Identity
 	quota    *quota
+	top      topMeta
 	report   *reporter
 
 	// shape is held for writing by what changes the names of directories, for

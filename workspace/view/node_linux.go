@@ -217,6 +217,7 @@ func (t *tree) locateRoot(n *node) (dirs, spot, error) {
 	s := spot{lower: true, both: true, state: t.stateOf(n, d)}
 	err = unix.Fstat(d.lower, &s.st)
 	s.lowerSt = s.st
+	t.top.show(&s.st)
 	return d, s, err
 }
 

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -114,7 +115,7 @@ func (r *reporter) add(e belljar.FileEvent, first bool) {
 
 // event describes a change at s.
 func event(op string, s *spot) belljar.FileEvent {
-	e := belljar.FileEvent{Path: s.rel, Op: op, Verdict: s.verdict.Kind.String(), Class: string(s.verdict.Class), Reason: s.verdict.Reason}
+	e := belljar.FileEvent{Path: cmp.Or(s.rel, "."), Op: op, Verdict: s.verdict.Kind.String(), Class: string(s.verdict.Class), Reason: s.verdict.Reason}
 	switch {
 	case s.verdict.Kind == rules.Hide:
 		e.Verdict = verdictHold // the sandbox's own file of that name, kept in the shadow

@@ -1,6 +1,9 @@
 package view
 
 import (
+	"sync"
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +50,11 @@ func (t *tree) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut)
 
 // setMeta changes permissions and times of what has a name.
 func (t *tree) setMeta(n *node, d *dirs, s *spot, in *fuse.SetAttrIn) error {
+	if n.parent == nil && !t.live && !t.readOnly {
+		t.top.set(in)
+		t.top.show(&s.st)
+		return nil
+	}
 	was := s.upper
 	if !t.harmlessMeta(n, s, in) {
 		if err := t.own(n, d, s); err != nil {
@@ -76,6 +84,46 @@ func (t *tree) setMeta(n *node, d *dirs, s *spot, in *fuse.SetAttrIn) error {
 		*s = again
 	}
 	return err
+}
+
+// topMeta is what a run made of the root's permissions and times where nothing may
+// land on the host. The next run knows nothing of it.
+type topMeta struct {
+	mu    sync.Mutex
+	mode  uint32 // 0: the host's
+	times [2]unix.Timespec
+	given [2]bool // access, change
+}
+
+func (m *topMeta) set(in *fuse.SetAttrIn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if mode, ok := in.GetMode(); ok {
+		m.mode = mode&0o777 | 0o700
+	}
+	now := unix.NsecToTimespec(time.Now().UnixNano())
+	for i, ts := range timesOf(in) {
+		switch ts.Nsec {
+		case unix.UTIME_OMIT:
+			continue
+		case unix.UTIME_NOW:
+			ts = now
+		}
+		m.times[i], m.given[i] = ts, true
+	}
+}
+
+func (m *topMeta) show(st *unix.Stat_t) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mode != 0 {
+		st.Mode = st.Mode&^0o777 | m.mode
+	}
+	for i, to := range []*unix.Timespec{&st.Atim, &st.Mtim} {
+		if m.given[i] {
+			*to = m.times[i]
+		}
+	}
 }
 
 func (t *tree) chmod(n *node, at int, name string, mode uint32, s *spot) error {
@@ -125,7 +173,13 @@ func setTimes(at int, name string, in *fuse.SetAttrIn) error {
 	if in.Valid&(fuse.FATTR_ATIME|fuse.FATTR_MTIME) == 0 {
 		return nil
 	}
-	ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
+	ts := timesOf(in)
+	return unix.UtimesNanoAt(at, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// timesOf are the times of access and change as utimensat(2) takes them.
+func timesOf(in *fuse.SetAttrIn) [2]unix.Timespec {
+	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
 	switch {
 	case in.Valid&fuse.FATTR_ATIME_NOW != 0:
 		ts[0].Nsec = unix.UTIME_NOW
@@ -138,7 +192,7 @@ func setTimes(at int, name string, in *fuse.SetAttrIn) error {
 	case in.Valid&fuse.FATTR_MTIME != 0:
 		ts[1] = unix.Timespec{Sec: int64(in.Mtime), Nsec: int64(in.Mtimensec)}
 	}
-	return unix.UtimesNanoAt(at, name, ts, unix.AT_SYMLINK_NOFOLLOW)
+	return ts
 }
 
 // mayOwn allows a change of owner that changes nothing.

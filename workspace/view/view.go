@@ -62,7 +62,8 @@
 // Locks are local to the sandbox: flock and fcntl locks are not seen by processes
 // on the host. (The kernel does not tell a server that wants to hear of no open(2)
 // when a lock's owner closes the file.) Extended attributes are those of users
-// ("user."), without those that overlay file systems obey. There is no O_TMPFILE, no
+// ("user."), without those that overlay file systems obey; those of a held directory
+// cannot be changed. There is no O_TMPFILE, no
 // O_DIRECT, no device nodes; FIFOs and sockets are private; set-user-ID and
 // set-group-ID bits are dropped; RENAME_EXCHANGE works between two regular files
 // that pass, RENAME_WHITEOUT never. A hard link gives EXDEV where one of its names is

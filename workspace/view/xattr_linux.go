@@ -3,6 +3,7 @@ package view
 import (
 	"strings"
 
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -85,6 +86,11 @@ func (t *tree) withPath(id uint64, change bool, do func(path string) error) erro
 	if err != nil {
 		return t.withNameless(n, change, err, do)
 	}
+	// The two sides of a directory that is held have one set of attributes: the host's.
+	held := n.isDir() && s.lower && (s.verdict.Kind != rules.Pass || n.parent == nil && !t.live)
+	if change && held && !t.readOnly {
+		return unix.EPERM
+	}
 	if change {
 		was := s.upper
 		if err := t.own(n, &d, &s); err != nil {
@@ -98,7 +104,11 @@ func (t *tree) withPath(id uint64, change bool, do func(path string) error) erro
 	if n.parent == nil {
 		return do(procPath(d.lower))
 	}
-	fd, err := unix.Openat(s.dir(d), baseName(s.rel), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	at := s.dir(d)
+	if held && s.both {
+		at = d.lower
+	}
+	fd, err := unix.Openat(at, baseName(s.rel), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

@@ -142,3 +142,33 @@ func writes(t *testing.T, w *world) int {
 	must(t, err)
 	return n
 }
+
+// In review nothing lands on the host, not even on the root and on folders.
+func TestReviewKeepsAttributes(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "xattr")
+	w := newWorld(t, worldOptions{mode: "review", seed: func(h string) {
+		must(t, os.Mkdir(h+"/d", 0o755))
+		must(t, setXattr(h+"/d", "user.host", "1"))
+	}})
+	var before unix.Stat_t
+	must(t, unix.Stat(w.host, &before))
+	w.sh(`chmod 711 . && touch -d 2001-01-01T00:00:00Z . && test "$(stat -c '%a %Y' .)" = "711 978307200" && chmod 750 d && test "$(stat -c %a d)" = 750`)
+	for _, name := range []string{"", "/d"} {
+		if err := setXattr(w.in+name, "user.a", "1"); err != unix.EPERM {
+			t.Errorf("attribute of %q: %v", name, err)
+		}
+		is(t, name, xattr(w.host+name, "user.a"), "[ENODATA]")
+	}
+	is(t, "d", xattr(w.in+"/d", "user.host"), "1")
+	must(t, os.Mkdir(w.in+"/new", 0o755))
+	must(t, setXattr(w.in+"/new", "user.a", "2"))
+	is(t, "new", xattr(w.in+"/new", "user.a"), "2")
+	var after unix.Stat_t
+	must(t, unix.Stat(w.host, &after))
+	if after.Mode != before.Mode || after.Mtim != before.Mtim {
+		t.Errorf("the root of the host: %o, %v; before %o, %v", after.Mode, after.Mtim, before.Mode, before.Mtim)
+	}
+	out := w.onHost(`stat -c %a d`)
+	is(t, "the folder of the host", strings.TrimSpace(out), "755")
+}
