@@ -61,6 +61,9 @@ func (w *gatherer) pathEntries() {
 	}
 }
 
+// kernelFolders say something else to everybody who looks.
+var kernelFolders = []string{"/proc", "/sys", "/dev"}
+
 func (w *gatherer) pathEntry(as string) PathEntry {
 	e := PathEntry{As: as}
 	if !filepath.IsAbs(as) {
@@ -78,6 +81,9 @@ func (w *gatherer) pathEntry(as string) PathEntry {
 		return e
 	}
 	switch {
+	case underAny(as, kernelFolders):
+		e.Left = "it lies in a file system of the kernel, which is another one inside"
+		return e
 	case w.g.work != "" && under(as, w.g.work) && !under(real, w.g.work) && !underAny(real, systemRoots):
 		e.Left = "it lies in the project and leads out of it"
 		return e

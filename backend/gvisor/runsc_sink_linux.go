@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -69,8 +70,8 @@ func (*sink) Name() string { return sinkName }
 func (s *sink) Execve(_ context.Context, _ seccheck.FieldSet, info *pb.ExecveInfo) error {
 	argv, cut := cutArgv(info.GetArgv(), maxArgv)
 	return s.send(recordExec, &pb.ExecveInfo{
-		ContextData: info.GetContextData(),
-		BinaryPath:  info.GetBinaryPath(),
+		ContextData: text(info.GetContextData()),
+		BinaryPath:  strings.ToValidUTF8(info.GetBinaryPath(), replacement),
 		Argv:        argv,
 		BinarySize:  int64(cut), // the message has no field for it
 	})
@@ -82,7 +83,19 @@ func (s *sink) TaskExit(_ context.Context, _ seccheck.FieldSet, info *pb.TaskExi
 	if c.GetThreadId() != c.GetThreadGroupId() {
 		return nil // a thread, not the process
 	}
+	text(c)
 	return s.send(recordExit, info)
+}
+
+// replacement stands for bytes that are not UTF-8, which a message cannot hold.
+const replacement = "\ufffd"
+
+// text makes the names in c ones that a message can hold.
+func text(c *pb.ContextData) *pb.ContextData {
+	if c != nil {
+		c.Cwd, c.ProcessName = strings.ToValidUTF8(c.GetCwd(), replacement), strings.ToValidUTF8(c.GetProcessName(), replacement)
+	}
+	return c
 }
 
 func (s *sink) send(kind byte, m proto.Message) error {
@@ -101,18 +114,18 @@ func (s *sink) send(kind byte, m proto.Message) error {
 	}
 }
 
-// cutArgv keeps the first max bytes of argv and says how many it cut.
+// cutArgv keeps the first max bytes of argv, as text, and says how many it cut.
 func cutArgv(argv []string, max int) (kept []string, cut int) {
 	for i, a := range argv {
 		if len(a)+1 > max {
-			kept = append(kept, a[:max])
+			kept = append(kept, strings.ToValidUTF8(a[:max], replacement))
 			cut = len(a) - max
 			for _, rest := range argv[i+1:] {
 				cut += len(rest) + 1
 			}
 			return kept, cut
 		}
-		kept = append(kept, a)
+		kept = append(kept, strings.ToValidUTF8(a, replacement))
 		max -= len(a) + 1
 	}
 	return kept, 0

@@ -19,6 +19,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/startup"
@@ -39,6 +40,8 @@ type App struct {
 // Main runs args (without the program's name) and returns the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
 	startup.DelayGC()
+	// Whatever the caller keeps from others, we have to get into our own folders.
+	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.In)
@@ -98,6 +101,7 @@ a record that it cannot forge. No root, no daemon, no configuration needed.
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return emptyFlags(c) },
 	}
 	c.SetFlagErrorFunc(flagError)
 	c.SetVersionTemplate("belljar {{.Version}}\n")

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/rootid"
@@ -229,6 +230,11 @@ type prepared struct {
 
 // prepare decides what a run of args is given.
 func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string) (*prepared, error) {
+	for _, s := range append(slices.Clone(args), f.Env...) {
+		if !utf8.ValidString(s) {
+			return nil, usage(fmt.Errorf("%q is not UTF-8", s), "belljar hands on text only: name such a file by a pattern in a shell inside, sh -c 'cat caf?'")
+		}
+	}
 	o := plan.GatherOptions{
 		Name: f.name, Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
 		StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),

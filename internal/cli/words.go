@@ -13,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar/internal/spell"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // later are words of the command line that later versions bring: no sandbox may
@@ -36,6 +37,17 @@ func usage(err error, hint string) error {
 // usageLine is how c is called.
 func usageLine(c *cobra.Command) string {
 	return "usage: " + c.UseLine()
+}
+
+// emptyFlags refuses a flag that is given without a value, as --policy "$UNSET" is:
+// nobody means the default by it.
+func emptyFlags(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if err == nil && f.Value.Type() == "string" && f.Value.String() == "" {
+			err = usage(fmt.Errorf("--%s is empty", f.Name), "leave it out, or give it a value")
+		}
+	})
+	return err
 }
 
 // unknownWord is the error for a word that is no command of c.

@@ -279,3 +279,22 @@ func BenchmarkJudge(b *testing.B) {
 		})
 	}
 }
+
+// What editors keep beside a hidden file is hidden with it.
+func TestEditorsCopies(t *testing.T) {
+	r, err := New(Options{Mode: belljar.ModeLive, Hide: []belljar.Pattern{{Glob: "plans.txt"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(".npmrc.swp .npmrc.swo ..npmrc.swp .server.key.swp server.key~ .netrc~ .npmrc.bak .id_rsa.swp id_rsa~ id_rsa.~12~ id_rsa.bak " +
+		"key.pem.bak #.env# .#.env #server.key# PLANS.TXT~ .plans.txt.swp plans.txt.orig .kube.bak") {
+		if _, v := r.Root().Judge(name, File); v.Kind != Hide {
+			t.Errorf("%s: %v (%s)", name, v.Kind, v.Reason)
+		}
+	}
+	for _, name := range strings.Fields("main.go~ .main.go.swp #main.go# .#main.go main.go.bak ~ .~ ## .# .swp .bak a~ x.sql logo.svg") {
+		if _, v := r.Root().Judge(name, File); v.Kind == Hide {
+			t.Errorf("%s is hidden: %s", name, v.Reason)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -103,6 +104,9 @@ func (s State) judge(name string, e Entry) (State, *Verdict) {
 	if m >= 0 {
 		v = s.r.verdicts[m]
 	}
+	if c := s.copyOfHidden(name); c != nil && (v == nil || v.Kind != Hide) {
+		v = c
+	}
 	switch {
 	case v != nil && v.Kind == Hide:
 		return s.at(hidden, v), v
@@ -124,6 +128,38 @@ func (s State) judge(name string, e Entry) (State, *Verdict) {
 		return next, &vLink
 	}
 	return next, v
+}
+
+// copyOfHidden is the verdict on a name by which editors keep a copy of a hidden file
+// beside it: a swap file, a backup, an unsaved state. Nil for every other name.
+func (s State) copyOfHidden(name string) *Verdict {
+	for _, of := range originals(name) {
+		if _, m := s.globs.ChildFolded(of); m >= 0 && s.r.verdicts[m].Kind == Hide {
+			return s.r.verdicts[m]
+		}
+	}
+	return nil
+}
+
+// originals are the names of which the folded name may be an editor's copy.
+func originals(name string) []string {
+	dot := strings.LastIndexByte(name, '.')
+	switch last := len(name) - 1; {
+	case last < 2:
+	case name[last] == '~':
+		of := name[:last]
+		return []string{of, strings.TrimSuffix(strings.TrimRight(of, "0123456789"), ".~")} // emacs counts: name.~1~
+	case name[0] == '#' && name[last] == '#':
+		return []string{name[1:last]}
+	case strings.HasPrefix(name, ".#"):
+		return []string{name[2:]}
+	case dot < 1:
+	case len(name)-dot == 4 && strings.HasPrefix(name[dot:], ".s") && name[dot+2] >= 'u' && name[dot+2] <= 'w':
+		return []string{name[:dot], strings.TrimPrefix(name[:dot], ".")} // vim, from .swp downwards
+	case slices.Contains([]string{".bak", ".orig", ".old", ".tmp", ".save", ".backup"}, name[dot:]):
+		return []string{name[:dot]}
+	}
+	return nil
 }
 
 // structural judges the names that make git directories.

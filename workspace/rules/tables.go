@@ -30,6 +30,7 @@ var selfRunning = []known{
 	{Hold, GitConfig, "git obeys it", []string{".gitmodules", ".gitconfig", ".lfsconfig"}},
 	{Hold, GitConfig, "version control obeys it", []string{
 		"**/.hg/{hgrc*,requires,sharedpath,shared}", "**/.sl/{config*,requires,sharedpath}", "**/.jj/repo/config*", "**/.jj/config*",
+		"**/_darcs/prefs", "**/.pijul/config",
 	}},
 	{Hold, SelfRunning, "git hooks live here", []string{".husky", ".githooks", ".git-hooks"}},
 	{Hold, SelfRunning, "an editor executes or obeys it when the folder is opened", []string{
@@ -38,10 +39,13 @@ var selfRunning = []known{
 		"*.ipr", "*.iws", ".vim", ".vimrc", "_vimrc", ".gvimrc", ".exrc", "_exrc", ".nvimrc", ".nvim.lua", ".nvim", ".lvimrc",
 		".local.vimrc", ".vimrc.local", ".vimspector.json", ".ycm_extra_conf.py", ".luarc.json", ".luarc.jsonc",
 		"rust-analyzer.toml", ".rust-analyzer.toml", ".dir-locals.el", ".dir-locals-2.el", ".emacs", ".emacs.d", ".kakrc",
+		".lazy.lua", "rust-project.json",
 	}},
 	{Hold, SelfRunning, "an agent executes or obeys it when it starts here", []string{
 		".claude", ".mcp.json", ".codex", ".gemini", ".opencode", "opencode.json", "opencode.jsonc", ".aider*", ".crush", ".crush.json",
 		"crush.json", ".continue", ".roo", ".roomodes", ".cline", ".qwen", ".junie", ".amazonq", ".augment", ".goose", ".copilot", ".factory",
+		".kilo", ".kilocode", ".amp", ".pi", ".agents", ".vibe", ".rovodev", ".qoder", ".iflow", ".codebuddy", ".bob", ".openhands",
+		"**/.github/hooks", "**/.github/copilot",
 	}},
 	{Hold, SelfRunning, "a shell or terminal program executes it at its start", []string{
 		".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv", ".zprofile",
@@ -49,11 +53,12 @@ var selfRunning = []known{
 		".screenrc", ".xinitrc", ".xprofile", ".xsession", ".pam_environment",
 	}},
 	{Hold, SelfRunning, "an interpreter or debugger executes it at its start", []string{
-		".gdbinit", ".lldbinit", ".pythonrc", ".pythonrc.py", ".pdbrc", ".irbrc", ".pryrc", ".Rprofile", ".ghci", ".ocamlinit",
+		".gdbinit", ".gdbearlyinit", ".lldbinit", ".pythonrc", ".pythonrc.py", ".pdbrc", ".irbrc", ".pryrc", ".Rprofile", ".ghci", ".ocamlinit",
 		".iex.exs", ".octaverc", ".guile", ".sqliterc", ".psqlrc", ".wgetrc", ".curlrc",
 	}},
 	{Hold, SelfRunning, "it is executed or obeyed on entering the folder", []string{
-		".direnv", ".autoenv", ".autoenv.zsh", ".tool-versions", "mise.toml", "mise.*.toml", ".mise.toml", ".mise.*.toml", ".mise",
+		".direnv", ".autoenv", ".autoenv.zsh", ".autoenv_leave.zsh", ".shadowenv.d", "**/bin/activate-hermit", "rust-toolchain", "rust-toolchain.toml",
+		".miserc.toml", ".tool-versions", "mise.toml", "mise.*.toml", ".mise.toml", ".mise.*.toml", ".mise",
 		"**/mise/config*.toml", "**/mise/conf.d", "**/.config/mise*", ".rtx.toml", ".watchmanconfig",
 	}},
 }
@@ -69,7 +74,7 @@ var userRun = []known{
 		"*.nix", "Package.swift", "mix.exs", "rebar.config", "dune", "dune-project", "build.zig", "Podfile", "Fastfile", "Vagrantfile",
 	}},
 	{Pass, UserRun, "a package manager executes its scripts", []string{
-		"package.json", ".yarnrc", ".yarnrc.yml", "**/.yarn/**", ".pnpmfile.cjs", "pnpm-workspace.yaml", "deno.json*", "bunfig.toml",
+		"package.json", ".yarnrc", ".yarnrc.yml", "**/.yarn/**", ".pnpmfile.cjs", ".pnpmfile.mjs", "pnpm-workspace.yaml", "deno.json*", "bunfig.toml",
 		"setup.py", "setup.cfg", "pyproject.toml", "conftest.py", "tox.ini", "noxfile.py", "pytest.ini", "*.pth", "sitecustomize.py",
 		"usercustomize.py", "composer.json", "**/node_modules/.bin/**", "**/{.venv,venv}/**", "*.pyc",
 	}},

@@ -142,14 +142,18 @@ func (c *files) drop(n *node) {
 	n.data.mu.Unlock()
 }
 
-// stat gives the attributes of a file that is open but has no name any more.
-func (c *files) stat(n *node, s *spot) bool {
+// statNameless gives the attributes of a file that is open but has no name any more.
+func (t *tree) statNameless(n *node, s *spot) bool {
 	n.data.mu.Lock()
 	defer n.data.mu.Unlock()
 	f := n.data.f
-	if f == nil || unix.Fstat(f.fd, &s.st) != nil {
+	if f == nil || !t.stillHas(f, false) || unix.Fstat(f.fd, &s.st) != nil {
 		return false
 	}
 	s.upper = f.upper
 	return true
 }
+
+// stillHas says whether the attributes of f, whose name here is gone, may be asked for
+// or changed: not when the host has renamed it to a name that hides it.
+func (t *tree) stillHas(f *openFile, change bool) bool { return f.pinned || t.harmless(f, change) }

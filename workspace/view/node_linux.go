@@ -14,7 +14,7 @@ func (t *tree) entry(p *node, name string, s *spot, out *fuse.EntryOut) *node {
 	out.EntryValid, out.AttrValid = t.patience(p)
 	t.mu.Unlock()
 	out.NodeId, out.Generation = n.id, 1
-	t.attr(s, &out.Attr)
+	t.attr(n, s, &out.Attr)
 	return n
 }
 
@@ -233,11 +233,11 @@ func (t *tree) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut)
 	defer d.close()
 	if err != nil {
 		// Removed, but still open inside.
-		if !t.files.stat(n, &s) {
+		if !t.statNameless(n, &s) {
 			return status(err)
 		}
 	}
-	t.attr(&s, &out.Attr)
+	t.attr(n, &s, &out.Attr)
 	t.mu.RLock()
 	if n.parent != nil {
 		_, out.AttrValid = t.patience(n.parent)

@@ -41,7 +41,7 @@ func (t *tree) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut)
 			return status(err)
 		}
 	}
-	t.attr(&s, &out.Attr)
+	t.attr(n, &s, &out.Attr)
 	if n.parent != nil {
 		_, out.AttrValid = t.patience(n.parent)
 	}
@@ -225,7 +225,7 @@ func (t *tree) truncate(n *node, size int64) error {
 // setGone changes a file that is open inside but has no name any more.
 func (t *tree) setGone(n *node, in *fuse.SetAttrIn, out *fuse.AttrOut, why error) fuse.Status {
 	f := n.data.f
-	if f == nil {
+	if f == nil || !t.stillHas(f, true) {
 		return status(why)
 	}
 	var s spot
@@ -244,6 +244,6 @@ func (t *tree) setGone(n *node, in *fuse.SetAttrIn, out *fuse.AttrOut, why error
 		return status(err)
 	}
 	s.upper = f.upper
-	t.attr(&s, &out.Attr)
+	t.attr(n, &s, &out.Attr)
 	return fuse.OK
 }

@@ -248,8 +248,15 @@ func rejudge(p *node) {
 }
 
 // attr shows st to the kernel: ids as seen inside, inode numbers of the shadow
-// apart from those of the host.
-func (t *tree) attr(s *spot, out *fuse.Attr) { t.attrOf(&s.st, s.upper && !s.both, out) }
+// apart from those of the host. A file with names that were not made here is shown as
+// one of a single name, because a change separates it from the others: a kernel that
+// took them for one file would go on to write to the one what it knows of the other.
+func (t *tree) attr(n *node, s *spot, out *fuse.Attr) {
+	t.attrOf(&s.st, s.upper && !s.both, out)
+	if n.typ == unix.S_IFREG && !s.upper && t.foreign(&s.st) {
+		out.Ino, out.Nlink = 1<<62|n.id, 1
+	}
+}
 
 func (t *tree) attrOf(st *unix.Stat_t, upper bool, out *fuse.Attr) {
 	*out = fuse.Attr{

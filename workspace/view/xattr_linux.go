@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -48,6 +49,17 @@ func (t *tree) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, val
 	if !shadow.OwnXattr(name) {
 		return fuse.Status(unix.EOPNOTSUPP)
 	}
+	old, had, err := t.xattr(in.NodeId, name)
+	switch {
+	case err != nil:
+		return status(err)
+	case had && in.Flags&unix.XATTR_CREATE != 0:
+		return fuse.Status(unix.EEXIST)
+	case !had && in.Flags&unix.XATTR_REPLACE != 0:
+		return fuse.ENODATA
+	case had && old == string(value) && !t.readOnly:
+		return fuse.OK // what changes nothing makes nothing private
+	}
 	size := int64(len(name) + len(value))
 	if err := t.quota.fits(size); err != nil {
 		return status(err)
@@ -66,7 +78,26 @@ func (t *tree) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fus
 	if !shadow.OwnXattr(name) {
 		return fuse.ENODATA
 	}
+	if _, had, err := t.xattr(h.NodeId, name); err != nil || !had {
+		return status(cmp.Or(err, error(unix.ENODATA)))
+	}
 	return status(t.withPath(h.NodeId, true, func(path string) error { return unix.Removexattr(path, name) }))
+}
+
+// xattr is the attribute as it is, if there is one.
+func (t *tree) xattr(id uint64, name string) (value string, had bool, err error) {
+	err = t.withPath(id, false, func(path string) error {
+		b := make([]byte, 64<<10) // XATTR_SIZE_MAX
+		n, err := unix.Getxattr(path, name, b)
+		if err == nil {
+			value, had = string(b[:n]), true
+		}
+		if err == unix.ENODATA || err == unix.EACCES { // it may be set where it may not be read
+			return nil
+		}
+		return err
+	})
+	return value, had, err
 }
 
 // withPath calls do with a path that leads to what the node means now, by a
@@ -126,7 +157,7 @@ func (t *tree) withPath(id uint64, change bool, do func(path string) error) erro
 // withNameless is withPath of a file that is open inside but has no name any more.
 func (t *tree) withNameless(n *node, change bool, why error, do func(path string) error) error {
 	f := n.data.f
-	if f == nil {
+	if f == nil || !t.stillHas(f, change) {
 		return why
 	}
 	var st unix.Stat_t

@@ -172,3 +172,36 @@ func TestReviewKeepsAttributes(t *testing.T) {
 	out := w.onHost(`stat -c %a d`)
 	is(t, "the folder of the host", strings.TrimSpace(out), "755")
 }
+
+// A file that the host renames to a hidden name has no attributes here any more, and
+// what asks for a change that changes nothing makes nothing private.
+func TestXattrOfHidden(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "xattr")
+	w := newWorld(t, worldOptions{seed: func(h string) {
+		write(t, h+"/tmp", "x")
+		write(t, h+"/.vscode/tasks.json", "x")
+		must(t, setXattr(h+"/.vscode/tasks.json", "user.a", "1"))
+	}})
+	f, err := os.OpenFile(w.in+"/tmp", os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	if _, err := f.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, os.Rename(w.host+"/tmp", w.host+"/.env"))
+	must(t, setXattr(w.host+"/.env", "user.secret", "TOLD"))
+	eventually(t, "the host's rename is seen", func() bool { _, err := os.Lstat(w.in + "/tmp"); return err != nil })
+	fd := "/proc/self/fd/" + itoa(int(f.Fd()))
+	if got := xattr(fd, "user.secret"); !strings.HasPrefix(got, "[") {
+		t.Errorf("read %q of a hidden file", got)
+	}
+
+	held := w.in + "/.vscode/tasks.json"
+	must(t, setXattr(held, "user.a", "1"))
+	if err := unix.Removexattr(held, "user.none"); err != unix.ENODATA {
+		t.Error(err)
+	}
+	write(t, w.host+"/.vscode/tasks.json", "the host goes on")
+	eventually(t, "nothing was made private", func() bool { return read(t, held) == "the host goes on" })
+}
