@@ -17,7 +17,7 @@ func TestForeignLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.sh("cat orig store && echo new>>store && echo more>>orig && cat orig store")
+	w.sh("echo new>>store && echo more>>orig")
 	for name, want := range map[string]string{"orig": "h\nmore\n", "store": "h\nnew\n", "../out": "h\n"} {
 		if got := w.read(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
