@@ -63,6 +63,9 @@ const (
 // with a hidden name (.env -> config/dev) is hidden. The patterns belong into
 // [Options].
 //
+// What the text of existing hooks and of the project's .envrc names is held as well, as
+// far as a word of it leads to a file: not what those files execute in their turn.
+//
 // What relative paths in the configuration of the user and the system mean is held
 // at every depth, for the repositories that the sandbox makes.
 //
@@ -82,6 +85,7 @@ func Discover(o DiscoverOptions) (Found, error) {
 	if g := gitDirOf(s.dir); g != "" {
 		s.repository(g, s.dir, 0)
 	}
+	s.script(filepath.Join(s.dir, ".envrc"), s.dir, "direnv")
 	if err := s.folder(s.dir, r.Root(), 0); err != nil {
 		return Found{}, fmt.Errorf("look into %q: %w", s.dir, err)
 	}

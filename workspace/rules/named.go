@@ -47,6 +47,9 @@ func (s *scan) setting(t setting, src source) {
 			s.hold(p, o)
 		}
 		cmd := t.isCommand()
+		if cmd {
+			s.imports(t.value, src.base, o)
+		}
 		for _, w := range words(t.value, s.home) {
 			if s.words++; s.words > maxWords {
 				s.note("git's configuration is too long, not all that it names is held")
@@ -69,6 +72,7 @@ func (s *scan) word(w string, cmd bool, src source, o belljar.Origin) {
 		if s.hold(p, o); !cmd || exists(p) {
 			return
 		}
+		s.file(w, src.base, o) // ./x may mean ./x.js
 	default:
 		// The word of a shared configuration that names a folder is a mere argument
 		// too often: npm test, make build.
@@ -98,6 +102,7 @@ func (s *scan) word(w string, cmd bool, src source, o belljar.Origin) {
 // hooksPath holds a folder of hooks; where that is the work tree itself or above
 // it, the names of hooks in it.
 func (s *scan) hooksPath(p string, src source, o belljar.Origin) {
+	s.scripts(p, src.base)
 	for _, q := range s.trail(p) {
 		if q != s.dir && !strings.HasPrefix(path.Clean(src.base)+"/", q+"/") {
 			s.add(q, o)

@@ -40,6 +40,7 @@ func (s *scan) repository(g, workTree string, depth int) {
 			s.config(c, source{file: c, base: base, gitDir: g})
 		}
 		s.shared(base)
+		s.scripts(filepath.Join(common, "hooks"), base)
 	}
 	s.modules(filepath.Join(common, "modules"), depth+1)
 	if common != g {
