@@ -34,7 +34,7 @@ type Summary struct {
 func (r *run) summary() Summary {
 	w := &r.p.Workspace
 	p := workspace.Project{Dir: w.Dir, Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
-	waiting, err := p.Pending()
+	waiting, err := p.Settle()
 	commits := r.newCommits()
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()

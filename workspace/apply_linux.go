@@ -28,7 +28,7 @@ var errConflict = errors.New("the host changed it meanwhile")
 // There is one outcome per change; an error only when nothing could be tried or
 // ctx ended. What was applied has left the shadow.
 func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
-	release, err := p.alone("apply changes")
+	release, err := p.alone("apply changes", shadow.Patience)
 	if err != nil {
 		return nil, err
 	}

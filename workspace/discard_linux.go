@@ -7,13 +7,14 @@ import (
 	"path"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
 // Discard forgets the changes that the paths name, everything without paths, and
 // returns them. The host's files are not touched. A removal that follows from a
 // folder made anew goes only together with that folder.
 func (p Project) Discard(ctx context.Context, paths ...string) ([]Change, error) {
-	release, err := p.alone("discard changes")
+	release, err := p.alone("discard changes", shadow.Patience)
 	if err != nil {
 		return nil, err
 	}

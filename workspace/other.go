@@ -11,6 +11,9 @@ import (
 // Pending returns errors.ErrUnsupported: only Linux has a shadow.
 func (Project) Pending() ([]Change, error) { return nil, errors.ErrUnsupported }
 
+// Settle returns errors.ErrUnsupported.
+func (Project) Settle() ([]Change, error) { return nil, errors.ErrUnsupported }
+
 // Diff returns errors.ErrUnsupported.
 func (Project) Diff(io.Writer, []Change, DiffOptions) error { return errors.ErrUnsupported }
 

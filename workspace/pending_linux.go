@@ -19,11 +19,28 @@ import (
 // Pending lists what waits: what would run by itself first, then what the user
 // runs, within that by path. Nothing is changed. A project without a shadow has
 // nothing waiting.
-func (p Project) Pending() ([]Change, error) {
+func (p Project) Pending() ([]Change, error) { return p.pending(func(*tree) error { return nil }) }
+
+// Settle is [Project.Pending], and forgets private copies that are what the host has:
+// they would hide what the host changes later. While another sandbox uses the shadow it
+// forgets nothing.
+func (p Project) Settle() ([]Change, error) {
+	release, err := p.alone("forget what does not differ", 0)
+	if err != nil {
+		return p.Pending()
+	}
+	defer release()
+	return p.pending((*tree).forgetSame)
+}
+
+func (p Project) pending(then func(*tree) error) ([]Change, error) {
 	var all []Change
 	err := p.eachTree(func(t *tree) error {
 		cs, err := t.changes()
 		all = append(all, cs...)
+		if err == nil {
+			err = then(t)
+		}
 		return err
 	})
 	if err != nil {
@@ -70,7 +87,7 @@ func (t *tree) exists(rel string) bool {
 
 // changes walks the shadow.
 func (t *tree) changes() ([]Change, error) {
-	t.found = nil
+	t.found, t.same = nil, nil
 	err := t.view.Walk(func(e shadow.Entry) error {
 		if e.Kind == shadow.Dir {
 			return t.dir(e)
@@ -196,10 +213,29 @@ func (t *tree) leaf(e shadow.Entry) error {
 	if c.Op == OpDelete && c.Conflict == "" {
 		c.Conflict = t.pinned(e.Path, entry)
 	}
-	if same, err := t.compare(&c, e, now); err != nil || same {
+	same, err := t.compare(&c, e, now)
+	switch {
+	case err != nil:
 		return err
+	case same:
+		t.same = append(t.same, e.Path)
+	default:
+		t.add(c)
 	}
-	t.add(c)
+	return nil
+}
+
+// forgetSame forgets what [tree.changes] found to be as on the host. Below a folder
+// that was made anew the host's file could not be seen in its place.
+func (t *tree) forgetSame() error {
+	for _, rel := range t.same {
+		if t.opaqueAbove(rel) != "" {
+			continue
+		}
+		if err := t.forget(rel); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -60,13 +61,13 @@ func nothingIn(store *shadow.Store, source string) bool {
 
 // alone keeps sandboxes away while op changes what waits: what a program inside has
 // open would go on in a copy that is nobody's any more. The error says so.
-func (p Project) alone(op string) (release func(), err error) {
+func (p Project) alone(op string, patience time.Duration) (release func(), err error) {
 	store, err := shadow.Open(p.Shadow)
 	if errors.Is(err, fs.ErrNotExist) {
 		return func() {}, nil
 	}
 	if err == nil {
-		release, err = store.Alone()
+		release, err = store.Alone(patience)
 	}
 	e := &belljar.Error{Op: op, ID: p.Dir, Kind: belljar.KindInternal, Err: err}
 	switch {
@@ -101,6 +102,7 @@ type tree struct {
 	main   bool
 	states map[string]rules.State // by directory; what is not there is judged anew
 	found  []Change
+	same   []string // private, and as on the host
 }
 
 func (p Project) openTree(store *shadow.Store, source string) (*tree, error) {

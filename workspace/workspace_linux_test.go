@@ -2,6 +2,8 @@ package workspace
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -341,6 +343,35 @@ func waitForTick(t *testing.T, file string) {
 		}
 	}
 	t.Fatal("the clock stands still")
+}
+
+// A private copy without a difference does not stay to hide what the host does next.
+func TestSettle(t *testing.T) {
+	w := newWorld(t, map[string]string{"same": "x", "other": "y", "d/same": "x"})
+	w.edit("same", "x")
+	w.edit("d/same", "x")
+	w.edit("other", "z")
+	w.ok(w.view.MakeDir("new", 0o755, true))
+	running, err := os.Open(filepath.Join(w.Shadow, "views"))
+	w.ok(err)
+	w.ok(unix.Flock(int(running.Fd()), unix.LOCK_SH)) // as a sandbox does
+	_, err = w.Settle()
+	w.ok(err)
+	if _, err := w.view.Lookup("same"); err != nil {
+		t.Errorf("forgotten while a sandbox may use it: %v", err)
+	}
+	running.Close()
+	cs, err := w.Settle()
+	w.ok(err)
+	if len(cs) != 2 || cs[0].Path != "new" && cs[1].Path != "new" {
+		t.Errorf("waiting: %v", cs)
+	}
+	for _, name := range []string{"same", "d/same"} {
+		if _, err := w.view.Lookup(name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still private: %v", name, err)
+		}
+	}
+	w.has("same", "x")
 }
 
 // Attributes that users give their files go into the private copy and land with it.

@@ -59,3 +59,18 @@ func TestUmask(t *testing.T) {
 		t.Errorf("made: %q", got)
 	}
 }
+
+// TestUntouchedIsNotPinned: a private copy without a difference does not hide what the
+// host does to the file afterwards.
+func TestUntouchedIsNotPinned(t *testing.T) {
+	w := newWorld(t)
+	w.write(".vscode/s.json", "old")
+	w.sh("touch .vscode/s.json; printf old > .vscode/s.json; echo x > .vscode/other")
+	w.write(".vscode/s.json", "new")
+	if got := w.sh("cat .vscode/s.json .vscode/other"); got != "newx\n" {
+		t.Errorf("the next run sees %q", got)
+	}
+	if r := w.belljar("diff", "--name-only"); r.out != ".vscode/other\n" {
+		t.Errorf("waiting: %q", r.out)
+	}
+}

@@ -58,15 +58,15 @@ func (s *Store) Use() error {
 	return err
 }
 
-// alonePatience is how long a sandbox that is being ended is waited for.
-const alonePatience = 2 * time.Second
+// Patience is how long a sandbox that is being ended is worth waiting for.
+const Patience = 2 * time.Second
 
 // Alone keeps every sandbox out of the shadow until release is called. It returns
-// [ErrInUse] when one works in it, or somebody else has it alone.
-func (s *Store) Alone() (release func(), err error) {
+// [ErrInUse] when one works in it, or somebody else has it alone, for so long.
+func (s *Store) Alone(patience time.Duration) (release func(), err error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(alonePatience); ; <-tick.C {
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		fd, err := s.lock(unix.LOCK_EX | unix.LOCK_NB)
 		switch {
 		case err == nil:

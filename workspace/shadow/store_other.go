@@ -5,6 +5,7 @@ package shadow
 import (
 	"errors"
 	"os"
+	"time"
 )
 
 // A Store is an open shadow; only Linux has one.
@@ -23,7 +24,7 @@ func Open(string) (*Store, error) { return nil, errors.ErrUnsupported }
 func (*Store) Use() error { return errors.ErrUnsupported }
 
 // Alone returns errors.ErrUnsupported.
-func (*Store) Alone() (func(), error) { return nil, errors.ErrUnsupported }
+func (*Store) Alone(time.Duration) (func(), error) { return nil, errors.ErrUnsupported }
 
 // Sources returns errors.ErrUnsupported.
 func (*Store) Sources() ([]string, error) { return nil, errors.ErrUnsupported }
