@@ -44,6 +44,7 @@ type Result struct {
 	End     belljar.End
 	Limits  []belljar.LimitEvent // reached, in order
 	Summary Summary
+	Lost    error // why not all that the command printed reached the caller; nil when they did not want it
 }
 
 // A run carries what the steps of [Run] share.
@@ -62,6 +63,7 @@ type run struct {
 	proc    belljar.Process
 	session *terminal.Session
 	relayed chan error         // the session's end
+	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
 
 	mu        sync.Mutex
@@ -81,7 +83,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	status, end := r.wait(ctx)
 	r.stop(ctx)
 	sum := r.summary()
-	res := Result{Status: status, End: end, Limits: r.counts.reached(), Summary: sum}
+	res := Result{Status: status, End: end, Limits: r.counts.reached(), Summary: sum, Lost: r.lost}
 	recErr := r.end(belljar.EndEvent{
 		End: end, Status: status, Passed: sum.Passed, Held: sum.Held, Commands: sum.Commands, MaxMemory: r.maxMemory,
 	})

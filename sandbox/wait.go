@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/ablate"
@@ -175,6 +178,9 @@ func (r *run) drain() {
 	if !byItself {
 		defer time.AfterFunc(2*time.Second, r.unrelay).Stop()
 	}
-	<-r.relayed // a caller who stopped reading is no fault of the run
+	// A caller who stopped reading, or whose terminal is gone, is no fault of the run.
+	if err := <-r.relayed; err != nil && !errors.Is(err, unix.EIO) {
+		r.lost = err
+	}
 	r.unrelay()
 }

@@ -78,6 +78,12 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	}
 	a.printEnd(res)
 	a.status = res.Status
+	if res.Lost != nil {
+		fmt.Fprintf(a.Err, "belljar: error: what the command printed did not arrive: %s\n", terminal.Escape(res.Lost.Error()))
+		if a.status == 0 {
+			a.status = belljar.KindInternal.ExitStatus()
+		}
+	}
 	if res.End.Limit == "log" {
 		return nil // printed; that the record has no end follows from it
 	}

@@ -60,6 +60,22 @@ func TestUmask(t *testing.T) {
 	}
 }
 
+// TestFullOutput: output that finds no room is not lost in silence.
+func TestFullOutput(t *testing.T) {
+	w := newWorld(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	var errout strings.Builder
+	c := w.cmd(t.Context(), "run", "--", "echo", "hi")
+	c.Stdout, c.Stderr = full, &errout
+	if err := c.Run(); err == nil || c.ProcessState.ExitCode() != 125 || !strings.Contains(errout.String(), "did not arrive") {
+		t.Errorf("%v: %s", err, errout.String())
+	}
+}
+
 // TestUntouchedIsNotPinned: a private copy without a difference does not hide what the
 // host does to the file afterwards.
 func TestUntouchedIsNotPinned(t *testing.T) {
