@@ -71,6 +71,14 @@ func TestProxyRequests(t *testing.T) {
 	if !strings.Contains(got, "hello api.example.com") || !strings.Contains(got, "hello b.example.com") || !strings.Contains(got, "403 evil.example is not in the policy; allowed by: --allow evil.example:80") {
 		t.Errorf("three hosts on one connection: %q", got)
 	}
+	for _, in := range []string{
+		"GET http://api.example.com/ HTTP/1.0\r\n\r\n",
+		"CONNECT api.example.com:80 HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n",
+	} {
+		if got := w.talk("198.18.0.1", 3128, in); !strings.HasSuffix(got, "hello api.example.com") {
+			t.Errorf("HTTP/1.0: %q", got)
+		}
+	}
 	for _, c := range []struct{ name, in, want string }{
 		{"host differs", "GET http://api.example.com/ HTTP/1.1\r\nHost: b.example.com\r\n\r\n", " 403 "},
 		{"userinfo", "GET http://api.example.com@evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", " 403 "},
@@ -78,6 +86,8 @@ func TestProxyRequests(t *testing.T) {
 		{"ftp", "GET ftp://api.example.com/ HTTP/1.1\r\nHost: api.example.com\r\n\r\n", " 403 "},
 		{"clear text to 443", "GET http://api.example.com:443/ HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n", " 403 "},
 		{"CONNECT 80 with another Host", "CONNECT api.example.com:80 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", " 403 "},
+		{"CONNECT in HTTP/1.0", "CONNECT api.example.com:80 HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", " 403 "},
+		{"another host in HTTP/1.0", "GET http://evil.example/ HTTP/1.0\r\n\r\n", " 403 "},
 		{"CONNECT with a path", "CONNECT api.example.com:443/x HTTP/1.1\r\nHost: x\r\n\r\n", " 400 "},
 		{"itself", "CONNECT 198.18.0.1:3128 HTTP/1.1\r\nHost: x\r\n\r\n", " 403 "},
 		{"the page", "GET http://policy.belljar/?host=evil.example HTTP/1.1\r\nHost: policy.belljar\r\n\r\n", "--allow evil.example"},

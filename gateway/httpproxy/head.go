@@ -112,16 +112,26 @@ func CheckHead(head []byte) error {
 		}
 	}
 	switch {
+	case host == 0 && namesHost(lines[0]):
 	case host != 1:
 		return bad("not exactly one Host header")
 	case !sameAuthority(lines[0], hostValue):
 		return &Fault{http.StatusForbidden, "the request's target and its Host header name two hosts"}
+	}
+	switch {
 	case length > 1 || coding > 1 || length+coding > 1:
 		return bad("more than one length of the body")
 	case coding == 1 && strings.HasSuffix(lines[0], "1.0"):
 		return bad("a transfer coding in HTTP/1.0")
 	}
 	return nil
+}
+
+// namesHost says whether a request of HTTP/1.0, which has no Host header (RFC 1945),
+// names the host in its line: to a proxy it does.
+func namesHost(line string) bool {
+	method, target, _ := strings.Cut(line, " ")
+	return strings.HasSuffix(line, " HTTP/1.0") && (method == http.MethodConnect || strings.HasPrefix(strings.ToLower(target), "http://"))
 }
 
 // sameAuthority says whether a target in absolute form, which is what counts, and

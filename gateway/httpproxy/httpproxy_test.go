@@ -14,6 +14,8 @@ func TestCheckHead(t *testing.T) {
 	for _, ok := range []string{
 		good,
 		"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n",
+		"CONNECT a.example:443 HTTP/1.0\r\n\r\n",
+		"GET http://a.example/ HTTP/1.0\r\n\r\n",
 		"GET http://a.example/ HTTP/1.1\r\nHost: A.example:80\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:  Chunked \r\n\r\n",
 		"CONNECT a.example:443 HTTP/1.1\r\nHost: other\r\n\r\n",
@@ -36,6 +38,8 @@ func TestCheckHead(t *testing.T) {
 		"list of lengths":  "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
 		"TE identity":      "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
 		"TE list":          "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+		"no host in 1.0":   "GET / HTTP/1.0\r\n\r\n",
+		"no host in 1.1":   "CONNECT a:443 HTTP/1.1\r\n\r\n",
 		"TE in 1.0":        "GET / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"NUL":              "GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
 		"bare CR":          "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
