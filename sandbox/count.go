@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -24,8 +25,21 @@ type counter struct {
 	limits    []belljar.LimitEvent // reached, in order, each limit once
 }
 
-// printPublished says where the sandbox's ports are reached.
-func (c *counter) printPublished(w io.Writer) {
+// publishWait bounds the wait for the gateway to say where its ports are.
+const publishWait = 5 * time.Second
+
+// printPublished says where the sandbox's want ports are reached, once they are.
+func (c *counter) printPublished(w io.Writer, want int) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.Now().Add(publishWait); time.Now().Before(late); <-tick.C {
+		c.mu.Lock()
+		all := len(c.published) >= want
+		c.mu.Unlock()
+		if all {
+			break
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range c.published {
@@ -94,6 +108,11 @@ func (c *counter) file(e belljar.FileEvent) {
 		c.files = map[string]seen{}
 	}
 	c.files[e.Path] = seen{e, was.born}
+	if e.Op == "rename" && e.To != "" && e.Verdict == "hold" && len(c.files) < maxPaths {
+		to := e // what waits now has the other name
+		to.Path, to.To = e.To, ""
+		c.files[to.Path] = seen{to, c.files[to.Path].born}
+	}
 }
 
 // seen is the last event of a path.

@@ -40,3 +40,12 @@ func TestCountedFiles(t *testing.T) {
 		}
 	}
 }
+
+// What waits after a rename has the new name, and is the run's.
+func TestRenameOfHeldIsOurs(t *testing.T) {
+	var c counter
+	c.file(belljar.FileEvent{Op: "rename", Path: "f", To: ".envrc", Verdict: "hold"})
+	if !c.changed("f") || !c.changed(".envrc") {
+		t.Errorf("not this run's: %v", c.files)
+	}
+}

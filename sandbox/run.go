@@ -274,7 +274,6 @@ func (r *run) stopGateway() error {
 }
 
 func (r *run) startCommand(ctx context.Context) error {
-	r.counts.printPublished(r.o.Err)
 	s, err := terminal.NewSession(terminal.Options{Stdin: r.o.In, Stdout: r.o.Out, Stderr: r.o.Err})
 	if err != nil {
 		return &belljar.Error{Op: "relay the terminal", Err: err}
@@ -286,6 +285,7 @@ func (r *run) startCommand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.counts.printPublished(r.o.Err, len(r.p.Network.Publish)) // before anything that the command prints
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
