@@ -13,37 +13,33 @@ import (
 
 // A counter passes events on to the record and keeps what the closing lines need.
 type counter struct {
-	next belljar.EventSink
+	next      belljar.EventSink
+	published chan belljar.NetEvent // has room for each port that the plan publishes
 
-	mu        sync.Mutex
-	commands  int
-	published []belljar.NetEvent
-	failed    []belljar.NetEvent   // allowed, but could not be reached
-	files     map[string]seen      // by path, at most maxPaths
-	more      int                  // events of paths that are not in files
-	morePass  int                  // of more: what passed
-	limits    []belljar.LimitEvent // reached, in order, each limit once
+	mu       sync.Mutex
+	commands int
+	failed   []belljar.NetEvent   // allowed, but could not be reached
+	files    map[string]seen      // by path, at most maxPaths
+	more     int                  // events of paths that are not in files
+	morePass int                  // of more: what passed
+	limits   []belljar.LimitEvent // reached, in order, each limit once
 }
 
 // publishWait bounds the wait for the gateway to say where its ports are.
 const publishWait = 5 * time.Second
 
-// printPublished says where the sandbox's want ports are reached, once they are.
-func (c *counter) printPublished(w io.Writer, want int) {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.Now().Add(publishWait); time.Now().Before(late); <-tick.C {
-		c.mu.Lock()
-		all := len(c.published) >= want
-		c.mu.Unlock()
-		if all {
-			break
+// printPublished says where the ports are reached that c.published has room for, each
+// as soon as it is.
+func (c *counter) printPublished(ctx context.Context, w io.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, publishWait)
+	defer cancel()
+	for range cap(c.published) {
+		select {
+		case n := <-c.published:
+			fmt.Fprintf(w, "belljar: port %d of the sandbox is reached at %s:%d\n", n.Port, n.Addr, n.Port)
+		case <-ctx.Done():
+			return
 		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range c.published {
-		fmt.Fprintf(w, "belljar: port %d of the sandbox is reached at %s:%d\n", n.Port, n.Addr, n.Port)
 	}
 }
 
@@ -62,9 +58,10 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 	case e.File != nil:
 		c.file(*e.File)
 	case e.Kind == belljar.EventPublish && e.Net != nil:
-		c.mu.Lock()
-		c.published = append(c.published, *e.Net)
-		c.mu.Unlock()
+		select {
+		case c.published <- *e.Net:
+		default: // nobody asked for it
+		}
 	case e.Kind == belljar.EventConnect && e.Net != nil && e.Net.Reason != "" && e.Net.Received == 0:
 		c.mu.Lock()
 		if len(c.failed) < maxFailed {

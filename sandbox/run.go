@@ -222,7 +222,7 @@ func (r *run) startRecord() error {
 		return &belljar.Error{Op: "open the record", ID: r.p.Name, Err: err, Hint: "nothing runs without a record; is the disk full?"}
 	}
 	r.rec = rec
-	r.counts.next = rec
+	r.counts.next, r.counts.published = rec, make(chan belljar.NetEvent, len(r.p.Network.Publish))
 	return nil
 }
 
@@ -285,7 +285,7 @@ func (r *run) startCommand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.counts.printPublished(r.o.Err, len(r.p.Network.Publish)) // before anything that the command prints
+	r.counts.printPublished(ctx, r.o.Err) // before anything that the command prints
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()

@@ -111,14 +111,12 @@ func CheckHead(head []byte) error {
 			}
 		}
 	}
+	inLine := host == 0 && namesHost(lines[0])
 	switch {
-	case host == 0 && namesHost(lines[0]):
-	case host != 1:
+	case host != 1 && !inLine:
 		return bad("not exactly one Host header")
-	case !sameAuthority(lines[0], hostValue):
+	case !inLine && !sameAuthority(lines[0], hostValue):
 		return &Fault{http.StatusForbidden, "the request's target and its Host header name two hosts"}
-	}
-	switch {
 	case length > 1 || coding > 1 || length+coding > 1:
 		return bad("more than one length of the body")
 	case coding == 1 && strings.HasSuffix(lines[0], "1.0"):

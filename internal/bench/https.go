@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -20,17 +19,14 @@ const (
 // passedHTTPS counts small HTTPS requests per second over connections that stay
 // open, encrypted from end to end: the gateway passes what it cannot read.
 func passedHTTPS(b *bench) (float64, float64, string, string, error) {
-	dir, err := b.tree(1)
+	dir, err := b.withClient()
 	if err != nil {
-		return 0, 0, "", "", err
-	}
-	if err := copySelf(filepath.Join(dir, "client")); err != nil {
 		return 0, 0, "", "", err
 	}
 	body := strings.Repeat("b", bodySize)
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
 	defer srv.Close()
-	addr := strings.Replace(srv.Listener.Addr().String(), "127.0.0.1", "localhost", 1)
+	addr := localhost(srv.Listener)
 	few := *b
 	few.rounds = 7
 	ours, theirs, err := few.inside(dir, "./client "+clientWord+" https "+addr+" || exit 1", "--allow", addr)

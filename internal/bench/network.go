@@ -41,11 +41,7 @@ func curlDown(b *bench) (float64, float64, string, string, error) {
 // that reads and writes large pieces: this one, copied into the project.
 func moved(direction string) func(*bench) (float64, float64, string, string, error) {
 	return func(b *bench) (float64, float64, string, string, error) {
-		dir, err := b.tree(1)
-		if err != nil {
-			return 0, 0, "", "", err
-		}
-		if err := copySelf(filepath.Join(dir, "client")); err != nil {
+		if _, err := b.withClient(); err != nil {
 			return 0, 0, "", "", err
 		}
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -72,7 +68,7 @@ func (b *bench) bulk(line string, ln net.Listener) (float64, float64, string, st
 	if err != nil {
 		return 0, 0, "", "", err
 	}
-	addr := strings.Replace(ln.Addr().String(), "127.0.0.1", "localhost", 1)
+	addr := localhost(ln)
 	ours, theirs, err := b.inside(dir, fmt.Sprintf(line, addr)+" || exit 1", "--allow", addr)
 	if err != nil {
 		return 0, 0, "", "", err
@@ -138,6 +134,19 @@ func client(direction, addr string) error {
 		err = errors.New("the connection ended early")
 	}
 	return err
+}
+
+// withClient is a project with this program in it, as ./client.
+func (b *bench) withClient() (dir string, err error) {
+	if dir, err = b.tree(1); err == nil {
+		err = copySelf(filepath.Join(dir, "client"))
+	}
+	return dir, err
+}
+
+// localhost is the address of ln as rules name it.
+func localhost(ln net.Listener) string {
+	return strings.Replace(ln.Addr().String(), "127.0.0.1", "localhost", 1)
 }
 
 func copySelf(to string) error {

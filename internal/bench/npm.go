@@ -32,7 +32,7 @@ func npmCI(b *bench) (float64, float64, string, string, error) {
 		_, _ = w.Write(body)
 	}))
 	defer srv.Close()
-	addr := strings.Replace(srv.Listener.Addr().String(), "127.0.0.1", "localhost", 1)
+	addr := localhost(srv.Listener)
 	type locked struct {
 		Version      string            `json:"version,omitempty"`
 		Resolved     string            `json:"resolved,omitempty"`

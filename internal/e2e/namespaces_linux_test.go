@@ -23,7 +23,7 @@ func TestNamespacesRefused(t *testing.T) {
 	for _, limit := range []string{"max_user_namespaces", "max_net_namespaces"} {
 		t.Run(limit, func(t *testing.T) {
 			w := newWorld(t)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, "/bin/sh", "-c", "echo 0 > /proc/sys/user/"+limit+" && exec \"$@\"", "sh")
 			c.Args = append(c.Args, w.cmd(ctx, "run", "--", "sh", "-c", "echo it ran; touch ran").Args...)

@@ -46,10 +46,7 @@ type class struct {
 
 func compileSegment(p string) (segment, error) {
 	if !strings.ContainsAny(p, `\*?[`) { // most patterns are names
-		if p = Fold(p); p == "" {
-			return segment{}, errIgnored
-		}
-		return segment{kind: segLiteral, lit: p}, nil
+		return segment{kind: segLiteral, lit: Fold(p)}, nil
 	}
 	ts, err := tokenize(p)
 	if err != nil {
@@ -120,7 +117,7 @@ func tokenize(p string) ([]token, error) {
 	}
 	flush()
 	if len(ts) == 0 {
-		return nil, errIgnored
+		return nil, errors.New("the pattern has a component of ignored characters only")
 	}
 	return ts, nil
 }
@@ -179,8 +176,6 @@ func (c *class) has(r rune) bool {
 		}
 	}
 }
-
-var errIgnored = errors.New("the pattern has a component of ignored characters only")
 
 // tail is the literal end that every match has.
 func (s *segment) tail() string {

@@ -28,12 +28,10 @@ var executable = []string{".js", ".cjs", ".mjs", ".ts", ".py", ".rb", ".sh", "/i
 
 // scripts holds what the hooks of the host in a folder name. They exist already, are
 // executed by the host's git, and hand on to files of the project.
-func (s *scan) scripts(hooks string, bases ...string) {
+func (s *scan) scripts(hooks, base string) {
 	_ = s.entries(hooks, func(e fs.DirEntry) bool {
 		if !e.IsDir() && isHookName(strings.ToLower(e.Name())) {
-			for _, b := range bases {
-				s.script(filepath.Join(hooks, e.Name()), b, "git")
-			}
+			s.script(filepath.Join(hooks, e.Name()), base, "git")
 		}
 		return true
 	})
@@ -43,12 +41,8 @@ func (s *scan) scripts(hooks string, bases ...string) {
 // found from base: those with a slash in the name, what follows a [runners], and what
 // python -m would import. A word is a guess: what it leads to waits instead of landing.
 func (s *scan) script(file, base, layer string) {
-	i, err := os.Stat(file)
-	if err != nil || !i.Mode().IsRegular() || i.Size() > maxScript {
-		return
-	}
 	text, err := head(file)
-	if err != nil || strings.ContainsRune(text, 0) {
+	if err != nil || len(text) > maxScript || strings.ContainsRune(text, 0) {
 		return
 	}
 	for n, line := range strings.Split(text, "\n") {

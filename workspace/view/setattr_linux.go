@@ -55,14 +55,10 @@ func (t *tree) setMeta(n *node, d *dirs, s *spot, in *fuse.SetAttrIn) error {
 		t.top.show(&s.st)
 		return nil
 	}
-	was := s.upper
 	if !t.harmlessMeta(n, s, in) {
-		if err := t.own(n, d, s); err != nil {
+		if err := t.ownMeta(n, d, s); err != nil {
 			return err
 		}
-	}
-	if f := n.data.f; f != nil && was != s.upper {
-		t.files.retire(f) // it was the host's
 	}
 	at, name := s.dir(*d), "."
 	if n.parent != nil {
@@ -84,6 +80,18 @@ func (t *tree) setMeta(n *node, d *dirs, s *spot, in *fuse.SetAttrIn) error {
 		*s = again
 	}
 	return err
+}
+
+// ownMeta is [tree.own] for a change of what is not data. The caller holds n.data.mu.
+func (t *tree) ownMeta(n *node, d *dirs, s *spot) error {
+	was := s.upper
+	if err := t.own(n, d, s); err != nil {
+		return err
+	}
+	if f := n.data.f; f != nil && was != s.upper {
+		t.files.retire(f) // it was the host's
+	}
+	return nil
 }
 
 // topMeta is what a run made of the root's permissions and times where nothing may

@@ -123,12 +123,8 @@ func (t *tree) withPath(id uint64, change bool, do func(path string) error) erro
 		return unix.EPERM
 	}
 	if change {
-		was := s.upper
-		if err := t.own(n, &d, &s); err != nil {
+		if err := t.ownMeta(n, &d, &s); err != nil {
 			return err
-		}
-		if f := n.data.f; f != nil && was != s.upper {
-			t.files.retire(f) // it was the host's
 		}
 		t.tell(n, toldWrite, opWrite, &s)
 	}
