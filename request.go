@@ -1,0 +1,93 @@
+package belljar
+
+import "strings"
+
+// MatchPath says whether a canonical path of a URL ("/v1/messages", percent-encoding
+// normalised, no query) matches a pattern of a rule. In a pattern "*" stands for any
+// run of characters without a slash, "**" for any run of characters; everything else
+// stands for itself. A pattern that ends in "/**" matches what is below, not the
+// folder itself. The time is linear in len(pattern)*len(path).
+func MatchPath(pattern, path string) bool {
+	// One row of the usual table: reach[j] says that the pattern so far matches path[:j].
+	reach := make([]bool, len(path)+1)
+	reach[0] = true
+	for pattern != "" {
+		stars := len(pattern) - len(strings.TrimLeft(pattern, "*"))
+		if stars == 0 {
+			for j := len(path); j > 0; j-- {
+				reach[j] = reach[j-1] && path[j-1] == pattern[0]
+			}
+			reach[0] = false
+			pattern = pattern[1:]
+			continue
+		}
+		for j := 1; j <= len(path); j++ {
+			if reach[j-1] && (stars > 1 || path[j-1] != '/') {
+				reach[j] = true
+			}
+		}
+		pattern = pattern[stars:]
+	}
+	return reach[len(path)]
+}
+
+// requests says whether a rule that names r's host and port allows the request. It
+// does where r is only a connection.
+func (rule *NetRule) requests(r NetRequest) bool {
+	return r.Method == "" || matchRequest(rule.Methods, rule.Paths, r.Method, r.Path)
+}
+
+// matchRequest says whether a request is one of methods (none: any) and paths (none:
+// any). HEAD is allowed where GET is.
+func matchRequest(methods, paths []string, method, path string) bool {
+	ok := len(methods) == 0
+	for _, m := range methods {
+		ok = ok || m == method || m == "GET" && method == "HEAD"
+	}
+	if !ok || len(paths) == 0 {
+		return ok
+	}
+	for _, p := range paths {
+		if MatchPath(p, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// Confined says whether a rule asks to see the requests: whether it allows some of
+// them only.
+func (rule *NetRule) Confined() bool { return len(rule.Methods) > 0 || len(rule.Paths) > 0 }
+
+// Sees says whether the requests of a connection to host and port must be seen: a
+// credential is bound to it, or every rule that allows the connection is confined.
+// Where it says so and the connection speaks TLS, the gateway ends TLS itself; what is
+// neither TLS nor HTTP is refused.
+func (n *Network) Sees(host string, port uint16) bool {
+	for i := range n.Credentials {
+		if n.Credentials[i].Bound(host, port) {
+			return true
+		}
+	}
+	seen := false
+	for i := range n.Rules {
+		rule := &n.Rules[i]
+		if !rule.names(NetRequest{Host: host, Port: port}) || !rule.allowsPort(port) {
+			continue
+		}
+		if !rule.Confined() {
+			return false
+		}
+		seen = true
+	}
+	return seen
+}
+
+func (rule *NetRule) allowsPort(port uint16) bool {
+	for _, p := range rule.Ports {
+		if p == port {
+			return true
+		}
+	}
+	return false
+}
