@@ -108,13 +108,13 @@ var layers = map[string]struct {
 	"cmd/belljar":         {[]string{"backend/all", "internal/cli", "internal/early"}, "main only dispatches"},
 	"internal/cli":        {[]string{"*"}, "the outermost layer; still no tier by name"},
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
-	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
+	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "credential", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
 	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
 	"policy":              {[]string{"internal/glob", "internal/secrets", "internal/spell"}, "a policy knows nothing of what carries it out"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
-	"gateway":             {[]string{"gateway/*", "internal/*"}, "the gateway asks a decider and knows no policy file"},
+	"gateway":             {[]string{"gateway/*", "internal/*", "credential"}, "the gateway asks a decider and knows no policy file; keys are put in and taken out by their own package"},
 	"gateway/*":           {[]string{"gateway/*", "internal/*"}, "parts of the gateway"},
 	"workspace":           {[]string{"workspace/*", "internal/*", "terminal"}, "review works on the shadow and does not know the tier"},
 	"workspace/*":         {[]string{"workspace/*", "internal/*"}, "parts of the workspace"},
@@ -213,6 +213,7 @@ func TestTierNames(t *testing.T) {
 // repository would run with it. Programs that plan may ask are listed.
 func TestNoHostGit(t *testing.T) {
 	allowed := map[string]string{
+		"credential":     "runs what the user's policy names as the source of a credential, in / and without a shell",
 		"workspace/view": "starts this very program again as the file server",
 		"internal/bench": "times other programs on trees that it made itself",
 		"verify":         "starts itself; runs git and other programs on decoys only, in throw-away namespaces without network",
