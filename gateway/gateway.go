@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/certs"
 	"github.com/belljar-dev/belljar/gateway/dns"
 	"github.com/belljar-dev/belljar/gateway/netstack"
 )
@@ -31,6 +33,13 @@ type Options struct {
 	Resolver Resolver
 	// UpstreamAuth is "user:password" for Network.Upstream; empty for none.
 	UpstreamAuth string
+	// Authority makes the certificates where TLS is ended because requests must be
+	// seen; its certificate is trusted inside. Nil: a network with rules that need
+	// that is refused.
+	Authority *certs.Authority
+	// Roots verify the servers of connections whose TLS is ended; nil for the system's
+	// (with SSL_CERT_FILE and SSL_CERT_DIR).
+	Roots *x509.CertPool
 }
 
 // A Gateway is the only way out of one sandbox. Its methods are safe for
