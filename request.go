@@ -5,8 +5,9 @@ import "strings"
 // MatchPath says whether a canonical path of a URL ("/v1/messages", percent-encoding
 // normalised, no query) matches a pattern of a rule. In a pattern "*" stands for any
 // run of characters without a slash, "**" for any run of characters; everything else
-// stands for itself. A pattern that ends in "/**" matches what is below, not the
-// folder itself. The time is linear in len(pattern)*len(path).
+// stands for itself. A star takes a percent-encoded character whole or not at all.
+// A pattern that ends in "/**" matches what is below, not the folder itself. The time
+// is linear in len(pattern)*len(path).
 func MatchPath(pattern, path string) bool {
 	// One row of the usual table: reach[j] says that the pattern so far matches path[:j].
 	reach := make([]bool, len(path)+1)
@@ -21,14 +22,25 @@ func MatchPath(pattern, path string) bool {
 			pattern = pattern[1:]
 			continue
 		}
+		clearEscapes(reach, path)
 		for j := 1; j <= len(path); j++ {
 			if reach[j-1] && (stars > 1 || path[j-1] != '/') {
 				reach[j] = true
 			}
 		}
+		clearEscapes(reach, path)
 		pattern = pattern[stars:]
 	}
 	return reach[len(path)]
+}
+
+// clearEscapes takes the positions inside of percent-encoded characters out of reach.
+func clearEscapes(reach []bool, path string) {
+	for j := strings.IndexByte(path, '%'); j >= 0 && j+2 < len(path); j++ {
+		if path[j] == '%' {
+			reach[j+1], reach[j+2] = false, false
+		}
+	}
 }
 
 // requests says whether a rule that names r's host and port allows the request. It

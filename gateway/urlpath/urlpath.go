@@ -1,0 +1,236 @@
+// Package urlpath gives the path of a request its one spelling, so that what a rule
+// judges is what the server reads.
+//
+//	t, err := urlpath.Parse("/v1/%6dessages?beta=1")
+//	t.Path == "/v1/messages", t.Query == "beta=1"
+//
+// # Model
+//
+// In the canonical form unreserved characters (RFC 3986) stand for themselves,
+// everything else that is not allowed in a path, and "*", is percent-encoded with
+// upper-case digits; what is encoded and has a meaning of its own stays encoded. What
+// two servers read in two ways is an error: dot segments however they are written,
+// backslashes, control bytes, overlong UTF-8, invalid escapes. The form is a fixed
+// point: the canonical form of a canonical path is itself.
+//
+// # Limitations
+//
+// An encoded slash is kept and told ([Target.Slash]): some servers read it as a slash.
+// So are empty segments ([Target.Merged]). A server that decodes twice sees another
+// path than its peers do; that is its own fault and not looked for.
+package urlpath
+
+import (
+	"errors"
+	"strings"
+)
+
+// MaxLen bounds a target, with its query.
+const MaxLen = 32 << 10
+
+// A Target is what a request asks for.
+type Target struct {
+	Path     string // canonical; "*" for the server as a whole
+	Query    string // as it was sent, without the question mark
+	HasQuery bool   // there was a question mark
+	// Slash says that an encoded slash is in the path.
+	Slash bool
+}
+
+// The ways in which a target is refused.
+var (
+	ErrLong    = errors.New("the request's target is too long")
+	ErrForm    = errors.New("the request's target does not begin with a slash")
+	ErrByte    = errors.New("a control, blank or non-ASCII byte in the request's target")
+	ErrEscape  = errors.New("an invalid percent-encoding in the request's path")
+	ErrDots    = errors.New("a dot segment in the request's path")
+	ErrSlashes = errors.New("a backslash in the request's path")
+	ErrControl = errors.New("an encoded control byte in the request's path")
+	ErrUTF8    = errors.New("overlong UTF-8 in the request's path")
+	ErrMark    = errors.New("a fragment in the request's target")
+)
+
+// Parse reads a target in origin form ("/path?query") or "*".
+func Parse(raw string) (Target, error) {
+	var t Target
+	if len(raw) > MaxLen {
+		return t, ErrLong
+	}
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case c <= ' ' || c >= 0x7f:
+			return t, ErrByte
+		case c == '#':
+			return t, ErrMark
+		}
+	}
+	path := raw
+	path, t.Query, t.HasQuery = strings.Cut(raw, "?")
+	if path == "*" && !t.HasQuery {
+		t.Path = path
+		return t, nil
+	}
+	if !strings.HasPrefix(path, "/") {
+		return t, ErrForm
+	}
+	var err error
+	t.Path, err = canonical(path, &t)
+	if err != nil {
+		return Target{}, err
+	}
+	return t, nil
+}
+
+// String is the target as it is written.
+func (t Target) String() string {
+	if t.HasQuery {
+		return t.Path + "?" + t.Query
+	}
+	return t.Path
+}
+
+// Merged is the path without its empty segments, as some servers read it.
+func (t Target) Merged() string {
+	p := t.Path
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	return p
+}
+
+// Unescape is the path decoded.
+func (t Target) Unescape() string {
+	var b strings.Builder
+	for i := 0; i < len(t.Path); i++ {
+		c := t.Path[i]
+		if c == '%' && i+2 < len(t.Path) {
+			c = unhex(t.Path[i+1])<<4 | unhex(t.Path[i+2])
+			i += 2
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// canonical rewrites a path that holds visible ASCII only.
+func canonical(path string, t *Target) (string, error) {
+	if plain(path) {
+		return path, dots(path)
+	}
+	var b strings.Builder
+	b.Grow(len(path) + 16)
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		switch {
+		case c == '\\':
+			return "", ErrSlashes
+		case c != '%':
+			literal(&b, c)
+			continue
+		case i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]):
+			return "", ErrEscape
+		}
+		c = unhex(path[i+1])<<4 | unhex(path[i+2])
+		i += 2
+		switch {
+		case c < ' ' || c == 0x7f:
+			return "", ErrControl
+		case c == '\\':
+			return "", ErrSlashes
+		case c == 0xc0 || c == 0xc1:
+			return "", ErrUTF8
+		case (c == 0xe0 || c == 0xf0) && overlong(c, path[i+1:]):
+			return "", ErrUTF8
+		case c == '/':
+			t.Slash = true
+		}
+		if unreserved(c) {
+			b.WriteByte(c)
+		} else {
+			escape(&b, c)
+		}
+	}
+	p := b.String()
+	return p, dots(p)
+}
+
+// plain says whether a path is made of unreserved characters and slashes only.
+func plain(p string) bool {
+	for i := range len(p) {
+		if c := p[i]; c != '/' && !unreserved(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// literal writes a character that was not encoded.
+func literal(b *strings.Builder, c byte) {
+	if unreserved(c) || strings.IndexByte("/!$&'()+,;=:@", c) >= 0 {
+		b.WriteByte(c)
+		return
+	}
+	escape(b, c)
+}
+
+func escape(b *strings.Builder, c byte) {
+	const digits = "0123456789ABCDEF"
+	b.WriteByte('%')
+	b.WriteByte(digits[c>>4])
+	b.WriteByte(digits[c&15])
+}
+
+// overlong says whether first and the encoded byte behind it begin a character that
+// has a shorter form.
+func overlong(first byte, rest string) bool {
+	if len(rest) < 3 || rest[0] != '%' || !isHex(rest[1]) || !isHex(rest[2]) {
+		return false
+	}
+	second := unhex(rest[1])<<4 | unhex(rest[2])
+	return first == 0xe0 && second >= 0x80 && second < 0xa0 || first == 0xf0 && second >= 0x80 && second < 0x90
+}
+
+// dots looks for "." and ".." as a segment, also where parameters follow, which some
+// servers cut off, and where encoded slashes make the segment.
+func dots(path string) error {
+	for seg := range strings.SplitSeq(path, "/") {
+		for strings.Contains(seg, "%") {
+			part, rest, cut := strings.Cut(seg, "%2F")
+			if !cut {
+				break
+			}
+			if isDots(part) {
+				return ErrDots
+			}
+			seg = rest
+		}
+		if isDots(seg) {
+			return ErrDots
+		}
+	}
+	return nil
+}
+
+func isDots(seg string) bool {
+	seg, _, _ = strings.Cut(seg, ";")
+	seg, _, _ = strings.Cut(seg, "%3B")
+	return seg == "." || seg == ".."
+}
+
+func unreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= 'a':
+		return c - 'a' + 10
+	case c >= 'A':
+		return c - 'A' + 10
+	}
+	return c - '0'
+}
