@@ -15,6 +15,7 @@ const (
 	EventExec     EventKind = "exec"     // a program was executed (or refused)
 	EventExit     EventKind = "exit"     // a process ended
 	EventConnect  EventKind = "connect"  // a connection that the gateway made, told when it ends
+	EventRequest  EventKind = "request"  // a request that the gateway judged and sent, told when it ends
 	EventRefuse   EventKind = "refuse"   // the gateway refused a name, an address or a request
 	EventFile     EventKind = "file"     // a file passed to the host or is held
 	EventLimit    EventKind = "limit"    // a limit was reached
@@ -27,7 +28,7 @@ const (
 // Droppable says whether events of kind k may be sampled under load. Exec, exit,
 // refusal and limit events never are.
 func (k EventKind) Droppable() bool {
-	return k == EventConnect || k == EventFile || k == EventTerminal
+	return k == EventConnect || k == EventRequest || k == EventFile || k == EventTerminal
 }
 
 // An Event is one thing that happened, as seen from outside the sandbox. Exactly
@@ -41,7 +42,7 @@ type Event struct {
 	Plan     *Plan          `json:"plan,omitempty"`
 	Exec     *ExecEvent     `json:"exec,omitempty"`
 	Exit     *ExitEvent     `json:"exit,omitempty"`
-	Net      *NetEvent      `json:"net,omitempty"` // connect, refuse, publish
+	Net      *NetEvent      `json:"net,omitempty"` // connect, request, refuse, publish
 	File     *FileEvent     `json:"file,omitempty"`
 	Limit    *LimitEvent    `json:"limit,omitempty"`
 	Sampled  *SampledEvent  `json:"sampled,omitempty"`
@@ -97,6 +98,15 @@ type NetEvent struct {
 	Received int64   `json:"received,omitempty"`
 	Millis   int64   `json:"millis,omitempty"`
 	Count    int64   `json:"count,omitempty"` // so many identical ones, when more than one
+	// Of a request. Path is canonical and without the query, which may hold secrets;
+	// Sent and Received count its bodies. Reason says what was wrong with it although
+	// it was sent.
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Status int    `json:"status,omitempty"` // of the answer that went inside; 0: none did
+	// Credential names what was put in, or, of a refusal, whose stand-in was found where
+	// it does not belong; several are separated by a comma.
+	Credential string `json:"credential,omitempty"`
 }
 
 // FileEvent is a change below the workspace.

@@ -120,6 +120,12 @@ func netLine(e *Entry) string {
 	if n.Host != "" && n.Addr != "" {
 		s += " (" + terminal.Escape(n.Addr) + ")"
 	}
+	if n.Method != "" {
+		s += "  " + terminal.Escape(n.Method) + " " + terminal.Escape(n.Path)
+	}
+	if n.Status != 0 {
+		s += "  " + strconv.Itoa(n.Status)
+	}
 	if n.Sent != 0 || n.Received != 0 {
 		s += fmt.Sprintf("  sent %s, received %s", bytesText(n.Sent), bytesText(n.Received))
 	}
@@ -131,6 +137,9 @@ func netLine(e *Entry) string {
 	}
 	if n.Reason != "" {
 		s += "  " + terminal.Escape(n.Reason)
+	}
+	if n.Credential != "" {
+		s += "  with " + terminal.Escape(n.Credential)
 	}
 	if n.Rule != nil {
 		s += "  by " + originText(n.Rule)

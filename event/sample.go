@@ -14,8 +14,8 @@ const (
 	// one by one.
 	lowRate  = 5_000 // a second, sustained
 	lowBurst = 50_000
-	// maxHosts bounds the hosts that are told apart; the first connections to each are
-	// noteworthy.
+	// maxHosts bounds the hosts that are told apart; the first connections and
+	// requests to each are noteworthy.
 	maxHosts       = 4096
 	noteworthyHost = 16
 )
@@ -29,7 +29,7 @@ type queue struct {
 	total   int64 // bytes ever taken
 	most    int64 // bound of total
 	buckets map[lane]*bucket
-	hosts   map[string]int // connections, up to noteworthyHost
+	hosts   map[string]int // by kind and host, up to noteworthyHost
 	dropped map[belljar.EventKind]int64
 }
 
@@ -59,17 +59,18 @@ func newQueue(most int64) *queue {
 }
 
 // noteworthy says whether e tells more than ordinary work does: a file that did
-// not simply pass or that something executes, one of the first connections to a host.
+// not simply pass or that something executes, one of the first connections or requests to a host.
 func (q *queue) noteworthy(e *belljar.Event) bool {
 	switch {
 	case e.File != nil:
 		return e.File.Verdict != "pass" || e.File.Class != ""
 	case e.Net != nil:
-		n, known := q.hosts[e.Net.Host]
+		host := string(e.Kind) + " " + e.Net.Host
+		n, known := q.hosts[host]
 		if n == noteworthyHost || !known && len(q.hosts) == maxHosts {
 			return false
 		}
-		q.hosts[e.Net.Host] = n + 1
+		q.hosts[host] = n + 1
 	}
 	return true
 }
