@@ -85,6 +85,7 @@ func Diff(old, new *Policy) []Change {
 	}
 	l = append(l, diffSets("env.pass", a.pass, b.pass, true)...)
 	l = append(l, diffEnv(a, b)...)
+	l = append(l, diffCredentials(a, b)...)
 	l = append(l, diffHome(a, b)...)
 	return append(l, diffSets("sessions", a.sessions, b.sessions, true)...)
 }
@@ -197,9 +198,10 @@ func diffHome(a, b *state) []Change {
 
 // An atom is a rule with one port.
 type atom struct {
-	host string
-	cidr netip.Prefix
-	port uint16
+	host     string
+	cidr     netip.Prefix
+	port     uint16
+	requests string
 }
 
 // diffRules compares rules port by port. Patterns of hosts and ranges of addresses
@@ -215,14 +217,15 @@ func diffRules(key string, a, b []item[belljar.NetRule]) []Change {
 		seen := map[atom]bool{}
 		for _, i := range side.these {
 			for _, p := range i.value.Ports {
-				at := atom{i.value.Host, i.value.CIDR, p}
-				one := belljar.NetRule{Host: at.host, CIDR: at.cidr, Ports: []uint16{p}}
+				one := i.value
+				one.Ports, one.Private = []uint16{p}, false
+				at := atom{one.Host, one.CIDR, p, requestsOf(one).text()}
 				if seen[at] || index.covers(one) {
 					continue
 				}
 				seen[at] = true
 				c := Change{Key: key, Possible: side.added, net: one, Origin: i.origin(), What: atomText(one)}
-				c.exceptAtoms(side.others)
+				c.exceptAtoms(side.others, index)
 				if !exhausted(one, c.except) {
 					l = append(l, c)
 				}
@@ -234,22 +237,34 @@ func diffRules(key string, a, b []item[belljar.NetRule]) []Change {
 
 func atomText(r belljar.NetRule) string {
 	if r.Host != "" {
-		return fmt.Sprintf("%s:%d", r.Host, r.Ports[0])
+		return fmt.Sprintf("%s:%d%s", r.Host, r.Ports[0], requestsOf(r).text())
 	}
 	return fmt.Sprintf("%s port %d", r.CIDR, r.Ports[0])
 }
 
 // exceptAtoms notes what the other policy allows within the change.
-func (c *Change) exceptAtoms(others []item[belljar.NetRule]) {
-	if c.net.Host != "" && !strings.HasPrefix(c.net.Host, "*.") || c.net.CIDR.IsSingleIP() {
-		return // nothing lies within one name or one address
+func (c *Change) exceptAtoms(others []item[belljar.NetRule], index *index) {
+	of := func(yield func(belljar.NetRule) bool) {
+		if c.net.Host != "" && !strings.HasPrefix(c.net.Host, "*.") || c.net.CIDR.IsSingleIP() {
+			for _, i := range index.about(c.net) { // nothing else lies within one name or one address
+				if !yield(index.rules[i]) {
+					return
+				}
+			}
+			return
+		}
+		for i := range others {
+			if !yield(others[i].value) {
+				return
+			}
+		}
 	}
-	for _, o := range others {
-		part, ok := intersect(o.value, c.net)
-		if !ok || slices.ContainsFunc(c.except, func(e belljar.NetRule) bool { return e.Host == part.Host && e.CIDR == part.CIDR }) {
+	for o := range of {
+		part, ok := intersectPlace(o, c.net)
+		part.Private, part.Methods, part.Paths = false, o.Methods, o.Paths
+		if !ok || slices.ContainsFunc(c.except, func(e belljar.NetRule) bool { return samePlace(e, part) }) {
 			continue
 		}
-		part.Private = false
 		c.except = append(c.except, part)
 		c.Except = append(c.Except, atomText(part))
 	}

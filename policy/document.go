@@ -36,6 +36,7 @@ type document struct {
 	limits      map[string]item[int64]
 	pass        list[string]
 	set         list[setting]
+	credentials list[grant]
 
 	// What only presets may say.
 	about    string

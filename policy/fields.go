@@ -19,7 +19,10 @@ func (d *decoder) root(n ast.Node) {
 		"files":     func(p pair) { d.fields(p.value, "files", d.fileKeys()) },
 		"network":   func(p pair) { d.fields(p.value, "network", d.networkKeys()) },
 		"limits":    func(p pair) { d.fields(p.value, "limits", d.limitKeys()) },
-		"env":       func(p pair) { d.fields(p.value, "env", map[string]func(pair){"pass": d.pass, "set": d.set}) },
+		"credentials": func(p pair) {
+			d.doc.credentials = decodeList(d, p, "credentials", "credentials", d.credential)
+		},
+		"env": func(p pair) { d.fields(p.value, "env", map[string]func(pair){"pass": d.pass, "set": d.set}) },
 	}
 	if d.src.layer == layerPreset {
 		d.presetFields(known)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -37,6 +38,7 @@ func decodeFlags(o *LoadOptions, p *paths, r *report) *document {
 			d.allow.items = append(d.allow.items, flagItem("--allow", a, rule))
 		}
 	}
+	f.credentials(d)
 	d.read.items = f.pathItems("--read", f.o.Read, false)
 	d.write.items = f.pathItems("--write", f.o.Write, true)
 	for _, g := range f.o.Hide {
@@ -109,6 +111,37 @@ func (f *flagReader) env(d *document) {
 		default:
 			d.pass.items = append(d.pass.items, flagItem("--env", name, name))
 		}
+	}
+}
+
+// credentials reads --credential NAME=HOST[:PORT]. No message repeats the value: it
+// may be a key that somebody typed in the wrong place.
+func (f *flagReader) credentials(d *document) {
+	const flag, form = "--credential", "write NAME=HOST[:PORT]: the variable of yours that holds the value, and the host that it is for"
+	for _, v := range f.o.Credential {
+		name, host, ok := strings.Cut(v, "=")
+		if !ok || !validEnvName(name) {
+			f.add(flagMark(flag, ""), "", form, "it needs the name of a variable and a host")
+			continue
+		}
+		if NeverPassed(name) {
+			f.add(flagMark(flag, name), "", "", "%s is no place for a credential: the sandbox has its own", name)
+			continue
+		}
+		b, suggestion, err := parseBound(host)
+		if err == nil && b.Host != belljar.Localhost && !strings.Contains(b.Host, ".") {
+			err = errors.New("no dot") // far more often a key than a host
+		}
+		if err != nil {
+			if suggestion != "write localhost:PORT" {
+				suggestion = form
+			}
+			f.add(flagMark(flag, name), "", suggestion, "what follows %s= is not a host with an optional port", name)
+			continue
+		}
+		g := grant{more: true}
+		g.Name, g.Hosts = name, []belljar.BoundHost{b}
+		d.credentials.items = append(d.credentials.items, flagItem(flag, v, g))
 	}
 }
 

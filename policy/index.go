@@ -94,17 +94,32 @@ func (x *index) about(r belljar.NetRule) []int {
 	return x.prefix(r.CIDR)
 }
 
-// covers says whether every port of r is allowed already, private where r is.
+// covers says whether every port of r is allowed already, private where r is, with
+// all requests that r allows.
 func (x *index) covers(r belljar.NetRule) bool {
 	about := x.about(r)
 	for _, p := range r.Ports {
-		if !slices.ContainsFunc(about, func(i int) bool {
-			return (x.rules[i].Private || !r.Private) && slices.Contains(x.rules[i].Ports, p)
-		}) {
+		if !x.coversPort(r, p, about) {
 			return false
 		}
 	}
 	return true
+}
+
+func (x *index) coversPort(r belljar.NetRule, port uint16, about []int) bool {
+	var some []requests
+	for _, i := range about {
+		rule := &x.rules[i]
+		if r.Private && !rule.Private || !slices.Contains(rule.Ports, port) {
+			continue
+		}
+		if !rule.Confined() {
+			return true
+		}
+		some = append(some, requestsOf(*rule))
+	}
+	// What is confined is never as much as a connection that may carry anything.
+	return r.Confined() && len(some) > 0 && requestsWithin(requestsOf(r), some)
 }
 
 // cutRule is the part of r that the ceiling's rules allow.
@@ -117,7 +132,7 @@ func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRu
 		}
 		merged := false
 		for i := range parts {
-			if parts[i].Host == part.Host && parts[i].CIDR == part.CIDR && parts[i].Private == part.Private {
+			if samePlace(parts[i], part) {
 				parts[i].Ports = union(parts[i].Ports, part.Ports)
 				merged = true
 			}
@@ -126,13 +141,16 @@ func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRu
 			parts = append(parts, part)
 		}
 	}
-	// One piece that is all of r makes the others superfluous.
-	for _, p := range parts {
-		if p.Host == r.Host && p.CIDR == r.CIDR && p.Private == r.Private && slices.Equal(p.Ports, r.Ports) {
-			return []belljar.NetRule{p}
-		}
+	// Pieces that come to all of r are r.
+	if newIndex(parts).covers(r) {
+		return []belljar.NetRule{r}
 	}
 	return parts
+}
+
+// samePlace says whether rules differ in nothing but their ports.
+func samePlace(a, b belljar.NetRule) bool {
+	return a.Host == b.Host && a.CIDR == b.CIDR && a.Private == b.Private && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths)
 }
 
 func union(a, b []uint16) []uint16 {
@@ -141,8 +159,19 @@ func union(a, b []uint16) []uint16 {
 	return slices.Compact(u)
 }
 
-// intersect is what both rules allow.
+// intersect is what both rules allow, but for paths that no pattern can name.
 func intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
+	r, ok := intersectPlace(a, b)
+	if !ok {
+		return r, false
+	}
+	q, ok := requestsOf(a).both(requestsOf(b))
+	r.Methods, r.Paths = q.methods, q.paths
+	return r, ok
+}
+
+// intersectPlace is the hosts, addresses and ports that both rules name.
+func intersectPlace(a, b belljar.NetRule) (belljar.NetRule, bool) {
 	r := belljar.NetRule{Private: a.Private && b.Private, Origin: a.Origin}
 	switch {
 	case a.Host != "" && hostWithin(a.Host, b.Host):

@@ -96,6 +96,13 @@ func newKeys() []key {
 			"Variables that are set inside.",
 			"only variables that already have this very value", "not allowed in a ceiling", setRule{},
 		},
+		key{
+			"credentials", "list of mappings", "those of the presets, where the caller has them",
+			"credentials: [{name: ACME_TOKEN, from: {env: ACME_TOKEN}, hosts: [api.acme.dev], header: bearer}]",
+			"Secrets that stay outside: inside, the variable `name` holds a stand-in, which the gateway replaces in requests to `hosts`.",
+			"only names that are there already, with the same or fewer hosts, methods and paths, never a source; [] takes all of them away",
+			"the names allowed, each with the hosts, methods and paths that its entry has", credentialsRule{},
+		},
 	)
 }
 
@@ -108,9 +115,9 @@ func networkKeys() []key {
 		},
 		{
 			"network.allow", "list of rules", "nothing", "network: {allow: [docs.example.com]}",
-			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named).",
-			"only hosts, addresses and ports that are already allowed, private only where it already is; [] takes all of them away",
-			"rules that must cover every other rule, port by port", allowRule(),
+			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named); of a host, `methods` and `paths` may confine the requests.",
+			"only hosts, addresses, ports and requests that are already allowed, private only where it already is; [] takes all of them away",
+			"rules that must cover every other rule, port by port and request by request", allowRule(),
 		},
 		{
 			"network.publish", "list of ports", "nothing", "network: {publish: [3000]}",
@@ -152,8 +159,8 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"credentials", "git", "commands", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
-		"network.allow.methods", "network.allow.paths", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
+		"git", "commands", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
+		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
 	} {
 		m[k] = true
 	}

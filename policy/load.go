@@ -37,6 +37,7 @@ type LoadOptions struct {
 type Flags struct {
 	Tier, Mode                          string
 	Allow, Read, Write, Hide, Env       []string
+	Credential                          []string // NAME=HOST[:PORT]
 	Memory, CPUs, Processes, Disk, Time string
 }
 
@@ -157,14 +158,19 @@ func (l *loader) merge(trusted bool) (*state, error) {
 	s.tiers = l.o.Tiers
 	l.presets(s, trusted)
 	mergeDocument(s, l.user)
+	full := s
+	if l.project != nil {
+		full = s.clone() // what there is without the project
+		mergeDocument(full, l.file)
+		mergeDocument(full, l.flags)
+		full.checkCredentials(&l.report)
+	}
 	switch {
 	case l.project == nil:
 	case trusted:
+		l.onlyUsed(full)
 		mergeDocument(s, l.project)
 	default:
-		full := s.clone()
-		mergeDocument(full, l.file)
-		mergeDocument(full, l.flags)
 		var r report
 		tighten(s, full, l.project, &r)
 		if len(r.faults) > 0 {
@@ -177,7 +183,21 @@ func (l *loader) merge(trusted bool) (*state, error) {
 	}
 	mergeDocument(s, l.file)
 	mergeDocument(s, l.flags)
+	if l.project == nil {
+		s.checkCredentials(&l.report)
+	}
 	return s, nil
+}
+
+// onlyUsed refuses a trusted project's credentials that the user does not have: no
+// project says where a value comes from, not even by leaving it out.
+func (l *loader) onlyUsed(full *state) {
+	for _, i := range l.project.credentials.items {
+		if _, ok := full.credential(i.value.Name); !ok {
+			l.add(i.mark, "credentials."+i.value.Name, "a flag gives it: --credential "+i.value.Name+"=HOST",
+				"a project may only use credentials that the user's policy has")
+		}
+	}
 }
 
 // presets merges the presets that the layers ask for, the agent's first.

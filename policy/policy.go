@@ -85,6 +85,7 @@ func (s *state) settle() {
 	})
 	s.write = outermost(s.write)
 	s.read = slices.DeleteFunc(outermost(s.read), func(i item[string]) bool { return pathCovers(s.write)(i.value) })
+	s.settleCredentials()
 	sort.Slice(s.publish, func(i, j int) bool { return s.publish[i].value < s.publish[j].value })
 }
 
@@ -149,12 +150,12 @@ func patterns(l []item[string]) []belljar.Pattern {
 }
 
 // Network is what may be reached and published. Hosts are canonical, ports sorted;
-// rules with Private come first. Registries are not in it.
+// rules with Private come first. Registries and credentials are not in it.
 func (p *Policy) Network() belljar.Network {
 	var n belljar.Network
 	for _, i := range p.state.rules {
 		r := i.value
-		r.Ports = slices.Clone(r.Ports)
+		r.Ports, r.Methods, r.Paths = slices.Clone(r.Ports), slices.Clone(r.Methods), slices.Clone(r.Paths)
 		r.Origin = i.origin()
 		n.Rules = append(n.Rules, r)
 	}
@@ -254,6 +255,10 @@ func (p *Policy) canonical() []byte {
 	for _, h := range p.Home() {
 		home = append(home, file{h.Path, h.Content})
 	}
+	var credentials []string
+	for _, i := range p.state.credentials {
+		credentials = append(credentials, i.value.text())
+	}
 	sorted := func(l []item[string]) []string {
 		s := make([]string, len(l))
 		for i := range l {
@@ -266,7 +271,7 @@ func (p *Policy) canonical() []byte {
 	b, _ := json.Marshal(map[string]any{
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
-		"registries": sorted(p.state.registries), "allow": rules, "publish": publishPorts(n), "limits": p.Limits(),
+		"registries": sorted(p.state.registries), "allow": rules, "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
 		"pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b

@@ -115,7 +115,36 @@ func yamlOf(d *document) string {
 			}
 		}
 	}
+	if d.credentials.set {
+		b.WriteString("credentials:")
+		if len(d.credentials.items) == 0 {
+			b.WriteString(" []")
+		}
+		b.WriteString("\n")
+		for _, i := range d.credentials.items {
+			b.WriteString("  - " + entryText(i.value) + "\n")
+		}
+	}
 	return b.String()
+}
+
+// entryText is an entry of credentials with the fields that it has.
+func entryText(g grant) string {
+	s := "{name: " + g.Name
+	if hasSource(g.From) {
+		s += ", from: " + sourceText(g.From)
+	}
+	var hosts []string
+	for _, h := range g.Hosts {
+		hosts = append(hosts, boundText(h))
+	}
+	if len(hosts) > 0 {
+		s += ", hosts: " + quotedList(hosts)
+	}
+	if g.Form != "" {
+		s += ", header: " + g.Header
+	}
+	return s + g.requests().fields() + "}"
 }
 
 func textList[T any](b *strings.Builder, indent int, key string, l list[T], text func(T) string) {
@@ -150,7 +179,7 @@ func TestFilesMeanWhatDocumentsMean(t *testing.T) {
 		switch {
 		case (want == nil) != (err != nil):
 			t.Fatalf("seed %d, round %d: %v\n%s\n%s", seed, i, err, files["user.yaml"], files["belljar.yaml"])
-		case err != nil && belljar.KindOf(err) != belljar.KindRefused:
+		case err != nil && belljar.KindOf(err) != belljar.KindRefused && !strings.Contains(err.Error(), "no rule allows"):
 			t.Fatalf("seed %d, round %d: %v", seed, i, err)
 		case err == nil && got.Hash() != want.Hash():
 			t.Fatalf("seed %d, round %d: another policy\n%s\n%s", seed, i, got.canonical(), want.canonical())
@@ -167,6 +196,9 @@ func TestDiffAgreesWithTheDecider(t *testing.T) {
 	n := rounds(4000, 200_000)
 	for i := range n {
 		a, b := merged(randomDocument(r, layerUser, 4), nil, nil, nil, false), merged(randomDocument(r, layerUser, 4), nil, nil, nil, false)
+		if a == nil || b == nil {
+			continue // a credential for a host that nothing allows
+		}
 		changes := Diff(a, b)
 		before, after := a.Network(), b.Network()
 		for range 12 {
@@ -230,13 +262,22 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 4))
 	for range rounds(4000, 200_000) {
 		p := merged(randomDocument(r, layerUser, 6), nil, nil, nil, false)
+		if p == nil {
+			continue
+		}
 		n, x := p.Network(), indexItems(p.state.rules)
 		for range 8 {
 			q := randomRequest(r)
 			if q.Port == 0 {
 				q.Port = 443
 			}
+			if q.Method == "" && q.Host != "" {
+				continue // a connection says nothing of what it may carry
+			}
 			rule := belljar.NetRule{Host: q.Host, Ports: []uint16{q.Port}}
+			if q.Host != "" {
+				rule.Methods, rule.Paths = []string{q.Method}, []string{q.Path}
+			}
 			if q.Host == "" {
 				rule.CIDR = netip.PrefixFrom(q.Addr.Unmap(), q.Addr.Unmap().BitLen())
 			}
@@ -249,7 +290,7 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 
 func requestText(r belljar.NetRequest) string {
 	if r.Host != "" {
-		return fmt.Sprintf("%s:%d", r.Host, r.Port)
+		return fmt.Sprintf("%s:%d %s %s", r.Host, r.Port, r.Method, r.Path)
 	}
 	return netip.AddrPortFrom(r.Addr, r.Port).String()
 }

@@ -17,11 +17,15 @@ var (
 	somePaths    = []string{"/p", "/p/q", "/p/q/r", "/pp", "/s", "/s/t"}
 	somePatterns = []string{"*.a", "b/**", "**/c", "d"}
 	someNames    = []string{"A", "B", "C"}
+	someMethods  = []string{"GET", "HEAD", "POST"}
+	someRequests = []string{"/**", "/a", "/a/*", "/a/**", "/a*", "/*/b", "/a/b", "/**/b", "/*"}
 	someTiers    = []string{"strong", "middle", "weak"}
 
-	askHosts = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
-	askAddrs = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
-	askPaths = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
+	askHosts    = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
+	askRequests = []string{"/", "/a", "/ab", "/a/b", "/a/b/c", "/x/b", "/a/", "/x/y/b", "/b"}
+	askMethods  = []string{"", "", "GET", "HEAD", "POST", "PUT"}
+	askAddrs    = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
+	askPaths    = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
 )
 
 func pick[T any](r *rand.Rand, l []T) T { return l[r.IntN(len(l))] }
@@ -58,6 +62,12 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 		rules = append(rules, randomRule(r))
 	}
 	d.allow = randomList(r, at, rules, 2*size)
+	if d.credentials = randomCredentials(r, at, layer, size); len(d.credentials.items) > 0 && layer == layerUser && r.IntN(4) > 0 {
+		for _, h := range []string{"a.test", "*.a.test"} { // to which they are bound
+			d.allow.set = true
+			d.allow.items = append(d.allow.items, item[belljar.NetRule]{belljar.NetRule{Host: h, Ports: []uint16{80, 443}}, at})
+		}
+	}
 	if layer != layerCeiling {
 		d.extends = randomList(r, at, []string{"claude", "node"}, 1)
 		if n, ok := some(r, someNames, size); ok {
@@ -75,6 +85,40 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 		}
 	}
 	return d
+}
+
+var (
+	someSecrets = []string{"K", "L"}
+	someBounds  = []belljar.BoundHost{{Host: "a.test", Port: 443}, {Host: "b.a.test", Port: 443}, {Host: "*.a.test", Port: 443}, {Host: "a.test", Port: 80}}
+)
+
+// randomCredentials names few credentials, each once.
+func randomCredentials(r *rand.Rand, at mark, layer string, size int) list[grant] {
+	names, ok := some(r, someSecrets, size)
+	if !ok || r.IntN(2) == 0 {
+		return list[grant]{}
+	}
+	l := list[grant]{set: true, mark: at}
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		g := grant{}
+		g.Name = n
+		if layer == layerUser || r.IntN(2) == 0 {
+			g.Hosts = unionHosts([]belljar.BoundHost{pick(r, someBounds), pick(r, someBounds)}, nil)
+		}
+		q := randomRequests(r)
+		g.Methods, g.Paths = q.methods, q.paths
+		if r.IntN(4) == 0 {
+			g.Form, g.Header = belljar.FormHeader, pick(r, []string{"X-A", "X-B"})
+		}
+		if layer != layerProject && layer != layerCeiling && r.IntN(3) == 0 {
+			g.From.File = "/secret"
+		}
+		g.more = layer == layerFlag && r.IntN(2) == 0
+		at.line++
+		l.items = append(l.items, item[grant]{g, at})
+	}
+	return l
 }
 
 func randomList[T any](r *rand.Rand, at mark, l []T, n int) list[T] {
@@ -106,7 +150,23 @@ func randomRule(r *rand.Rand) belljar.NetRule {
 	}
 	rule.Host = pick(r, someHosts)
 	rule.Private = rule.Host != belljar.Localhost && r.IntN(4) == 0
+	if r.IntN(2) == 0 {
+		q := randomRequests(r)
+		rule.Methods, rule.Paths = q.methods, q.paths
+	}
 	return rule
+}
+
+// randomRequests confines by methods, paths, both or neither.
+func randomRequests(r *rand.Rand) (q requests) {
+	for range r.IntN(3) {
+		q.methods = append(q.methods, pick(r, someMethods))
+	}
+	for range r.IntN(3) {
+		q.paths = append(q.paths, pick(r, someRequests))
+	}
+	slices.Sort(q.paths)
+	return requests{canonicalMethods(q.methods), slices.Compact(q.paths)}
 }
 
 // merged is what the layers come to, or nil where they are refused.
@@ -167,7 +227,35 @@ func wider(a, b *Policy, r *rand.Rand) string {
 	if len(y.home) > len(x.home) {
 		return "home"
 	}
+	if w := widerCredentials(a, b, r); w != "" {
+		return w
+	}
 	return widerNetwork(a.Network(), b.Network(), r)
+}
+
+// widerCredentials names a request that is given a credential by b and not by a, or
+// another one than by a.
+func widerCredentials(a, b *Policy, r *rand.Rand) string {
+	for _, now := range b.Credentials() {
+		i := slices.IndexFunc(a.Credentials(), func(c Credential) bool { return c.Name == now.Name })
+		if i < 0 {
+			return "credential " + now.Name
+		}
+		before := a.Credentials()[i]
+		if sourceText(now.From) != sourceText(before.From) || now.Form != before.Form || now.Header != before.Header || now.User != before.User {
+			return "credential " + now.Name + " of another kind"
+		}
+		for range 12 {
+			q := randomRequest(r)
+			if q.Method == "" || !now.Bound(q.Host, q.Port) || !now.Takes(q.Method, q.Path) {
+				continue
+			}
+			if !before.Bound(q.Host, q.Port) || !before.Takes(q.Method, q.Path) {
+				return "credential " + now.Name + " for " + requestText(q)
+			}
+		}
+	}
+	return ""
 }
 
 // widerNetwork asks the real decider about a few requests.
@@ -195,6 +283,9 @@ func randomRequest(r *rand.Rand) belljar.NetRequest {
 		q.Addr = netip.MustParseAddr(pick(r, askAddrs))
 	} else {
 		q.Host = pick(r, askHosts)
+		if q.Method = pick(r, askMethods); q.Method != "" {
+			q.Path = pick(r, askRequests)
+		}
 	}
 	return q
 }

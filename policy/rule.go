@@ -88,7 +88,8 @@ func (d *decoder) port(n ast.Node, path string) (uint16, bool) {
 	return p, true
 }
 
-// ruleMapping decodes {host: …, ports: […], private: true} and {cidr: …, ports: […]}.
+// ruleMapping decodes {host: …, ports: […], private: true, methods: […], paths: […]}
+// and {cidr: …, ports: […]}.
 func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 	var r belljar.NetRule
 	before := len(d.faults) + d.more
@@ -101,6 +102,8 @@ func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 			r.Ports = d.ports(p, path+".ports")
 		},
 		"private": func(p pair) { private = true; r.Private = d.boolean(p.value, path+".private") },
+		"methods": func(p pair) { r.Methods = d.methods(p, path+".methods") },
+		"paths":   func(p pair) { r.Paths = d.requestPaths(p, path+".paths") },
 	})
 	if len(d.faults)+d.more != before {
 		return r, false
@@ -110,8 +113,11 @@ func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 		d.add(at, path, "", "a rule has exactly one of host and cidr")
 	case ranged && private:
 		d.add(at, path+".private", "remove it: an address that a rule names may be private", "private is for names")
+	case ranged && r.Confined():
+		// The gateway looks at requests by the name that they are for.
+		d.add(at, path, "name the host", "methods and paths confine requests to a host, not to addresses")
 	case r.Host == belljar.Localhost && (private || !ports):
-		d.add(at, path, "write {host: localhost, ports: [PORT]}", "localhost needs ports, and nothing else")
+		d.add(at, path, "write {host: localhost, ports: [PORT]}", "localhost needs ports, and is never private")
 	case !ports:
 		r.Ports = []uint16{defaultPort}
 	}
@@ -175,7 +181,7 @@ func parseMode(s string) (m belljar.Mode, suggestion string, err error) {
 
 // ruleText is a rule as it can be written again.
 func ruleText(r belljar.NetRule) string {
-	if len(r.Ports) == 1 && !r.Private {
+	if len(r.Ports) == 1 && !r.Private && !r.Confined() {
 		host := r.Host
 		if host == "" && r.CIDR.IsSingleIP() {
 			host = r.CIDR.Addr().String()
@@ -207,5 +213,30 @@ func ruleText(r belljar.NetRule) string {
 	if r.Private {
 		b.WriteString(", private: true")
 	}
+	b.WriteString(requestsOf(r).fields())
 	return b.String() + "}"
+}
+
+// requestsOf are the requests that a rule allows, where it allows the connection.
+func requestsOf(r belljar.NetRule) requests { return requests{r.Methods, r.Paths} }
+
+// fields are the requests as further fields of a mapping.
+func (q requests) fields() string {
+	s := ""
+	if len(q.methods) > 0 {
+		s += ", methods: " + quotedList(q.methods)
+	}
+	if len(q.paths) > 0 {
+		s += ", paths: " + quotedList(q.paths)
+	}
+	return s
+}
+
+// quotedList is a list of words as YAML.
+func quotedList(l []string) string {
+	q := make([]string, len(l))
+	for i, w := range l {
+		q[i] = quote(w)
+	}
+	return "[" + strings.Join(q, ", ") + "]"
 }

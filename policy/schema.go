@@ -20,6 +20,8 @@ type (
 		Network   schemaNetwork   `json:"network,omitempty"`
 		Limits    schemaLimits    `json:"limits,omitempty"`
 		Env       schemaEnv       `json:"env,omitempty"`
+
+		Credentials []schemaCredential `json:"credentials,omitempty"`
 	}
 	schemaWorkspace struct {
 		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=review,enum=readonly"`
@@ -47,12 +49,29 @@ type (
 		Pass []string          `json:"pass,omitempty"`
 		Set  map[string]string `json:"set,omitempty"`
 	}
+	schemaCredential struct {
+		Name    string       `json:"name" jsonschema:"pattern=^[A-Za-z_][A-Za-z0-9_]*$,description=The variable that holds a stand-in inside"`
+		From    schemaSource `json:"from,omitempty"`
+		Hosts   []string     `json:"hosts,omitempty" jsonschema:"minItems=1,maxItems=64,description=host or host:port; 443 without a port"`
+		Methods []string     `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Elsewhere the stand-in is not replaced"`
+		Paths   []string     `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Elsewhere the stand-in is not replaced"`
+		Header  string       `json:"header,omitempty" jsonschema:"description=bearer or basic or the name of a header"`
+		User    string       `json:"user,omitempty" jsonschema:"description=Of basic authentication"`
+	}
+	schemaSource struct {
+		Env     string   `json:"env,omitempty" jsonschema:"description=A variable of the caller"`
+		File    string   `json:"file,omitempty" jsonschema:"description=Its content without the last newline"`
+		Command []string `json:"command,omitempty" jsonschema:"minItems=1,maxItems=64,description=What it prints without the last newline; no shell"`
+	}
 	hostRule    struct{}
 	ruleMapping struct {
 		Host    string `json:"host,omitempty" jsonschema:"description=A name or *. and a name or localhost"`
 		CIDR    string `json:"cidr,omitempty" jsonschema:"description=An address or a range of addresses"`
 		Ports   []port `json:"ports,omitempty" jsonschema:"minItems=1,maxItems=256,description=443 when none is named"`
 		Private bool   `json:"private,omitempty" jsonschema:"description=The name may resolve to addresses of private networks"`
+
+		Methods []string `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Of a host: the methods allowed; GET allows HEAD"`
+		Paths   []string `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Of a host: patterns of the paths allowed; * within one part and ** across them"`
 	}
 	port     int
 	size     string

@@ -22,9 +22,11 @@ type Shown struct {
 	Network    belljar.Network   `json:"network"`
 	Limits     map[string]Value  `json:"limits"`
 	Env        ShownEnv          `json:"env"`
-	Home       []HomeFile        `json:"home"`
-	Sessions   []string          `json:"sessions"`
-	Cuts       []Cut             `json:"cuts"`
+	// Credentials are without values and stand-ins.
+	Credentials []Credential `json:"credentials"`
+	Home        []HomeFile   `json:"home"`
+	Sessions    []string     `json:"sessions"`
+	Cuts        []Cut        `json:"cuts"`
 }
 
 // A Value is a word of a policy, in the form of the policy file.
@@ -53,7 +55,7 @@ func (p *Policy) Shown() Shown {
 		Version: 1, Hash: p.Hash(), Presets: p.Presets(), Tier: word(s.tier), Mode: Value{string(s.mode.value), s.mode.origin()},
 		Read: p.Read(), Write: p.Write(), Hide: p.Hide(), Hold: p.Hold(), Network: p.Network(), Limits: map[string]Value{},
 		Registries: []Value{}, Env: ShownEnv{Pass: []Value{}, Tools: ToolVariables(), Certs: CertVariables(), Set: map[string]Value{}},
-		Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
+		Credentials: p.Credentials(), Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
 	}
 	v.Network.Rules = slices.Concat([]belljar.NetRule{}, v.Network.Rules)
 	for _, i := range s.registries {

@@ -23,6 +23,7 @@ type state struct {
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]
+	credentials []item[grant] // one per name
 
 	tiers    []string // strongest first; empty: not known
 	presets  []item[string]
@@ -64,6 +65,7 @@ func (s *state) clone() *state {
 	c.rules = append(c.rules[:0:0], s.rules...)
 	c.publish = append(c.publish[:0:0], s.publish...)
 	c.pass = append(c.pass[:0:0], s.pass...)
+	c.credentials = append(c.credentials[:0:0], s.credentials...)
 	c.presets = append(c.presets[:0:0], s.presets...)
 	c.home = append(c.home[:0:0], s.home...)
 	c.sessions = append(c.sessions[:0:0], s.sessions...)

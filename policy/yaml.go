@@ -37,6 +37,7 @@ func (p *Policy) YAML() ([]byte, error) {
 		w.line(1, n+": "+limitKindOf(n).format(s.limits[n].value), asComment(s.limits[n].origin()))
 	}
 	w.env(s)
+	w.credentials(s)
 	for _, h := range p.Home() {
 		w.line(0, "# home: "+h.Path, asComment(h.Origin))
 	}
@@ -149,6 +150,16 @@ func (w *yamlWriter) network(s *state) {
 	w.line(1, "publish:", "")
 	for _, i := range s.publish {
 		w.line(2, "- "+strconv.Itoa(int(i.value)), asComment(i.origin()))
+	}
+}
+
+func (w *yamlWriter) credentials(s *state) {
+	if len(s.credentials) == 0 {
+		return
+	}
+	w.line(0, "credentials:", "")
+	for _, i := range s.credentials {
+		w.line(1, "- "+i.value.text(), asComment(i.origin()))
 	}
 }
 

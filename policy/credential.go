@@ -1,0 +1,382 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"net/textproto"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/goccy/go-yaml/ast"
+)
+
+// A Credential is a secret that stays outside, without its value and its stand-in.
+type Credential struct {
+	belljar.Credential
+	// Optional says that a preset asks for it in case the caller has it: a source
+	// without a value is nothing to tell of.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// A grant is what one entry of credentials says: only the fields that it has. In the
+// state it is what all layers say of one name.
+type grant struct {
+	belljar.Credential      // Hosts, Methods, Paths and From.* are empty where not said
+	optional           bool // of a preset
+	more               bool // Hosts are added to those of the layers below (a flag)
+}
+
+// Credentials lists the credentials, by name. A host that no rule of the network
+// allows, and a credential that has no other, are not in it.
+func (p *Policy) Credentials() []Credential {
+	l := make([]Credential, 0, len(p.state.credentials))
+	for _, i := range p.state.credentials {
+		c := i.value.Credential
+		c.Hosts, c.Methods, c.Paths = slices.Clone(c.Hosts), slices.Clone(c.Methods), slices.Clone(c.Paths)
+		c.From.Command = slices.Clone(c.From.Command)
+		c.Origin = i.origin()
+		l = append(l, Credential{c, i.value.optional})
+	}
+	return l
+}
+
+func (g *grant) requests() requests { return requests{g.Methods, g.Paths} }
+
+// over is what g and, above it, the entry next say together.
+func (g grant) over(next grant) grant {
+	if hasSource(next.From) {
+		g.From, g.optional = next.From, next.optional
+	}
+	switch {
+	case next.more:
+		g.Hosts = unionHosts(g.Hosts, next.Hosts)
+	case len(next.Hosts) > 0:
+		g.Hosts = next.Hosts
+	}
+	if len(next.Methods) > 0 {
+		g.Methods = next.Methods
+	}
+	if len(next.Paths) > 0 {
+		g.Paths = next.Paths
+	}
+	if next.Form != "" {
+		g.Form, g.Header, g.User = next.Form, next.Header, next.User
+		g.complete()
+	}
+	return g
+}
+
+func unionHosts(a, b []belljar.BoundHost) []belljar.BoundHost {
+	u := slices.Concat(a, b)
+	slices.SortFunc(u, compareHosts)
+	return slices.Compact(u)
+}
+
+func compareHosts(a, b belljar.BoundHost) int {
+	return cmp.Or(strings.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
+}
+
+func hasSource(s belljar.CredentialSource) bool {
+	return s.Env != "" || s.File != "" || len(s.Command) > 0
+}
+
+// complete fills in what the layer that names it first leaves out: the variable of the
+// same name, and the form that the first host is known to take. No later layer
+// changes that by other hosts.
+func (g *grant) complete() {
+	if !hasSource(g.From) {
+		g.From.Env = g.Name
+	}
+	if g.Form == "" {
+		form := knownForm(g.Name, g.Hosts)
+		g.Form, g.Header, g.User = form.Form, form.Header, form.User
+	}
+	if g.Form == belljar.FormBasic && g.User == "" {
+		g.User = anyUser
+		for _, h := range g.Hosts {
+			if u := hostForms()[h.Host].User; u != "" {
+				g.User = u
+			}
+		}
+	}
+}
+
+// anyUser is the user of basic authentication where the token alone says who it is.
+const anyUser = "token"
+
+// A form is how a credential stands in a request.
+type form struct {
+	Form         belljar.CredentialForm
+	Header, User string
+}
+
+func bearer() form { return form{Form: belljar.FormBearer, Header: "Authorization"} }
+
+// hostForms are hosts that take their keys in another way than as bearer tokens.
+func hostForms() map[string]form {
+	return map[string]form{
+		"api.anthropic.com":                 {Form: belljar.FormHeader, Header: "X-Api-Key"},
+		"generativelanguage.googleapis.com": {Form: belljar.FormHeader, Header: "X-Goog-Api-Key"},
+		"github.com":                        {Form: belljar.FormBasic, Header: "Authorization", User: "x-access-token"},
+		"gitlab.com":                        {Form: belljar.FormBasic, Header: "Authorization", User: "oauth2"},
+	}
+}
+
+// nameForms are variables whose hosts differ, but not their headers.
+func nameForms() map[string]form {
+	return map[string]form{
+		"ANTHROPIC_API_KEY":       hostForms()["api.anthropic.com"],
+		"GEMINI_API_KEY":          hostForms()["generativelanguage.googleapis.com"],
+		"ANTHROPIC_AUTH_TOKEN":    bearer(),
+		"CLAUDE_CODE_OAUTH_TOKEN": bearer(),
+	}
+}
+
+// knownForm is the form of a credential of that name for those hosts: that of the
+// variable, else that of the first host that is known, else bearer.
+func knownForm(name string, hosts []belljar.BoundHost) form {
+	if f, ok := nameForms()[name]; ok {
+		return f
+	}
+	for _, h := range hosts {
+		if f, ok := hostForms()[h.Host]; ok {
+			return f
+		}
+	}
+	return bearer()
+}
+
+// credential decodes an entry of credentials.
+func (d *decoder) credential(n ast.Node, path string) (grant, bool) {
+	var g grant
+	before := len(d.faults) + d.more
+	known := map[string]func(pair){
+		"name":    func(p pair) { g.Name = d.envName(p.value, path+".name") },
+		"from":    func(p pair) { g.From = d.credentialSource(p, path+".from") },
+		"hosts":   func(p pair) { g.Hosts = d.boundHosts(p, path+".hosts") },
+		"methods": func(p pair) { g.Methods = d.methods(p, path+".methods") },
+		"paths":   func(p pair) { g.Paths = d.requestPaths(p, path+".paths") },
+		"header":  func(p pair) { d.form(p.value, path+".header", &g) },
+		"user":    func(p pair) { g.User = d.basicUser(p.value, path+".user") },
+	}
+	if d.src.layer == layerPreset {
+		known["optional"] = func(p pair) { g.optional = d.boolean(p.value, path+".optional") }
+	}
+	d.fields(n, path, known)
+	if len(d.faults)+d.more != before {
+		return g, false
+	}
+	switch at := d.at(n); {
+	case g.Name == "":
+		d.add(at, path, "", "a credential needs a name")
+	case g.User != "" && g.Form != belljar.FormBasic:
+		d.add(at, path+".user", "write header: basic as well", "a user stands only in basic authentication")
+	}
+	return g, len(d.faults)+d.more == before
+}
+
+func (d *decoder) envName(n ast.Node, path string) string {
+	s, ok := d.text(n, path)
+	if ok && !validEnvName(s) {
+		d.add(d.at(n), path, "", "%q is not the name of a variable", s)
+	} else if ok && NeverPassed(s) {
+		d.add(d.at(n), path, "", "%s is no place for a credential: the sandbox has its own", s)
+	}
+	return s
+}
+
+// maxWords bounds a command, maxHosts the hosts of one credential.
+const maxWords, maxHosts = 64, 64
+
+// credentialSource decodes where a value is read. Only the user says that: the file
+// of a project, trusted or not, could name any file or program of the user.
+func (d *decoder) credentialSource(p pair, path string) belljar.CredentialSource {
+	var s belljar.CredentialSource
+	switch d.src.layer {
+	case layerProject:
+		d.add(p.key, path, "name the credential only; its source belongs into your own policy", "a project never says where a credential comes from")
+		return s
+	case layerCeiling:
+		d.add(p.key, path, "", "a ceiling only limits: it gives no credential")
+		return s
+	}
+	count := 0
+	d.fields(p.value, path, map[string]func(pair){
+		"env":  func(p pair) { count++; s.Env = d.envName(p.value, path+".env") },
+		"file": func(p pair) { count++; s.File = d.secretFile(p.value, path+".file") },
+		"command": func(p pair) {
+			count++
+			s.Command = d.sourceCommand(p, path+".command")
+		},
+	})
+	if count > 1 {
+		d.add(p.key, path, "", "a credential has one source: env, file or command")
+	}
+	return s
+}
+
+func (d *decoder) secretFile(n ast.Node, path string) string {
+	s, ok := d.text(n, path)
+	if !ok {
+		return ""
+	}
+	dir := d.src.dir
+	if d.src.layer == layerUser && dir == "" && d.src.file != "" {
+		if abs, err := filepath.Abs(d.src.file); err == nil {
+			dir = filepath.Dir(abs)
+		}
+	}
+	wide := paths{home: d.paths.home, wide: true} // it is not shared, only read by belljar
+	abs, suggestion, err := wide.resolve(s, dir, false)
+	if err != nil {
+		d.add(d.at(n), path, suggestion, "%s", err)
+		return ""
+	}
+	for _, name := range both(abs) {
+		for _, w := range d.paths.works {
+			if within(name, w) {
+				d.add(d.at(n), path, "", "%s lies in the workspace, where what is inside can change it", abs)
+				return ""
+			}
+		}
+	}
+	return abs
+}
+
+func (d *decoder) sourceCommand(p pair, path string) []string {
+	l := decodeList(d, p, path, "words", d.text)
+	if l.clears() {
+		d.add(p.key, path, "", "an empty command")
+	}
+	if len(l.items) > maxWords {
+		d.add(p.key, path, "", "more than %d words", maxWords)
+		return nil
+	}
+	var argv []string
+	for i, w := range l.items {
+		if i == 0 && (w.value == "" || strings.Contains(w.value, "/") && !filepath.IsAbs(w.value)) {
+			d.add(w.mark, path, "write its name, or its path from /", "%q is no program", w.value)
+		}
+		argv = append(argv, w.value)
+	}
+	return argv
+}
+
+func (d *decoder) boundHosts(p pair, path string) []belljar.BoundHost {
+	l := decodeList(d, p, path, "hosts", func(n ast.Node, key string) (belljar.BoundHost, bool) {
+		s, ok := hostPort(n)
+		if !ok {
+			if s, ok = d.text(n, key); !ok {
+				return belljar.BoundHost{}, false
+			}
+		}
+		b, suggestion, err := parseBound(s)
+		if err != nil {
+			d.add(d.at(n), key, suggestion, "%s", err)
+		}
+		return b, err == nil
+	})
+	if l.clears() {
+		d.add(p.key, path, "", "no hosts: the credential would go nowhere")
+	}
+	if len(l.items) > maxHosts {
+		d.add(p.key, path, "", "more than %d hosts of one credential", maxHosts)
+		return nil
+	}
+	var hosts []belljar.BoundHost
+	for _, i := range l.items {
+		hosts = append(hosts, i.value)
+	}
+	return unionHosts(hosts, nil)
+}
+
+// parseBound reads host[:port] of a credential.
+func parseBound(s string) (b belljar.BoundHost, suggestion string, err error) {
+	r, suggestion, err := parseRule(s)
+	if err == nil && r.Host == "" {
+		return b, "", fmt.Errorf("a credential is bound to names, not to addresses such as %s", s)
+	}
+	if err != nil {
+		return b, suggestion, err
+	}
+	return belljar.BoundHost{Host: r.Host, Port: r.Ports[0]}, "", nil
+}
+
+// form decodes header: bearer, basic or the name of a header.
+func (d *decoder) form(n ast.Node, path string, g *grant) {
+	s, ok := d.text(n, path)
+	if !ok {
+		return
+	}
+	switch strings.ToLower(s) {
+	case "bearer":
+		g.Form, g.Header = belljar.FormBearer, "Authorization"
+		return
+	case "basic":
+		g.Form, g.Header = belljar.FormBasic, "Authorization"
+		return
+	}
+	if s == "" || len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return !tokenRune(r) }) {
+		d.add(d.at(n), path, "bearer, basic, or a name such as x-api-key", "%q is not the name of a header", s)
+		return
+	}
+	g.Form, g.Header = belljar.FormHeader, textproto.CanonicalMIMEHeaderKey(s)
+	if slices.Contains(framing(), g.Header) || strings.HasPrefix(g.Header, "Proxy-") || strings.HasPrefix(g.Header, "Sec-") {
+		d.add(d.at(n), path, "", "%s says how a request is sent: it carries no credential", g.Header)
+	}
+}
+
+// framing are the headers by which requests are told apart.
+func framing() []string {
+	return []string{
+		"Host", "Connection", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Keep-Alive",
+		"Expect", "Accept-Encoding", "Date", "Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+	}
+}
+
+func (d *decoder) basicUser(n ast.Node, path string) string {
+	s, ok := d.text(n, path)
+	if ok && (s == "" || len(s) > 256 || strings.ContainsAny(s, ":\n\t")) {
+		d.add(d.at(n), path, "", "%q is no user of basic authentication: it is not empty and has no colon", s)
+	}
+	return s
+}
+
+// boundText is a bound host as it can be written again.
+func boundText(b belljar.BoundHost) string {
+	if b.Port == defaultPort && b.Host != belljar.Localhost {
+		return b.Host
+	}
+	return b.Host + ":" + strconv.Itoa(int(b.Port))
+}
+
+// text is the credential as an entry of credentials.
+func (g grant) text() string {
+	hosts := make([]string, len(g.Hosts))
+	for i, h := range g.Hosts {
+		hosts[i] = boundText(h)
+	}
+	s := "{name: " + g.Name + ", from: " + sourceText(g.From) + ", hosts: " + quotedList(hosts) + g.requests().fields()
+	if g.Form == belljar.FormHeader {
+		s += ", header: " + quote(g.Header)
+	} else {
+		s += ", header: " + string(g.Form)
+	}
+	if g.User != "" {
+		s += ", user: " + quote(g.User)
+	}
+	return s + "}"
+}
+
+func sourceText(s belljar.CredentialSource) string {
+	switch {
+	case s.Env != "":
+		return "{env: " + s.Env + "}"
+	case s.File != "":
+		return "{file: " + quote(s.File) + "}"
+	}
+	return "{command: " + quotedList(s.Command) + "}"
+}

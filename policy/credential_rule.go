@@ -1,0 +1,194 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// credentialsRule is credentials: one entry per name, which the layers above may change
+// field by field.
+type credentialsRule struct{}
+
+func (s *state) credential(name string) (int, bool) {
+	i := slices.IndexFunc(s.credentials, func(c item[grant]) bool { return c.value.Name == name })
+	return i, i >= 0
+}
+
+func (credentialsRule) merge(s *state, d *document) {
+	if d.credentials.clears() {
+		s.credentials = nil
+	}
+	for _, i := range d.credentials.items {
+		if n, ok := s.credential(i.value.Name); ok {
+			s.credentials[n] = item[grant]{s.credentials[n].value.over(i.value), i.mark}
+			continue
+		}
+		g := i.value
+		g.more = false
+		g.complete()
+		s.credentials = append(s.credentials, item[grant]{g, i.mark})
+	}
+}
+
+// tighten lets a project use credentials, and narrow them. What it takes away stays in
+// the list without hosts, so that a flag which adds one finds everything else as the
+// user wrote it.
+func (credentialsRule) tighten(s, full *state, d *document, r *report) {
+	if d.credentials.clears() {
+		for i := range s.credentials {
+			s.credentials[i].value.Hosts = nil
+		}
+	}
+	for _, i := range d.credentials.items {
+		key := "credentials." + i.value.Name
+		n, ok := full.credential(i.value.Name)
+		if !ok {
+			r.add(i.mark, key, "a flag gives it: --credential "+i.value.Name+"=HOST", "uses a credential that the user's policy does not have")
+			continue
+		}
+		all := full.credentials[n].value
+		if why := beyond(i.value, all); why != "" {
+			r.add(i.mark, key, "", "%s, which the user's policy does not", why)
+			continue
+		}
+		if n, ok := s.credential(i.value.Name); ok {
+			s.credentials[n] = item[grant]{narrowed(s.credentials[n].value, i.value), i.mark}
+		}
+	}
+}
+
+// beyond says what of the entry g goes beyond all.
+func beyond(g, all grant) string {
+	for _, h := range g.Hosts {
+		if !slices.ContainsFunc(all.Hosts, func(a belljar.BoundHost) bool { return boundWithin(h, a) }) {
+			return "binds it to " + boundText(h)
+		}
+	}
+	q := g.requests()
+	if len(q.methods) == 0 {
+		q.methods = all.Methods
+	}
+	if len(q.paths) == 0 {
+		q.paths = all.Paths
+	}
+	switch {
+	case !requestsWithin(q, []requests{all.requests()}):
+		return "gives it to other requests"
+	case g.Form != "" && (g.Form != all.Form || g.Header != all.Header):
+		return "puts it into another header"
+	case g.User != "" && g.User != all.User:
+		return "gives it another user"
+	}
+	return ""
+}
+
+// narrowed is base as far as the entry g, which is within all that the user allows,
+// leaves it.
+func narrowed(base, g grant) grant {
+	if len(g.Hosts) > 0 {
+		var hosts []belljar.BoundHost
+		for _, h := range g.Hosts {
+			for _, b := range base.Hosts {
+				switch {
+				case boundWithin(h, b):
+					hosts = append(hosts, h)
+				case boundWithin(b, h):
+					hosts = append(hosts, b)
+				}
+			}
+		}
+		base.Hosts = unionHosts(hosts, nil)
+	}
+	if q, ok := base.requests().both(g.requests()); ok {
+		base.Methods, base.Paths = q.methods, q.paths
+	} else {
+		base.Hosts = nil
+	}
+	return base
+}
+
+func boundWithin(a, b belljar.BoundHost) bool { return a.Port == b.Port && hostWithin(a.Host, b.Host) }
+
+// limit keeps of every credential what the ceiling has under its name.
+func (credentialsRule) limit(s *state, c *document, r *report, cut func(string, mark)) {
+	if !c.credentials.set {
+		return
+	}
+	var kept []item[grant]
+	for _, i := range s.credentials {
+		var parts grant
+		allowed := false
+		for _, l := range c.credentials.items {
+			if l.value.Name == i.value.Name {
+				parts, allowed = narrowed(i.value, l.value), true
+			}
+		}
+		same := allowed && parts.text() == i.value.text()
+		if !same && len(i.value.Hosts) > 0 {
+			if asked(i.src) {
+				r.add(i.mark, "credentials", "", "uses %s, which the organisation's ceiling (%s) does not allow like this", i.value.Name, c.credentials.mark.place())
+			} else {
+				cut("credentials: "+i.value.text(), c.credentials.mark)
+			}
+		}
+		if allowed {
+			kept = append(kept, item[grant]{parts, i.mark})
+		}
+	}
+	s.credentials = kept
+}
+
+// reaches says whether some rule allows connections to b, or to a part of it.
+func (s *state) reaches(b belljar.BoundHost) bool {
+	for _, i := range s.rules {
+		if _, ok := intersectPlace(belljar.NetRule{Host: b.Host, Ports: []uint16{b.Port}}, i.value); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// checkCredentials reports what somebody asked for that cannot work: a credential
+// allows no host by itself.
+func (s *state) checkCredentials(r *report) {
+	for _, i := range s.credentials {
+		if !asked(i.src) {
+			continue
+		}
+		if len(i.value.Hosts) == 0 {
+			r.add(i.mark, "credentials", "", "%s has no hosts: they say where it goes", i.value.Name)
+		}
+		for _, h := range i.value.Hosts {
+			if !s.reaches(h) {
+				fix := fmt.Sprintf("allow it as well: %s below network.allow, or --allow %s", quote(boundText(h)), boundText(h))
+				r.add(i.mark, "credentials", fix, "no rule allows %s, to which %s is bound", boundText(h), i.value.Name)
+			}
+		}
+	}
+}
+
+// settleCredentials drops what goes nowhere and fills in what nobody said.
+func (s *state) settleCredentials() {
+	var kept []item[grant]
+	for _, i := range s.credentials {
+		var hosts []belljar.BoundHost
+		for _, h := range i.value.Hosts {
+			if s.reaches(h) {
+				hosts = append(hosts, h)
+			}
+		}
+		if len(hosts) > 0 {
+			i.value.Hosts = hosts
+			kept = append(kept, i)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b item[grant]) int {
+		if a.value.Name < b.value.Name {
+			return -1
+		}
+		return 1
+	})
+	s.credentials = kept
+}
