@@ -115,6 +115,7 @@ var layers = map[string]struct {
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
 	"gateway":             {[]string{"gateway/*", "internal/*", "credential"}, "the gateway asks a decider and knows no policy file; keys are put in and taken out by their own package"},
+	"credential":          {[]string{"terminal"}, "keys know neither the policy's files nor the network; what a command says is shown escaped"},
 	"gateway/*":           {[]string{"gateway/*", "internal/*"}, "parts of the gateway"},
 	"workspace":           {[]string{"workspace/*", "internal/*", "terminal"}, "review works on the shadow and does not know the tier"},
 	"workspace/*":         {[]string{"workspace/*", "internal/*"}, "parts of the workspace"},

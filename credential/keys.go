@@ -2,25 +2,170 @@ package credential
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/belljar-dev/belljar"
+)
+
+const (
+	// minFound is the length from which a value is searched for in answers. A shorter
+	// one would be met by chance, and tell by being replaced what it is.
+	minFound = 8
+	// kept is how many former values of a credential are still searched for.
+	kept = 3
 )
 
 // Keys holds the values of a sandbox's credentials, in the memory of the supervisor
 // only. It may be used by several goroutines at once. Nothing that it returns, prints
 // or writes as an error contains a value.
-type Keys struct{}
+type Keys struct {
+	entries []*entry
+	marks   *finder                // stand-ins; nil for none
+	values  atomic.Pointer[finder] // values that are or were known; nil for none
+	mu      sync.Mutex             // makes values
+	closed  bool
+}
+
+// An entry is one credential with its source.
+type entry struct {
+	plan belljar.Credential
+	// busy holds one token: who has it looks at the source.
+	busy chan struct{}
+	src  source
+
+	mu       sync.Mutex // of what follows, and of src.why
+	value    secret     // that is put in
+	former   []secret
+	why      string
+	rejected atomic.Bool
+}
 
 // Make reads the values of creds and gives each credential its stand-in; what it
 // returns is creds with StandIn set. A StandIn that is set already is kept (a sandbox
-// that is started again). env is the caller's environment, as [os.Environ] has it: the
-// sources of kind Env are read from it once, commands are run with it.
+// that is started again).
 //
 // A source without a value (no such variable or file, a command that fails) is no
 // error: see [Keys.Missing]. A source that must not be used is: a file that others may
-// write, a value that fits into no header.
-func Make(ctx context.Context, creds []belljar.Credential, env []string) ([]belljar.Credential, *Keys, error) {
-	return creds, &Keys{}, nil
+// write, something of the project, a value that fits into no header. The error is a
+// *belljar.Error that names every such credential.
+func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar.Credential, *Keys, error) {
+	k := &Keys{}
+	now := time.Now()
+	errs := make([]error, len(creds))
+	var wait sync.WaitGroup
+	for i := range creds {
+		e := &entry{plan: creds[i], busy: make(chan struct{}, 1)}
+		e.src = source{from: creds[i].From, form: creds[i].Form, host: &host}
+		k.entries = append(k.entries, e)
+		wait.Go(func() { _, errs[i] = e.look(ctx, now) })
+	}
+	wait.Wait()
+	for i, err := range errs {
+		if !errors.Is(err, errUnfit) {
+			err = nil
+		}
+		if errs[i] = err; err != nil {
+			errs[i] = fmt.Errorf("credential %s: %s", creds[i].Name, k.entries[i].why)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		_ = k.Close()
+		return nil, nil, &belljar.Error{Op: "read credentials", Kind: belljar.KindRefused, Err: err,
+			Hint: "a credential comes from a place that only you can write to"}
+	}
+	made := slices.Clone(creds)
+	var texts []finderText
+	for i, e := range k.entries {
+		if made[i].StandIn == "" {
+			e.value.with(func(v []byte) { made[i].StandIn = standInFor(made[i].Name, v) })
+		}
+		e.plan = made[i]
+		texts = append(texts, finderText{id: i, text: []byte(made[i].StandIn)})
+	}
+	k.marks = newFinder(texts)
+	k.renew()
+	return made, k, nil
+}
+
+// look reads the source and takes over what it found. Only who holds busy calls it,
+// and Make.
+func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err error) {
+	changed, err = e.src.look(ctx, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.why = e.src.why
+	if e.value.p != e.src.value.p {
+		if e.value.p != nil {
+			e.former = append(e.former, e.value)
+		}
+		if len(e.former) > kept {
+			e.former[0].wipe()
+			e.former = e.former[1:]
+		}
+		e.value = e.src.value
+	}
+	return changed, err
+}
+
+// current is the value to put in, after a look at the source where one is due; why says
+// that there is none.
+func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string) {
+	select {
+	case e.busy <- struct{}{}:
+	case <-ctx.Done():
+		return secret{}, "the request was given up while its value was read"
+	}
+	defer func() { <-e.busy }()
+	if e.rejected.Swap(false) {
+		e.src.rejected = true
+	}
+	if now := time.Now(); e.src.due(now) && !k.isClosed() {
+		if changed, _ := e.look(ctx, now); changed {
+			k.renew()
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.value.len() > 0:
+		return e.value, ""
+	case e.why == "":
+		return secret{}, "the sandbox is being closed"
+	}
+	return secret{}, e.why
+}
+
+func (k *Keys) isClosed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
+}
+
+// renew makes the finder of values anew.
+func (k *Keys) renew() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return
+	}
+	var texts []finderText
+	for i, e := range k.entries {
+		e.mu.Lock()
+		for _, s := range append(slices.Clone(e.former), e.value) {
+			s.with(func(v []byte) {
+				if len(v) >= minFound {
+					texts = append(texts, finderText{id: i, text: v, mask: maskFor(e.plan.StandIn, v)})
+				}
+			})
+		}
+		e.mu.Unlock()
+	}
+	k.values.Store(newFinder(texts))
 }
 
 // A Missing credential has no value yet.
@@ -32,16 +177,52 @@ type Missing struct {
 	Later bool
 }
 
-// Missing lists the credentials that had no value when Make looked, in their order.
-func (k *Keys) Missing() []Missing { return nil }
+// Missing lists the credentials that have no value now, in their order.
+func (k *Keys) Missing() []Missing {
+	var all []Missing
+	for _, e := range k.entries {
+		e.mu.Lock()
+		if e.value.len() == 0 {
+			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.later()})
+		}
+		e.mu.Unlock()
+	}
+	return all
+}
 
-// Outgoing judges one request to a host and port whose requests are seen (also where
-// no credential is bound to it: stand-ins do not go there), and puts the values in:
-// it changes r.Header. It reads a source where that is due, else it does no I/O. Call it
-// once for each request, after the policy has allowed it and just before it is sent.
-// When the verdict refuses, r.Header may have been changed and must not be sent.
-func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict { return &Verdict{} }
+// Clean takes the real values out of a text, such as an error of the connection to an
+// upstream.
+func (k *Keys) Clean(s string) string { return k.values.Load().clean(s) }
 
-// Close forgets the values. Requests judged afterwards are treated as if no source had
-// a value. Idempotent.
-func (k *Keys) Close() error { return nil }
+// clean is s with the masks written over what is found.
+func (f *finder) clean(s string) string {
+	if f == nil || len(s) < minFound {
+		return s
+	}
+	b := []byte(s)
+	search := f.search(b)
+	if _, found := search.next(0); !found {
+		return s
+	}
+	f.mask(b, true)
+	return string(b)
+}
+
+// Close overwrites the values. Requests judged afterwards are treated as if no source
+// had a value. Answers that are still being read are searched until they end; what that
+// needs of the values is overwritten when the last of them was collected. Idempotent.
+func (k *Keys) Close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.values.Store(nil)
+	k.mu.Unlock()
+	for _, e := range k.entries {
+		e.mu.Lock()
+		for _, s := range append(e.former, e.value) {
+			s.wipe()
+		}
+		e.former = nil
+		e.mu.Unlock()
+	}
+	return nil
+}

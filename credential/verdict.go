@@ -1,8 +1,12 @@
 package credential
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
+
+	"github.com/belljar-dev/belljar/terminal"
 )
 
 // A Request is the head of one HTTP request as it is about to be sent.
@@ -39,44 +43,173 @@ type Verdict struct {
 	Injected []string
 	Cut      []string // headers that were taken out, canonical
 	Leaks    []Leak
+
+	keys     *Keys
+	host     string
+	bound    bool // a credential is bound to the host
+	talk     bool // the body is a conversation
+	injected []int
+	foreign  func(id int) bool // a credential that is not bound to the host
+}
+
+// A LeakError is what [Verdict.Body] reads as when the request must be aborted.
+type LeakError struct {
+	Leak Leak
+	Host string
+}
+
+// Error says what was found, without the stand-in.
+func (e *LeakError) Error() string {
+	return fmt.Sprintf("%s: the %s holds the stand-in of %s, which is not for this host", e.Host, e.Leak.Where, e.Leak.Credential)
+}
+
+// ids lists the credentials whose texts are in s, each once.
+func (f *finder) ids(s string) (all []int) {
+	if f == nil {
+		return nil
+	}
+	search := f.search([]byte(s))
+	for from := 0; ; {
+		m, ok := search.next(from)
+		if !ok {
+			return all
+		}
+		if !slices.Contains(all, m.id) {
+			all = append(all, m.id)
+		}
+		from = m.end
+	}
 }
 
 // Body wraps the body of the request (nil stays nil). What is read from it is body,
 // byte for byte. A stand-in in it is told to report, once for each credential; when
 // its credential is not bound to the host, Read returns a *[LeakError] instead of the
-// bytes that would complete it: abort the request. report may be nil and is called by
-// Read. Close closes body.
-func (v *Verdict) Body(body io.ReadCloser, report func(Leak)) io.ReadCloser { return body }
+// bytes that would complete it: abort the request. In a conversation with a model it is
+// forwarded all the same, since what a tool printed once is in every later request.
+// report may be nil and is called by Read. Close closes body.
+func (v *Verdict) Body(body io.ReadCloser, report func(Leak)) io.ReadCloser {
+	if body == nil || body == http.NoBody || v.keys == nil || v.keys.marks == nil {
+		return body
+	}
+	told := map[int]bool{}
+	return &stream{src: body, judge: func(b []byte, ended bool) (int, error) {
+		f := v.keys.marks
+		settled := len(b)
+		if !ended {
+			settled = f.open(b, 0)
+		}
+		search := f.search(b)
+		for from := 0; ; {
+			m, ok := search.next(from)
+			if !ok || m.start >= settled {
+				return settled, nil
+			}
+			if err := v.tell(m.id, "body", told, report); err != nil {
+				return 0, err
+			}
+			if from = m.end; from > settled {
+				if settled = len(b); !ended {
+					settled = f.open(b, from)
+				}
+			}
+		}
+	}}
+}
+
+// tell reports a stand-in that was found where it does not belong.
+func (v *Verdict) tell(id int, where string, told map[int]bool, report func(Leak)) error {
+	l := Leak{Credential: v.keys.entries[id].plan.Name, Where: where, Refused: v.foreign(id) && !v.talk}
+	if !told[id] && report != nil {
+		report(l)
+	}
+	told[id] = true
+	if l.Refused {
+		return &LeakError{Leak: l, Host: v.host}
+	}
+	return nil
+}
 
 // Trailer judges the trailers of the request once Body is read to its end. It returns
 // a *[LeakError] when the request must be aborted; trailers that carry credentials
-// are deleted from h.
-func (v *Verdict) Trailer(h http.Header, report func(Leak)) error { return nil }
+// to a host that credentials are bound to are deleted from h.
+func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
+	if v.keys == nil {
+		return nil
+	}
+	for _, name := range sorted(h) {
+		told := map[int]bool{}
+		for _, value := range h[name] {
+			for _, id := range v.keys.marks.ids(value) {
+				if err := v.tell(id, "trailer "+name, told, report); err != nil {
+					return err
+				}
+			}
+		}
+		if v.bound && (carriesCredential(name) || name == "Cookie" || slices.ContainsFunc(v.keys.entries, func(e *entry) bool { return e.plan.Header == name })) {
+			delete(h, name)
+		}
+	}
+	return nil
+}
 
 // Response takes the real values out of an answer: in h, which it changes, and in
-// what is read from the returned body. The length stays the same. What has arrived is
+// what is read from the returned body, in the same length. What has arrived is
 // passed on at once unless it may be the beginning of a value. It also learns that the
 // upstream did not accept a value (status 401). Call it for the final answer; for
 // answers 1xx and trailers call [Verdict.Scrub]. After 101 the body is the stream from
-// the upstream.
+// the upstream; where it is an [io.Writer] too, what is returned is one.
 //
-// The error says that the answer cannot be searched: it is encoded although the
-// request asked for it not to be. The answer must not be passed on then.
+// An answer that is encoded with gzip or deflate, although the request asked for it
+// not to be, is decoded: Content-Encoding and Content-Length leave h. The error says
+// that the answer cannot be searched (another encoding, a part of an encoded answer):
+// it must not be passed on then. For the answer to HEAD, body is nil or http.NoBody.
 func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.ReadCloser, error) {
-	return body, nil
+	if !v.bound {
+		return body, nil
+	}
+	if status == http.StatusUnauthorized {
+		for _, i := range v.injected {
+			v.keys.entries[i].rejected.Store(true)
+		}
+	}
+	v.Scrub(h)
+	f := v.keys.values.Load()
+	if f == nil || body == nil || body == http.NoBody {
+		return body, nil
+	}
+	if coding := contentCoding(h); coding != "" && !empty(status, h) {
+		if !decodes(coding) || status == http.StatusPartialContent {
+			return nil, fmt.Errorf("%s: the answer is encoded (%s) although that was not asked for: it cannot be searched for credentials",
+				v.host, terminal.Escape(coding))
+		}
+		delete(h, "Content-Encoding")
+		delete(h, "Content-Length")
+		body = &decoded{src: body, coding: coding}
+	}
+	clean := &stream{src: body, judge: func(b []byte, ended bool) (int, error) { return f.mask(b, ended), nil }}
+	if w, ok := body.(io.Writer); ok && status == http.StatusSwitchingProtocols {
+		return struct {
+			*stream
+			io.Writer
+		}{clean, w}, nil
+	}
+	return clean, nil
+}
+
+// empty says whether an answer has no body whatever its headers say.
+func empty(status int, h http.Header) bool {
+	return status < 200 || status == http.StatusNoContent || status == http.StatusNotModified || h.Get("Content-Length") == "0"
 }
 
 // Scrub takes the real values out of h (an answer 1xx, trailers).
-func (v *Verdict) Scrub(h http.Header) {}
-
-// Clean takes the real values out of a text, such as an error of the connection to
-// the upstream.
-func (v *Verdict) Clean(s string) string { return s }
-
-// A LeakError is what [Verdict.Body] reads as when the request must be aborted.
-type LeakError struct{ Leak Leak }
-
-// Error says what was found, without the stand-in.
-func (e *LeakError) Error() string {
-	return "the stand-in of " + e.Leak.Credential + " was found in the " + e.Leak.Where + " of a request to a host that it is not for"
+func (v *Verdict) Scrub(h http.Header) {
+	if !v.bound {
+		return
+	}
+	f := v.keys.values.Load()
+	for _, values := range h {
+		for i := range values {
+			values[i] = f.clean(values[i])
+		}
+	}
 }

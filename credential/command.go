@@ -1,0 +1,142 @@
+package credential
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/belljar-dev/belljar/terminal"
+)
+
+// maxSaid is how much of a command's standard error an error repeats.
+const maxSaid = 400
+
+// run asks the command for the value: without a shell, in /, with the environment of
+// the caller and no input. It is given commandTime, whatever becomes of the request
+// that made it necessary: the next one needs it too.
+func (s *source) run(ctx context.Context) (secret, error) {
+	argv := s.from.Command
+	if len(argv) == 0 {
+		return secret{}, errors.New("there is no source")
+	}
+	program, err := s.host.program(argv[0])
+	if err != nil {
+		return secret{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
+	defer cancel()
+	said := &head{left: maxSaid}
+	c := exec.CommandContext(ctx, program, argv[1:]...)
+	c.Args[0] = argv[0]
+	c.Dir, c.Env, c.Stderr = "/", s.host.Env, said
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = time.Second
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return secret{}, fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	if err := c.Start(); err != nil {
+		return secret{}, fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	if f, ok := out.(*os.File); ok { // what the command left behind may hold it open
+		_ = f.SetReadDeadline(time.Now().Add(commandTime))
+	}
+	v, err := readSecret(out)
+	if err != nil {
+		cancel()
+	}
+	ended := c.Wait()
+	switch {
+	case ctx.Err() == context.DeadlineExceeded:
+		err = fmt.Errorf("the command %s did not end within %v", argv[0], commandTime)
+	case err == nil && ended != nil:
+		err = fmt.Errorf("the command %s failed: %w%s", argv[0], ended, said)
+	case err != nil:
+		err = fmt.Errorf("the command %s: %w", argv[0], err)
+	}
+	if err != nil {
+		v.wipe()
+		return secret{}, err
+	}
+	return v, nil
+}
+
+// program is the file of a command: an absolute path, or found on the PATH of the
+// caller, by entries outside the project only.
+func (h *Host) program(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return h.outside(name)
+	}
+	if strings.Contains(name, "/") {
+		return "", fmt.Errorf("%w: the command %q is neither an absolute path nor a bare name", errUnfit, name)
+	}
+	path := ""
+	for _, v := range h.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = p
+		}
+	}
+	err := fmt.Errorf("the command %q is not on PATH", name)
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		file, e := h.outside(filepath.Join(dir, name))
+		if e == nil {
+			return file, nil
+		}
+		if errors.Is(e, errUnfit) {
+			err = e
+		}
+	}
+	return "", err
+}
+
+// outside says whether path is a program that does not lie in the project.
+func (h *Host) outside(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("the command cannot be run: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+		return "", fmt.Errorf("the command %s cannot be executed", path)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("the command cannot be run: %w", err)
+	}
+	if h.inProject(path) || h.inProject(real) {
+		return "", fmt.Errorf("%w: the command %s lies in the project, where the agent writes", errUnfit, path)
+	}
+	return path, nil
+}
+
+// A head keeps the beginning of what is written to it.
+type head struct {
+	b    bytes.Buffer
+	left int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	n := min(len(p), h.left)
+	h.left -= n
+	h.b.Write(p[:n])
+	return len(p), nil
+}
+
+// String is what was said, escaped, behind a colon.
+func (h *head) String() string {
+	said := strings.TrimSpace(h.b.String())
+	if said == "" {
+		return ""
+	}
+	return ": " + terminal.Escape(said)
+}

@@ -1,0 +1,341 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// Outgoing judges one request to a host and port whose requests are seen (also where
+// no credential is bound to it: stand-ins do not go there), and puts the values in:
+// it changes r.Header. It reads a source where that is due, else it does no I/O. Call it
+// once for each request, after the policy has allowed it and just before it is sent.
+// When the verdict refuses, r.Header may have been changed and must not be sent; what
+// was injected must not be recorded.
+func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
+	v := &Verdict{keys: k}
+	if len(k.entries) == 0 {
+		return v
+	}
+	j := judge{Verdict: v, k: k, r: r, bound: make([]bool, len(k.entries)), takes: make([]bool, len(k.entries))}
+	confined := false
+	for i, e := range k.entries {
+		c := &e.plan
+		j.bound[i] = c.Bound(r.Host, r.Port)
+		j.takes[i] = j.bound[i] && c.Takes(r.Method, r.Path)
+		v.bound = v.bound || j.bound[i]
+		confined = confined || j.bound[i] && len(c.Methods)+len(c.Paths) > 0
+	}
+	v.foreign = func(id int) bool { return !j.bound[id] }
+	v.host = j.target()
+	j.cut("Proxy-Authorization")
+	if !v.bound {
+		j.elsewhere()
+		return v
+	}
+	j.canonical()
+	if j.headers() && j.query() {
+		j.inject(ctx)
+	}
+	if v.Refuse == "" {
+		j.narrow(confined)
+	}
+	v.talk = len(v.Injected) > 0 && conversation(r.Path)
+	return v
+}
+
+// A judge goes through one request.
+type judge struct {
+	*Verdict
+	k            *Keys
+	r            *Request
+	bound, takes []bool            // by credential
+	placed       map[int]placement // stand-ins in their places
+}
+
+type placement struct {
+	value string // of the header
+	sent  sent
+}
+
+func (j *judge) target() string {
+	if j.r.Host == "" {
+		return "an address without a name"
+	}
+	return j.r.Host
+}
+
+func (j *judge) plan(i int) *belljar.Credential { return &j.k.entries[i].plan }
+
+func (j *judge) refuse(fix, format string, args ...any) bool {
+	j.Refuse, j.Fix, j.Status = j.target()+": "+fmt.Sprintf(format, args...), fix, http.StatusForbidden
+	return false
+}
+
+func (j *judge) cut(names ...string) {
+	for _, n := range names {
+		if _, ok := j.r.Header[n]; ok {
+			delete(j.r.Header, n)
+			j.Cut = append(j.Cut, n)
+		}
+	}
+}
+
+// canonical makes the names of the headers what Go's own parser makes them, so that a
+// header is found by its name.
+func (j *judge) canonical() {
+	for name, values := range j.r.Header {
+		if c := http.CanonicalHeaderKey(name); c != name {
+			delete(j.r.Header, name)
+			j.r.Header[c] = append(j.r.Header[c], values...)
+		}
+	}
+}
+
+// elsewhere looks for stand-ins in a request to a host that no credential is bound to.
+func (j *judge) elsewhere() {
+	if !j.leak("url", j.r.URI) {
+		return
+	}
+	for _, name := range sorted(j.r.Header) {
+		for _, value := range j.r.Header[name] {
+			if !j.leak("header "+name, value) {
+				return
+			}
+		}
+	}
+}
+
+func sorted(h http.Header) []string {
+	names := make([]string, 0, len(h))
+	for n := range h {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// leak reports the stand-ins in text, which is none of their places. It refuses one
+// whose credential is not for this host.
+func (j *judge) leak(where, text string) bool {
+	for _, id := range j.k.marks.ids(text) {
+		l := Leak{Credential: j.plan(id).Name, Where: where, Refused: !j.bound[id]}
+		if !slices.Contains(j.Leaks, l) {
+			j.Leaks = append(j.Leaks, l)
+		}
+		if l.Refused {
+			c := j.plan(id)
+			return j.refuse("send it to its own host only; another host is added under credentials in the policy",
+				"the %s holds the stand-in of %s, which is for %s only", where, c.Name, hosts(c))
+		}
+	}
+	return true
+}
+
+// hosts is what c is bound to, as a text.
+func hosts(c *belljar.Credential) string {
+	var names []string
+	for _, b := range c.Hosts {
+		names = append(names, fmt.Sprintf("%s:%d", b.Host, b.Port))
+	}
+	if len(names) > 3 {
+		names = append(names[:3], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+// headers goes through the headers of a request to a bound host.
+func (j *judge) headers() bool {
+	j.placed = map[int]placement{}
+	for _, name := range sorted(j.r.Header) {
+		values := j.r.Header[name]
+		if !j.own(name) && !carriesCredential(name) && !carriesInProtocol(name, values) {
+			for _, value := range values {
+				if !j.leak("header "+name, value) {
+					return false
+				}
+			}
+			continue
+		}
+		if !j.carrier(name, values) {
+			return false
+		}
+	}
+	return true
+}
+
+// own says whether a header is the place of a credential of this host.
+func (j *judge) own(name string) bool {
+	for i := range j.bound {
+		if j.bound[i] && j.plan(i).Header == name {
+			return true
+		}
+	}
+	return false
+}
+
+// carrier judges a header that carries credentials: it may hold a stand-in of this host
+// and nothing else.
+func (j *judge) carrier(name string, values []string) bool {
+	if len(values) == 1 && strings.TrimSpace(values[0]) == "" {
+		delete(j.r.Header, name)
+		return true
+	}
+	if len(values) != 1 {
+		return j.refuse("send it once", "the header %s is there %d times", name, len(values))
+	}
+	value := values[0]
+	stray := false
+	for i := range j.bound {
+		c := j.plan(i)
+		s, ok := carries(c, value)
+		switch {
+		case !ok || !j.bound[i]:
+		case c.Header == name && accepts(c, value, s):
+			j.placed[i] = placement{value, s}
+			return true
+		case c.Header == name:
+			return j.refuse("send the user "+c.User, "the header %s names another user than the policy has for %s", name, c.Name)
+		default:
+			stray = true
+		}
+	}
+	if !j.leak("header "+name, value) {
+		return false
+	}
+	if stray {
+		return true
+	}
+	return j.foreignCredential("header " + name)
+}
+
+// foreignCredential refuses a credential that is not the sandbox's: an agent that was
+// talked into it would carry data to somebody else's account at an allowed host.
+func (j *judge) foreignCredential(where string) bool {
+	var names []string
+	for i := range j.bound {
+		if j.bound[i] {
+			names = append(names, "$"+j.plan(i).Name)
+		}
+	}
+	return j.refuse("leave it out, or send "+strings.Join(names, " or ")+" there",
+		"the %s carries a credential that is not yours: this host takes %s only", where, strings.Join(names, ", "))
+}
+
+// query goes through the target of a request to a bound host.
+func (j *judge) query() bool {
+	if !j.leak("url", j.r.URI) {
+		return false
+	}
+	for _, p := range parameters(j.r.URI) {
+		if p.value == "" || !carriesInQuery(p.name, j.r.Host) {
+			continue
+		}
+		ours := func(e *entry) bool { return e.plan.StandIn == p.value }
+		if !slices.ContainsFunc(j.k.entries, ours) { // of other hosts: refused before
+			return j.foreignCredential("query")
+		}
+	}
+	return true
+}
+
+// inject puts the values in: of the credentials whose stand-ins are in their places;
+// where none is, of the first that takes the request. A client that was told of no
+// key thus works, and one that has a choice of several keeps it.
+func (j *judge) inject(ctx context.Context) {
+	any := false
+	for i := range j.takes {
+		p, there := j.placed[i]
+		if !there || !j.takes[i] {
+			continue
+		}
+		any = true
+		c := j.plan(i)
+		if !j.mayBePlain() {
+			j.refuse("use https", "%s is not sent without TLS to port %d", c.Name, j.r.Port)
+			return
+		}
+		value, why := j.k.current(ctx, j.k.entries[i])
+		if why != "" {
+			j.refuse("give it a value outside, and try again", "%s has no value: %s", c.Name, why)
+			j.Status = http.StatusServiceUnavailable
+			return
+		}
+		j.set(c, value, p.sent)
+	}
+	if any || !j.mayBePlain() {
+		return
+	}
+	for i := range j.takes {
+		c := j.plan(i)
+		if _, there := j.r.Header[c.Header]; there || !j.takes[i] {
+			continue
+		}
+		if value, why := j.k.current(ctx, j.k.entries[i]); why == "" {
+			j.set(c, value, sent{})
+		}
+		return
+	}
+}
+
+func (j *judge) set(c *belljar.Credential, value secret, s sent) {
+	j.r.Header[c.Header] = []string{header(c, value.copy(), s)}
+	j.Injected = append(j.Injected, c.Name)
+	j.injected = append(j.injected, slices.IndexFunc(j.k.entries, func(e *entry) bool { return &e.plan == c }))
+}
+
+// mayBePlain says whether a value may go out as the request does. Where it goes without
+// TLS, to a port that is known for TLS, the client was talked into leaving TLS out.
+func (j *judge) mayBePlain() bool {
+	return j.r.Secure || j.r.Host == belljar.Localhost || j.r.Port%1000 != 443
+}
+
+// narrow makes sure that the answer can be searched, and that the request is the one
+// that was judged.
+func (j *judge) narrow(confined bool) {
+	h := j.r.Header
+	if cutCookies(h) && !j.own("Cookie") {
+		j.Cut = append(j.Cut, "Cookie")
+	}
+	h["Accept-Encoding"] = []string{"identity"}
+	j.cut("Sec-Websocket-Extensions", "A-Im")
+	if up := h.Get("Upgrade"); up != "" && !strings.EqualFold(up, "websocket") {
+		j.cut("Upgrade")
+	}
+	if te := h.Get("Te"); te != "" && !strings.EqualFold(te, "trailers") {
+		j.cut("Te")
+	}
+	if !confined {
+		return
+	}
+	for name := range h {
+		if overridesRequest(name) {
+			j.cut(name)
+		}
+	}
+}
+
+// carriesInProtocol says whether a WebSocket's sub-protocols carry a credential, as
+// clients that cannot set a header have it.
+func carriesInProtocol(name string, values []string) bool {
+	said := plainName(strings.Join(values, ","))
+	return name == "Sec-Websocket-Protocol" && (strings.Contains(said, "apikey") || strings.Contains(said, "bearer") || strings.Contains(said, "token"))
+}
+
+// conversation says whether a path is one where the body is what was said and what
+// tools printed so far: a stand-in that was printed once is in every later body.
+func conversation(path string) bool {
+	for _, end := range []string{
+		"/messages", "/messages/count_tokens", "/responses", "/completions", "/embeddings", "/responses/compact",
+		":generateContent", ":streamGenerateContent", ":countTokens", "/converse", "/converse-stream", "/invoke", "/invoke-with-response-stream",
+	} {
+		if strings.HasSuffix(path, end) {
+			return true
+		}
+	}
+	return false
+}
