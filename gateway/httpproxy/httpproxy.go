@@ -1,28 +1,28 @@
-// Package httpproxy carries HTTP/1 requests from inside a sandbox, each judged
-// on its own: the first and the hundredth of a connection, pipelined or not.
+// Package httpproxy carries HTTP requests from inside a sandbox, each judged on its
+// own: the first and the hundredth of a connection, pipelined or not, HTTP/1
+// ([Serve]) and HTTP/2 ([H2]).
 //
-// A request's head is read strictly ([CheckHead]), then parsed, judged by a
-// [Handler] and written anew by net/http's transport, so that what was judged is
-// what is sent. Fields that belong to one hop are removed; an upgrade is passed
-// on for WebSocket only, others are left out as if the server did not know them.
+// A request's head is read strictly ([CheckHead]), then parsed, freed of the fields
+// that belong to one hop, judged by a [Handler] and written anew by net/http's
+// transport, so that what was judged is what is sent. An upgrade is passed on for
+// WebSocket only, others are left out as if the server did not know them. Bodies,
+// trailers and interim responses pass as they arrive, in both directions.
 //
 // # Limitations
 //
-// HTTP/1.0 and 1.1. Interim responses other than 100 are not passed on. That a
-// client has gone is noticed when the next bytes are written to it.
+// Of trailers those that were announced pass. WebSocket over HTTP/2 is not offered:
+// clients fall back to HTTP/1. That a client of HTTP/1 has gone is noticed when the
+// next bytes are written to it.
 package httpproxy
 
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -92,6 +92,7 @@ func (s *session) one(ctx context.Context) (bool, error) {
 		}
 		return false, err
 	}
+	prepare(req)
 	a := s.h.Handle(req)
 	switch {
 	case a.Take != nil:
@@ -163,70 +164,18 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// body lets the transport read a request's body, answers "100 Continue" when it
-// begins to, and tells when nobody reads any more.
-type body struct {
-	io.ReadCloser
-	interim func() error
-	ended   atomic.Bool // read to its end
-	mu      sync.Mutex  // held while reading
-	done    bool        // guarded by mu
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.done {
-		return 0, errors.New("request body is closed")
-	}
-	if b.interim != nil {
-		if err := b.interim(); err != nil {
-			return 0, err
-		}
-		b.interim = nil
-	}
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.ended.Store(true)
-	}
-	return n, err
-}
-
-// Close does not read the rest: session.settle decides about it.
-func (b *body) Close() error { return nil }
-
-// stop ends reading and says whether the body was read to its end.
-func (b *body) stop(c net.Conn) bool {
-	if !b.mu.TryLock() {
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // somebody still waits for the client
-		b.mu.Lock()
-	}
-	defer b.mu.Unlock()
-	b.done = true
-	return b.ended.Load()
-}
-
 // forward sends the request on and the response back.
 func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundTripper) (bool, error) {
 	closing := req.Close
-	upgrade := prepare(req)
-	var b *body
-	if req.Body != nil && req.Body != http.NoBody {
-		b = &body{ReadCloser: req.Body}
-		if strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
-			b.interim = func() error {
-				_, err := io.WriteString(s.c, "HTTP/1.1 100 Continue\r\n\r\n")
-				return err
-			}
-		}
-		req.Header.Del("Expect")
-		req.Body = b
-	} else {
-		req.Body = nil
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resp, err := rt.RoundTrip(req.WithContext(ctx))
+	w := &interim{w: s.bw}
+	if req.ProtoAtLeast(1, 1) {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: w.pass})
+	}
+	out, b := outgoing(ctx, req, w.proceed)
+	resp, err := rt.RoundTrip(out)
+	w.end()
 	if err != nil {
 		if b != nil {
 			b.stop(s.c)
@@ -235,7 +184,7 @@ func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundT
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return false, s.switched(req, resp, upgrade)
+		return false, s.switched(req, resp, out.Header.Get("Upgrade") != "")
 	}
 	if b != nil {
 		closing = closing || !b.ended.Load() // an early answer: what is left of the body is not worth reading
@@ -245,51 +194,4 @@ func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundT
 		again = false
 	}
 	return again, err
-}
-
-// hopFields belong to one connection.
-var hopFields = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-}
-
-// prepare removes what belongs to the hop from inside and says whether the
-// request asks for a WebSocket.
-func prepare(req *http.Request) (upgrade bool) {
-	upgrade = hasToken(req.Header, "Connection", "upgrade") && strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
-	removeHop(req.Header)
-	if upgrade {
-		req.Header.Set("Connection", "Upgrade")
-		req.Header.Set("Upgrade", "websocket")
-	}
-	if _, ok := req.Header["User-Agent"]; !ok {
-		req.Header["User-Agent"] = nil // none, instead of the transport's own
-	}
-	req.RequestURI, req.Close = "", false
-	req.Trailer = nil
-	return upgrade
-}
-
-func removeHop(h http.Header) {
-	for _, f := range h["Connection"] {
-		for name := range strings.SplitSeq(f, ",") {
-			if name = strings.TrimSpace(name); name != "" && !strings.EqualFold(name, "host") {
-				h.Del(name)
-			}
-		}
-	}
-	for _, f := range hopFields {
-		h.Del(f)
-	}
-}
-
-func hasToken(h http.Header, field, token string) bool {
-	for _, f := range h[http.CanonicalHeaderKey(field)] {
-		for t := range strings.SplitSeq(f, ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

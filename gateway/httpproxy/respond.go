@@ -33,8 +33,16 @@ func (s *session) respond(req *http.Request, resp *http.Response, closing bool) 
 	} else if !req.ProtoAtLeast(1, 1) {
 		resp.Header.Set("Connection", "keep-alive")
 	}
+	if chunked {
+		announce(resp.Header, resp.Trailer)
+	}
 	if err := s.writeHead(resp); err != nil {
 		return false, err
+	}
+	if !bodyless && resp.ContentLength < 0 {
+		if err := s.bw.Flush(); err != nil { // what is streamed may begin much later
+			return false, err
+		}
 	}
 	if !bodyless {
 		if err := s.copyBody(resp, chunked); err != nil {

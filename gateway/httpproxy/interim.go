@@ -1,0 +1,64 @@
+package httpproxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"sync"
+)
+
+// An interim writes interim responses (1xx) to a client of HTTP/1 while its request is
+// being sent.
+type interim struct {
+	mu    sync.Mutex
+	w     *bufio.Writer
+	ended bool // the final response is being written
+}
+
+var errEnded = errors.New("the final response has begun")
+
+// pass writes one that arrived. 100 is not passed on: it is said when the body is read.
+func (i *interim) pass(code int, h textproto.MIMEHeader) error {
+	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ended {
+		return nil
+	}
+	head := http.Header(h)
+	removeHop(head)
+	head.Del("Content-Length")
+	fmt.Fprintf(i.w, "HTTP/1.1 %03d %s\r\n", code, http.StatusText(code))
+	_ = head.Write(i.w)
+	_, _ = i.w.WriteString("\r\n")
+	return i.w.Flush()
+}
+
+// proceed tells the client to send the body.
+func (i *interim) proceed() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ended {
+		return errEnded
+	}
+	_, _ = i.w.WriteString("HTTP/1.1 100 Continue\r\n\r\n")
+	return i.w.Flush()
+}
+
+// end keeps everything after it from being written.
+func (i *interim) end() {
+	i.mu.Lock()
+	i.ended = true
+	i.mu.Unlock()
+}
+
+// announce names the trailers that a response will have.
+func announce(h, trailer http.Header) {
+	for name := range trailer {
+		h.Add("Trailer", name)
+	}
+}
