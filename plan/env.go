@@ -41,6 +41,8 @@ func (m *maker) environment() map[string]variable {
 	}
 	m.passed(env)
 	m.made(env)
+	m.trustEnv(env)
+	m.standIns(env)
 	for k, v := range m.w.envSet {
 		env[k] = variable{value: v.value, origin: v.origin, why: "env.set gives it a value"}
 	}

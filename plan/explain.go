@@ -21,7 +21,7 @@ type Explanation struct {
 	Subject string `json:"subject"` // canonical
 	// Verdict is allow or refuse for a host; for a path pass, hold, hide or deny in the
 	// project, read, write, private or refuse elsewhere; pass, set or refuse for a
-	// variable; the value for a limit.
+	// variable; the value for a limit; stand-in or refuse for a credential.
 	Verdict string `json:"verdict"`
 	// Allowed says that the host can be reached, that the host's file is visible, that
 	// the variable has a value.
@@ -40,11 +40,11 @@ type Reasoned struct {
 }
 
 // Kinds are the kinds of subjects that [Reasoned.Explain] knows.
-func Kinds() []string { return []string{"path", "host", "env", "limit"} }
+func Kinds() []string { return []string{"path", "host", "env", "limit", "credential"} }
 
 // Explain says what the plan means for one subject: a path (absolute, below ~/, or
 // relative to the current folder), a host (a name or an address, with an optional
-// port, 443 without one), a variable, a limit. Paths are looked up on the host, links
+// port, 443 without one), a variable, a limit, a credential. Paths are looked up on the host, links
 // followed, as the sandbox would find them. An error means that the question makes no
 // sense; it is a *[belljar.Error] of KindUsage.
 func (r Reasoned) Explain(kind, subject string) (Explanation, error) {
@@ -60,8 +60,10 @@ func (r Reasoned) Explain(kind, subject string) (Explanation, error) {
 		err = x.limit(&e)
 	case "env":
 		err = x.env(&e)
-	case "command", "credential":
-		err = fmt.Errorf("%ss are not yet part of a policy", kind)
+	case "credential":
+		err = x.credential(&e)
+	case "command":
+		err = errors.New("commands are not yet part of a policy")
 	default:
 		err = fmt.Errorf("nothing of kind %q can be explained: kinds are %s", kind, strings.Join(Kinds(), ", "))
 	}
@@ -94,6 +96,7 @@ func (r *explainer) host(e *Explanation) error {
 		case d.Rule.Private:
 			e.Reason += "; it may have an address of a private network"
 		}
+		e.Reason += r.confined(q)
 		return nil
 	}
 	e.Verdict, e.Reason, e.Fix = "refuse", d.Reason, d.Fix
@@ -104,6 +107,26 @@ func (r *explainer) host(e *Explanation) error {
 		e.Reason, e.Fix = d.Reason+", and no rule can allow it: "+err.Error(), ""
 	}
 	return nil
+}
+
+// confined says which requests of a connection that is allowed are, where not all.
+func (r *explainer) confined(q belljar.NetRequest) string {
+	n := &r.Plan.Network
+	if !n.Sees(q.Host, q.Port) {
+		return ""
+	}
+	var some []string
+	for _, rule := range n.Rules {
+		one := belljar.Network{Rules: []belljar.NetRule{rule}}
+		if !one.Decide(q).Allow {
+			continue
+		}
+		if !rule.Confined() {
+			return "; the gateway sees its requests, for a credential is bound to it"
+		}
+		some = append(some, requestText(rule.Methods, rule.Paths))
+	}
+	return "; its requests are seen, and only these pass: " + strings.Join(some, "; ")
 }
 
 func destination(q belljar.NetRequest) string {

@@ -27,6 +27,13 @@ type Facts struct {
 	Git        GitUser        `json:"git"`
 	Registries []Registry     `json:"registries,omitempty"`
 	Links      []Link         `json:"links,omitempty"` // links on the way to what is mounted
+	// Bundles and JavaStores are the system's files of certificates, real paths.
+	Bundles    []string `json:"bundles,omitempty"`
+	JavaStores []string `json:"java_stores,omitempty"`
+	// Credentials and CA are not gathered: the caller makes the stand-ins of what
+	// [Credentials] picks, and the certificate (PEM) with which the gateway ends TLS.
+	Credentials []belljar.Credential `json:"credentials,omitempty"`
+	CA          string               `json:"ca,omitempty"`
 	// Notes say in one sentence each what was left out and why.
 	Notes []string `json:"notes,omitempty"`
 }

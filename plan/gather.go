@@ -70,6 +70,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 	}
 	w.etc()
 	w.certs()
+	w.trustPlaces()
 	w.rules()
 	w.f.Git = w.gitUser()
 	w.registries(ctx)

@@ -77,11 +77,12 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	if err := m.workspace(); err != nil {
 		return nil, err
 	}
-	m.mounts()
-	m.commandAndEnv()
-	if err := m.network(); err != nil {
+	m.network()
+	if err := m.trust(); err != nil {
 		return nil, err
 	}
+	m.mounts()
+	m.commandAndEnv()
 	m.homeFiles()
 	m.p.Mounts = m.t.sorted()
 	return m.p, nil

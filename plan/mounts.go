@@ -189,6 +189,7 @@ func (m *maker) gitConfig() string {
 		writeGitValue(&b, "defaultBranch", g.Branch)
 	}
 	b.WriteString("[core]\n\tcheckStat = minimal\n[safe]\n\tdirectory = *\n")
+	m.writeGitHelpers(&b)
 	return b.String()
 }
 

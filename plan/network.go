@@ -9,8 +9,9 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// network is the policy's, with the registries put in as ordinary rules.
-func (m *maker) network() error {
+// network is the policy's, with the registries put in as ordinary rules, and the
+// credentials that have a stand-in.
+func (m *maker) network() {
 	n := m.w.network
 	n.Rules = slices.Clone(n.Rules)
 	for _, k := range m.w.registries {
@@ -33,8 +34,8 @@ func (m *maker) network() error {
 			m.p.Notes = append(m.p.Notes, "no "+k.Glob+" registry is known on this host; allow its host with --allow")
 		}
 	}
+	n.Credentials = slices.Clone(m.f.Credentials)
 	m.p.Network = n
-	return nil
 }
 
 // registryRule allows one registry. A company's own may lie in a private network;
@@ -68,7 +69,7 @@ func registryRule(hostport string, r Registry, o belljar.Origin) (belljar.NetRul
 // addRule adds a rule unless one for the same host and ports is there.
 func addRule(rules []belljar.NetRule, r belljar.NetRule) []belljar.NetRule {
 	for _, x := range rules {
-		if x.Host == r.Host && x.CIDR == r.CIDR && slices.Contains(x.Ports, r.Ports[0]) && (x.Private || !r.Private) {
+		if !x.Confined() && x.Host == r.Host && x.CIDR == r.CIDR && slices.Contains(x.Ports, r.Ports[0]) && (x.Private || !r.Private) {
 			return rules
 		}
 	}

@@ -90,7 +90,11 @@ func printNetwork(row func(...string), n *belljar.Network) {
 		if r.Private {
 			private = "may be private"
 		}
-		row(quoted(name), "ports "+strings.Join(ports, " "), private, strings.Trim(at(r.Origin), " ()"))
+		row(quoted(name), "ports "+strings.Join(ports, " "), strings.TrimSpace(private+" "+requestText(r.Methods, r.Paths)), strings.Trim(at(r.Origin), " ()"))
+	}
+	for i := range n.Credentials {
+		c := &n.Credentials[i]
+		row("credential "+c.Name, "to "+boundHosts(c.Hosts), strings.TrimSpace(formText(c)+" "+requestText(c.Methods, c.Paths)), strings.Trim(at(c.Origin), " ()"))
 	}
 	for _, p := range n.Publish {
 		row("published", strconv.Itoa(int(p.Port)), "", strings.Trim(at(p.Origin), " ()"))

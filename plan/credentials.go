@@ -1,0 +1,166 @@
+package plan
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/policy"
+)
+
+// Credentials picks those of the policy that a sandbox is given with the caller's
+// environment env: not one whose variable holds something else inside because env.pass
+// or env.set says so, nor one from a variable that the caller does not have. Notes say
+// in one sentence each what somebody asked for and is left out. It is pure; the
+// stand-ins are missing.
+func Credentials(p *policy.Policy, env []string) (creds []belljar.Credential, notes []string) {
+	caller, set, passed := envMap(env), p.EnvSet(), p.EnvPass()
+	for _, c := range p.Credentials() {
+		_, isSet := set[c.Name]
+		_, has := caller[c.Name]
+		switch {
+		case isSet || has && slices.Contains(passed, c.Name):
+			notes = append(notes, "the credential "+c.Name+" is not used: the variable is passed or set, and holds that value inside")
+		case c.From.Env != "" && caller[c.From.Env] == "":
+			if !c.Optional {
+				notes = append(notes, "the credential "+c.Name+" is left out: "+c.From.Env+" is not set here")
+			}
+		default:
+			creds = append(creds, c.Credential)
+		}
+	}
+	return creds, notes
+}
+
+// sees says whether the gateway ends TLS for some connection of n.
+func sees(n *belljar.Network) bool {
+	if len(n.Credentials) > 0 {
+		return true
+	}
+	for _, r := range n.Rules {
+		if !r.Confined() {
+			continue
+		}
+		for _, p := range r.Ports {
+			if n.Sees(r.Host, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// standIns are the variables of the credentials.
+func (m *maker) standIns(env map[string]variable) {
+	for _, c := range m.p.Network.Credentials {
+		env[c.Name] = variable{
+			value: c.StandIn, origin: c.Origin,
+			why: "a stand-in: the gateway puts the value into requests to " + boundHosts(c.Hosts),
+		}
+	}
+}
+
+func boundHosts(l []belljar.BoundHost) string {
+	s := make([]string, len(l))
+	for i, h := range l {
+		s[i] = h.Host
+		if h.Port != 443 || h.Host == belljar.Localhost {
+			s[i] = net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port)))
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+// requestText is what confines a rule or a credential, for people; empty for nothing.
+func requestText(methods, paths []string) string {
+	var s []string
+	if len(methods) > 0 {
+		s = append(s, strings.Join(methods, " "))
+	}
+	if len(paths) > 0 {
+		s = append(s, strings.Join(paths, " "))
+	}
+	return strings.Join(s, " of ")
+}
+
+// formText is how a credential stands in a request.
+func formText(c *belljar.Credential) string {
+	switch c.Form {
+	case belljar.FormBearer:
+		return "Authorization: Bearer"
+	case belljar.FormBasic:
+		return "Authorization: Basic, user " + quoted(c.User)
+	}
+	return c.Header
+}
+
+// sourceText says where the value is read.
+func sourceText(s belljar.CredentialSource) string {
+	switch {
+	case s.Env != "":
+		return "the variable " + s.Env
+	case s.File != "":
+		return "the file " + quoted(s.File)
+	}
+	return "the command " + quoteArgs(s.Command)
+}
+
+// writeGitHelpers lets git inside answer for the hosts of basic credentials with the
+// stand-in: git asks a helper where a server wants to know who it is.
+func (m *maker) writeGitHelpers(b *strings.Builder) {
+	for _, c := range m.p.Network.Credentials {
+		if c.Form != belljar.FormBasic {
+			continue
+		}
+		for _, h := range c.Hosts {
+			url := "https://" + h.Host
+			if h.Host == belljar.Localhost {
+				url = "http://" + h.Host
+			}
+			if h.Port != 443 || h.Host == belljar.Localhost {
+				url += ":" + strconv.Itoa(int(h.Port))
+			}
+			user := strings.ReplaceAll(c.User, "'", `'\''`)
+			fmt.Fprintf(b, "[credential \"%s\"]\n", url)
+			writeGitValue(b, "helper", "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' '"+user+"' \"$"+c.Name+"\"; }; f")
+		}
+	}
+}
+
+// credential explains one credential of the policy.
+func (r *explainer) credential(e *Explanation) error {
+	name := e.Subject
+	if name == "" || strings.ContainsAny(name, "=\x00") || !plainName(name) {
+		return fmt.Errorf("%q is not the name of a credential", name)
+	}
+	for _, c := range r.Plan.Network.Credentials {
+		if c.Name != name {
+			continue
+		}
+		e.Verdict, e.Allowed, e.Rule = "stand-in", true, origin(c.Origin)
+		e.Reason = "the variable inside holds a stand-in; the value of " + sourceText(c.From) + " goes as " + formText(&c) + " to " + boundHosts(c.Hosts)
+		if q := requestText(c.Methods, c.Paths); q != "" {
+			e.Reason += ", in requests with " + q
+		}
+		return nil
+	}
+	e.Verdict = "refuse"
+	i := slices.IndexFunc(r.Policy.Credentials(), func(c policy.Credential) bool { return c.Name == name })
+	if i < 0 {
+		e.Reason = "no layer has a credential of that name for a host that can be reached"
+		e.Fix = "--credential " + name + "=HOST"
+		return nil
+	}
+	c := r.Policy.Credentials()[i]
+	e.Nearest = origin(c.Origin)
+	if v, ok := r.maker().environment()[name]; ok {
+		e.Reason = "the variable holds something else inside: " + v.why
+		e.Fix = "drop what passes or sets it"
+		return nil
+	}
+	e.Reason = sourceText(c.From) + " has no value here"
+	return nil
+}
