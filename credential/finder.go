@@ -22,6 +22,7 @@ type finder struct {
 	at      map[uint16][]int // needles by the last block of their window
 	first   [256]bool        // that begin a needle
 	escaped [256]bool        // that a text contains
+	behind  [256]bool        // a backslash, in an escape of what a text contains
 	longest int              // needle
 	widest  int              // a text with every character escaped
 	memory  secret           // of texts and needles
@@ -65,6 +66,7 @@ func newFinder(texts []finderText) *finder {
 	}
 	f.window = min(f.window, 200)
 	f.first['%'], f.first['\\'] = true, true
+	f.behind = [256]bool{'u': true, 'x': true, '\\': true, '/': f.escaped['/'], '"': f.escaped['"']}
 	for i := range f.shift {
 		f.shift[i] = uint8(f.window - 1)
 	}
@@ -193,11 +195,10 @@ func (s *search) fixed(from int) match {
 
 // units finds an occurrence with at least one escape: around its first escape.
 func (s *search) units(from int) match {
-	none := match{start: len(s.b), end: len(s.b)}
 	for at := from; ; {
 		at = s.escape(at)
 		if at == len(s.b) {
-			return none
+			return match{start: len(s.b), end: len(s.b)}
 		}
 		c, n, _ := unit(s.b[at:])
 		if n == 0 {
@@ -213,15 +214,30 @@ func (s *search) units(from int) match {
 	}
 }
 
-// escape is the next position at or after at that may begin an escape.
+// escape is the next position at or after at that may begin the escape of a character
+// that a text contains.
 func (s *search) escape(at int) int {
-	if s.percent < at {
-		s.percent = indexByte(s.b, at, '%')
+	for b := s.b; s.percent < at; {
+		i := indexByte(b, max(at, s.percent+1), '%')
+		for i+2 < len(b) && !s.f.percent(b[i+1], b[i+2]) {
+			i = indexByte(b, i+1, '%')
+		}
+		s.percent = i
 	}
-	if s.backslash < at {
-		s.backslash = indexByte(s.b, at, '\\')
+	for b := s.b; s.backslash < at; {
+		i := indexByte(b, max(at, s.backslash+1), '\\')
+		for i+1 < len(b) && !s.f.behind[b[i+1]] {
+			i = indexByte(b, i+2, '\\')
+		}
+		s.backslash = i
 	}
 	return min(s.percent, s.backslash)
+}
+
+// percent says whether two digits behind a percent sign are a character of a text.
+func (f *finder) percent(a, b byte) bool {
+	hi, lo := hexDigits[a], hexDigits[b]
+	return hi|lo < 16 && f.escaped[hi<<4|lo]
 }
 
 func indexByte(b []byte, from int, c byte) int {
@@ -267,7 +283,7 @@ func (m *match) write(b []byte) {
 // could still become a match; len(b) when there is none.
 func (f *finder) open(b []byte, from int) int {
 	reach := f.longest
-	if tail := b[max(from, len(b)-f.widest):]; len(tail) > reach && bytes.ContainsAny(tail[:len(tail)-reach], `%\`) {
+	if tail := b[max(from, len(b)-f.widest):]; len(tail) > reach && (bytes.IndexByte(tail, '%') >= 0 || bytes.IndexByte(tail, '\\') >= 0) {
 		reach = f.widest
 	}
 	for i := max(from, len(b)-reach); i < len(b); i++ {

@@ -97,7 +97,7 @@ func hexByte(b []byte) (c byte, ok, more bool) {
 		if i == len(b) {
 			return 0, false, true
 		}
-		d := hexDigit(b[i])
+		d := hexDigits[b[i]]
 		if d > 15 {
 			return 0, false, false
 		}
@@ -106,21 +106,32 @@ func hexByte(b []byte) (c byte, ok, more bool) {
 	return c, true, false
 }
 
-func hexDigit(b byte) byte {
-	switch {
-	case '0' <= b && b <= '9':
-		return b - '0'
-	case 'a' <= b|0x20 && b|0x20 <= 'f':
-		return b | 0x20 - 'a' + 10
+// hexDigits is the value of each hexadecimal digit, 255 of what is none.
+var hexDigits = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
 	}
-	return 255
-}
+	for i := range byte(10) {
+		t['0'+i] = i
+	}
+	for i := range byte(6) {
+		t['a'+i], t['A'+i] = 10+i, 10+i
+	}
+	return t
+}()
 
 // matchUnits compares b with text, each of whose characters may be escaped. It returns
 // the length of what matched, 0 when it does not; more says that b ended before either
 // was clear.
 func matchUnits(b, text []byte) (n int, more bool) {
 	for _, want := range text {
+		if n < len(b) && b[n] != '%' && b[n] != '\\' {
+			if b[n] != want {
+				return 0, false
+			}
+			n++
+			continue
+		}
 		c, l, short := unit(b[n:])
 		switch {
 		case l > 0 && c == want:
