@@ -10,7 +10,6 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/dns"
 	"github.com/belljar-dev/belljar/gateway/netstack"
-	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 // bufferFor is what one of n connections may hold in each direction: generous
@@ -126,16 +125,7 @@ func (g *Gateway) decide(t target) belljar.Decision {
 			return d
 		}
 	}
-	return g.judge(t)
-}
-
-// judge asks the policy.
-func (g *Gateway) judge(t target) belljar.Decision {
-	d := g.network.Decide(t.request())
-	if !d.Allow && ablate.Off(ablate.Decide) {
-		return belljar.Decision{Allow: true, Rule: &belljar.NetRule{Host: t.host, Ports: []uint16{t.port}, Private: true}}
-	}
-	return d
+	return g.judge(t.request())
 }
 
 // outside is a connection to a name or an address outside.
@@ -145,6 +135,12 @@ func (a *attempt) outside(ctx context.Context, t target) {
 	if !d.Allow {
 		g.rec.refuse(ctx, "tcp", t, d)
 		a.deny(ctx, t, d)
+		return
+	}
+	if g.sees(t) {
+		if in, ok := a.open(); ok {
+			g.see(ctx, in, t, d)
+		}
 		return
 	}
 	up, addr, err := g.connect(ctx, a.f, "tcp", t, d)

@@ -338,6 +338,7 @@ func (g *Gateway) carryHTTP(ctx context.Context, p *passage) {
 		},
 		DisableCompression:     true,
 		MaxConnsPerHost:        1,
+		ExpectContinueTimeout:  continueWait,
 		MaxResponseHeaderBytes: httpproxy.MaxHead * 4,
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         32 << 10,

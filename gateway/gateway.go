@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/certs"
 	"github.com/belljar-dev/belljar/gateway/dns"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/gateway/netstack"
 )
 
@@ -37,6 +40,9 @@ type Options struct {
 	// seen; its certificate is trusted inside. Nil: a network with rules that need
 	// that is refused.
 	Authority *certs.Authority
+	// Keys are the values of Network.Credentials; nil for none. The caller closes them
+	// once Run has returned.
+	Keys *credential.Keys
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -53,7 +59,14 @@ type Gateway struct {
 	rec     *recorder
 	flows   *flows
 	buffers *buffers
-	drops   chan netstack.Drop
+
+	authority *certs.Authority // nil: TLS is not ended
+	keys      *credential.Keys // nil: no credentials
+	tls       *tls.Config      // of the servers inside
+	h2        *httpproxy.H2
+	pool      *pool
+
+	drops chan netstack.Drop
 
 	dnsMu   sync.Mutex
 	dnsRate bucket // guarded by dnsMu
@@ -91,14 +104,20 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "write it as host:port"}
 	}
-	g := newGuard()
-	return &Gateway{
+	if why := unseeable(o.Network); why != "" {
+		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: errors.New(why), Hint: "name the host instead"}
+	}
+	if why := needsAuthority(o.Network); why != "" && o.Authority == nil {
+		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindInternal, Err: errors.New(why + " needs TLS to be ended, but there is no authority for it")}
+	}
+	guard := newGuard()
+	g := &Gateway{
 		network: o.Network,
 		name:    o.Name,
 		names:   names,
-		guard:   g,
+		guard:   guard,
 		way: &way{
-			dialer: o.Dialer, resolver: o.Resolver, guard: g, upstream: up,
+			dialer: o.Dialer, resolver: o.Resolver, guard: guard, upstream: up,
 			answers: make(map[string]*answer), seen: make(map[string]bool), fresh: make(map[string]*bucket),
 		},
 		rec:     newRecorder(o.Events),
@@ -108,7 +127,13 @@ func New(o Options) (*Gateway, error) {
 		dnsRate: bucket{rate: dnsRate, burst: dnsBurst},
 		closed:  make(chan struct{}),
 		ended:   make(chan struct{}),
-	}, nil
+
+		authority: o.Authority,
+		keys:      o.Keys,
+		h2:        httpproxy.NewH2(),
+	}
+	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
+	return g, nil
 }
 
 // Attach takes over the sandbox's link, also on error. It is called at most once,
@@ -167,6 +192,7 @@ func (g *Gateway) watch(ctx context.Context) {
 			g.rec.tell(ctx)
 		case now := <-idle.C:
 			g.flows.closeIdle(now)
+			g.pool.flows.closeIdle(now)
 		case <-g.closed:
 			return
 		case <-ctx.Done():
@@ -185,6 +211,8 @@ func (g *Gateway) shutdown(cancel context.CancelFunc) {
 	stack := g.stack
 	g.mu.Unlock()
 	g.flows.closeAll()
+	g.h2.Close()
+	g.pool.close()
 	if stack != nil {
 		stack.Close()
 	}

@@ -35,6 +35,7 @@ func (g *Gateway) proxy(ctx context.Context, in *inside) {
 		DisableCompression:     true,
 		MaxConnsPerHost:        1,
 		MaxIdleConns:           4,
+		ExpectContinueTimeout:  continueWait,
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: httpproxy.MaxHead * 4,
 	}
@@ -91,6 +92,12 @@ func (g *Gateway) socks(ctx context.Context, in *inside) {
 		g.answer(in, req.Reply(socks.NotAllowed))
 		return
 	}
+	if g.sees(t) {
+		if _, err := in.Conn.Write(req.Reply(socks.Connected)); err == nil {
+			g.see(ctx, in, t, d)
+		}
+		return
+	}
 	up, addr, err := g.connect(ctx, in.flow, "socks", t, d)
 	if err != nil {
 		g.answer(in, req.Reply(socksResult(err)))
@@ -128,6 +135,10 @@ type explicit struct {
 }
 
 func (h *explicit) Failed(r *http.Request, err error) *httpproxy.Reply {
+	var rep *replyError
+	if errors.As(err, &rep) {
+		return rep.Reply
+	}
 	var no *refusedError
 	if errors.As(err, &no) && r != nil {
 		t, _ := parseAuthority(r.URL.Host, 80)
@@ -174,8 +185,11 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 	if t.port == 443 {
 		return refuse(t, t.name()+": port 443 speaks TLS only")
 	}
+	if h.g.sees(t) {
+		return (&seen{g: h.g, ctx: h.ctx, t: t}).Handle(r)
+	}
 	r.URL.Scheme = "http"
-	return httpproxy.Action{Forward: h.tr}
+	return httpproxy.Action{Forward: h.g.unseen(h.ctx, r, t, d, h.tr)}
 }
 
 // dial connects for one absolute-form request. The policy is asked once more, so
@@ -220,6 +234,13 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 		h.g.rec.refuse(h.ctx, "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}
 	}
+	if h.g.sees(t) {
+		return httpproxy.Action{Take: func() {
+			if h.established() {
+				h.g.see(h.ctx, h.in, t, d)
+			}
+		}}
+	}
 	up, addr, err := h.g.connect(h.ctx, h.in.flow, "http", t, d)
 	if err != nil {
 		return httpproxy.Action{Reply: connectReply(t, err)}
@@ -254,6 +275,7 @@ type recorded struct {
 	ctx     context.Context
 	started time.Time
 	event   belljar.NetEvent
+	ended   func() // told when it is closed; may be nil
 	done    atomic.Bool
 }
 
@@ -262,6 +284,9 @@ func (c *recorded) Close() error {
 		c.event.Sent, c.event.Received = c.sent.Load(), c.received.Load()
 		c.event.Millis = time.Since(c.started).Milliseconds()
 		c.rec.connected(c.ctx, c.event)
+		if c.ended != nil {
+			defer c.ended()
+		}
 	}
 	return c.counted.Close()
 }

@@ -56,6 +56,7 @@ type refusalKey struct {
 type refusal struct {
 	Refusal
 	t      target
+	what   belljar.NetEvent // method, path, status and credential of a request
 	untold int64
 }
 
@@ -101,6 +102,12 @@ func origin(r *belljar.NetRule) *belljar.Origin {
 // refuse records that t was refused; when it returns, the first of its kind is
 // written.
 func (r *recorder) refuse(ctx context.Context, proto string, t target, d belljar.Decision) {
+	r.refuseRequest(ctx, proto, t, d, belljar.NetEvent{})
+}
+
+// refuseRequest is refuse for a request: what has its method, path, status and
+// credential.
+func (r *recorder) refuseRequest(ctx context.Context, proto string, t target, d belljar.Decision, what belljar.NetEvent) {
 	x := Refusal{Port: t.port, Proto: proto, Reason: d.Reason, Fix: d.Fix, Nearest: origin(d.Nearest), Count: 1}
 	if t.host != "" || t.addr.IsValid() {
 		x.Host = t.name()
@@ -119,10 +126,11 @@ func (r *recorder) refuse(ctx context.Context, proto string, t target, d belljar
 		r.mu.Unlock()
 		return
 	}
-	r.refused[key] = &refusal{Refusal: x, t: t}
+	y := &refusal{Refusal: x, t: t, what: what}
+	r.refused[key] = y
 	r.order = append(r.order, key)
 	r.mu.Unlock()
-	r.write(ctx, refusalEvent(x, t))
+	r.write(ctx, y.event())
 }
 
 // overflow counts a refusal that is not written one by one.
@@ -133,12 +141,13 @@ func (r *recorder) overflow(proto string) {
 	r.mu.Unlock()
 }
 
-func refusalEvent(x Refusal, t target) belljar.Event {
+func (x *refusal) event() belljar.Event {
 	n := &belljar.NetEvent{
-		Proto: x.Proto, Host: t.host, Port: x.Port, Nearest: x.Nearest, Reason: x.Reason, Fix: x.Fix,
+		Proto: x.Proto, Host: x.t.host, Port: x.Port, Nearest: x.Nearest, Reason: x.Reason, Fix: x.Fix,
+		Method: x.what.Method, Path: x.what.Path, Status: x.what.Status, Credential: x.what.Credential,
 	}
-	if t.addr.IsValid() {
-		n.Addr = t.addr.String()
+	if x.t.addr.IsValid() {
+		n.Addr = x.t.addr.String()
 	}
 	return belljar.Event{Kind: belljar.EventRefuse, Net: n}
 }
@@ -166,6 +175,11 @@ func (r *recorder) connected(ctx context.Context, n belljar.NetEvent) {
 	r.write(ctx, belljar.Event{Kind: belljar.EventConnect, Net: &n})
 }
 
+// request records a request that was sent and has ended.
+func (r *recorder) request(ctx context.Context, n belljar.NetEvent) {
+	r.write(ctx, belljar.Event{Kind: belljar.EventRequest, Net: &n})
+}
+
 // limited records that a limit was reached, at most every tellEvery.
 func (r *recorder) limited(ctx context.Context, name string, most, used int64) {
 	r.mu.Lock()
@@ -189,7 +203,7 @@ func (r *recorder) tell(ctx context.Context) {
 		if x.untold == 0 {
 			continue
 		}
-		e := refusalEvent(x.Refusal, x.t)
+		e := x.event()
 		e.Net.Count, x.untold = x.untold, 0
 		events = append(events, e)
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,14 +15,22 @@ import (
 
 // refusalText is what a person or a model reads who was refused.
 func refusalText(t target, d belljar.Decision) string {
+	return refusalOf("connection", fmt.Sprintf("%s port %d", t.name(), t.port), d, "")
+}
+
+// refusalOf words the refusal of a connection or a request. Next is the next step for
+// whoever asked, where that is not to ask for a rule.
+func refusalOf(sort, what string, d belljar.Decision, next string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "belljar refused this connection.\n\nwhat:   %s port %d\nwhy:    %s\n", t.name(), t.port, d.Reason)
+	fmt.Fprintf(&b, "belljar refused this %s.\n\nwhat:   %s\nwhy:    %s\n", sort, what, d.Reason)
 	if d.Nearest != nil {
 		fmt.Fprintf(&b, "nearest rule: %s\n", ruleText(d.Nearest))
 	}
 	if d.Fix != "" {
 		fmt.Fprintf(&b, "to allow it: %s\n", d.Fix)
 		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: ask them.\n")
+	} else if next != "" {
+		fmt.Fprintf(&b, "next step: %s\n", next)
 	} else {
 		b.WriteString("\nNo rule can allow this.\n")
 	}
@@ -40,6 +49,12 @@ func ruleText(r *belljar.NetRule) string {
 		ports[i] = fmt.Sprint(p)
 	}
 	s += " port " + strings.Join(ports, ", ")
+	if len(r.Methods) > 0 {
+		s += ", " + strings.Join(r.Methods, " ")
+	}
+	if len(r.Paths) > 0 {
+		s += ", paths " + strings.Join(r.Paths, " ")
+	}
 	if r.Private {
 		s += ", private addresses too"
 	}
@@ -85,11 +100,28 @@ func (h *sameHost) Handle(r *http.Request) httpproxy.Action {
 		h.g.rec.refuse(h.g.context(), "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}
 	}
+	x := h.g.unseen(h.g.context(), r, t, h.p.d, h.tr)
+	x.event.Addr = h.p.addr
 	r.URL.Scheme, r.URL.Host = "http", "upstream"
-	return httpproxy.Action{Forward: h.tr}
+	return httpproxy.Action{Forward: x}
+}
+
+// unseen follows a request in clear whose rule does not ask for its requests to be
+// seen: it is put on record as it is.
+func (g *Gateway) unseen(ctx context.Context, r *http.Request, t target, d belljar.Decision, rt http.RoundTripper) *exchange {
+	path, _, _ := strings.Cut(originForm(r), "?")
+	e := belljar.NetEvent{Proto: "http", Host: t.host, Port: t.port, Method: r.Method, Path: path, Rule: origin(d.Rule)}
+	if t.addr.IsValid() {
+		e.Addr = t.addr.String()
+	}
+	return &exchange{g: g, ctx: ctx, t: t, rt: rt, event: e}
 }
 
 func (h *sameHost) Failed(r *http.Request, err error) *httpproxy.Reply {
+	var rep *replyError
+	if errors.As(err, &rep) {
+		return rep.Reply
+	}
 	if r == nil {
 		h.g.rec.refuse(h.g.context(), "http", h.p.t, belljar.Decision{Nearest: h.p.d.Rule, Reason: h.p.t.name() + ": " + printable(err.Error())})
 	}

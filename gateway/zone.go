@@ -25,7 +25,7 @@ func (z zone) Find(asked string) dns.Result {
 		return dns.Result{Status: dns.Known, IPv4: belljar.GatewayIPv4, IPv6: belljar.GatewayIPv6}
 	}
 	t := target{host: name}
-	d := z.g.judge(t)
+	d := z.g.judge(t.request())
 	if !d.Allow {
 		z.g.rec.refuse(z.g.context(), "dns", t, d)
 		return dns.Result{Reason: explain(d)}

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/credential"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
+)
+
+// A replyError carries the answer to a request that could not be sent.
+type replyError struct{ *httpproxy.Reply }
+
+func (e *replyError) Error() string { return e.Reason }
+
+// An exchange is one request that is sent and its answer: it follows both to their
+// ends, keeps real keys out of what comes back, and puts it on record. It is used once.
+type exchange struct {
+	g     *Gateway
+	ctx   context.Context // of Run
+	t     target
+	rt    http.RoundTripper
+	v     *credential.Verdict // nil: no credentials
+	leave func()              // gives the request's slot back; may be nil
+
+	began          time.Time
+	sent, received atomic.Int64
+	once           sync.Once
+
+	mu    sync.Mutex
+	event belljar.NetEvent // guarded by mu once RoundTrip runs
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	x.began = time.Now()
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected, Got1xxResponse: x.interim})
+	r = r.WithContext(ctx)
+	if r.Body != nil {
+		body := r.Body
+		if x.v != nil {
+			body = x.v.Body(body, x.leak)
+		}
+		r.Body = &requestBody{ReadCloser: body, x: x, r: r}
+	}
+	resp, err := x.rt.RoundTrip(r)
+	if err != nil {
+		return nil, x.failed(err)
+	}
+	if err := x.clean(r, resp); err != nil {
+		return nil, x.failed(err)
+	}
+	x.mu.Lock()
+	x.event.Status = resp.StatusCode
+	x.mu.Unlock()
+	body := &responseBody{ReadCloser: resp.Body, x: x, resp: resp}
+	if w, ok := resp.Body.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body = &upgradedBody{ReadCloser: body, w: w, sent: &x.sent}
+	} else {
+		resp.Body = body
+	}
+	return resp, nil
+}
+
+// clean keeps real keys out of an answer. With an error the answer is closed.
+func (x *exchange) clean(r *http.Request, resp *http.Response) error {
+	if x.v == nil {
+		return nil
+	}
+	body := resp.Body
+	if r.Method == http.MethodHead {
+		_ = body.Close()
+		body = http.NoBody
+	}
+	_, sized := resp.Header["Content-Length"]
+	clean, err := x.v.Response(resp.StatusCode, resp.Header, body)
+	if err != nil {
+		_ = body.Close()
+		return err
+	}
+	resp.Body = clean
+	if _, still := resp.Header["Content-Length"]; sized && !still {
+		resp.ContentLength = -1 // it was decoded
+	}
+	return nil
+}
+
+// connected notes where the request goes.
+func (x *exchange) connected(info httptrace.GotConnInfo) {
+	c := info.Conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if r, ok := c.(*recorded); ok {
+		x.mu.Lock()
+		x.event.Addr = r.event.Addr
+		x.mu.Unlock()
+	}
+}
+
+// interim keeps real keys out of interim responses.
+func (x *exchange) interim(_ int, h textproto.MIMEHeader) error {
+	if x.v != nil {
+		x.v.Scrub(http.Header(h))
+	}
+	return nil
+}
+
+// leak records a stand-in in a place that is not its own.
+func (x *exchange) leak(l credential.Leak) {
+	reason := x.t.name() + ": the stand-in of " + l.Credential + " was found in the " + l.Where
+	x.mu.Lock()
+	if !l.Refused && x.event.Reason == "" {
+		x.event.Reason = reason + "; it was sent as it is"
+	}
+	e := x.event
+	x.mu.Unlock()
+	if l.Refused {
+		x.g.rec.refuseRequest(x.ctx, e.Proto, x.t, belljar.Decision{Reason: reason + ", which is not for this host"}, belljar.NetEvent{
+			Method: e.Method, Path: e.Path, Status: http.StatusForbidden, Credential: l.Credential,
+		})
+	}
+}
+
+// failed words an error and puts the request on record.
+func (x *exchange) failed(err error) error {
+	reply := x.reply(err)
+	if x.v != nil {
+		reply.Reason, reply.Body = x.g.keys.Clean(reply.Reason), x.g.keys.Clean(reply.Body)
+	}
+	x.end(reply.Status, reply.Reason)
+	return &replyError{reply}
+}
+
+func (x *exchange) reply(err error) *httpproxy.Reply {
+	var no *refusedError
+	var leak *credential.LeakError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &no):
+		return refusalReply(x.t, no.Decision)
+	case errors.As(err, &leak):
+		d := belljar.Decision{Reason: leak.Error()}
+		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: d.Reason, Body: requestText(x.t, x.event.Method, x.event.Path, d, "send it to its own host only")}
+	case errors.As(err, &cert):
+		why := x.t.name() + ": the server's certificate is not accepted: " + printable(cert.Err.Error())
+		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: why, Body: "belljar sent nothing to " + why + "\n"}
+	case errors.Is(err, errUpstreamFull):
+		return &httpproxy.Reply{Status: http.StatusServiceUnavailable, Reason: err.Error(), Body: "belljar: " + err.Error() + "\n"}
+	case errors.Is(err, context.Canceled):
+		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: "the client has gone"}
+	}
+	return faultReply(err)
+}
+
+// end puts the request on record, once.
+func (x *exchange) end(status int, reason string) {
+	x.once.Do(func() {
+		x.mu.Lock()
+		e := x.event
+		x.mu.Unlock()
+		if status != 0 {
+			e.Status = status
+		}
+		if reason != "" {
+			e.Reason = reason
+		}
+		e.Sent, e.Received, e.Millis = x.sent.Load(), x.received.Load(), time.Since(x.began).Milliseconds()
+		x.g.rec.request(x.ctx, e)
+		if x.leave != nil {
+			x.leave()
+		}
+	})
+}
+
+// requestBody counts what is sent and judges the trailers behind it.
+type requestBody struct {
+	io.ReadCloser
+	x *exchange
+	r *http.Request
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.sent.Add(int64(n))
+	if err == io.EOF && b.x.v != nil && b.r.Trailer != nil {
+		if terr := b.x.v.Trailer(b.r.Trailer, b.x.leak); terr != nil {
+			return n, terr
+		}
+	}
+	return n, err
+}
+
+// responseBody counts what is received, keeps real keys out of the trailers behind it,
+// and ends the exchange when it is closed.
+type responseBody struct {
+	io.ReadCloser
+	x    *exchange
+	resp *http.Response
+	err  error
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.received.Add(int64(n))
+	if err == io.EOF && b.x.v != nil {
+		b.x.v.Scrub(b.resp.Trailer)
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	reason := ""
+	if b.err != nil && !errors.Is(b.err, context.Canceled) && !errors.Is(b.err, net.ErrClosed) {
+		reason = "the answer broke off: " + printable(b.err.Error())
+		if b.x.v != nil {
+			reason = b.x.g.keys.Clean(reason)
+		}
+	}
+	b.x.end(0, reason)
+	return err
+}
+
+// upgradedBody is the stream behind a 101.
+type upgradedBody struct {
+	io.ReadCloser
+	w    io.Writer
+	sent *atomic.Int64
+}
+
+func (b *upgradedBody) Write(p []byte) (int, error) {
+	n, err := b.w.Write(p)
+	b.sent.Add(int64(n))
+	return n, err
+}

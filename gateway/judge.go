@@ -1,0 +1,270 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/credential"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
+	"github.com/belljar-dev/belljar/gateway/urlpath"
+	"github.com/belljar-dev/belljar/internal/ablate"
+)
+
+// seen judges the requests of a connection to t whose requests are seen.
+type seen struct {
+	g      *Gateway
+	ctx    context.Context // of Run
+	t      target
+	secure bool // within TLS that was ended here
+}
+
+func (h *seen) scheme() string {
+	if h.secure {
+		return "https"
+	}
+	return "http"
+}
+
+// Handle implements [httpproxy.Handler].
+func (h *seen) Handle(r *http.Request) httpproxy.Action {
+	if fault := h.authority(r); fault != "" {
+		d := belljar.Decision{Reason: fault}
+		a := h.refuse(r, d, "", http.StatusForbidden)
+		a.Reply.Status = http.StatusMisdirectedRequest
+		return a
+	}
+	return h.judge(r)
+}
+
+// Failed implements [httpproxy.Handler].
+func (h *seen) Failed(r *http.Request, err error) *httpproxy.Reply {
+	var rep *replyError
+	if errors.As(err, &rep) {
+		return rep.Reply
+	}
+	if r == nil {
+		h.g.rec.refuse(h.ctx, h.scheme(), h.t, belljar.Decision{Reason: h.t.name() + ": " + printable(err.Error())})
+	}
+	return faultReply(err)
+}
+
+// authority says why a request does not belong on the connection, and gives its Host
+// the canonical spelling.
+func (h *seen) authority(r *http.Request) string {
+	t := h.t
+	if r.Method == http.MethodConnect {
+		return t.name() + ": CONNECT is for the proxy at " + belljar.GatewayIPv4.String()
+	}
+	def := uint16(80)
+	if h.secure {
+		def = 443
+	}
+	names := []string{r.Host}
+	if r.URL.Host != "" || r.URL.Scheme != "" {
+		if r.ProtoMajor != 1 || !strings.EqualFold(r.URL.Scheme, h.scheme()) || r.URL.User != nil {
+			return t.name() + ": a request for another scheme"
+		}
+		names = append(names, r.URL.Host)
+	}
+	for _, n := range names {
+		got, err := parseAuthority(n, def)
+		if err != nil {
+			return fmt.Sprintf("%s: the Host header is no host: %s", t.name(), printable(n))
+		}
+		if !sameTarget(got, t, strings.Contains(n, ":")) {
+			return fmt.Sprintf("connected to %s, but the request's Host is %s", t.name(), printable(n))
+		}
+	}
+	r.Host = canonicalHost(r.Host, t)
+	return ""
+}
+
+// canonicalHost spells the Host header of a request to t, with the port where the
+// client gave one.
+func canonicalHost(host string, t target) string {
+	if t.host == belljar.Localhost {
+		return host // it may be an address of the loopback; it was judged as one
+	}
+	if strings.Contains(host, ":") {
+		return t.host + ":" + strconv.Itoa(int(t.port))
+	}
+	return t.host
+}
+
+// originForm is the request's target without scheme and authority.
+func originForm(r *http.Request) string {
+	raw := r.RequestURI
+	if r.ProtoMajor != 1 || r.URL.Host == "" {
+		return raw
+	}
+	_, rest, _ := strings.Cut(raw, "://")
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return "/"
+	case rest[i] == '?':
+		return "/" + rest[i:]
+	}
+	return rest[i:]
+}
+
+// judge decides about a request whose authority is the connection's.
+func (h *seen) judge(r *http.Request) httpproxy.Action {
+	path, err := urlpath.Parse(originForm(r))
+	if err != nil {
+		return h.refuse(r, belljar.Decision{Reason: h.t.name() + ": " + err.Error()}, "", http.StatusForbidden)
+	}
+	d := h.decide(r, path)
+	if !d.Allow {
+		return h.refuse(r, d, path.Path, http.StatusForbidden)
+	}
+	write(r, h.scheme(), h.t, path)
+	if r.URL.RequestURI() != path.String() {
+		return h.refuse(r, belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the path cannot be written as it was judged"}, path.Path, http.StatusForbidden)
+	}
+	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, rt: h.g.pool.through(d.Rule), event: belljar.NetEvent{
+		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
+	}}
+	if a, refused := h.keys(r, d, path, x); refused {
+		return a
+	}
+	if !h.g.pool.enter() {
+		h.g.rec.limited(h.ctx, "requests", MaxRequests, MaxRequests)
+		return httpproxy.Action{Reply: &httpproxy.Reply{
+			Status: http.StatusServiceUnavailable, Reason: "too many requests at once", Body: "belljar: too many requests at once\n",
+		}}
+	}
+	x.leave = h.g.pool.leave
+	return httpproxy.Action{Forward: x}
+}
+
+// decide asks the policy about a request, in every way in which its path may be read.
+func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
+	ask := h.t.request()
+	ask.Method, ask.Path = r.Method, path.Path
+	d := h.g.judge(ask)
+	if !d.Allow {
+		return d
+	}
+	if merged := path.Merged(); merged != path.Path {
+		ask.Path = merged
+		if m := h.g.judge(ask); !m.Allow {
+			m.Fix = ""
+			m.Reason = h.t.name() + ": the path has empty segments, and without them it is not allowed: " + merged
+			return m
+		}
+	}
+	if path.Slash && h.byPath(d.Rule) {
+		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": an encoded slash in the path, where the policy judges paths"}
+	}
+	if readOnly(d.Rule) && r.ContentLength != 0 {
+		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + r.Method + " with a body, where the policy allows reading only"}
+	}
+	return d
+}
+
+// byPath says whether a rule or a credential judges the paths of t.
+func (h *seen) byPath(rule *belljar.NetRule) bool {
+	if len(rule.Paths) > 0 {
+		return true
+	}
+	for i := range h.g.network.Credentials {
+		c := &h.g.network.Credentials[i]
+		if len(c.Paths) > 0 && c.Bound(h.t.host, h.t.port) {
+			return true
+		}
+	}
+	return false
+}
+
+// readOnly says whether a rule allows no method that carries a body.
+func readOnly(rule *belljar.NetRule) bool {
+	for _, m := range rule.Methods {
+		if m != http.MethodGet && m != http.MethodHead && m != http.MethodOptions {
+			return false
+		}
+	}
+	return len(rule.Methods) > 0
+}
+
+// write makes r's URL what was judged.
+func write(r *http.Request, scheme string, t target, path urlpath.Target) {
+	r.URL = &url.URL{
+		Scheme: scheme, Host: t.host + ":" + strconv.Itoa(int(t.port)),
+		Path: path.Unescape(), RawPath: path.Path, RawQuery: path.Query, ForceQuery: path.HasQuery,
+	}
+}
+
+// keys puts credentials in, or says why the request is refused.
+func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x *exchange) (httpproxy.Action, bool) {
+	if h.g.keys == nil {
+		if len(h.g.network.Credentials) == 0 {
+			return httpproxy.Action{}, false
+		}
+		return h.refuse(r, belljar.Decision{Reason: h.t.name() + ": the gateway was given no keys"}, path.Path, http.StatusForbidden), true
+	}
+	v := h.g.keys.Outgoing(r.Context(), &credential.Request{
+		Host: h.t.host, Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
+	})
+	if len(v.Injected) > 0 && !h.secure && h.t.host != belljar.Localhost && v.Refuse == "" {
+		v.Refuse, v.Fix, v.Status = h.t.name()+": "+strings.Join(v.Injected, ", ")+" is not sent without TLS", "use https", http.StatusForbidden
+	}
+	if v.Refuse != "" {
+		status := v.Status
+		if status == 0 {
+			status = http.StatusForbidden
+		}
+		return h.refuseKeys(r, d, v, path.Path, status), true
+	}
+	for _, l := range v.Leaks {
+		x.leak(l)
+	}
+	x.v = v
+	x.event.Credential = strings.Join(v.Injected, ",")
+	return httpproxy.Action{}, false
+}
+
+// refuseKeys answers what the credentials refuse.
+func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Verdict, path string, status int) httpproxy.Action {
+	var names []string
+	for _, l := range v.Leaks {
+		names = append(names, l.Credential)
+	}
+	no := belljar.Decision{Nearest: d.Rule, Reason: v.Refuse}
+	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, no, belljar.NetEvent{
+		Method: r.Method, Path: path, Status: status, Credential: strings.Join(names, ","),
+	})
+	body := requestText(h.t, r.Method, path, no, v.Fix)
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: no.Reason, Body: body}}
+}
+
+// refuse records and answers a request that is not allowed. The path is empty when it
+// has no canonical form.
+func (h *seen) refuse(r *http.Request, d belljar.Decision, path string, status int) httpproxy.Action {
+	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, d, belljar.NetEvent{Method: printable(r.Method), Path: path, Status: status})
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: explain(d), Body: requestText(h.t, r.Method, path, d, "")}}
+}
+
+// requestText is what a person or a model reads whose request was refused.
+func requestText(t target, method, path string, d belljar.Decision, next string) string {
+	what := "this request"
+	if path != "" {
+		what = printable(method) + " " + path
+	}
+	return refusalOf("request", fmt.Sprintf("%s to %s port %d", what, t.name(), t.port), d, next)
+}
+
+// judge asks the policy.
+func (g *Gateway) judge(r belljar.NetRequest) belljar.Decision {
+	d := g.network.Decide(r)
+	if !d.Allow && ablate.Off(ablate.Decide) {
+		return belljar.Decision{Allow: true, Rule: &belljar.NetRule{Host: r.Host, Ports: []uint16{r.Port}, Private: true}}
+	}
+	return d
+}

@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
+)
+
+const (
+	// MaxUpstream is how many connections to the outside carry requests that are seen.
+	MaxUpstream = 512
+	// MaxRequests is how many requests may be under way on connections that are seen.
+	MaxRequests = 1024
+
+	idleUpstream = 90 * time.Second
+	idlePerHost  = 64
+	idleAll      = 256
+	continueWait = time.Second // for the server's word on "Expect: 100-continue"
+)
+
+// A pool holds the connections to the outside that carry requests which are seen.
+// Those of all clients inside share them, by name and port: nothing is dialled before
+// a request is allowed, and a connection of HTTP/2 carries many.
+type pool struct {
+	g     *Gateway
+	flows *flows // of the connections to the outside
+	slots chan struct{}
+	// Rules with private: true have connections of their own: what such a rule may
+	// reach another one may not.
+	public, private *http.Transport
+}
+
+func newPool(g *Gateway, roots *x509.CertPool) *pool {
+	p := &pool{g: g, flows: newFlows(MaxUpstream), slots: make(chan struct{}, MaxRequests)}
+	p.public, p.private = p.transport(roots, false), p.transport(roots, true)
+	return p
+}
+
+func (p *pool) transport(roots *x509.CertPool, private bool) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, hostport string) (net.Conn, error) {
+			return p.dial(ctx, hostport, private)
+		},
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(idleAll)},
+		TLSHandshakeTimeout:    dialTimeout,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConns:           idleAll,
+		MaxIdleConnsPerHost:    idlePerHost,
+		IdleConnTimeout:        idleUpstream,
+		ExpectContinueTimeout:  continueWait,
+		MaxResponseHeaderBytes: httpproxy.MaxHead * 4,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: 16 << 20,
+			MaxReceiveBufferPerStream:     1 << 20,
+			SendPingTimeout:               time.Minute,
+			PingTimeout:                   15 * time.Second,
+		},
+	}
+}
+
+// through is the transport for requests that rule allows.
+func (p *pool) through(rule *belljar.NetRule) *http.Transport {
+	if rule.Private {
+		return p.private
+	}
+	return p.public
+}
+
+var errUpstreamFull = errors.New("too many connections to the outside")
+
+// dial connects for requests. The policy is asked once more, so that what is dialled
+// is what was judged, whatever the transport makes of it.
+func (p *pool) dial(ctx context.Context, hostport string, private bool) (net.Conn, error) {
+	g := p.g
+	t, err := parseAuthority(hostport, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := g.decide(t)
+	if !d.Allow {
+		return nil, &refusedError{d}
+	}
+	rule := *d.Rule
+	rule.Private = private
+	d.Rule = &rule
+	f, n := p.flows.open()
+	if f == nil {
+		p.closeIdle() // there may be one that carries nothing
+		if f, n = p.flows.open(); f == nil {
+			g.rec.limited(ctx, "connections", MaxUpstream, int64(n))
+			return nil, errUpstreamFull
+		}
+	}
+	up, addr, err := g.connect(ctx, f, "tcp", t, d)
+	if err != nil {
+		p.flows.done(f)
+		return nil, err
+	}
+	c := &recorded{counted: up, rec: g.rec, ctx: g.context(), started: time.Now(), event: belljar.NetEvent{
+		Proto: "tcp", Host: t.host, Addr: addr, Port: t.port, Rule: origin(d.Rule),
+	}, ended: func() { p.flows.done(f) }}
+	f.own(c)
+	return c, nil
+}
+
+func (p *pool) closeIdle() {
+	p.public.CloseIdleConnections()
+	p.private.CloseIdleConnections()
+}
+
+// close ends every connection to the outside.
+func (p *pool) close() {
+	p.flows.closeAll()
+	p.closeIdle()
+}
+
+// enter counts a request that begins; false when there are too many.
+func (p *pool) enter() bool {
+	select {
+	case p.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *pool) leave() { <-p.slots }
