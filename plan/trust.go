@@ -13,10 +13,10 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// Names of the files that a run writes into its scratch folder for the plan to mount;
-// see [TrustFiles].
+// TrustBundle is the name of the file among [TrustFiles] that holds all certificates as
+// PEM; trustJava of the one in Java's own format.
 const (
-	trustBundle = "ca-bundle.pem"
+	TrustBundle = "ca-bundle.pem"
 	trustJava   = "cacerts"
 )
 
@@ -63,9 +63,9 @@ func (m *maker) trust() error {
 	file := func(name, target string) {
 		m.t.add(belljar.Mount{Kind: belljar.MountBind, Source: m.scratch(name), Target: target, ReadOnly: true, Private: true, Why: why})
 	}
-	file(trustBundle, certsDir+"/"+trustBundle)
+	file(TrustBundle, certsDir+"/"+TrustBundle)
 	for _, p := range m.f.Bundles {
-		file(trustBundle, p)
+		file(TrustBundle, p)
 	}
 	for _, p := range m.f.JavaStores {
 		file(trustJava, p)
@@ -111,7 +111,7 @@ func (m *maker) trustEnv(env map[string]variable) {
 		}
 	}
 	set(gatewayCert, "NODE_EXTRA_CA_CERTS", "DENO_CERT")
-	set(certsDir+"/"+trustBundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO", "PIP_CERT",
+	set(certsDir+"/"+TrustBundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO", "PIP_CERT",
 		"AWS_CA_BUNDLE", "NIX_SSL_CERT_FILE", "CODEX_CA_CERTIFICATE")
 	set("system", "DENO_TLS_CA_STORE")
 }
@@ -133,9 +133,14 @@ func TrustFiles(f *Facts) (map[string][]byte, error) {
 		for _, file := range c.Files {
 			bundle.WriteString(file.PEM)
 		}
+		if len(c.Files) == 0 && !slices.Contains(f.Bundles, realOrClean(c.Value)) {
+			if text, err := certificates(c.Value); err == nil { // visible inside as it is, in no bundle
+				bundle.WriteString(text)
+			}
+		}
 	}
 	bundle.WriteString(f.CA)
-	files := map[string][]byte{trustBundle: bundle.Bytes()}
+	files := map[string][]byte{TrustBundle: bundle.Bytes()}
 	if len(f.JavaStores) > 0 {
 		store, err := readSmall(f.JavaStores[0], maxCertFile)
 		if err != nil {

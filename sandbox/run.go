@@ -30,8 +30,11 @@ type Options struct {
 	// Repositories were found in the project: commits that are made to them inside are
 	// looked at in the end, as are those to the project's own.
 	Repositories []rules.Repository
-	// UpstreamAuth is "user:password" for the plan's upstream proxy.
-	UpstreamAuth string
+	// Gateway says how the gateway leaves and what it knows that is no part of a plan:
+	// UpstreamAuth, Authority, Keys and Roots; Run fills in the rest, and closes Keys.
+	Gateway gateway.Options
+	// Files are written into the scratch folder, by name, for the plan to mount.
+	Files map[string][]byte
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
 	// Signals to pass on to the command; the caller owns the channel.
@@ -76,6 +79,9 @@ type run struct {
 // happens, nothing of the run is left but its record and what waits.
 func Run(ctx context.Context, o Options) (Result, error) {
 	r := &run{o: o, p: o.Plan, began: time.Now()}
+	if o.Gateway.Keys != nil {
+		r.undo.add(o.Gateway.Keys.Close)
+	}
 	if err := r.start(ctx); err != nil {
 		r.end(belljar.EndEvent{End: belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()}, Status: belljar.KindOf(err).ExitStatus()})
 		return Result{}, errors.Join(err, r.undo.run())
@@ -120,6 +126,11 @@ func (r *run) start(ctx context.Context) error {
 	r.undo.add(c.release) // with the scratch folder and a HOME that is not kept
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return &belljar.Error{Op: "make", ID: scratch, Err: err}
+	}
+	for name, content := range r.o.Files {
+		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o444); err != nil {
+			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
+		}
 	}
 	if err := r.prepareHome(home); err != nil {
 		return err
@@ -230,7 +241,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
 	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
-	gw, err := gateway.New(gateway.Options{Network: &r.p.Network, Events: &r.counts, Name: r.p.Name, UpstreamAuth: r.o.UpstreamAuth})
+	o := r.o.Gateway
+	o.Network, o.Events, o.Name = &r.p.Network, &r.counts, r.p.Name
+	gw, err := gateway.New(o)
 	if err != nil {
 		return err
 	}

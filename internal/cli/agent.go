@@ -9,8 +9,8 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// agentKeys are the variables by which an agent is given its key. No preset passes
-// them: the caller says so.
+// agentKeys are the variables by which an agent is given its key. The presets make
+// credentials of the usual ones, so that the sandbox holds stand-ins.
 var agentKeys = map[string][]string{
 	"claude": {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"},
 	"codex":  {"CODEX_API_KEY", "OPENAI_API_KEY"},
@@ -30,7 +30,7 @@ func (a *App) hintKey(p *belljar.Plan, agent string, kept bool) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "belljar: hint: %s has no key inside; to pass one: belljar run --env %s %s\n", agent, keys[0], agent)
+	fmt.Fprintf(a.Err, "belljar: hint: %s has no key: set %s in your environment; it stays outside, the sandbox gets a stand-in\n", agent, keys[0])
 }
 
 // approveKey answers the question with which an interactive claude meets a key in

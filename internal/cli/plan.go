@@ -31,6 +31,7 @@ flags of belljar run. Without COMMAND, the plan of a shell.
 			if err != nil {
 				return err
 			}
+			f.look = true
 			p, err := a.prepare(c.Context(), h, &f, args)
 			if err != nil {
 				return err

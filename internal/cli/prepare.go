@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
@@ -156,6 +157,8 @@ type planFlags struct {
 	bestEffort bool
 	// upstreamByName lets the company's proxy resolve.
 	upstreamByName bool
+	// look says that the plan is only looked at: no source of a credential is read.
+	look bool
 }
 
 func (f *planFlags) add(c *cobra.Command) {
@@ -168,6 +171,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	fl.StringArrayVar(&f.Hide, "hide", nil, "hide project files that match `GLOB`")
 	fl.StringArrayVar(&f.Allow, "allow", nil, "allow `HOST[:PORT]`, 443 without a port; localhost:PORT is a service of this host")
 	fl.StringArrayVar(&f.Env, "env", nil, "`NAME[=VALUE]`: pass your variable of that name, or set it")
+	fl.StringArrayVar(&f.Credential, "credential", nil, "`NAME=HOST[:PORT]`: your variable NAME stays outside and is put into requests to HOST")
 	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` and keep its HOME for the next run of that name in this project")
 	fl.StringVar(&f.policyFile, "policy", "", "add the policy in `FILE`")
 	fl.StringArrayVar(&f.presets, "preset", nil, "add the preset `NAME`, such as git, node, go, python")
@@ -225,11 +229,12 @@ type prepared struct {
 	agent   string // the command's bare name, found outside the project
 	repos   []rules.Repository
 
-	upstreamAuth string // for the company's proxy; a secret
+	gateway gateway.Options   // what is no part of the plan: secrets
+	files   map[string][]byte // of the scratch folder, which the plan mounts
 }
 
 // prepare decides what a run of args is given.
-func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string) (*prepared, error) {
+func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string) (_ *prepared, err error) {
 	for _, s := range append(slices.Clone(args), f.Env...) {
 		if !utf8.ValidString(s) {
 			return nil, usage(fmt.Errorf("%q is not UTF-8", s), "belljar hands on text only: name such a file by a pattern in a shell inside, sh -c 'cat caf?'")
@@ -279,6 +284,22 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if err != nil {
 		return nil, err
 	}
+	a.warnReal(h, f, pol)
+	keys, ca, err := a.arm(ctx, h, pol, facts, f.look)
+	defer func() {
+		if err != nil && keys != nil {
+			err = errors.Join(err, keys.Close())
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	var files map[string][]byte
+	if ca != nil && !f.look {
+		if files, err = plan.TrustFiles(facts); err != nil {
+			return nil, &belljar.Error{Op: "gather certificates", Kind: belljar.KindNotHere, Err: err}
+		}
+	}
 	p, err := plan.Make(pol, facts, caps, plan.MakeOptions{BestEffort: f.bestEffort})
 	if err != nil {
 		return nil, err
@@ -305,7 +326,10 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	public := redacted(p, passed)
 	approveKey(p)
-	return &prepared{plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, repos: found.Repositories, upstreamAuth: auth}, nil
+	return &prepared{
+		plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, repos: found.Repositories,
+		gateway: gateway.Options{UpstreamAuth: auth, Keys: keys, Authority: ca, Roots: roots(facts, files[plan.TrustBundle])}, files: files,
+	}, nil
 }
 
 // gitConfigs are the files that may configure git for every repository.

@@ -93,8 +93,8 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 // options completes o, which has the caller's streams and signals.
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
-	o.PolicyHash, o.KeepHome, o.UpstreamAuth = p.policy.Hash(), keepHome, p.upstreamAuth
-	o.Repositories = p.repos
+	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
+	o.Gateway, o.Files = p.gateway, p.files
 	return o
 }
 

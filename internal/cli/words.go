@@ -24,7 +24,7 @@ var later = []string{
 }
 
 // laterFlags are flags of run that later versions bring.
-var laterFlags = []string{"credential", "detach", "keep"}
+var laterFlags = []string{"detach", "keep"}
 
 func usage(err error, hint string) error {
 	var e *belljar.Error
