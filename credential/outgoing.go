@@ -71,7 +71,9 @@ func (j *judge) target() string {
 
 func (j *judge) plan(i int) *belljar.Credential { return &j.k.entries[i].plan }
 
+// refuse also forgets the stand-ins that would have been forwarded.
 func (j *judge) refuse(fix, format string, args ...any) bool {
+	j.Leaks = slices.DeleteFunc(j.Leaks, func(l Leak) bool { return !l.Refused })
 	j.Refuse, j.Fix, j.Status = j.target()+": "+fmt.Sprintf(format, args...), fix, http.StatusForbidden
 	return false
 }
@@ -255,8 +257,8 @@ func (j *judge) inject(ctx context.Context) {
 		}
 		any = true
 		c := j.plan(i)
-		if !j.mayBePlain() {
-			j.refuse("use https", "%s is not sent without TLS to port %d", c.Name, j.r.Port)
+		if !j.mayBeSent() {
+			j.refuse("use https", "%s is not sent without TLS", c.Name)
 			return
 		}
 		value, why := j.k.current(ctx, j.k.entries[i])
@@ -267,7 +269,7 @@ func (j *judge) inject(ctx context.Context) {
 		}
 		j.set(c, value, p.sent)
 	}
-	if any || !j.mayBePlain() {
+	if any || !j.mayBeSent() {
 		return
 	}
 	for i := range j.takes {
@@ -288,11 +290,10 @@ func (j *judge) set(c *belljar.Credential, value secret, s sent) {
 	j.injected = append(j.injected, slices.IndexFunc(j.k.entries, func(e *entry) bool { return &e.plan == c }))
 }
 
-// mayBePlain says whether a value may go out as the request does. Where it goes without
-// TLS, to a port that is known for TLS, the client was talked into leaving TLS out.
-func (j *judge) mayBePlain() bool {
-	return j.r.Secure || j.r.Host == belljar.Localhost || j.r.Port%1000 != 443
-}
+// mayBeSent says whether a value may go out on the connection: within TLS, or to the
+// host's own loopback. Without TLS anybody on the way could read it, and an agent
+// chooses whether there is TLS.
+func (j *judge) mayBeSent() bool { return j.r.Secure || j.r.Host == belljar.Localhost }
 
 // narrow makes sure that the answer can be searched, and that the request is the one
 // that was judged.
