@@ -37,6 +37,8 @@ type Summary struct {
 	Reached  []Count             `json:"reached"`  // hosts
 	Failed   []Count             `json:"failed"`   // allowed hosts that could not be reached, with the reason
 	Refused  []Count             `json:"refused"`  // hosts, with reason and fix
+	Used     []Count             `json:"used"`     // credentials that were put into requests, with the host
+	Leaks    []Count             `json:"leaks"`    // credentials whose stand-in was found where it does not belong, with what came of it
 	Passed   []Count             `json:"passed"`   // files that were changed on the host; self-running and user-run ones first
 	Held     []Count             `json:"held"`     // files that wait, self-running ones first
 	Denied   []Count             `json:"denied"`   // changes of files that were refused
@@ -67,6 +69,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 	}
 	s.Programs, s.Stopped = g.programs.byCount(), g.stopped.byCount()
 	s.Reached, s.Failed, s.Refused = g.reached.byCount(), g.failed.byCount(), g.refused.byCount()
+	s.Used, s.Leaks = g.used.byCount(), g.leaks.byCount()
 	s.Passed, s.Held, s.Denied = g.passed.byClass(), g.held.byClass(), g.denied.byClass()
 	s.Limits, s.Terminal, s.Sampled = g.limits.byCount(), g.terminal.byCount(), g.sampled.byCount()
 	return s
@@ -76,6 +79,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 type groups struct {
 	programs, stopped, reached, failed, refused group
 	passed, held, denied                        group
+	used, leaks                                 group
 	limits, terminal, sampled                   group
 }
 
@@ -119,7 +123,18 @@ func (g *groups) takeNet(e *Entry) {
 			to = &g.failed
 		}
 		to.add(name, max(1, n.Count), n.Reason, "")
+	case belljar.EventRequest:
+		if n.Credential == "" {
+			break
+		}
+		g.used.add(n.Credential+" to "+name, max(1, n.Count), "", "")
+		if n.Reason != "" { // sent, but not as it should have been
+			g.leaks.add(n.Credential+" to "+name, max(1, n.Count), n.Reason, "")
+		}
 	case belljar.EventRefuse:
+		if n.Credential != "" {
+			g.leaks.add(n.Credential+" to "+name, max(1, n.Count), n.Reason, "")
+		}
 		g.refused.add(name, max(1, n.Count), n.Reason, n.Fix)
 	}
 }
@@ -225,6 +240,8 @@ func (s *Summary) Write(w io.Writer, top int) error {
 	section(&b, "hosts reached", s.Reached, top)
 	section(&b, "hosts that could not be reached", s.Failed, top)
 	section(&b, "hosts refused", s.Refused, top)
+	section(&b, "credentials used", s.Used, top)
+	section(&b, "credentials where they do not belong", s.Leaks, top)
 	section(&b, fmt.Sprintf("files changed: %d", len(s.Passed)), s.Passed, top)
 	section(&b, fmt.Sprintf("files that wait: %d", len(s.Held)), s.Held, top)
 	section(&b, "changes refused", s.Denied, top)

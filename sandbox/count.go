@@ -23,6 +23,8 @@ type counter struct {
 	more     int                  // events of paths that are not in files
 	morePass int                  // of more: what passed
 	limits   []belljar.LimitEvent // reached, in order, each limit once
+	used     []string             // credentials that were put in, with the host; at most maxFailed
+	leaks    []string             // those that were to be carried elsewhere, refused; at most maxFailed
 }
 
 // publishWait bounds the wait for the gateway to say where its ports are.
@@ -68,10 +70,23 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 			c.failed = append(c.failed, *e.Net)
 		}
 		c.mu.Unlock()
+	case e.Kind == belljar.EventRequest && e.Net != nil && e.Net.Credential != "" && e.Net.Status != 0:
+		c.credential(&c.used, e.Net)
+	case e.Kind == belljar.EventRefuse && e.Net != nil && e.Net.Credential != "":
+		c.credential(&c.leaks, e.Net)
 	case e.Limit != nil:
 		c.limit(*e.Limit)
 	}
 	return c.next.Record(ctx, e)
+}
+
+// credential notes that a credential went to a host, or was to go there, once.
+func (c *counter) credential(list *[]string, n *belljar.NetEvent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(*list) < maxFailed {
+		*list = appendNew(*list, n.Credential+" to "+n.Host)
+	}
 }
 
 func (c *counter) file(e belljar.FileEvent) {

@@ -27,6 +27,8 @@ type Summary struct {
 
 	Net      gateway.Summary
 	Failed   []belljar.NetEvent // allowed hosts that could not be reached
+	Used     []string           // credentials that were put in: "NAME to HOST"
+	Leaks    []string           // stand-ins that were to go where they do not belong, and did not
 	Commands int
 	Took     time.Duration
 }
@@ -41,6 +43,7 @@ func (r *run) summary() Summary {
 	s := Summary{
 		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began),
 		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits,
+		Used: r.counts.used, Leaks: r.counts.leaks,
 	}
 	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }
 	slices.SortStableFunc(s.Waiting, func(a, b workspace.Change) int { return order(ours(a), ours(b)) })
@@ -179,6 +182,12 @@ func (s *Summary) netLine() string {
 		refused = appendNew(refused, cmp.Or(f.Host, f.Proto))
 	}
 	line := "reached " + list(reached) + ", refused " + list(refused)
+	if len(s.Leaks) > 0 {
+		line += "; something inside tried to carry a credential away, and sent a worthless stand-in nowhere: " + list(s.Leaks)
+	}
+	if len(s.Used) > 0 {
+		line += "; credentials used: " + list(s.Used)
+	}
 	if f := s.first(); f != nil {
 		line += "; " + terminal.Escape(f.Reason)
 		if f.Fix != "" {

@@ -57,7 +57,10 @@ func TestLines(t *testing.T) {
 			"reached nothing, refused m, x.example; x.example is not in the policy; to allow it: belljar run --allow x.example …"},
 		"never":  {Summary{Net: gateway.Summary{Refused: []gateway.Refusal{{Host: "m", Reason: "m is never reached"}}}}, 1, "reached nothing, refused m; m is never reached"},
 		"failed": {Summary{Failed: []belljar.NetEvent{{Host: "a", Reason: "it does not answer"}}}, 1, "reached nothing, refused nothing; could not reach a (it does not answer)"},
-		"ran":    {Summary{Name: "n", Commands: 2, Took: 1500 * time.Millisecond}, 2, "2 programs ran in 1.5s; belljar log n tells what they did"},
+		"used":   {Summary{Used: []string{"K to a"}}, 1, "reached nothing, refused nothing; credentials used: K to a"},
+		"leak": {Summary{Leaks: []string{"K to b"}}, 1,
+			"reached nothing, refused nothing; something inside tried to carry a credential away, and sent a worthless stand-in nowhere: K to b"},
+		"ran": {Summary{Name: "n", Commands: 2, Took: 1500 * time.Millisecond}, 2, "2 programs ran in 1.5s; belljar log n tells what they did"},
 	} {
 		if got := c.s.Lines()[c.line]; got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
