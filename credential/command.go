@@ -26,7 +26,7 @@ func (s *source) run(ctx context.Context) (secret, error) {
 	if len(argv) == 0 {
 		return secret{}, errors.New("there is no source")
 	}
-	program, err := s.host.program(argv[0])
+	program, err := s.host().program(argv[0])
 	if err != nil {
 		return secret{}, err
 	}
@@ -35,7 +35,7 @@ func (s *source) run(ctx context.Context) (secret, error) {
 	said := &head{left: maxSaid}
 	c := exec.CommandContext(ctx, program, argv[1:]...)
 	c.Args[0] = argv[0]
-	c.Dir, c.Env, c.Stderr = "/", s.host.Env, said
+	c.Dir, c.Env, c.Stderr = "/", s.host().Env, said
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = time.Second

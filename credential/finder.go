@@ -118,7 +118,7 @@ func (f *finder) keep() {
 		size += len(t.text)
 	}
 	f.memory = newSecret(size)
-	rest := f.memory.p.b
+	rest := f.memory.region().b
 	move := func(b []byte) []byte {
 		n := copy(rest, b)
 		moved := rest[:n:n]

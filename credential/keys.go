@@ -60,7 +60,7 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	var wait sync.WaitGroup
 	for i := range creds {
 		e := &entry{plan: creds[i], busy: make(chan struct{}, 1)}
-		e.src = source{from: creds[i].From, form: creds[i].Form, host: &host}
+		e.src = source{from: creds[i].From, form: creds[i].Form, host: func() *Host { return &host }}
 		k.entries = append(k.entries, e)
 		wait.Go(func() { _, errs[i] = e.look(ctx, now) })
 	}
@@ -72,6 +72,13 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 		if errs[i] = err; err != nil {
 			errs[i] = fmt.Errorf("credential %s: %s", creds[i].Name, k.entries[i].why)
 		}
+	}
+	for i, c := range creds {
+		k.entries[i].value.with(func(v []byte) {
+			if c.StandIn != "" && (len(c.StandIn) < minRandom || len(v) > 0 && !apart([]byte(c.StandIn), v)) {
+				errs[i] = fmt.Errorf("credential %s: the stand-in of the plan is not fit for its value", c.Name)
+			}
+		})
 	}
 	if err := errors.Join(errs...); err != nil {
 		_ = k.Close()
@@ -99,8 +106,8 @@ func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err erro
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.why = e.src.why
-	if e.value.p != e.src.value.p {
-		if e.value.p != nil {
+	if !e.value.is(e.src.value) {
+		if e.value.region != nil {
 			e.former = append(e.former, e.value)
 		}
 		if len(e.former) > kept {
@@ -146,7 +153,7 @@ func (k *Keys) isClosed() bool {
 	return k.closed
 }
 
-// renew makes the finder of values anew.
+// renew makes the finder of values anew. Nothing else overwrites a value meanwhile.
 func (k *Keys) renew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -155,7 +162,8 @@ func (k *Keys) renew() {
 	}
 	var texts []finderText
 	for i, e := range k.entries {
-		e.mu.Lock()
+		e.mu.Lock() // until the finder has copied the values: they may be overwritten then
+		defer e.mu.Unlock()
 		for _, s := range append(slices.Clone(e.former), e.value) {
 			s.with(func(v []byte) {
 				if len(v) >= minFound {
@@ -163,7 +171,6 @@ func (k *Keys) renew() {
 				}
 			})
 		}
-		e.mu.Unlock()
 	}
 	k.values.Store(newFinder(texts))
 }

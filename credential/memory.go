@@ -11,9 +11,11 @@ import (
 const redacted = "[secret]"
 
 // A secret is a value in memory that is in no core dump and is overwritten when it is
-// no longer needed. It is one pointer, so that also what prints unexported fields
-// prints an address. It is empty after wipe; reading it then is harmless.
-type secret struct{ p *region }
+// no longer needed. It is empty after wipe; reading it then is harmless.
+//
+// The memory is behind a function, since fmt follows pointers, also those of unexported
+// fields when the verb does not fit; it does not call functions.
+type secret struct{ region func() *region }
 
 // A region is memory outside the garbage collector's heap where the platform has it.
 type region struct {
@@ -33,26 +35,27 @@ func newSecret(size int) secret {
 	if mapped != nil {
 		runtime.AddCleanup(p, func(m []byte) { clear(m); unmapPages(m) }, mapped)
 	}
-	return secret{p}
+	return secret{func() *region { return p }}
 }
 
 // secretOf copies b.
 func secretOf(b []byte) secret {
 	s := newSecret(len(b))
-	copy(s.p.b, b)
+	copy(s.region().b, b)
 	return s
 }
 
 // with calls f with the value, which f must not keep.
 func (s secret) with(f func(value []byte)) {
-	if s.p == nil {
+	if s.region == nil {
 		f(nil)
 		return
 	}
-	s.p.mu.RLock()
-	defer s.p.mu.RUnlock()
-	f(s.p.b)
-	runtime.KeepAlive(s.p)
+	p := s.region()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	f(p.b)
+	runtime.KeepAlive(p)
 }
 
 // copy is the value as a string, for a header: the one copy that cannot be wiped.
@@ -69,10 +72,19 @@ func (s secret) len() (n int) {
 
 // cut makes the value n bytes long and overwrites what was behind.
 func (s secret) cut(n int) {
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	clear(s.p.b[n:])
-	s.p.b = s.p.b[:n]
+	p := s.region()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.b[n:])
+	p.b = p.b[:n]
+}
+
+// is says whether both are the same memory.
+func (s secret) is(o secret) bool {
+	if s.region == nil || o.region == nil {
+		return s.region == nil && o.region == nil
+	}
+	return s.region() == o.region()
 }
 
 // equal says whether both are the same value.
@@ -83,13 +95,14 @@ func (s secret) equal(o secret) (same bool) {
 
 // wipe overwrites the value and makes it empty.
 func (s secret) wipe() {
-	if s.p == nil {
+	if s.region == nil {
 		return
 	}
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	clear(s.p.b)
-	s.p.b = nil
+	p := s.region()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.b)
+	p.b = nil
 }
 
 // Format prints that there is a secret, whatever the verb.

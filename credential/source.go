@@ -45,7 +45,7 @@ type Host struct {
 type source struct {
 	from belljar.CredentialSource
 	form belljar.CredentialForm
-	host *Host
+	host func() *Host // a function, as in secret: the environment is full of secrets
 
 	value    secret
 	why      string    // there is none
@@ -92,7 +92,7 @@ func (s *source) look(ctx context.Context, now time.Time) (changed bool, err err
 		return false, err
 	}
 	s.why = ""
-	if s.value.p != nil && s.value.equal(raw) {
+	if s.value.region != nil && s.value.equal(raw) {
 		return false, nil
 	}
 	raw.with(func(b []byte) { s.value = secretOf(b) })
@@ -120,8 +120,8 @@ func (s *source) read(ctx context.Context) (secret, error) {
 }
 
 func (s *source) variable() (secret, error) {
-	for i := len(s.host.Env) - 1; i >= 0; i-- { // the last one counts
-		if v, ok := strings.CutPrefix(s.host.Env[i], s.from.Env+"="); ok && v != "" {
+	for i := len(s.host().Env) - 1; i >= 0; i-- { // the last one counts
+		if v, ok := strings.CutPrefix(s.host().Env[i], s.from.Env+"="); ok && v != "" {
 			return secretOf([]byte(v)), nil
 		} else if ok {
 			return secret{}, fmt.Errorf("the variable %s is empty", s.from.Env)
@@ -162,7 +162,7 @@ func (s *source) ours(path string, info fs.FileInfo) error {
 	if err != nil {
 		return fmt.Errorf("the file cannot be read: %w", err)
 	}
-	if s.host.inProject(path) || s.host.inProject(real) {
+	if s.host().inProject(path) || s.host().inProject(real) {
 		return fmt.Errorf("%w: the file %s lies in the project, where the agent writes", errUnfit, path)
 	}
 	if !info.Mode().IsRegular() {
@@ -188,7 +188,7 @@ func (h *Host) inProject(path string) bool {
 // readSecret reads a value of at most maxFile bytes.
 func readSecret(r io.Reader) (secret, error) {
 	v := newSecret(maxFile + 1)
-	n, err := io.ReadFull(r, v.p.b)
+	n, err := io.ReadFull(r, v.region().b)
 	switch {
 	case err == nil:
 		v.wipe()
