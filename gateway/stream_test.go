@@ -247,7 +247,9 @@ func TestLargeBodies(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		req, _ := http.NewRequestWithContext(w.ctx, "POST", "https://api.example.com/v1/x", nothing(size))
-		resp, err := w.agent(inner).Do(req)
+		c := w.agent(inner)
+		c.Timeout = 0
+		resp, err := c.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
