@@ -1,0 +1,163 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cpu is the time that this process has spent.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// front accepts connections of the loopback and gives each to f.
+func front(b *testing.B, f func(net.Conn)) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { defer c.Close(); f(c) })
+		}
+	})
+	b.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+// gatewayFront is the gateway's way with a connection, without the sandbox's network
+// stack: what is compared is the work on requests.
+func gatewayFront(b *testing.B, w *secureWorld) string {
+	t := target{host: "api.example.com", port: 443}
+	return front(b, func(c net.Conn) {
+		f, _ := w.g.flows.open()
+		defer w.g.flows.done(f)
+		in := &inside{Conn: c, abort: func() { c.Close() }, flow: f, buffers: w.g.buffers}
+		in.br = bufio.NewReaderSize(c, sniffSize)
+		f.own(c)
+		w.g.see(w.ctx, in, t, w.g.decide(t))
+	})
+}
+
+// stdFront is what net/http gives for ending TLS: a server and a reverse proxy.
+func stdFront(b *testing.B, w *secureWorld, to string) string {
+	leaf, err := w.inside.Leaf("api.example.com")
+	if err != nil {
+		b.Fatal(err)
+	}
+	tr := &http.Transport{
+		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, n, to)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: pool509(b, w.outer.PEM())}, ForceAttemptHTTP2: true,
+		DisableCompression: true, MaxIdleConnsPerHost: 64,
+	}
+	s := &http.Server{Handler: &httputil.ReverseProxy{Transport: tr, Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL = &url.URL{Scheme: "https", Host: "api.example.com", Path: r.In.URL.Path}
+	}}, TLSConfig: &tls.Config{Certificates: []tls.Certificate{*leaf}}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.ServeTLS(l, "", "") }()
+	b.Cleanup(func() { s.Close(); tr.CloseIdleConnections(); <-done })
+	return l.Addr().String()
+}
+
+// hammer asks n times over conns connections and returns the time and the processor
+// time that one request took.
+func hammer(b *testing.B, w *secureWorld, at string, conns int, n int64, roots string) (each, spent time.Duration) {
+	tr := &http.Transport{
+		DialContext: func(ctx context.Context, nw, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, nw, at)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: pool509(b, roots)}, MaxIdleConnsPerHost: conns, DisableCompression: true,
+	}
+	defer tr.CloseIdleConnections()
+	ask := func() {
+		resp, err := tr.RoundTrip(must(http.NewRequestWithContext(w.ctx, "GET", "https://api.example.com/v1/x", nil)))
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	var wg sync.WaitGroup
+	for range conns {
+		wg.Go(ask)
+	}
+	wg.Wait()
+	var left atomic.Int64
+	left.Store(n)
+	began, before := time.Now(), cpu()
+	for range conns {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				ask()
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(began) / time.Duration(n), (cpu() - before) / time.Duration(n)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// BenchmarkSeen compares small requests by TLS that is ended here with direct ones and
+// with a reverse proxy of net/http; processor time is what each adds to direct.
+func BenchmarkSeen(b *testing.B) {
+	for _, outer := range []bool{false, true} {
+		b.Run(map[bool]string{false: "h1", true: "h2"}[outer], func(b *testing.B) {
+			w := newSecureWorld(b, streamNetwork())
+			body := strings.Repeat("x", 512)
+			s := w.site("api.example.com", apiAddr, outer, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, body) })
+			direct := s.Listener.Addr().String()
+			ours, std := gatewayFront(b, w), stdFront(b, w, direct)
+			var sum [3][2]time.Duration
+			const n = 3000
+			for b.Loop() {
+				for i, at := range []string{direct, ours, std} {
+					roots := w.inside.PEM()
+					if i == 0 {
+						roots = w.outer.PEM()
+					}
+					each, spent := hammer(b, w, at, 32, n, roots)
+					sum[i][0] += each
+					sum[i][1] += spent
+				}
+			}
+			per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(b.N) }
+			b.ReportMetric(float64(sum[0][0])/float64(sum[1][0]), "of-direct")
+			b.ReportMetric(float64(sum[0][0])/float64(sum[2][0]), "std-of-direct")
+			b.ReportMetric(per(sum[1][1]-sum[0][1]), "cpu-µs")
+			b.ReportMetric(per(sum[2][1]-sum[0][1]), "std-cpu-µs")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
