@@ -4,39 +4,50 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // plainName is a header or parameter without what servers do not tell apart:
 // X-Api-Key, x_api_key and XApiKey are one variable of a CGI program.
 func plainName(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '-' || r == '_' || r == '.' || r == ' ' || r == '[' || r == ']':
-			return -1
-		case 'A' <= r && r <= 'Z':
-			return r - 'A' + 'a'
+	var room [64]byte
+	b := room[:0]
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '-' || c == '_' || c == '.' || c == ' ' || c == '[' || c == ']':
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c-'A'+'a')
+		default:
+			b = append(b, c)
 		}
-		return r
-	}, name)
+	}
+	return string(b)
 }
 
 // carriesCredential says whether a header is one that servers take an account from.
 // It is a list of what the names have in common, since a server may take any.
 func carriesCredential(header string) bool {
 	name := plainName(header)
-	for _, part := range []string{
-		"authorization", "apikey", "apitoken", "apisecret", "authtoken", "accesstoken", "sessiontoken",
-		"securitytoken", "privatetoken", "jobtoken", "deploytoken", "usertoken", "servicetoken", "secrettoken",
-		"authkey", "accesskey", "secretkey", "applicationkey", "appkey", "functionskey", "subscriptionkey", "masterkey", "servicekey",
-		"vaulttoken", "gitlabtoken", "githubtoken", "subscriptiontoken", "jfrogartapi", "clientsecret",
-		"password", "passwd", "credential", "bearer", "identitytoken", "idtoken", "assertion",
-	} {
-		if strings.Contains(name, part) && !strings.HasPrefix(name, "accesscontrol") {
-			return true
-		}
+	with := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
 	}
-	return name == "xtoken" || name == "token" || name == "xauth" || name == "auth" || name == "xkey" || name == "xsecret"
+	switch {
+	case strings.HasPrefix(name, "accesscontrol"):
+		return false
+	case strings.Contains(name, "auth"):
+		return name == "auth" || name == "xauth" || with("authorization", "authtoken", "authkey")
+	case strings.Contains(name, "token"):
+		// X-VENDOR-Token is the usual name; these are of something else.
+		other := with("csrf", "xsrf", "lock", "sync", "page", "next", "continuation", "resume", "request", "verification")
+		return strings.HasSuffix(name, "token") && !other || with("apitoken", "accesstoken", "securitytoken", "bearertoken")
+	case strings.Contains(name, "key"):
+		return name == "xkey" || with("apikey", "accesskey", "secretkey", "applicationkey", "appkey", "functionskey",
+			"subscriptionkey", "masterkey", "servicekey")
+	case strings.Contains(name, "secret"):
+		return name == "xsecret" || with("apisecret", "clientsecret")
+	}
+	return with("passw", "credential", "bearer", "assertion", "jfrogartapi")
 }
 
 // carriesInQuery says the same of a parameter of a query. host is the one that the

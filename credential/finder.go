@@ -20,7 +20,8 @@ type finder struct {
 	window  int
 	shift   *[1 << 16]uint8
 	at      map[uint16][]int // needles by the last block of their window
-	first   [256]bool        // that begin a needle
+	first   [256]bool        // that begin a match
+	pair    [1 << 13]byte    // a bit for each two bytes that do
 	escaped [256]bool        // that a text contains
 	behind  [256]bool        // a backslash, in an escape of what a text contains
 	longest int              // needle
@@ -63,6 +64,15 @@ func newFinder(texts []finderText) *finder {
 		f.window = min(f.window, len(n.bytes))
 		f.longest = max(f.longest, len(n.bytes))
 		f.first[n.bytes[0]] = true
+		f.setPair(n.bytes[0], n.bytes[1])
+	}
+	for _, t := range f.texts {
+		f.setPair(t.text[0], '%')
+		f.setPair(t.text[0], '\\')
+	}
+	for i := range 256 {
+		f.setPair('%', byte(i))
+		f.setPair('\\', byte(i))
 	}
 	f.window = min(f.window, 200)
 	f.first['%'], f.first['\\'] = true, true
@@ -133,6 +143,17 @@ func (f *finder) keep() {
 		f.needles[i].bytes = move(b)
 		clear(b)
 	}
+}
+
+func (f *finder) setPair(a, b byte) {
+	p := block([]byte{a, b})
+	f.pair[p>>3] |= 1 << (p & 7)
+}
+
+// begins says whether two bytes may begin a match.
+func (f *finder) begins(b []byte) bool {
+	p := block(b)
+	return f.pair[p>>3]>>(p&7)&1 != 0
 }
 
 func block(b []byte) uint16 { return uint16(b[0]) | uint16(b[1])<<8 }
@@ -287,7 +308,7 @@ func (f *finder) open(b []byte, from int) int {
 		reach = f.widest
 	}
 	for i := max(from, len(b)-reach); i < len(b); i++ {
-		if f.first[b[i]] && f.opens(b[i:]) {
+		if f.first[b[i]] && (i+1 == len(b) || f.begins(b[i:])) && f.opens(b[i:]) {
 			return i
 		}
 	}

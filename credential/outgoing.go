@@ -26,7 +26,7 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 	for i, e := range k.entries {
 		c := &e.plan
 		j.bound[i] = c.Bound(r.Host, r.Port)
-		j.takes[i] = j.bound[i] && c.Takes(r.Method, r.Path)
+		j.takes[i] = j.bound[i] && r.Method != http.MethodTrace && c.Takes(r.Method, r.Path)
 		v.bound = v.bound || j.bound[i]
 		confined = confined || j.bound[i] && len(c.Methods)+len(c.Paths) > 0
 	}
@@ -200,8 +200,10 @@ func (j *judge) carrier(name string, values []string) bool {
 		case c.Header == name && accepts(c, value, s):
 			j.placed[i] = placement{value, s}
 			return true
-		case c.Header == name:
+		case c.Header == name && c.User != "":
 			return j.refuse("send the user "+c.User, "the header %s names another user than the policy has for %s", name, c.Name)
+		case c.Header == name:
+			return j.foreignCredential("header " + name)
 		default:
 			stray = true
 		}
@@ -246,16 +248,14 @@ func (j *judge) query() bool {
 }
 
 // inject puts the values in: of the credentials whose stand-ins are in their places;
-// where none is, of the first that takes the request. A client that was told of no
-// key thus works, and one that has a choice of several keeps it.
+// where no stand-in is in any, of the first that takes the request. A client that was
+// told of no key thus works, and one that has a choice of several keeps it.
 func (j *judge) inject(ctx context.Context) {
-	any := false
 	for i := range j.takes {
 		p, there := j.placed[i]
 		if !there || !j.takes[i] {
 			continue
 		}
-		any = true
 		c := j.plan(i)
 		if !j.mayBeSent() {
 			j.refuse("use https", "%s is not sent without TLS", c.Name)
@@ -269,7 +269,7 @@ func (j *judge) inject(ctx context.Context) {
 		}
 		j.set(c, value, p.sent)
 	}
-	if any || !j.mayBeSent() {
+	if len(j.placed) > 0 || !j.mayBeSent() {
 		return
 	}
 	for i := range j.takes {

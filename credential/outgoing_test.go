@@ -128,6 +128,7 @@ func TestOutgoing(t *testing.T) {
 		{name: "absent: the first", r: request("POST https://api.anthropic.com/v1/messages"), want: "X-Api-Key: " + real["ANTHROPIC_API_KEY"], absent: "Authorization", inject: "ANTHROPIC_API_KEY"},
 		{name: "empty is absent", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: "), want: "X-Api-Key: " + real["ANTHROPIC_API_KEY"], inject: "ANTHROPIC_API_KEY"},
 		{name: "path not bound", r: request("POST https://api.anthropic.com/api/event_logging", "X-Api-Key: "+in["ANTHROPIC_API_KEY"], "Authorization: Bearer "+in["CLAUDE_CODE_OAUTH_TOKEN"]), want: "X-Api-Key: " + in["ANTHROPIC_API_KEY"], inject: "CLAUDE_CODE_OAUTH_TOKEN"},
+		{name: "path not bound, the other absent", r: request("POST https://api.anthropic.com/api/event_logging", "X-Api-Key: "+in["ANTHROPIC_API_KEY"]), want: "X-Api-Key: " + in["ANTHROPIC_API_KEY"], absent: "Authorization"},
 		{name: "method not bound", r: request("POST https://api.github.com/repos/a/b/pulls", "Authorization: Bearer "+in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + in["GITHUB_TOKEN"]},
 		{name: "HEAD where GET", r: request("HEAD https://api.github.com/", "Authorization: token "+in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + real["GITHUB_TOKEN"], inject: "GITHUB_TOKEN"},
 
@@ -156,6 +157,8 @@ func TestOutgoing(t *testing.T) {
 		{name: "token as user", r: request("GET https://github.com/", "Authorization: Basic "+b64(in["GIT_TOKEN"]+":x-oauth-basic")), want: "Authorization: Basic " + b64(real["GIT_TOKEN"]+":x-oauth-basic"), inject: "GIT_TOKEN"},
 		{name: "token as user, another's password", r: request("GET https://github.com/", "Authorization: Basic "+b64(in["GIT_TOKEN"]+":ghp_ATTACKER")), refuse: "not yours"},
 		{name: "bearer for basic", r: request("GET https://github.com/", "Authorization: Bearer "+in["GIT_TOKEN"]), want: "Authorization: Basic " + b64("x-access-token:"+real["GIT_TOKEN"]), inject: "GIT_TOKEN"},
+		{name: "another's token as user", r: request("GET https://github.com/", "Authorization: Basic "+b64("ghp_ATTACKER0123456789:"+in["GIT_TOKEN"])), refuse: "not yours"},
+		{name: "echo", r: request("TRACE https://github.com/"), absent: "Authorization"},
 		{name: "user", r: request("GET https://jira.example/x", "Authorization: Basic "+b64(testUser+":"+in["JIRA"])), want: "Authorization: Basic " + b64(testUser+":"+real["JIRA"]), inject: "JIRA"},
 		{name: "user absent", r: request("GET https://jira.example/x"), want: "Authorization: Basic " + b64(testUser+":"+real["JIRA"]), inject: "JIRA"},
 		{name: "another user", r: request("GET https://jira.example/x", "Authorization: Basic "+b64("admin:"+in["JIRA"])), refuse: "another user"},
@@ -332,4 +335,29 @@ func FuzzOutgoing(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkOutgoing(b *testing.B) {
+	s := newSandboxed(b)
+	head := request("POST https://api.anthropic.com/v1/messages?beta=true", "Accept: application/json", "Anthropic-Beta: claude-code-20250219,interleaved-thinking-2025-05-14",
+		"Anthropic-Version: 2023-06-01", "Content-Type: application/json", "User-Agent: claude-cli/2.1.329 (external, cli)", "X-App: cli", "X-Stainless-Arch: x64",
+		"X-Stainless-Lang: js", "X-Stainless-Os: Linux", "X-Stainless-Package-Version: 0.60.0", "X-Stainless-Retry-Count: 0", "X-Stainless-Runtime: node", "Accept-Encoding: gzip, br",
+		"X-Api-Key: "+s.in["ANTHROPIC_API_KEY"])
+	for _, bound := range []bool{true, false} {
+		name := map[bool]string{true: "bound", false: "elsewhere"}[bound]
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := *head
+				r.Header = head.Header.Clone()
+				if !bound {
+					r.Host = "other.example"
+					r.Header.Del("X-Api-Key")
+				}
+				if v := s.keys.Outgoing(b.Context(), &r); v.Refuse != "" {
+					b.Fatal(v.Refuse)
+				}
+			}
+		})
+	}
 }

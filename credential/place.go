@@ -2,6 +2,7 @@ package credential
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -67,7 +68,14 @@ func accepts(c *belljar.Credential, value string, s sent) bool {
 	if c.Form == belljar.FormBasic && c.User != "" && strings.HasPrefix(strings.ToLower(value), "basic ") {
 		return !s.userIsSecret && s.user == c.User
 	}
-	return true
+	return !likeToken(s.user)
+}
+
+// likeToken says whether the user of basic authentication may be a credential itself:
+// some servers take one there.
+func likeToken(user string) bool {
+	known := func(sh shape) bool { return strings.HasPrefix(user, sh.prefix) }
+	return len(user) > 64 || len(user) >= minRandom && (strings.HasPrefix(user, "eyJ") || slices.ContainsFunc(shapes(), known))
 }
 
 // header is the value of c's header with its real value in it.
