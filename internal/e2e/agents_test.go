@@ -44,10 +44,14 @@ func modelServer(t *testing.T, command string) string {
 	testenv.Need(t, "python3")
 	dir := t.TempDir()
 	scenario := filepath.Join(dir, "scenario.json")
-	b, err := json.Marshal(map[string]any{"turns": []any{
-		map[string]any{"text": "I run it.", "tool": map[string]any{"shell": command}},
-		map[string]any{"text": "finished: {{last_result}}"},
-	}})
+	b, err := json.Marshal(map[string]any{
+		"turns": []any{
+			map[string]any{"text": "I run it.", "tool": map[string]any{"shell": command}},
+			map[string]any{"text": "finished: {{last_result}}"},
+		},
+		// Whoever comes without the real key is told 401.
+		"credentials": map[string]any{"x-api-key": []string{realKey}, "x-goog-api-key": []string{realKey}, "authorization": []string{"Bearer " + realKey}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,17 +81,19 @@ func modelServer(t *testing.T, command string) string {
 }
 
 // agents are the flags and the command line of each real program, for a model at url.
+// Their keys are the caller's, and stay outside.
 func agents(url string) map[string][]string {
+	at := "=" + strings.TrimPrefix(url, "http://")
 	all := map[string][]string{
-		"claude": {"--env", "ANTHROPIC_BASE_URL=" + url, "--env", "ANTHROPIC_API_KEY=k", "--", "claude", "-p", "go", "--dangerously-skip-permissions"},
-		"codex":  {"--env", "CODEX_API_KEY=k", "--", "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-c", "openai_base_url=\"" + url + "/v1\"", "go"},
+		"claude": {"--env", "ANTHROPIC_BASE_URL=" + url, "--credential", "ANTHROPIC_API_KEY" + at, "--", "claude", "-p", "go", "--dangerously-skip-permissions"},
+		"codex":  {"--credential", "CODEX_API_KEY" + at, "--", "codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-c", "openai_base_url=\"" + url + "/v1\"", "go"},
 	}
 	if ownKernel() && os.Getenv("BELLJAR_SOAK") == "" {
 		return all // the others take a minute each to start there
 	}
-	all["gemini"] = []string{"--env", "GOOGLE_GEMINI_BASE_URL=" + url, "--env", "GEMINI_API_KEY=k", "--", "sh", "-c",
+	all["gemini"] = []string{"--env", "GOOGLE_GEMINI_BASE_URL=" + url, "--credential", "GEMINI_API_KEY" + at, "--", "sh", "-c",
 		`mkdir -p ~/.gemini && echo '{"security":{"auth":{"selectedType":"gemini-api-key"}}}' > ~/.gemini/settings.json && exec gemini -m gemini-2.5-flash -p go --yolo --skip-trust`}
-	all["opencode"] = []string{"--env", "ANTHROPIC_API_KEY=k", "--", "sh", "-c",
+	all["opencode"] = []string{"--credential", "ANTHROPIC_API_KEY" + at, "--", "sh", "-c",
 		`mkdir -p ~/.config/opencode && echo '{"provider":{"anthropic":{"options":{"baseURL":"` + url + `/v1"}}}}' > ~/.config/opencode/opencode.json && exec opencode run --auto -m anthropic/claude-sonnet-4-5 go`}
 	return all
 }
@@ -95,10 +101,13 @@ func agents(url string) map[string][]string {
 // TestAgents: the real programs run a scripted command; the change arrives.
 func TestAgents(t *testing.T) {
 	bin := agentPath(t)
-	port := modelServer(t, "uname -r > kernel.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
+	port := modelServer(t, "uname -r > kernel.txt; env > env.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
 	for name, args := range agents("http://localhost:" + port) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY", "GEMINI_API_KEY"} {
+				w.env = append(w.env, key+"="+realKey)
+			}
 			w.host("git", "init", "-q")
 			// As npm -g with a prefix below HOME would have it.
 			prefix := filepath.Join(w.home, ".npm-global")
@@ -126,7 +135,9 @@ func TestAgents(t *testing.T) {
 			if own := strings.Contains(w.read("kernel.txt"), "gvisor"); own != ownKernel() {
 				t.Errorf("the kernel inside: %s", w.read("kernel.txt"))
 			}
-			mustLack(t, "the agent's output", string(out), projectSecret)
+			mustLack(t, "the agent's output", string(out), projectSecret, realKey)
+			mustContain(t, "the agent's output", string(out), "credentials used: ", "_API_KEY to localhost")
+			w.nothingHolds(realKey)
 			if w.exists(".envrc") {
 				t.Error(".envrc landed")
 			}
