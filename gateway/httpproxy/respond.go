@@ -65,7 +65,11 @@ func (s *session) writeHead(resp *http.Response) error {
 // copyBody passes on what arrives as it arrives. It starts with a small buffer and
 // borrows a large one when the small one was filled.
 func (s *session) copyBody(resp *http.Response, chunked bool) error {
-	more, err := s.copyPieces(resp.Body, make([]byte, smallPieces), chunked, true)
+	size := int64(smallPieces)
+	if resp.ContentLength >= 0 {
+		size = min(size, resp.ContentLength+pieceHead+pieceTail+1)
+	}
+	more, err := s.copyPieces(resp.Body, make([]byte, size), chunked, true)
 	if more {
 		large, giveBack := s.borrow()
 		_, err = s.copyPieces(resp.Body, large, chunked, false)
