@@ -1,6 +1,6 @@
 // Package credential keeps the keys of a sandbox outside of it.
 //
-//	creds, keys, err := credential.Make(ctx, plan.Network.Credentials, os.Environ())
+//	creds, keys, err := credential.Make(ctx, creds, credential.Host{Env: os.Environ(), Project: dir})
 //	…creds go into the plan: they hold stand-ins and no secret…
 //
 //	v := keys.Outgoing(ctx, &credential.Request{Host: host, Port: 443, Secure: true,
@@ -11,4 +11,67 @@
 //	r.Body = v.Body(r.Body, record)
 //	…send; then, of the answer…
 //	resp.Body, err = v.Response(resp.StatusCode, resp.Header, resp.Body)
+//
+// # Model
+//
+// A credential has a value, which only [Keys] knows, and a stand-in, which is all that
+// the sandbox has. A stand-in has the length and the shape of the value, so that clients
+// take it for one; it is random, another one in each sandbox, worth nothing anywhere, and
+// tells nothing of the value but its public beginning and end, the kinds of its characters
+// and where what separates them stands. A value that is shorter than 16 characters, or
+// too regular, has a stand-in of 40 characters that does not look like it.
+//
+// A source is looked at when a request needs it: a file when it changed (at most once a
+// second), a command when its value is five minutes old, when the upstream answered 401
+// (at most once a minute) or when it failed (every ten seconds), a variable once. So a
+// credential that is added later works at once.
+//
+// [Keys.Outgoing] judges by the host that is connected to:
+//
+//   - No credential is bound to it: a stand-in in the target or in a header is refused, and
+//     is an attempt to carry it away. Everything else is none of our business.
+//   - A credential is bound to it: the headers from which servers take an account (see
+//     carriers.go) hold a stand-in of this host or nothing. Anything else there, or in a
+//     parameter of the query that carries a credential, is refused, on every path: an
+//     attacker's key for an allowed host is a way out. Cookies are taken out, but for those
+//     of load balancers; Proxy-Authorization is never sent on.
+//   - A credential is also for this method and path: its value replaces its stand-in, in
+//     the form that the policy says, whatever the client's (Bearer, token, Basic with the
+//     token as the password or as the user). Where no stand-in stands in its place,
+//     the first credential that takes the request is put in: a client that was told of no
+//     key, such as git without a helper, works. Where several take it, the client's choice
+//     of a stand-in is what counts.
+//   - A stand-in of this host in another place is forwarded as it is, and told.
+//
+// Nothing is put in without TLS but for the host's own loopback, nor into TRACE.
+//
+// [Verdict.Body] searches the body for stand-ins. In requests to a model with a credential
+// put in they are forwarded: a conversation repeats what a tool printed once.
+//
+// [Verdict.Response] searches headers and body of the answers of bound hosts for all
+// values that are or were known: plain, in hexadecimal, in base64 at each alignment and of
+// both alphabets, and with any of the characters escaped as in URLs, JSON or string
+// literals. What is found becomes the stand-in in the same form and length. So that this
+// is possible the request asks for an answer that is not encoded, and for a WebSocket
+// without compression.
+//
+// # Limitations
+//
+//   - An upstream that shows a value in another form (reversed, compressed within the
+//     body, in lines of base64, in two pieces, as HTML or UTF-16) shows it. So does one that
+//     answers ranges of such a text one by one.
+//   - Values of less than 8 characters are not searched for: they would be met by chance.
+//     For longer ones that can be guessed, searching tells whether a guess was right: an
+//     upstream that echoes is asked for it. Bind passwords to hosts that do not.
+//   - Where a host hands out further tokens of its own (OAuth, the token service of an
+//     image registry), requests to it with these are refused, and so are sessions by
+//     cookie: bind the credential to the other host, or leave it out.
+//   - Bodies of requests are searched for stand-ins only, not for an attacker's key, and not
+//     where an agent encrypts or compresses them, or behind WebSocket's masks. A stand-in
+//     is worthless: the search shows an attempt and stops nothing else.
+//   - An answer whose own checksum covers a value (Content-Digest) no longer has it.
+//   - The header with the value in it is an ordinary string of the garbage collector's: it
+//     is overwritten when it is, while the value itself is kept in memory of its own, which is
+//     in no core dump, and overwritten by Close. The caller's environment is as it was.
+//   - The search takes linear time for values that do not repeat themselves over and over.
 package credential

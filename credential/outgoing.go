@@ -200,8 +200,6 @@ func (j *judge) carrier(name string, values []string) bool {
 		case c.Header == name && accepts(c, value, s):
 			j.placed[i] = placement{value, s}
 			return true
-		case c.Header == name && c.User != "":
-			return j.refuse("send the user "+c.User, "the header %s names another user than the policy has for %s", name, c.Name)
 		case c.Header == name:
 			return j.foreignCredential("header " + name)
 		default:

@@ -60,15 +60,13 @@ func carries(c *belljar.Credential, value string) (sent, bool) {
 
 // accepts says whether c's own header may carry its stand-in like that, to be replaced
 // by the value in the form of the policy: any form in which clients send a token in
-// Authorization, the plain one elsewhere; the user must be c's where it has one.
+// Authorization, the plain one elsewhere. The user is the policy's where it names one,
+// whatever the request says: forges' own URLs name others.
 func accepts(c *belljar.Credential, value string, s sent) bool {
 	if c.Header != "Authorization" {
 		return value == c.StandIn
 	}
-	if c.Form == belljar.FormBasic && c.User != "" && strings.HasPrefix(strings.ToLower(value), "basic ") {
-		return !s.userIsSecret && s.user == c.User
-	}
-	return !likeToken(s.user)
+	return c.User != "" || !likeToken(s.user)
 }
 
 // likeToken says whether the user of basic authentication may be a credential itself:
