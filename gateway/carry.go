@@ -317,9 +317,7 @@ func (in *inside) linger() {
 
 // serveHTTP serves requests on a connection from inside.
 func serveHTTP(ctx context.Context, in *inside, h httpproxy.Handler) {
-	br := bufio.NewReaderSize(in.br, httpproxy.BufferSize)
-	in.br = br
-	httpproxy.Serve(ctx, in, br, h)
+	httpproxy.Serve(ctx, in, in.br, h)
 	in.linger()
 }
 

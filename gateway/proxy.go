@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -223,7 +224,8 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 	}
 	t = h.g.known(t)
 	if t.host == belljar.PolicyHost && t.port == 80 {
-		return httpproxy.Action{Take: func() {
+		return httpproxy.Action{Take: func(br *bufio.Reader) {
+			h.in.br = br
 			if h.established() {
 				serveHTTP(h.ctx, h.in, &page{g: h.g})
 			}
@@ -235,7 +237,8 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 		return httpproxy.Action{Reply: refusalReply(t, d)}
 	}
 	if h.g.sees(t) {
-		return httpproxy.Action{Take: func() {
+		return httpproxy.Action{Take: func(br *bufio.Reader) {
+			h.in.br = br
 			if h.established() {
 				h.g.see(h.ctx, h.in, t, d)
 			}
@@ -245,7 +248,8 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 	if err != nil {
 		return httpproxy.Action{Reply: connectReply(t, err)}
 	}
-	return httpproxy.Action{Take: func() {
+	return httpproxy.Action{Take: func(br *bufio.Reader) {
+		h.in.br = br
 		if !h.established() {
 			_ = up.Close()
 			return

@@ -126,7 +126,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 		return
 	}
 	tc := &within{Conn: secure, in: in}
-	httpproxy.Serve(ctx, tc, bufio.NewReaderSize(tc, httpproxy.BufferSize), s)
+	httpproxy.Serve(ctx, tc, bufio.NewReaderSize(tc, sniffSize), s)
 	_ = secure.CloseWrite()
 	in.linger()
 }

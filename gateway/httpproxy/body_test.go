@@ -66,7 +66,7 @@ func TestBodies(t *testing.T) {
 					if chunked {
 						resp.ContentLength = -1
 					}
-					Serve(t.Context(), c, bufio.NewReaderSize(c, BufferSize), forwards{tripper(func(*http.Request) (*http.Response, error) { return resp, nil })})
+					Serve(t.Context(), c, bufio.NewReader(c), forwards{tripper(func(*http.Request) (*http.Response, error) { return resp, nil })})
 				}()
 				_, _ = io.WriteString(peer, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 				r, err := http.ReadResponse(bufio.NewReader(peer), nil)

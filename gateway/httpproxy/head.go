@@ -28,8 +28,9 @@ func bad(reason string) error { return &Fault{http.StatusBadRequest, reason} }
 var errTooLarge = &Fault{http.StatusRequestHeaderFieldsTooLarge, "the request's header is too large"}
 
 // peekHead waits until a whole head is buffered and returns it without taking it
-// out of the reader, whose buffer must hold MaxHead. A head that is not ended
-// by CRLF CRLF, or holds a bare line feed, is a [Fault].
+// out of the reader. The error is bufio.ErrBufferFull when the reader cannot hold it
+// and is smaller than MaxHead. A head that is not ended by CRLF CRLF, or holds a bare
+// line feed, is a [Fault].
 func peekHead(br *bufio.Reader) ([]byte, error) {
 	checked := 0
 	for {

@@ -18,6 +18,7 @@ package httpproxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,8 +30,7 @@ import (
 const (
 	headTimeout = 10 * time.Second // from a request's first byte to the end of its header
 	idleTimeout = 2 * time.Minute  // between requests
-	// BufferSize is the least size of the reader given to [Serve].
-	BufferSize = MaxHead
+	writeSize   = 4 << 10          // buffered of an answer; its body goes past it
 )
 
 // A Reply is an answer of the gateway itself.
@@ -45,8 +45,9 @@ type Reply struct {
 type Action struct {
 	Reply   *Reply            // answer so, then close
 	Forward http.RoundTripper // send it there; the handler has set URL.Scheme and URL.Host
-	// Take receives the connection, for CONNECT. It returns when the connection is over.
-	Take func()
+	// Take receives the connection, for CONNECT, and what reads from it. It returns when
+	// the connection is over.
+	Take func(br *bufio.Reader)
 }
 
 // A Handler judges requests.
@@ -65,20 +66,24 @@ type Lender interface {
 }
 
 // Serve carries requests until the connection is over. It does not close c. The
-// reader reads from c and has a buffer of at least [BufferSize].
+// reader reads from c; its buffer may be small, a larger one is made for a head that
+// does not fit. What it holds when Serve returns is not to be used.
 func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {
-	s := &session{c: c, br: br, bw: bufio.NewWriterSize(c, 16<<10), h: h}
+	s := &session{c: c, br: br, bw: bufio.NewWriterSize(c, writeSize), h: h}
 	for ctx.Err() == nil {
 		again, err := s.one(ctx)
 		if err != nil || !again {
 			return
+		}
+		if s.br != br && s.br.Buffered() == 0 {
+			s.br = br // many connections wait at a time
 		}
 	}
 }
 
 type session struct {
 	c  net.Conn
-	br *bufio.Reader
+	br *bufio.Reader // as given, or a larger one that reads from it
 	bw *bufio.Writer
 	h  Handler
 }
@@ -96,7 +101,7 @@ func (s *session) one(ctx context.Context) (bool, error) {
 	a := s.h.Handle(req)
 	switch {
 	case a.Take != nil:
-		a.Take()
+		a.Take(s.br)
 		return false, nil
 	case a.Reply != nil:
 		return false, s.reply(req, a.Reply)
@@ -116,6 +121,10 @@ func (s *session) read() (*http.Request, error) {
 		return nil, err
 	}
 	head, err := peekHead(s.br)
+	if errors.Is(err, bufio.ErrBufferFull) && s.br.Size() < MaxHead {
+		s.br = bufio.NewReaderSize(s.br, MaxHead)
+		head, err = peekHead(s.br)
+	}
 	if err != nil {
 		return nil, err
 	}

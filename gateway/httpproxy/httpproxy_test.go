@@ -60,7 +60,7 @@ func TestCheckHead(t *testing.T) {
 }
 
 func TestPeekHead(t *testing.T) {
-	br := bufio.NewReaderSize(strings.NewReader("\r\n\r\n"+good+"hi"), BufferSize)
+	br := bufio.NewReaderSize(strings.NewReader("\r\n\r\n"+good+"hi"), MaxHead)
 	if err := skipEmptyLines(br); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestPeekHead(t *testing.T) {
 		"\x16\x03\x01":       400,
 		"GET / HTTP/1.1\r\nX: " + strings.Repeat("a", MaxHead): 431,
 	} {
-		_, err := peekHead(bufio.NewReaderSize(strings.NewReader(in), BufferSize))
+		_, err := peekHead(bufio.NewReaderSize(strings.NewReader(in), MaxHead))
 		if f := asFault(err); f == nil || f.Status != status {
 			t.Errorf("%.20q: %v", in, err)
 		}
@@ -86,7 +86,7 @@ func FuzzHead(f *testing.F) {
 	f.Add([]byte("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		br := bufio.NewReaderSize(bytes.NewReader(in), BufferSize)
+		br := bufio.NewReaderSize(bytes.NewReader(in), MaxHead)
 		head, err := peekHead(br)
 		if err != nil || CheckHead(head) != nil {
 			return
