@@ -88,7 +88,7 @@ func (a *attempt) open() (*inside, bool) {
 		return nil, false
 	}
 	a.conn = c
-	in := &inside{Conn: c, abort: c.Abort, flow: a.f, buffers: a.g.buffers}
+	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers}
 	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
 	a.f.own(c)
 	return in, true

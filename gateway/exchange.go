@@ -78,6 +78,7 @@ func (x *exchange) clean(r *http.Request, resp *http.Response) error {
 		return nil
 	}
 	body := resp.Body
+	resp.Status = x.g.keys.Clean(resp.Status) // HTTP/1 hands its words on
 	if r.Method == http.MethodHead {
 		_ = body.Close()
 		body = http.NoBody

@@ -60,8 +60,6 @@ func (g *Gateway) sees(t target) bool { return t.host != "" && g.network.Sees(t.
 // see serves a connection whose requests must be seen. Nothing is dialled for it
 // until one of them is allowed.
 func (g *Gateway) see(ctx context.Context, in *inside, t target, d belljar.Decision) {
-	alive := &touched{Conn: in.Conn, r: in.br, flow: in.flow}
-	in.Conn, in.br = alive, bufio.NewReaderSize(alive, sniffSize)
 	_ = in.SetReadDeadline(time.Now().Add(firstTimeout))
 	first, err := in.br.Peek(1)
 	if err != nil {
@@ -220,12 +218,11 @@ func (w *within) Lend() (buf []byte, giveBack func()) { return w.in.Lend() }
 // touched keeps its flow from being idle.
 type touched struct {
 	net.Conn
-	r    io.Reader
 	flow *flow
 }
 
 func (c *touched) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
+	n, err := c.Conn.Read(b)
 	c.flow.touch()
 	return n, err
 }
