@@ -69,10 +69,11 @@ func carriesInQuery(name, host string) bool {
 // A parameter is one of a query, not decoded in raw.
 type parameter struct{ name, value string }
 
-// parameters are those of a request target. What cannot be decoded counts as it is.
+// parameters are those of a request target, in its query and behind semicolons of its
+// path. What cannot be decoded counts as it is.
 func parameters(uri string) (all []parameter) {
-	_, query, _ := strings.Cut(uri, "?")
-	for _, p := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' || r == '#' }) {
+	parts := strings.FieldsFunc(uri, func(r rune) bool { return strings.ContainsRune("?&;#", r) })
+	for _, p := range parts[min(1, len(parts)):] {
 		name, value, _ := strings.Cut(p, "=")
 		all = append(all, parameter{unescaped(name), unescaped(value)})
 	}

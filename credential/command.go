@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +20,7 @@ import (
 const maxSaid = 400
 
 // run asks the command for the value: without a shell, in /, with the environment of
-// the caller and no input. It is given commandTime, whatever becomes of the request
+// the caller, no input and no terminal. It is given commandTime, whatever becomes of the request
 // that made it necessary: the next one needs it too.
 func (s *source) run(ctx context.Context) (secret, error) {
 	argv := s.from.Command
@@ -35,8 +36,8 @@ func (s *source) run(ctx context.Context) (secret, error) {
 	said := &head{left: maxSaid}
 	c := exec.CommandContext(ctx, program, argv[1:]...)
 	c.Args[0] = argv[0]
-	c.Dir, c.Env, c.Stderr = "/", s.host().Env, said
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Dir, c.Env, c.Stderr = "/", s.host().environment(), said
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask at: that is the sandbox's
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = time.Second
 	out, err := c.StdoutPipe()
@@ -98,6 +99,34 @@ func (h *Host) program(name string) (string, error) {
 		}
 	}
 	return "", err
+}
+
+// environment is the caller's without what leads into the project: what the command
+// loads or runs by it, the agent writes.
+func (h *Host) environment() []string {
+	var env []string
+	for _, v := range h.Env {
+		name, value, _ := strings.Cut(v, "=")
+		if name == "PATH" {
+			dirs := slices.DeleteFunc(filepath.SplitList(value), func(d string) bool { return !filepath.IsAbs(d) || h.leadsIn(d) })
+			env = append(env, "PATH="+strings.Join(dirs, string(filepath.ListSeparator)))
+			continue
+		}
+		words := strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(":;,= \t\n'\"", r) })
+		if !slices.ContainsFunc(words, h.leadsIn) {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// leadsIn says whether a path is one of the project, also by a link.
+func (h *Host) leadsIn(path string) bool {
+	if h.Project == "" || !filepath.IsAbs(path) {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	return h.inProject(filepath.Clean(path)) || err == nil && h.inProject(real)
 }
 
 // outside says whether path is a program that does not lie in the project.

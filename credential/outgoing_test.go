@@ -142,6 +142,7 @@ func TestOutgoing(t *testing.T) {
 		{name: "a real key", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: "+real["ANTHROPIC_API_KEY"]), refuse: "not yours"},
 		{name: "attacker's in the query", r: request("GET https://api.github.com/user?access_token=ATTACKER"), refuse: "not yours"},
 		{name: "encoded name in the query", r: request("GET https://api.github.com/user?%61ccess%5Ftoken=ATTACKER"), refuse: "not yours"},
+		{name: "attacker's in the path", r: request("GET https://api.github.com/user;access_token=ATTACKER/x"), refuse: "not yours"},
 		{name: "signed for another account", r: request("GET https://storage.googleapis.com/x?X-Goog-Credential=a&X-Goog-Signature=b"), refuse: "not yours"},
 		{name: "Google's key", r: request("POST https://generativelanguage.googleapis.com/v1beta/models/m:generateContent?key=AIzaATTACKER"), refuse: "not yours"},
 		{name: "key elsewhere", r: request("GET https://api.github.com/repos/a/b/actions/caches?key=x"), want: "Authorization: Bearer " + real["GITHUB_TOKEN"], inject: "GITHUB_TOKEN"},

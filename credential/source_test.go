@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -130,6 +131,27 @@ func TestSources(t *testing.T) {
 				t.Errorf("sends %q, want %q", got, tt.value+tt.missing)
 			}
 		})
+	}
+}
+
+// TestEnvironment: a command is given nothing that leads into the project.
+func TestEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	project := filepath.Join(dir, "p")
+	if err := os.Mkdir(project, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "l")
+	if err := os.Symlink(project, link); err != nil {
+		t.Fatal(err)
+	}
+	h := Host{Project: project, Env: []string{
+		"PATH=/usr/bin:" + project + "/bin:./bin::" + link + "/:/bin", "PWD=" + link, "NODE_OPTIONS=--require=" + project + "/x.js", "LD_PRELOAD=a:" + project + "/../p/x.so",
+		"HOME=" + dir, "TOKEN=a=b", "EMPTY=", "LIKE=" + project + "x",
+	}}
+	want := []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TOKEN=a=b", "EMPTY=", "LIKE=" + project + "x"}
+	if got := h.environment(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
