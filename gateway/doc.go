@@ -27,7 +27,20 @@
 // (the tier's helper) forwards there. The names "localhost" and below it resolve
 // to the sandbox's own loopback.
 //
-// What a connection carries is looked at as far as it is in clear. The first
+// Where [belljar.Network.Sees] says so (methods, paths, credentials), requests are seen.
+// Nothing is dialled for such a connection before a request of it is allowed: TLS is
+// ended with a certificate of [certs.Authority], offering HTTP/2 and HTTP/1, and each
+// request is judged on its own, by TLS, in clear or through the proxy. SNI, Host and
+// :authority must be the name that was connected to, the path is judged in its one
+// spelling (package urlpath) and sent in it, [credential.Keys] put real keys in and take
+// them out of answers. Requests share the connections to the outside by name, over
+// HTTP/2 where the server has it, whatever the client speaks; servers must prove their
+// name. Bodies, events, trailers, interim answers and WebSockets pass as they come. What
+// is neither TLS nor HTTP/1 at its beginning is refused there. A refusal is an answer:
+// 403 with reason, nearest rule and the line that would allow it; 421 for another name.
+// Every request that is sent is on record, without its query.
+//
+// What any other connection carries is looked at as far as it is in clear. The first
 // bytes decide: a ClientHello must carry exactly the name that was connected to;
 // of HTTP, every request's Host must be that name; anything else passes
 // unchanged, but not on ports 443 and 80, which speak TLS and HTTP only. A server
@@ -44,13 +57,19 @@
 //
 // # Limitations
 //
-// TLS is passed through, so SNI is a promise about the front end: the Host header
-// inside, an encrypted ClientHello (whose outer name is what is judged; real ones
-// cannot be told from the grease that browsers send) and HTTP/2 in clear on ports
-// other than 80 are not seen. The left-most label of an allowed wildcard can carry
+// Where requests need not be seen TLS is passed through, so SNI is a promise about
+// the front end: the Host header inside, an encrypted ClientHello (whose outer name
+// is what is judged; real ones cannot be told from the grease that browsers send)
+// and HTTP/2 in clear on ports other than 80 are not seen. The left-most label of an allowed wildcard can carry
 // data to that domain's name servers, at most [NamesPerMinute] new names a
 // minute. By a rule that names an address, any server name may be asked for at
 // that address. The public address that a NAT in front of this host translates
 // to, and translation prefixes of a network operator, are not known to the guard.
 // A published port is reachable for every user of the host.
+//
+// Where requests are seen: HTTP/2 in clear, HTTP/3 and WebSocket over HTTP/2 are not
+// offered; programs that pin certificates do not work; a malformed head of HTTP/2 is
+// reset without a text. A rule that names methods or paths of an address is refused,
+// since an address has no requests that could be judged. An encoded slash is refused
+// only where paths are judged, and what is sent over a WebSocket is not judged.
 package gateway
