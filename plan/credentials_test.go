@@ -1,0 +1,177 @@
+package plan
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/policy"
+)
+
+func names(creds []belljar.Credential) []string {
+	var l []string
+	for _, c := range creds {
+		l = append(l, c.Name)
+	}
+	return l
+}
+
+// A credential is left out where its variable holds something else inside, and where
+// the caller does not have it; a preset's without a word.
+func TestCredentials(t *testing.T) {
+	load := func(flags policy.Flags, command string) *policy.Policy {
+		p, err := policy.Load(policy.LoadOptions{Command: command, Flags: flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	key := "ANTHROPIC_API_KEY=real"
+	for _, c := range []struct {
+		flags policy.Flags
+		env   []string
+		want  []string
+		note  string
+	}{
+		{policy.Flags{}, []string{key}, []string{"ANTHROPIC_API_KEY"}, ""},
+		{policy.Flags{}, nil, nil, ""},
+		{policy.Flags{}, []string{"ANTHROPIC_API_KEY="}, nil, ""},
+		{policy.Flags{Env: []string{"ANTHROPIC_API_KEY"}}, []string{key}, nil, "holds that value inside"},
+		{policy.Flags{Env: []string{"ANTHROPIC_API_KEY=mine"}}, []string{key}, nil, "holds that value inside"},
+		{policy.Flags{Env: []string{"ANTHROPIC_API_KEY"}}, nil, nil, ""},
+		{policy.Flags{Credential: []string{"T=a.test"}, Allow: []string{"a.test"}}, nil, nil, "T is not set here"},
+		{policy.Flags{Credential: []string{"T=a.test"}, Allow: []string{"a.test"}}, []string{"T=x"}, []string{"T"}, ""},
+	} {
+		creds, notes := Credentials(load(c.flags, "claude"), c.env)
+		if !slices.Equal(names(creds), c.want) || !strings.Contains(strings.Join(notes, "\n"), c.note) || c.note == "" && len(notes) > 0 {
+			t.Errorf("%+v %q: %v %q", c.flags, c.env, names(creds), notes)
+		}
+	}
+}
+
+// Nothing of the trust in the gateway is there where it ends no TLS; everything is
+// where it does, also for a rule without a credential.
+func TestTrustOnlyWhereSeen(t *testing.T) {
+	f := loadFacts(t, "testdata/credentials.facts.json")
+	f.Credentials = nil
+	plan := func(rule belljar.NetRule) *belljar.Plan {
+		w := wishes{limits: belljar.Limits{Memory: 1, CPUs: 1, Processes: 1, Disk: 1, Files: 1, Time: 1}, mode: belljar.ModeLive}
+		w.network.Rules = []belljar.NetRule{rule}
+		p, err := build(w, f, fullCaps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	trusts := func(p *belljar.Plan) bool {
+		env := slices.ContainsFunc(p.Env, func(e string) bool { return strings.Contains(e, certsDir) })
+		mounts := slices.ContainsFunc(p.Mounts, func(m belljar.Mount) bool { return strings.HasPrefix(m.Target, certsDir) || m.Target == f.Bundles[0] })
+		if env != mounts {
+			t.Errorf("variables %v, files %v", env, mounts)
+		}
+		return env
+	}
+	rule := belljar.NetRule{Host: "a.test", Ports: []uint16{443}}
+	if trusts(plan(rule)) {
+		t.Error("TLS is passed through, and the gateway is trusted")
+	}
+	rule.Methods = []string{"GET"}
+	if !trusts(plan(rule)) {
+		t.Error("TLS is ended, and the gateway is not trusted")
+	}
+	rule.Host = "*.a.test"
+	if !trusts(plan(rule)) {
+		t.Error("TLS is ended below a wildcard, and the gateway is not trusted")
+	}
+	f.CA = ""
+	_, err := build(wishes{limits: belljar.Limits{Memory: 1, CPUs: 1, Processes: 1, Disk: 1, Files: 1, Time: 1}, network: belljar.Network{Rules: []belljar.NetRule{rule}}}, f, fullCaps())
+	if belljar.KindOf(err) != belljar.KindInternal {
+		t.Errorf("without a certificate: %v", err)
+	}
+}
+
+// The bundle has the system's certificates, the caller's and the gateway's.
+func TestTrustFiles(t *testing.T) {
+	ours, _ := authority(t, "gateway")
+	company, _ := authority(t, "company")
+	system, _ := authority(t, "system")
+	dir := t.TempDir()
+	bundle := filepath.Join(dir, "bundle")
+	if err := os.WriteFile(bundle, []byte(strings.TrimSpace(system)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &Facts{CA: ours, Bundles: []string{bundle}, Certs: []Certs{{Name: "SSL_CERT_FILE", Value: "/x", Files: []CertFile{{PEM: company}}}}}
+	files, err := TrustFiles(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(files[TrustBundle]); got != system+company+ours {
+		t.Errorf("%s", got)
+	}
+	if len(ders(files[TrustBundle])) != 3 || len(files) != 1 {
+		t.Errorf("%d certificates, %d files", len(ders(files[TrustBundle])), len(files))
+	}
+}
+
+// Java reads its store with one certificate more, and one made anew.
+func TestJavaStore(t *testing.T) {
+	keytool, err := exec.LookPath("keytool")
+	if err != nil {
+		keytool = ""
+	}
+	system, _ := authority(t, "the-system")
+	ours, _ := authority(t, "the-gateway")
+	anew := javaStore([]byte("not a store of ours"), []byte(system+ours), ours)
+	more := javaStore(anew, []byte(system), ours)
+	for name, c := range map[string]struct {
+		store []byte
+		want  int
+	}{"anew": {anew, 3}, "more": {more, 4}} {
+		if got := int(c.store[11]); got != c.want {
+			t.Errorf("%s: %d entries", name, got)
+		}
+		if keytool == "" {
+			continue // only the count is checked where there is no Java
+		}
+		file := filepath.Join(t.TempDir(), "cacerts")
+		if err := os.WriteFile(file, c.store, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(keytool, "-list", "-keystore", file, "-storepass", jksPassword).CombinedOutput()
+		if err != nil || strings.Count(string(out), "trustedCertEntry") < 2 || !strings.Contains(string(out), "belljar-0") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func TestExplainCredential(t *testing.T) {
+	f := loadFacts(t, "testdata/credentials.facts.json")
+	abs, err := filepath.Abs("testdata/credentials.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pol := loadPolicy(t, f, abs, "claude")
+	p, err := Make(pol, f, fullCaps(), MakeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Reasoned{p, pol, f}
+	for _, c := range []struct{ kind, subject, verdict, reason string }{
+		{"credential", "GITHUB_TOKEN", "stand-in", "the value of the variable GITHUB_TOKEN goes as Authorization: Basic, user x-access-token to github.com"},
+		{"credential", "ANTHROPIC_API_KEY", "stand-in", "the command op read key goes as X-Api-Key to api.anthropic.com, localhost:8080, in requests with /v1/**"},
+		{"credential", "ANTHROPIC_AUTH_TOKEN", "refuse", "has no value here"},
+		{"credential", "X", "refuse", "no layer has a credential of that name"},
+		{"env", "GITHUB_TOKEN", "set", "a stand-in"},
+		{"host", "github.com", "allow", "a credential is bound to it"},
+		{"host", "api.github.com", "allow", "only these pass: GET of /repos/acme/**"},
+	} {
+		e, err := r.Explain(c.kind, c.subject)
+		if err != nil || e.Verdict != c.verdict || !strings.Contains(e.Reason, c.reason) {
+			t.Errorf("%s %s: %+v %v", c.kind, c.subject, e, err)
+		}
+	}
+}
