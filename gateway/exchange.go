@@ -208,7 +208,7 @@ type responseBody struct {
 	io.ReadCloser
 	x    *exchange
 	resp *http.Response
-	err  error
+	err  error // guarded by x.mu: behind a 101, Close may be called while Read waits
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -218,16 +218,21 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		b.x.v.Scrub(b.resp.Trailer)
 	}
 	if err != nil && err != io.EOF {
+		b.x.mu.Lock()
 		b.err = err
+		b.x.mu.Unlock()
 	}
 	return n, err
 }
 
 func (b *responseBody) Close() error {
+	b.x.mu.Lock()
+	broken := b.err
+	b.x.mu.Unlock()
 	err := b.ReadCloser.Close()
 	reason := ""
-	if b.err != nil && !errors.Is(b.err, context.Canceled) && !errors.Is(b.err, net.ErrClosed) {
-		reason = "the answer broke off: " + printable(b.err.Error())
+	if broken != nil && !errors.Is(broken, context.Canceled) && !errors.Is(broken, net.ErrClosed) {
+		reason = "the answer broke off: " + printable(broken.Error())
 		if b.x.v != nil {
 			reason = b.x.g.keys.Clean(reason)
 		}

@@ -160,8 +160,14 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 			return m
 		}
 	}
-	if path.Slash && h.byPath(d.Rule) {
+	switch byPath := h.byPath(d.Rule); {
+	case path.Slash && byPath:
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": an encoded slash in the path, where the policy judges paths"}
+	case path.Nested && byPath:
+		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a path that is another one when it is decoded twice, where the policy judges paths"}
+	}
+	if name := overrides(r.Header); name != "" && d.Rule.Confined() {
+		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the header " + name + " asks for another method or path than the one that is judged"}
 	}
 	if readOnly(d.Rule) && r.ContentLength != 0 {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + r.Method + " with a body, where the policy allows reading only"}
@@ -181,6 +187,22 @@ func (h *seen) byPath(rule *belljar.NetRule) bool {
 		}
 	}
 	return false
+}
+
+// overrides names a header by which some servers take another method or path. Some of
+// them read underscores as hyphens.
+func overrides(h http.Header) string {
+	for name := range h {
+		if name[0]|0x20 != 'x' && name[0]|0x20 != 'h' {
+			continue
+		}
+		switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
+		case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride", "httpmethodoverride",
+			"xoriginalurl", "xoriginaluri", "xrewriteurl", "xforwardeduri", "xforwardedpath":
+			return printable(name)
+		}
+	}
+	return ""
 }
 
 // readOnly says whether a rule allows no method that carries a body.
@@ -209,7 +231,11 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 		}
 		return h.refuse(r, belljar.Decision{Reason: h.t.name() + ": the gateway was given no keys"}, path.Path, http.StatusForbidden), true
 	}
-	v := h.g.keys.Outgoing(r.Context(), &credential.Request{
+	ctx := h.ctx
+	if r.ProtoMajor == 2 {
+		ctx = r.Context() // which ends with the stream
+	}
+	v := h.g.keys.Outgoing(ctx, &credential.Request{
 		Host: h.t.host, Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
 	})
 	if len(v.Injected) > 0 && !h.secure && h.t.host != belljar.Localhost && v.Refuse == "" {
@@ -241,14 +267,14 @@ func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Ver
 		Method: r.Method, Path: path, Status: status, Credential: strings.Join(names, ","),
 	})
 	body := requestText(h.t, r.Method, path, no, v.Fix)
-	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: no.Reason, Body: body}}
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(no.Reason), Body: body}}
 }
 
 // refuse records and answers a request that is not allowed. The path is empty when it
 // has no canonical form.
 func (h *seen) refuse(r *http.Request, d belljar.Decision, path string, status int) httpproxy.Action {
 	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, d, belljar.NetEvent{Method: printable(r.Method), Path: path, Status: status})
-	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: explain(d), Body: requestText(h.t, r.Method, path, d, "")}}
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(explain(d)), Body: requestText(h.t, r.Method, path, d, "")}}
 }
 
 // requestText is what a person or a model reads whose request was refused.

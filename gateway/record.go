@@ -15,6 +15,8 @@ const (
 	// second; beyond that they are counted and told together.
 	refusalBurst = 256
 	refusalRate  = 32
+	// maxText bounds a text that is kept: paths come from inside.
+	maxText = 1 << 10
 	// maxKept bounds what the summary and the open counts remember.
 	maxKept = 1024
 	// tellEvery is how often counts of repeated refusals are written.
@@ -99,6 +101,14 @@ func origin(r *belljar.NetRule) *belljar.Origin {
 	return &o
 }
 
+// clip cuts a text at maxText.
+func clip(s string) string {
+	if len(s) > maxText {
+		return s[:maxText] + "…"
+	}
+	return s
+}
+
 // refuse records that t was refused; when it returns, the first of its kind is
 // written.
 func (r *recorder) refuse(ctx context.Context, proto string, t target, d belljar.Decision) {
@@ -108,6 +118,10 @@ func (r *recorder) refuse(ctx context.Context, proto string, t target, d belljar
 // refuseRequest is refuse for a request: what has its method, path, status and
 // credential.
 func (r *recorder) refuseRequest(ctx context.Context, proto string, t target, d belljar.Decision, what belljar.NetEvent) {
+	if len(d.Fix) > maxText {
+		d.Fix = "" // cut it would say something else
+	}
+	d.Reason, what.Path = clip(d.Reason), clip(what.Path)
 	x := Refusal{Port: t.port, Proto: proto, Reason: d.Reason, Fix: d.Fix, Nearest: origin(d.Nearest), Count: 1}
 	if t.host != "" || t.addr.IsValid() {
 		x.Host = t.name()

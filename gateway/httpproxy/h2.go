@@ -213,6 +213,7 @@ type h2exchange struct {
 
 	mu    sync.Mutex
 	ended bool // the final response has begun
+	count int  // of interim ones
 }
 
 func (x *h2exchange) reply(r *http.Request, rep *Reply) {
@@ -246,6 +247,9 @@ func (x *h2exchange) pass(code int, from textproto.MIMEHeader) error {
 	defer x.mu.Unlock()
 	if x.ended {
 		return nil
+	}
+	if x.count++; x.count > maxInterim {
+		return errInterim
 	}
 	h := x.w.Header()
 	for name, v := range from {

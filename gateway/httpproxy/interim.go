@@ -9,12 +9,19 @@ import (
 	"sync"
 )
 
+// maxInterim is how many interim responses of one request are passed on: net/http
+// leaves it to us to count them.
+const maxInterim = 32
+
+var errInterim = errors.New("too many interim responses")
+
 // An interim writes interim responses (1xx) to a client of HTTP/1 while its request is
 // being sent.
 type interim struct {
 	mu    sync.Mutex
 	w     *bufio.Writer
 	ended bool // the final response is being written
+	count int
 }
 
 var errEnded = errors.New("the final response has begun")
@@ -28,6 +35,9 @@ func (i *interim) pass(code int, h textproto.MIMEHeader) error {
 	defer i.mu.Unlock()
 	if i.ended {
 		return nil
+	}
+	if i.count++; i.count > maxInterim {
+		return errInterim
 	}
 	head := http.Header(h)
 	removeHop(head)

@@ -120,10 +120,11 @@ var hopFields = []string{
 // prepare removes what belongs to the hop from inside. What asks for a WebSocket
 // stays, and so does that trailers are understood.
 func prepare(req *http.Request) {
-	upgrade := hasToken(req.Header, "Connection", "upgrade") && strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
+	upgrade := hasToken(req.Header, "Connection", "upgrade") && strings.EqualFold(req.Header.Get("Upgrade"), "websocket") &&
+		req.ProtoMajor == 1 && req.Method == http.MethodGet && req.ContentLength == 0 // RFC 6455: a GET, without a body
 	trailers := hasToken(req.Header, "Te", "trailers")
 	removeHop(req.Header)
-	if upgrade && req.ProtoMajor == 1 {
+	if upgrade {
 		req.Header.Set("Connection", "Upgrade")
 		req.Header.Set("Upgrade", "websocket")
 	}

@@ -16,8 +16,7 @@
 // # Limitations
 //
 // An encoded slash is kept and told ([Target.Slash]): some servers read it as a slash.
-// So are empty segments ([Target.Merged]). A server that decodes twice sees another
-// path than its peers do; that is its own fault and not looked for.
+// So are empty segments ([Target.Merged]) and what is encoded twice ([Target.Nested]).
 package urlpath
 
 import (
@@ -25,16 +24,20 @@ import (
 	"strings"
 )
 
-// MaxLen bounds a target, with its query.
-const MaxLen = 32 << 10
+const (
+	// MaxLen bounds a target, with its query; MaxPath its path.
+	MaxLen  = 32 << 10
+	MaxPath = 8 << 10
+)
 
 // A Target is what a request asks for.
 type Target struct {
 	Path     string // canonical; "*" for the server as a whole
 	Query    string // as it was sent, without the question mark
 	HasQuery bool   // there was a question mark
-	// Slash says that an encoded slash is in the path.
-	Slash bool
+	// Slash says that an encoded slash is in the path; Nested that what is encoded twice
+	// or more is, in the end, a slash, a backslash, a control byte or a dot segment.
+	Slash, Nested bool
 }
 
 // The ways in which a target is refused.
@@ -73,11 +76,15 @@ func Parse(raw string) (Target, error) {
 	if !strings.HasPrefix(path, "/") {
 		return t, ErrForm
 	}
+	if len(path) > MaxPath {
+		return Target{}, ErrLong
+	}
 	var err error
 	t.Path, err = canonical(path, &t)
 	if err != nil {
 		return Target{}, err
 	}
+	t.Nested = nested(t.Path)
 	return t, nil
 }
 
@@ -99,17 +106,38 @@ func (t Target) Merged() string {
 }
 
 // Unescape is the path decoded.
-func (t Target) Unescape() string {
+func (t Target) Unescape() string { return unescape(t.Path) }
+
+// unescape decodes what is encoded; the rest stays.
+func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
 	var b strings.Builder
-	for i := 0; i < len(t.Path); i++ {
-		c := t.Path[i]
-		if c == '%' && i+2 < len(t.Path) {
-			c = unhex(t.Path[i+1])<<4 | unhex(t.Path[i+2])
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
+			c = unhex(s[i+1])<<4 | unhex(s[i+2])
 			i += 2
 		}
 		b.WriteByte(c)
 	}
 	return b.String()
+}
+
+// nested looks for what a server that decodes more than once would find.
+func nested(path string) bool {
+	if !strings.Contains(path, "%25") {
+		return false
+	}
+	once := unescape(path)
+	s := once
+	for next := unescape(s); next != s; next = unescape(s) {
+		s = next
+	}
+	return strings.Count(s, "/") != strings.Count(once, "/") || dots(s) != nil ||
+		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' })
 }
 
 // canonical rewrites a path that holds visible ASCII only.
@@ -214,6 +242,9 @@ func dots(path string) error {
 func isDots(seg string) bool {
 	seg, _, _ = strings.Cut(seg, ";")
 	seg, _, _ = strings.Cut(seg, "%3B")
+	for strings.HasSuffix(seg, "%20") || strings.HasSuffix(seg, " ") { // some systems drop it
+		seg = strings.TrimSuffix(strings.TrimSuffix(seg, "%20"), " ")
+	}
 	return seg == "." || seg == ".."
 }
 

@@ -63,11 +63,26 @@ func TestParse(t *testing.T) {
 		{"/é", "", ErrByte},
 		{"/a?q=\n", "", ErrByte},
 		{"/a#b", "", ErrMark},
-		{"/" + strings.Repeat("a", MaxLen), "", ErrLong},
+		{"/a/..%20/b", "", ErrDots},
+		{"/a/..%20;x/b", "", ErrDots},
+		{"/" + strings.Repeat("a", MaxPath), "", ErrLong},
+		{"/?" + strings.Repeat("a", MaxLen), "", ErrLong},
 	} {
 		got, err := Parse(c.raw)
 		if !errors.Is(err, c.err) || got.Path != c.path {
 			t.Errorf("%.60q: %q, %v; want %q, %v", c.raw, got.Path, err, c.path, c.err)
+		}
+	}
+}
+
+func TestNested(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"/a%25": false, "/a%2525": false, "/a%2541": false, "/100%25%20": false, "/a%20b": false,
+		"/a%252e": false, "/%252e%252e/b": true, "/a/%25252e./b": true, "/a%252fb": true, "/a%255cb": true, "/a%2500": true, "/a/..%253bx/b": true,
+	} {
+		got, err := Parse(raw)
+		if err != nil || got.Nested != want {
+			t.Errorf("%s: nested %v, %v", raw, got.Nested, err)
 		}
 	}
 }
