@@ -4,7 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,7 +36,7 @@ func (a *App) arm(ctx context.Context, h *host, pol *policy.Policy, facts *plan.
 			creds[i].StandIn = notRead
 		}
 	case len(creds) > 0:
-		creds, keys, err = credential.Make(ctx, creds, credential.Host{Env: h.env, Project: facts.Workspace.Dir})
+		creds, keys, err = makeKeys(ctx, creds, credential.Host{Env: h.env, Project: facts.Workspace.Dir}, facts)
 		if err != nil {
 			return keys, nil, err
 		}
@@ -52,6 +58,67 @@ func (a *App) arm(ctx context.Context, h *host, pol *policy.Policy, facts *plan.
 	}
 	facts.CA = ca.PEM()
 	return keys, ca, nil
+}
+
+// makeKeys makes the stand-ins. Those of a HOME that is kept stay what they were, for
+// an agent remembers in its settings that its user knows the key.
+func makeKeys(ctx context.Context, creds []belljar.Credential, host credential.Host, facts *plan.Facts) ([]belljar.Credential, *credential.Keys, error) {
+	file := ""
+	if facts.Named {
+		file = plan.HomeDir(facts) + ".stand-ins"
+	}
+	before := readStandIns(file)
+	again := slices.Clone(creds)
+	for i := range again {
+		again[i].StandIn = before[again[i].Name]
+	}
+	made, keys, err := credential.Make(ctx, again, host)
+	if err != nil && len(before) > 0 { // one that is not fit for a new value
+		made, keys, err = credential.Make(ctx, creds, host)
+	}
+	if err == nil && file != "" {
+		writeStandIns(file, before, made)
+	}
+	return made, keys, err
+}
+
+// readStandIns reads the stand-ins of a kept HOME; every doubt means that there are none.
+func readStandIns(file string) map[string]string {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	var m map[string]string
+	if err != nil || json.Unmarshal(b, &m) != nil {
+		return nil
+	}
+	return m
+}
+
+// writeStandIns keeps them, if it can: without them the next run has others.
+func writeStandIns(file string, before map[string]string, made []belljar.Credential) {
+	m := map[string]string{}
+	maps.Copy(m, before)
+	for _, c := range made {
+		m[c.Name] = c.StandIn
+	}
+	b, err := json.Marshal(m)
+	if err != nil || maps.Equal(m, before) || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".new-*") // 0600
+	if err != nil {
+		return
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err != nil || os.Rename(f.Name(), file) != nil {
+		_ = os.Remove(f.Name())
+	}
 }
 
 // roots are the certificates that servers are verified with where TLS is ended: the
