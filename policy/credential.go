@@ -262,6 +262,16 @@ func (d *decoder) sourceCommand(p pair, path string) []string {
 		}
 		argv = append(argv, w.value)
 	}
+	if len(argv) > 0 && filepath.IsAbs(argv[0]) {
+		for _, name := range both(filepath.Clean(argv[0])) {
+			for _, dir := range d.paths.works {
+				if within(name, dir) {
+					d.add(p.key, path, "", "%s lies in the workspace, where what is inside can change it", argv[0])
+					return nil
+				}
+			}
+		}
+	}
 	return argv
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ func TestCredentialFaults(t *testing.T) {
 		{`{name: A, from: {login: claude}, hosts: [api.acme.dev]}`, "credentials.from.login: not yet available"},
 		{`{name: A, from: {env: A, file: /x}, hosts: [api.acme.dev]}`, "one source"},
 		{`{name: A, from: {file: /src/p/key}, hosts: [api.acme.dev]}`, "lies in the workspace"},
+		{`{name: A, from: {command: [/src/p/get]}, hosts: [api.acme.dev]}`, "lies in the workspace"},
 		{`{name: A, from: {command: []}, hosts: [api.acme.dev]}`, "empty command"},
 		{`{name: A, from: {command: [./get]}, hosts: [api.acme.dev]}`, "is no program"},
 		{`{name: A, hosts: [10.0.0.1]}`, "bound to names"},
@@ -63,6 +65,22 @@ func TestProjectNamesNoSource(t *testing.T) {
 	b.refused(belljar.KindRefused, "uses a credential that the user's policy does not have")
 	b.project("version: 1\n").ceiling("version: 1\ncredentials: [{name: A, from: {env: B}}]\n")
 	b.refused(belljar.KindUsage, "a ceiling only limits")
+}
+
+// Nor is a source where the sandbox may write, or a file where it may read.
+func TestSourcesAreNotWritable(t *testing.T) {
+	for from, key := range map[string]string{"{file: ~/out/key}": "write", "{file: ~/link/key}": "write", "{command: [~/out/get]}": "write", "{file: ~/./out/key}": "read"} {
+		b := newBench(t)
+		if err := os.MkdirAll(filepath.Join(b.home, "out"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("out", filepath.Join(b.home, "link")); err != nil {
+			t.Fatal(err)
+		}
+		from = strings.ReplaceAll(from, "[~", "["+b.home)
+		b.user("version: 1\nfiles: {" + key + ": [~/out]}\nnetwork: {allow: [a.test]}\ncredentials: [{name: A, from: " + from + ", hosts: [a.test]}]\n")
+		b.refused(belljar.KindUsage, "where the credential A comes from")
+	}
 }
 
 func TestProjectNarrowsCredentials(t *testing.T) {

@@ -64,6 +64,7 @@ func load(o LoadOptions, ceilingOwner int) (*Policy, error) {
 		return nil, err
 	}
 	l.holdOwn(s)
+	l.ownSources(s)
 	var cuts []Cut
 	if l.ceiling != nil {
 		cuts = l.cap(s)

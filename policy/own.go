@@ -2,6 +2,7 @@ package policy
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,31 @@ func (l *loader) holdOwn(s *state) {
 					l.add(i.mark, "files.write", "", "%s holds the policy %s, which decides about the next run", i.value, p)
 				}
 			}
+		}
+	}
+}
+
+// ownSources refuses a credential whose file or program lies where the sandbox may
+// write: what is inside could make it a link to any secret of the user, or run anything.
+// A file that the sandbox may read would be a value inside.
+func (l *loader) ownSources(s *state) {
+	for _, c := range s.credentials {
+		l.ownSource(c, c.value.From.File, "files.read", s.read)
+		l.ownSource(c, c.value.From.File, "files.write", s.write)
+		if argv := c.value.From.Command; len(argv) > 0 {
+			l.ownSource(c, argv[0], "files.write", s.write)
+		}
+	}
+}
+
+func (l *loader) ownSource(c item[grant], from, key string, open []item[string]) {
+	if !filepath.IsAbs(from) {
+		return
+	}
+	for _, i := range open {
+		in := func(name string) bool { return within(name, real(i.value)) || within(name, i.value) }
+		if slices.ContainsFunc(both(from), in) {
+			l.add(i.mark, key, "", "%s holds %s, where the credential %s comes from", i.value, from, c.value.Name)
 		}
 	}
 }

@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
 )
 
 // agentKeys are the variables by which an agent is given its key. The presets make
@@ -31,6 +35,34 @@ func (a *App) hintKey(p *belljar.Plan, agent string, kept bool) {
 		}
 	}
 	fmt.Fprintf(a.Err, "belljar: hint: %s has no key: set %s in your environment; it stays outside, the sandbox gets a stand-in\n", agent, keys[0])
+}
+
+// baseURLs are the variables that send agents elsewhere, with the variables of the keys
+// that they then send there.
+var baseURLs = map[string][]string{
+	"ANTHROPIC_BASE_URL":     {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"},
+	"GOOGLE_GEMINI_BASE_URL": {"GEMINI_API_KEY"},
+}
+
+// hintBase says which flag gives a credential to the host that a variable sends its
+// agent to: without it that host sees a stand-in.
+func (a *App) hintBase(p *belljar.Plan) {
+	for _, e := range p.Env {
+		name, value, _ := strings.Cut(e, "=")
+		u, err := url.Parse(value)
+		if baseURLs[name] == nil || err != nil || u.Hostname() == "" {
+			continue
+		}
+		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		n, err := strconv.ParseUint(port, 10, 16)
+		for i := range p.Network.Credentials {
+			c := &p.Network.Credentials[i]
+			if err == nil && slices.Contains(baseURLs[name], c.Name) && !c.Bound(strings.ToLower(u.Hostname()), uint16(n)) {
+				fmt.Fprintf(a.Err, "belljar: hint: %s leads to %s, which gets only a stand-in for %s; to give it the key: --credential %s=%s:%d\n",
+					name, terminal.Escape(u.Host), c.Name, c.Name, terminal.Escape(u.Hostname()), n)
+			}
+		}
+	}
 }
 
 // approveKey answers the question with which an interactive claude meets a key in

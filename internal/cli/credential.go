@@ -30,13 +30,18 @@ const notRead = "[stand-in]"
 func (a *App) arm(ctx context.Context, h *host, pol *policy.Policy, facts *plan.Facts, look bool) (keys *credential.Keys, ca *certs.Authority, err error) {
 	creds, notes := plan.Credentials(pol, h.env)
 	facts.Notes = append(facts.Notes, notes...)
+	for _, c := range pol.Credentials() { // what was asked for just now is not left out in silence
+		if v := c.From.Env; c.Origin.Layer == "flag" && v != "" && h.getenv(v) == "" && !look {
+			a.note("--credential %s: %s is not set here, so there is nothing to stand in for", terminal.Escape(c.Name), terminal.Escape(v))
+		}
+	}
 	switch {
 	case look:
 		for i := range creds {
 			creds[i].StandIn = notRead
 		}
 	case len(creds) > 0:
-		creds, keys, err = makeKeys(ctx, creds, credential.Host{Env: h.env, Project: facts.Workspace.Dir}, facts)
+		creds, keys, err = makeKeys(ctx, creds, credential.Host{Env: sourceEnv(h.env, pol), Project: facts.Workspace.Dir}, facts)
 		if err != nil {
 			return keys, nil, err
 		}
@@ -80,6 +85,27 @@ func makeKeys(ctx context.Context, creds []belljar.Credential, host credential.H
 		writeStandIns(file, before, made)
 	}
 	return made, keys, err
+}
+
+// sourceEnv is the environment of commands that print a value: PATH without what the
+// sandbox may write to.
+func sourceEnv(env []string, pol *policy.Policy) []string {
+	env = slices.Clone(env)
+	for i, e := range env {
+		path, ok := strings.CutPrefix(e, "PATH=")
+		if !ok {
+			continue
+		}
+		dirs := slices.DeleteFunc(filepath.SplitList(path), func(d string) bool {
+			real, err := filepath.EvalSymlinks(d)
+			return err != nil || slices.ContainsFunc(pol.Write(), func(w policy.PathRule) bool {
+				wr, err := filepath.EvalSymlinks(w.Path)
+				return err == nil && (real == wr || strings.HasPrefix(real, wr+"/"))
+			})
+		})
+		env[i] = "PATH=" + strings.Join(dirs, string(filepath.ListSeparator))
+	}
+	return env
 }
 
 // readStandIns reads the stand-ins of a kept HOME; every doubt means that there are none.
