@@ -161,3 +161,62 @@ func BenchmarkSeen(b *testing.B) {
 		})
 	}
 }
+
+// asked opens a connection, asks once and reads the answer; it says how much it was.
+func asked(b *testing.B, w *secureWorld, at string, cfg *tls.Config) int64 {
+	tr := &http.Transport{
+		DialContext: func(ctx context.Context, nw, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, nw, at)
+		},
+		TLSClientConfig: cfg, DisableCompression: true, ReadBufferSize: 64 << 10,
+	}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(must(http.NewRequestWithContext(w.ctx, "GET", "https://api.example.com/v1/x", nil)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, make([]byte, 128<<10))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// BenchmarkSeenNew is a new connection with one small request; BenchmarkSeenBulk a
+// large answer. Processor time is what is added to direct.
+func BenchmarkSeenNew(b *testing.B) { benchAsked(b, 512, 200, "µs") }
+
+// BenchmarkSeenBulk: see BenchmarkSeenNew.
+func BenchmarkSeenBulk(b *testing.B) { benchAsked(b, 64<<20, 1, "µs-per-64MiB") }
+
+func benchAsked(b *testing.B, size int64, times int, unit string) {
+	w := newSecureWorld(b, streamNetwork())
+	s := w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(rw, nothing(size)) })
+	direct := s.Listener.Addr().String()
+	ats := []string{direct, gatewayFront(b, w), stdFront(b, w, direct)}
+	inner, outer := &tls.Config{RootCAs: pool509(b, w.inside.PEM())}, &tls.Config{RootCAs: pool509(b, w.outer.PEM())}
+	var sum [3][2]time.Duration
+	for b.Loop() {
+		for i, at := range ats {
+			cfg := inner
+			if i == 0 {
+				cfg = outer
+			}
+			began, before := time.Now(), cpu()
+			for range times {
+				if n := asked(b, w, at, cfg); n != size {
+					b.Fatal(n)
+				}
+			}
+			sum[i][0] += time.Since(began)
+			sum[i][1] += cpu() - before
+		}
+	}
+	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(b.N*times) }
+	b.ReportMetric(float64(sum[0][0])/float64(sum[1][0]), "of-direct")
+	b.ReportMetric(float64(sum[0][0])/float64(sum[2][0]), "std-of-direct")
+	b.ReportMetric(per(sum[1][1]-sum[0][1]), "cpu-"+unit)
+	b.ReportMetric(per(sum[2][1]-sum[0][1]), "std-cpu-"+unit)
+	b.ReportMetric(0, "ns/op")
+}
