@@ -54,6 +54,9 @@ func newFinder(texts []finderText) *finder {
 	f := &finder{at: map[uint16][]int{}, shift: new([1 << 16]uint8)}
 	for _, t := range texts {
 		f.add(t)
+		if bytes.IndexByte(t.text, ' ') >= 0 { // a space is a plus in a query
+			f.add(finderText{id: t.id, text: bytes.ReplaceAll(t.text, []byte(" "), []byte("+")), mask: bytes.ReplaceAll(t.mask, []byte(" "), []byte("+"))})
+		}
 	}
 	if len(f.needles) == 0 {
 		return nil

@@ -10,6 +10,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -107,6 +110,37 @@ func survives(text, value string) string {
 	return ""
 }
 
+// reveals says whether somebody who decodes text with the standard library finds value:
+// it is not told how the search works.
+func reveals(text, value string) bool {
+	inner := strings.TrimSuffix(strings.TrimPrefix(text, `{"before":"`), `","after":1}`+"\n\n")
+	found := []string{text, inner}
+	undo := func(f func(string) (string, error)) {
+		for _, s := range found {
+			if d, err := f(s); err == nil {
+				found = append(found, d)
+			}
+		}
+	}
+	undo(func(s string) (string, error) { return strings.ReplaceAll(s, `\\`, `\`), nil })
+	undo(func(s string) (d string, err error) {
+		d, err = strconv.Unquote(`"` + strings.ReplaceAll(strings.ReplaceAll(s, `\/`, "/"), `"`, `\"`) + `"`)
+		return d, err
+	})
+	undo(func(s string) (string, error) {
+		return regexp.MustCompile(`%[0-9A-Fa-f]{2}`).ReplaceAllStringFunc(s, func(e string) string {
+			b, _ := hex.DecodeString(e[1:])
+			return string(b)
+		}), nil
+	})
+	undo(func(s string) (string, error) { return strings.ReplaceAll(s, "+", " "), nil })
+	undo(func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err })
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
+		undo(func(s string) (string, error) { b, err := enc.DecodeString(s); return string(b), err })
+	}
+	return slices.ContainsFunc(found, func(s string) bool { return strings.Contains(s, value) })
+}
+
 // scrubbed is text as it is read through an answer of keys' host.
 func scrubbed(t testing.TB, keys *Keys, src io.Reader) string {
 	t.Helper()
@@ -134,6 +168,13 @@ func TestScrubForms(t *testing.T) {
 			}
 			if how := survives(got, value); how != "" {
 				t.Errorf("%s of %q survives in %q", how, value, got)
+			}
+			simple := !strings.ContainsFunc(value, func(r rune) bool { return r == '\\' || r == '%' || r > 126 })
+			if simple && !reveals(text, value) {
+				t.Fatalf("nobody reads %q as %q: the test is wrong", text, value)
+			}
+			if reveals(got, value) {
+				t.Errorf("%q is read as %q", got, value)
 			}
 			if !strings.HasPrefix(got, `{"before":"`) || !strings.HasSuffix(got, `","after":1}`+"\n\n") {
 				t.Errorf("what is around %q changed: %q", form, got)
@@ -211,6 +252,14 @@ func TestScrubSmallReads(t *testing.T) {
 		}
 	}
 	if string(got) != "a"+creds[0].StandIn+"b" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestScrubSpaces: a space is a plus in a form.
+func TestScrubSpaces(t *testing.T) {
+	keys, _ := keysFor(t, "a phrase, not a word")
+	if got := scrubbed(t, keys, strings.NewReader("p="+url.QueryEscape("a phrase, not a word"))); strings.Contains(got, "phrase") || strings.Contains(got, "word") {
 		t.Errorf("got %q", got)
 	}
 }
