@@ -25,7 +25,7 @@ func cpu() time.Duration {
 }
 
 // front accepts connections of the loopback and gives each to f.
-func front(b *testing.B, f func(net.Conn)) string {
+func front(b testing.TB, f func(net.Conn)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -44,9 +44,9 @@ func front(b *testing.B, f func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// gatewayFront is the gateway's way with a connection, without the sandbox's network
+// loopback is the gateway's way with a connection, without the sandbox's network
 // stack: what is compared is the work on requests.
-func gatewayFront(b *testing.B, w *secureWorld) string {
+func loopback(b testing.TB, w *secureWorld) string {
 	t := target{host: "api.example.com", port: 443}
 	return front(b, func(c net.Conn) {
 		f, _ := w.g.flows.open()
@@ -138,7 +138,7 @@ func BenchmarkSeen(b *testing.B) {
 			body := strings.Repeat("x", 512)
 			s := w.site("api.example.com", apiAddr, outer, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, body) })
 			direct := s.Listener.Addr().String()
-			ours, std := gatewayFront(b, w), stdFront(b, w, direct)
+			ours, std := loopback(b, w), stdFront(b, w, direct)
 			var sum [3][2]time.Duration
 			const n = 3000
 			for b.Loop() {
@@ -194,7 +194,7 @@ func benchAsked(b *testing.B, size int64, times int, unit string) {
 	w := newSecureWorld(b, streamNetwork())
 	s := w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(rw, nothing(size)) })
 	direct := s.Listener.Addr().String()
-	ats := []string{direct, gatewayFront(b, w), stdFront(b, w, direct)}
+	ats := []string{direct, loopback(b, w), stdFront(b, w, direct)}
 	inner, outer := &tls.Config{RootCAs: pool509(b, w.inside.PEM())}, &tls.Config{RootCAs: pool509(b, w.outer.PEM())}
 	var sum [3][2]time.Duration
 	for b.Loop() {
