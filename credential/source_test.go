@@ -91,6 +91,7 @@ func TestSources(t *testing.T) {
 		{name: "large file", src: belljar.CredentialSource{File: write(t, filepath.Join(dir, "large"), strings.Repeat("x", maxFile+1), 0o600)}, refused: "more than 64 KiB"},
 		{name: "long value", src: belljar.CredentialSource{File: write(t, filepath.Join(dir, "long"), strings.Repeat("x", maxValue+1), 0o600)}, refused: "fits into no header"},
 		{name: "writable by others", src: belljar.CredentialSource{File: write(t, filepath.Join(dir, "open"), "value", 0o622)}, refused: "others may write"},
+		{name: "writable by the group", src: belljar.CredentialSource{File: write(t, filepath.Join(dir, "group"), "value", 0o620)}, refused: "others may write"},
 		{name: "FIFO", src: belljar.CredentialSource{File: filepath.Join(dir, "fifo")}, refused: "no regular file"},
 		{name: "folder", src: belljar.CredentialSource{File: dir}, refused: "no regular file"},
 		{name: "in the project", src: belljar.CredentialSource{File: inside}, refused: "lies in the project"},

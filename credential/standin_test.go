@@ -137,6 +137,11 @@ func checkApart(t *testing.T, s, value string) {
 			t.Fatalf("stand-in %q has %q of %q", s, s[i:i+9], value)
 		}
 	}
+	for n := 1; n < min(len(s), len(value)); n++ {
+		if tail := s[len(s)-n:]; strings.HasPrefix(value, tail) && len(strings.Trim(value, value[:1])) > minRandom {
+			t.Fatalf("stand-in %q goes over into %q", s, value)
+		}
+	}
 	mask := maskFor(s, []byte(value))
 	if len(mask) != len(value) || bytes.Equal(mask, []byte(value)) {
 		t.Fatalf("mask %q for %q", mask, value)
