@@ -38,9 +38,10 @@ import (
 const (
 	// MaxLeaves is how many leaves are kept; the one used least recently goes first.
 	MaxLeaves = 1024
-	// LeavesPerSecond and LeavesBurst bound how many leaves are made.
+	// LeavesPerSecond bounds how many leaves are made over time.
 	LeavesPerSecond = 50
-	LeavesBurst     = 256
+	// LeavesBurst bounds how many are made at once.
+	LeavesBurst = 256
 
 	leafAge = 24 * time.Hour
 	renewAt = 6 * time.Hour // before the end

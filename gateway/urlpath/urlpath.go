@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// MaxLen bounds a target, with its query; MaxPath its path.
-	MaxLen  = 32 << 10
+	// MaxLen bounds a target, with its query.
+	MaxLen = 32 << 10
+	// MaxPath bounds its path.
 	MaxPath = 8 << 10
 )
 
