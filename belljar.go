@@ -85,6 +85,10 @@ type Plan struct {
 type HomeFile struct {
 	Path    string `json:"path"` // relative, below HOME, slashes, no ".."
 	Content string `json:"content"`
+	// From names a file that the caller made for the run, whose content it is in place
+	// of Content. It takes the place of one that contains Mark, from an earlier run.
+	From string `json:"from,omitempty"`
+	Mark string `json:"mark,omitempty"`
 }
 
 // An Identity is who the sandbox is: on the host and as seen from inside.

@@ -112,7 +112,7 @@ func TestTrustFiles(t *testing.T) {
 	if got := string(files[TrustBundle]); got != system+company+ours {
 		t.Errorf("%s", got)
 	}
-	if len(ders(files[TrustBundle])) != 3 || len(files) != 1 {
+	if len(ders(files[TrustBundle])) != 3 || len(files) != 2 {
 		t.Errorf("%d certificates, %d files", len(ders(files[TrustBundle])), len(files))
 	}
 }
@@ -172,6 +172,23 @@ func TestExplainCredential(t *testing.T) {
 		e, err := r.Explain(c.kind, c.subject)
 		if err != nil || e.Verdict != c.verdict || !strings.Contains(e.Reason, c.reason) {
 			t.Errorf("%s %s: %+v %v", c.kind, c.subject, e, err)
+		}
+	}
+}
+
+// The data base for browsers has a page with the schema and one with the certificate; a
+// certificate that does not fit gives none, and no text makes it panic.
+func TestNSSStore(t *testing.T) {
+	ours, _ := authority(t, "the-gateway")
+	db := nssStore(ours)
+	if len(db) != 2*sqlitePage || !strings.HasPrefix(string(db), "SQLite format 3\x00") || strings.Count(string(db), nssLabel) != 1 ||
+		!strings.Contains(string(db), string(ders([]byte(ours))[0])) || !strings.Contains(string(db), "CREATE TABLE nssPublic (id, a0,") {
+		t.Errorf("%d bytes", len(db))
+	}
+	long, _ := authority(t, strings.Repeat("x", sqlitePage))
+	for _, ca := range []string{long, "", "-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n"} {
+		if db := nssStore(ca); db != nil {
+			t.Errorf("%.40q: %d bytes", ca, len(db))
 		}
 	}
 }

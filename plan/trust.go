@@ -18,6 +18,7 @@ import (
 const (
 	TrustBundle = "ca-bundle.pem"
 	trustJava   = "cacerts"
+	trustNSS    = "cert9.db" // that of browsers
 )
 
 // bundlePlaces are where systems keep all certificates that they trust, in one file.
@@ -70,6 +71,7 @@ func (m *maker) trust() error {
 	for _, p := range m.f.JavaStores {
 		file(trustJava, p)
 	}
+	m.p.HomeFiles = append(m.p.HomeFiles, belljar.HomeFile{Path: ".pki/nssdb/" + trustNSS, From: trustNSS, Mark: nssLabel})
 	m.t.add(belljar.Mount{
 		Kind: belljar.MountFile, Target: gatewayCert, Content: m.f.CA + m.carried("NODE_EXTRA_CA_CERTS", "DENO_CERT"), ReadOnly: true, Perm: 0o444,
 		Why: "the gateway's certificate, with which it ends TLS",
@@ -141,6 +143,9 @@ func TrustFiles(f *Facts) (map[string][]byte, error) {
 	}
 	bundle.WriteString(f.CA)
 	files := map[string][]byte{TrustBundle: bundle.Bytes()}
+	if store := nssStore(f.CA); store != nil {
+		files[trustNSS] = store
+	}
 	if len(f.JavaStores) > 0 {
 		store, err := readSmall(f.JavaStores[0], maxCertFile)
 		if err != nil {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -185,22 +186,52 @@ func (r *run) prepareHome(home string) error {
 	}
 	defer root.Close()
 	for _, f := range r.p.HomeFiles {
-		if err := root.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
-			return fail(f.Path, err)
+		if f.From != "" {
+			content, ok := r.o.Files[f.From]
+			if !ok {
+				continue // this host has no such thing
+			}
+			f.Content = string(content)
+			removeMarked(root, f)
 		}
-		w, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			continue // kept from an earlier run: the agent's own settings stay
-		}
-		if err != nil {
-			return fail(f.Path, err)
-		}
-		_, err = io.WriteString(w, f.Content)
-		if err := errors.Join(err, w.Close()); err != nil {
+		// What an agent did to a kept HOME keeps browsers from working, not the run.
+		if err := homeFile(root, f); err != nil && f.From == "" {
 			return fail(f.Path, err)
 		}
 	}
 	return nil
+}
+
+// homeFile writes one file of a HOME, unless it is there: what is kept from an earlier
+// run are the agent's own settings.
+func homeFile(root *os.Root, f belljar.HomeFile) error {
+	if err := root.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
+		return err
+	}
+	w, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, f.Content)
+	return errors.Join(err, w.Close())
+}
+
+// maxMarked bounds a file of an earlier run that is looked at; the agent may have
+// written it.
+const maxMarked = 1 << 20
+
+// removeMarked removes the file that an earlier run of ours put there.
+func removeMarked(root *os.Root, f belljar.HomeFile) {
+	if st, err := root.Lstat(f.Path); err != nil || !st.Mode().IsRegular() || st.Size() > maxMarked {
+		return
+	}
+	old, err := root.ReadFile(f.Path)
+	if err == nil && f.Mark != "" && bytes.Contains(old, []byte(f.Mark)) {
+		_ = root.Remove(f.Path)
+	}
 }
 
 // ownFolder makes a private folder, or takes back one whose mode an earlier sandbox
