@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -97,8 +98,10 @@ func TestUpstreamIsBounded(t *testing.T) {
 	w.site("api.example.com", apiAddr, false, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	w.g.pool.flows.max = 3
 	c := w.agent(true)
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
 	for range 3 {
-		req, _ := http.NewRequestWithContext(w.ctx, "GET", "https://api.example.com/v1/x", nil)
+		req, _ := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/v1/x", nil)
 		go func() {
 			if resp, err := c.Do(req); err == nil {
 				resp.Body.Close()

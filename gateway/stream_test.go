@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -303,24 +304,38 @@ func TestBodiesAreTheSameBytes(t *testing.T) {
 
 // TestGoneClientsEndTheirRequests: a stream that is reset ends the request outside.
 func TestGoneClientsEndTheirRequests(t *testing.T) {
-	w := newSecureWorld(t, streamNetwork())
-	gone := make(chan struct{})
-	w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(rw).Flush()
-		<-r.Context().Done()
-		close(gone)
+	each(t, func(t *testing.T, inner, outer bool) {
+		w := newSecureWorld(t, streamNetwork())
+		began, gone := make(chan struct{}), make(chan struct{})
+		w.site("api.example.com", apiAddr, outer, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			close(began)
+			<-r.Context().Done() // before anything is answered
+			close(gone)
+		})
+		ctx, cancel := context.WithCancel(w.ctx)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, "POST", "https://api.example.com/v1/x", strings.NewReader("think"))
+		failed := make(chan error)
+		go func() {
+			resp, err := w.agent(inner).Do(req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			failed <- err
+		}()
+		<-began
+		cancel()
+		if err := <-failed; err == nil {
+			t.Error("an answer arrived")
+		}
+		select {
+		case <-gone:
+		case <-w.ctx.Done():
+			t.Fatal("the request outside goes on")
+		}
+		w.rec.wait(t, belljar.EventRequest, "api.example.com")
 	})
-	resp, err := w.agent(true).Get("https://api.example.com/v1/x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	select {
-	case <-gone:
-	case <-w.ctx.Done():
-		t.Fatal("the request outside goes on")
-	}
-	w.rec.wait(t, belljar.EventRequest, "api.example.com")
 }
 
 // TestBrokenAnswers: what breaks off outside breaks off inside, and is no whole answer.

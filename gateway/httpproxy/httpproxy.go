@@ -11,8 +11,8 @@
 // # Limitations
 //
 // Of trailers those that were announced pass. WebSocket over HTTP/2 is not offered:
-// clients fall back to HTTP/1. That a client of HTTP/1 has gone is noticed when the
-// next bytes are written to it.
+// clients fall back to HTTP/1. That a client of HTTP/1 in clear has gone is noticed
+// when the next bytes are written to it.
 package httpproxy
 
 import (
@@ -183,6 +183,8 @@ func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundT
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: w.pass})
 	}
 	out, b := outgoing(ctx, req, w.proceed)
+	client := s.watch(b, cancel)
+	defer client.stop()
 	resp, err := rt.RoundTrip(out)
 	w.end()
 	if err != nil {
@@ -193,6 +195,7 @@ func (s *session) forward(ctx context.Context, req *http.Request, rt http.RoundT
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		client.stop()
 		return false, s.switched(req, resp, out.Header.Get("Upgrade") != "")
 	}
 	if b != nil {
