@@ -38,8 +38,9 @@ type entry struct {
 	busy chan struct{}
 	src  source
 
-	mu       sync.Mutex // of what follows, and of src.why
-	value    secret     // that is put in
+	mu       sync.Mutex // of what follows
+	ready    secret     // that is put in: value, once answers are searched for it
+	value    secret
 	former   []secret
 	why      string
 	rejected atomic.Bool
@@ -96,6 +97,9 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	}
 	k.marks = newFinder(texts)
 	k.renew()
+	for _, e := range k.entries {
+		e.use()
+	}
 	return made, k, nil
 }
 
@@ -119,13 +123,27 @@ func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err erro
 	return changed, err
 }
 
+// use puts in from now on what look found.
+func (e *entry) use() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ready = e.value
+}
+
 // current is the value to put in, after a look at the source where one is due; why says
-// that there is none.
+// that there is none. Who comes while another one looks takes the value that is there.
 func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string) {
 	select {
 	case e.busy <- struct{}{}:
-	case <-ctx.Done():
-		return secret{}, "the request was given up while its value was read"
+	default:
+		if value, _ := e.now(); value.len() > 0 {
+			return value, ""
+		}
+		select {
+		case e.busy <- struct{}{}:
+		case <-ctx.Done():
+			return secret{}, "the request was given up while its value was read"
+		}
 	}
 	defer func() { <-e.busy }()
 	if e.rejected.Swap(false) {
@@ -135,12 +153,18 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 		if changed, _ := e.look(ctx, now); changed {
 			k.renew()
 		}
+		e.use()
 	}
+	return e.now()
+}
+
+// now is the value without a look at the source.
+func (e *entry) now() (value secret, why string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.value.len() > 0:
-		return e.value, ""
+	case e.ready.len() > 0:
+		return e.ready, ""
 	case e.why == "":
 		return secret{}, "the sandbox is being closed"
 	}

@@ -281,7 +281,7 @@ func TestConcurrent(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			for range 20 {
+			for range 10 {
 				k.entries[0].rejected.Store(true)
 				k.entries[0].busy <- struct{}{}
 				k.entries[0].src.looked = time.Time{}
@@ -370,10 +370,15 @@ func TestWiped(t *testing.T) {
 	}
 }
 
-// TestGivenUp: a request that is given up does not wait for a command.
+// TestGivenUp: a request that is given up does not wait for a command; one for whose
+// credential there is a value does not wait either.
 func TestGivenUp(t *testing.T) {
 	keys, creds := keysFor(t, testKey)
 	keys.entries[0].busy <- struct{}{}
+	if got := sends(t, keys, creds[0]); got != testKey {
+		t.Errorf("while somebody looks: %q", got)
+	}
+	keys.entries[0].ready = secret{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	v := keys.Outgoing(ctx, &Request{Host: "api.example.com", Port: 443, Secure: true, Method: "GET", Path: "/", URI: "/", Header: http.Header{"Authorization": {"Bearer " + creds[0].StandIn}}})
