@@ -281,7 +281,7 @@ func (s *search) around(from, at int, c byte) match {
 			if start < from {
 				break
 			}
-			if start > best.start || !bytes.Equal(s.b[start:at], t.text[:j]) {
+			if j > 0 && s.b[at-1] != t.text[j-1] || start > best.start || !bytes.Equal(s.b[start:at], t.text[:j]) {
 				continue
 			}
 			if n, _ := matchUnits(s.b[at:], t.text[j:]); n > 0 && (start < best.start || at+n > best.end) {

@@ -102,19 +102,20 @@ func usual(name string) string {
 // standInFor makes a stand-in for the value of the variable name; value is empty when
 // it is not known.
 func standInFor(name string, value []byte) string {
-	for range 100 {
+	for try := range 200 {
 		s := imitate(value)
 		if len(value) == 0 {
 			s = guess(name)
 		}
-		if s == "" {
+		// What stays of the value in an imitation can be too much, each time.
+		if s == "" || try >= 50 {
 			s = random(base62, max(generic, len(value)))
 		}
 		if apart([]byte(s), value) {
 			return s
 		}
 	}
-	return random(base62, max(generic, len(value))) // only where the value is one character over and over
+	return random(base62, max(generic, len(value))) // only where nothing is apart from the value
 }
 
 // guess is a stand-in of the usual shape of name, "" where none is known.
