@@ -18,8 +18,9 @@
 // the sandbox has. A stand-in has the length and the shape of the value, so that clients
 // take it for one; it is random, another one in each sandbox, worth nothing anywhere, and
 // tells nothing of the value but its public beginning and end, the kinds of its characters
-// and where what separates them stands. A value that is shorter than 16 characters, or
-// too regular, has a stand-in of 40 characters that does not look like it.
+// and where what separates them stands; of a password (basic) that is no known kind of token,
+// its length only. A value that is shorter than 16 characters has a stand-in of 40, one that
+// is too regular a random one of its length.
 //
 // A source is looked at when a request needs it: a file when it changed (at most once a
 // second), a command when its value is five minutes old, when the upstream answered 401

@@ -90,7 +90,7 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	var texts []finderText
 	for i, e := range k.entries {
 		if made[i].StandIn == "" {
-			e.value.with(func(v []byte) { made[i].StandIn = standInFor(made[i].Name, v) })
+			e.value.with(func(v []byte) { made[i].StandIn = standInFor(made[i].Name, v, made[i].Form == belljar.FormBasic) })
 		}
 		e.plan = made[i]
 		texts = append(texts, finderText{id: i, text: []byte(made[i].StandIn)})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -100,22 +101,40 @@ func usual(name string) string {
 }
 
 // standInFor makes a stand-in for the value of the variable name; value is empty when
-// it is not known.
-func standInFor(name string, value []byte) string {
+// it is not known. A password is not imitated unless it is a known kind of token: the
+// lengths of its words would help to guess it, and nothing looks at its shape.
+func standInFor(name string, value []byte, password bool) string {
 	for try := range 200 {
 		s := imitate(value)
 		if len(value) == 0 {
 			s = guess(name)
 		}
 		// What stays of the value in an imitation can be too much, each time.
-		if s == "" || try >= 50 {
-			s = random(base62, max(generic, len(value)))
+		if s == "" || try >= 50 || password && !knownToken(value) {
+			s = random(base62, lengthFor(value))
 		}
 		if apart([]byte(s), value) {
 			return s
 		}
 	}
-	return random(base62, max(generic, len(value))) // only where nothing is apart from the value
+	return random(base62, lengthFor(value)) // only where nothing is apart from the value
+}
+
+// lengthFor is the length of a stand-in that imitates nothing: the value's where that
+// is enough to be unmistakable.
+func lengthFor(value []byte) int {
+	if len(value) >= minRandom {
+		return len(value)
+	}
+	return generic
+}
+
+// knownToken says whether a value is of a public form.
+func knownToken(value []byte) bool {
+	known := func(sh shape) bool {
+		return len(value) >= len(sh.prefix)+minRandom && bytes.HasPrefix(value, []byte(sh.prefix))
+	}
+	return slices.ContainsFunc(shapes(), known) || imitateJWT(value) != ""
 }
 
 // guess is a stand-in of the usual shape of name, "" where none is known.

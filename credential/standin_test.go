@@ -51,7 +51,7 @@ func TestStandInShapes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			seen := map[string]bool{}
 			for range 50 {
-				s := standInFor("X", []byte(tt.value))
+				s := standInFor("X", []byte(tt.value), false)
 				if len(s) != len(tt.value) || !strings.HasPrefix(s, tt.prefix[:min(len(tt.prefix), len(s))]) && tt.name != "bytes" || !strings.HasSuffix(s, tt.suffix) {
 					t.Fatalf("%q for %q: want %d bytes, prefix %q, suffix %q", s, tt.value, len(tt.value), tt.prefix, tt.suffix)
 				}
@@ -66,11 +66,11 @@ func TestStandInShapes(t *testing.T) {
 		})
 	}
 	for range 20 {
-		if s := standInFor("X", []byte("ghp_"+checked(sample(base62, 30)))); checked(s[4:34]) != s[4:] {
+		if s := standInFor("X", []byte("ghp_"+checked(sample(base62, 30))), false); checked(s[4:34]) != s[4:] {
 			t.Errorf("%q: the checksum of a GitHub token is wrong", s)
 		}
 	}
-	parts := strings.Split(standInFor("X", []byte(jwt)), ".")
+	parts := strings.Split(standInFor("X", []byte(jwt), false), ".")
 	var header, claims map[string]any
 	for i, into := range []*map[string]any{&header, &claims} {
 		b, err := base64.RawURLEncoding.DecodeString(parts[i])
@@ -91,7 +91,7 @@ func TestStandInShapes(t *testing.T) {
 func TestStandInUnmistakable(t *testing.T) {
 	for _, value := range []string{"", "x", "hunter2", "Summer2024!", "0123456789", "aaaaaaaaaaaaaaaaaaaaaaaa", "------------------------", "sk-ant-api03-short", strings.Repeat("ab", 40), strings.Repeat("1", 20)} {
 		for range 20 {
-			s := standInFor("X", []byte(value))
+			s := standInFor("X", []byte(value), false)
 			if len(s) < minRandom || len(s) < len(value) || s == value {
 				t.Fatalf("%q for %q", s, value)
 			}
@@ -105,9 +105,21 @@ func TestStandInUnmistakable(t *testing.T) {
 		}
 	}
 	for name, prefix := range map[string]string{"ANTHROPIC_API_KEY": "sk-ant-api03-", "GITHUB_TOKEN": "ghp_", "GEMINI_API_KEY": "AIza", "OPENAI_API_KEY": "sk-proj-", "OTHER": ""} {
-		if s := standInFor(name, nil); !strings.HasPrefix(s, prefix) || len(s) < 30 {
+		if s := standInFor(name, nil, false); !strings.HasPrefix(s, prefix) || len(s) < 30 {
 			t.Errorf("%s without a value: %q", name, s)
 		}
+	}
+}
+
+// TestStandInOfPassword: nothing but the length of a password shows.
+func TestStandInOfPassword(t *testing.T) {
+	const password = "correct-horse-battery-staple"
+	s := standInFor("X", []byte(password), true)
+	if len(s) != len(password) || strings.Trim(s, base62) != "" {
+		t.Errorf("%q for %q", s, password)
+	}
+	if s := standInFor("X", []byte("glpat-"+sample(base62, 20)), true); !strings.HasPrefix(s, "glpat-") {
+		t.Errorf("a token as a password: %q", s)
 	}
 }
 
@@ -118,7 +130,7 @@ func TestStandInApart(t *testing.T) {
 	known := append(shapes(), shape{}, shape{}, shape{})
 	for range 4000 {
 		value := known[rng.IntN(len(known))].prefix + random(alphabets[rng.IntN(len(alphabets))], 1+rng.IntN(120))
-		s := standInFor("X", []byte(value))
+		s := standInFor("X", []byte(value), false)
 		checkApart(t, s, value)
 	}
 }
@@ -156,13 +168,13 @@ func FuzzStandIn(f *testing.F) {
 		if len(value) > 4096 {
 			return
 		}
-		s := standInFor("NAME", []byte(value))
+		s := standInFor("NAME", []byte(value), false)
 		if value != "" {
 			if distinct := len(strings.Join(strings.Split(value, value[:1]), "")); distinct > 0 {
 				checkApart(t, s, value)
 			}
 		}
-		if value != "" && s == standInFor("NAME", []byte(value)) {
+		if value != "" && s == standInFor("NAME", []byte(value), false) {
 			t.Fatalf("%q came twice for %q", s, value)
 		}
 	})
