@@ -60,14 +60,23 @@ func pathsWithin(patterns, allowed []string) bool {
 	return true
 }
 
-// maxStates bounds the comparison of one pattern with others.
-const maxStates = 4096
+// Bounds for the comparison of one pattern with others, which may be hostile: the bytes
+// of the others, and the places that are looked at. Patterns as people write them
+// take a few hundred.
+const (
+	maxCompared = 1 << 16
+	maxWork     = 1 << 18
+)
 
 // patternWithin says whether every path that matches a matches one of bs. It follows
 // all paths of a at once through an automaton: a state is a place in a with the set of
 // places in bs that the same path may have reached.
 func patternWithin(a string, bs []string) bool {
-	if len(bs) == 0 {
+	size := 0
+	for _, b := range bs {
+		size += len(b)
+	}
+	if len(bs) == 0 || size > maxCompared {
 		return false
 	}
 	x := inclusion{a: tokens(a), seen: map[string]bool{}}
@@ -129,14 +138,18 @@ type inclusion struct {
 	bytes  []uint16 // that make a difference, and one for all others
 	seen   map[string]bool
 	todo   []inclusionState
+	work   int
 	failed bool
 }
 
 func (x *inclusion) letters() {
 	x.bytes = []uint16{0, '/'}
+	var known [512]bool
+	known['/'] = true
 	for _, l := range append([][]pathToken{x.a}, x.bs...) {
 		for _, t := range l {
-			if !t.star && !slices.Contains(x.bytes, t.c) {
+			if !t.star && !known[t.c] {
+				known[t.c] = true
 				x.bytes = append(x.bytes, t.c)
 			}
 		}
@@ -178,7 +191,7 @@ func (x *inclusion) push(at int, set []place) {
 		return
 	}
 	x.seen[string(key)] = true
-	if at == len(x.a) && !ends || len(x.seen) > maxStates {
+	if at == len(x.a) && !ends {
 		x.failed = true
 		return
 	}
@@ -203,6 +216,10 @@ func (x *inclusion) follow(s inclusionState) {
 			continue
 		}
 		var set []place
+		if x.work += len(s.set); x.work > maxWork {
+			x.failed = true
+			return
+		}
 		for _, p := range s.set {
 			if b := x.bs[p.b]; p.at < len(b) && b[p.at].takes(c) {
 				q := p.at + 1

@@ -102,6 +102,29 @@ func TestPatternWithinIsBounded(t *testing.T) {
 	if patternWithin("/**", []string{"/" + strings.Repeat("a", 500)}) {
 		t.Error("everything lies in one path")
 	}
+	// Two files as large and as nasty as they may be.
+	nasty := func(c string) *Policy {
+		var b strings.Builder
+		b.WriteString("version: 1\nnetwork:\n  allow:\n")
+		for i := range 30 {
+			b.WriteString("    - {host: a.test, paths: [")
+			for j := range maxPaths {
+				fmt.Fprintf(&b, "\n      \"/%s%d\",", strings.Repeat("*"+c, 240), i*maxPaths+j)
+			}
+			b.WriteString("]}\n")
+		}
+		d, faults := parse(b.String(), layerUser)
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		return merged(d, nil, nil, nil, false)
+	}
+	start := time.Now()
+	changes := Diff(nasty("a"), nasty("b"))
+	if took := time.Since(start); len(changes) != 60 || took > time.Minute {
+		t.Errorf("%d changes after %v", len(changes), took)
+	}
+	t.Logf("compared in %v", time.Since(start))
 }
 
 func TestRequestsOfARule(t *testing.T) {
