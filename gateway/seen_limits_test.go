@@ -181,3 +181,48 @@ func askOn(t *testing.T, c net.Conn, n int) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
 }
+
+// TestCloseEndsWhatIsSeen: whatever is under way, the gateway ends at once, and every
+// request is on record.
+func TestCloseEndsWhatIsSeen(t *testing.T) {
+	each(t, func(t *testing.T, inner, outer bool) {
+		w := newSecureWorld(t, streamNetwork())
+		w.site("api.example.com", apiAddr, outer, func(rw http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(rw).EnableFullDuplex() // else net/http waits for the body
+			_ = http.NewResponseController(rw).Flush()
+			if strings.HasSuffix(r.URL.Path, "upload") {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}
+			<-r.Context().Done()
+		})
+		c := w.agent(inner)
+		down, err := c.Get("https://api.example.com/v1/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer down.Body.Close()
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		req, _ := http.NewRequestWithContext(w.ctx, "POST", "https://api.example.com/v1/upload", pr)
+		up, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer up.Body.Close()
+		if err := w.g.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.ReadAll(down.Body); err == nil {
+			t.Error("the stream ended as if it were whole")
+		}
+		if n := len(w.rec.of(belljar.EventRequest)); n != 2 {
+			t.Errorf("%d requests are on record", n)
+		}
+		if n := len(w.g.pool.slots); n != 0 {
+			t.Errorf("%d requests still count", n)
+		}
+		if n := len(w.rec.of(belljar.EventConnect)); n == 0 {
+			t.Error("no connection is on record")
+		}
+	})
+}
