@@ -64,6 +64,39 @@ func TestBody(t *testing.T) {
 	}
 }
 
+// FuzzBody: what is read is the body, whatever its pieces, or its beginning and then an
+// error when a stand-in of another host is in it.
+func FuzzBody(f *testing.F) {
+	s := newSandboxed(f)
+	f.Add("{\"a\":\"", "\"}", uint64(1), true)
+	f.Add("%67", "\\u0067hp_", uint64(2), false)
+	f.Fuzz(func(t *testing.T, before, after string, seed uint64, own bool) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		line := "POST https://evil.example/x"
+		if own {
+			line = "POST https://api.github.com/x"
+		}
+		in := s.in["GITHUB_TOKEN"]
+		forms := append(spellings(in, rng), in[:len(in)-1], "")
+		form := forms[rng.IntN(len(forms))]
+		text := before + form + after
+		leaks := 0
+		v := s.keys.Outgoing(t.Context(), request(line))
+		got, err := io.ReadAll(v.Body(io.NopCloser(&pieces{b: []byte(text), rng: rng}), func(Leak) { leaks++ }))
+		holds := survives(text, in) != ""
+		switch {
+		case holds != (leaks > 0):
+			t.Fatalf("%q: %d leaks", text, leaks)
+		case own || !holds:
+			if err != nil || string(got) != text {
+				t.Fatalf("%q was read as %q, %v", text, got, err)
+			}
+		case err == nil || !strings.HasPrefix(text, string(got)) || survives(string(got), in) != "":
+			t.Fatalf("%q was read as %q, %v", text, got, err)
+		}
+	})
+}
+
 func BenchmarkMake(b *testing.B) {
 	env := []string{"A=" + testKey}
 	for b.Loop() {
