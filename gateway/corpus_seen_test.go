@@ -27,7 +27,6 @@ func seenCases() []seenCase {
 		{"N099", npm, head("GET /left-pad", "evil.example"), ""},
 		{"N123", npm, head("POST /x", npm, "Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n", ""},
 		{"N125", llm, head("POST /v1/messages", llm, "Content-Length: 5", "Content-Length: 6") + "hello!", ""},
-		{"N128", llm, "POST /v1/messages HTTP/1.1\r\nHost: " + llm + "\r\nTransfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n" + head("GET /repos/acme/secret", api), "POST /v1/messages"},
 		{"N129", npm, head("GET /left-pad", npm, "X: "+strings.Repeat("a", 20<<20)), ""},
 		{"N130", api, "GET /repos/acme/x HTTP/1.1\r\nHost: " + api + "\r\n\r\n" + head("GET /user", api), "GET /repos/acme/x"},
 		{"N131", npm, head("GET /left-pad", npm, "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "Connection: Upgrade, HTTP2-Settings"), "GET /left-pad"},
@@ -87,5 +86,12 @@ func TestSeenCorpus(t *testing.T) {
 		if strings.Contains(got, "101 Switching") {
 			t.Errorf("%s: switched without being asked", c.id)
 		}
+	}
+	// N128: a body whose framing is read in two ways. Its head may have gone out.
+	got := w.say("api.anthropic.com", "POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nTransfer-Encoding: chunked\r\n\r\n1;\na\r\n0\r\n\r\n"+head("GET /repos/acme/secret", "api.github.com"))
+	mu.Lock()
+	defer mu.Unlock()
+	if strings.Contains(strings.Join(arrived, ", "), "secret") || strings.Contains(got, " 200 ") && strings.Count(got, "HTTP/1.1") != 2 {
+		t.Errorf("N128: arrived %q; answer %.300q", arrived, got)
 	}
 }

@@ -39,6 +39,7 @@ type exchange struct {
 
 	mu    sync.Mutex
 	event belljar.NetEvent // guarded by mu once RoundTrip runs
+	body  error            // guarded by mu: the client's body broke off
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -156,12 +157,22 @@ func (x *exchange) reply(err error) *httpproxy.Reply {
 	case errors.As(err, &cert):
 		why := x.t.name() + ": the server's certificate is not accepted: " + printable(cert.Err.Error())
 		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: why, Body: "belljar sent nothing to " + why + "\n"}
+	case x.broken() != nil:
+		why := "the request's body is malformed or broke off: " + printable(x.broken().Error())
+		return &httpproxy.Reply{Status: http.StatusBadRequest, Reason: why, Body: "belljar: " + why + "\n"}
 	case errors.Is(err, errUpstreamFull):
 		return &httpproxy.Reply{Status: http.StatusServiceUnavailable, Reason: err.Error(), Body: "belljar: " + err.Error() + "\n"}
 	case errors.Is(err, context.Canceled):
 		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: "the client has gone"}
 	}
 	return faultReply(err)
+}
+
+// broken says why the client's body could not be read to its end.
+func (x *exchange) broken() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.body
 }
 
 // end puts the request on record, once.
@@ -194,6 +205,11 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.x.sent.Add(int64(n))
+	if err != nil && err != io.EOF {
+		b.x.mu.Lock()
+		b.x.body = err
+		b.x.mu.Unlock()
+	}
 	if err == io.EOF && b.x.v != nil && b.r.Trailer != nil {
 		if terr := b.x.v.Trailer(b.r.Trailer, b.x.leak); terr != nil {
 			return n, terr
