@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -279,6 +281,56 @@ func TestStandInElsewhere(t *testing.T) {
 	mustContain(t, "output", r.out, "refused")
 	mustContain(t, "the closing lines", r.errout, "tried to carry a credential away", "ACME_KEY to localhost")
 	mustContain(t, "summary", w.belljar("log", "summary").out, "credentials where they do not belong", "ACME_KEY")
+}
+
+// TestCredentialAddedLater: a value that comes from a file or a command works from the
+// moment on at which it is there.
+func TestCredentialAddedLater(t *testing.T) {
+	w := newWorld(t)
+	s := newSecureServer(t, w.home)
+	file, program := filepath.Join(w.home, ".config/acme/key"), filepath.Join(w.home, ".config/acme/print-key")
+	w.write(program, "#!/bin/sh\nexec rev "+filepath.Join(w.home, ".config/acme/yek")+"\n")
+	w.write(filepath.Join(w.home, ".config/acme/yek"), reversed("other-"+realKey)+"\n")
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.env = append(w.env, "NODE_EXTRA_CA_CERTS="+s.ca)
+	w.write("later.yaml", `version: 1
+network: {allow: ["localhost:`+s.port+`"]}
+credentials:
+  - {name: ACME_KEY, from: {file: "`+file+`"}, hosts: ["localhost:`+s.port+`"], header: x-acme-key, paths: [/file]}
+  - {name: OTHER, from: {command: ["`+program+`"]}, hosts: ["localhost:`+s.port+`"], header: x-acme-key, paths: [/command]}
+`)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	c := w.cmd(ctx, "run", "--policy", "later.yaml", "--", "sh", "-c", `u=https://localhost:`+s.port+`
+curl -sS -H "x-acme-key: $OTHER" $u/command
+curl -sS -o refused.txt -w '%{http_code} ' -H "x-acme-key: $ACME_KEY" $u/file
+echo ready
+read go
+for i in 1 2 3 4 5 6 7 8 9; do curl -sSf -H "x-acme-key: $ACME_KEY" $u/file && exit; sleep 0.5; done`)
+	var errout bytes.Buffer
+	c.Stderr = &errout
+	in, out := startReady(t, c)
+	w.write(file, realKey+"\n")
+	if _, err := io.WriteString(in, "go\n"); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(out)
+	if werr := c.Wait(); err != nil || werr != nil {
+		t.Errorf("%v %v\n%s\n%s", err, werr, rest, errout.String())
+	}
+	mustContain(t, "belljar's words", errout.String(), "credential ACME_KEY has no value yet")
+	mustContain(t, "the refusal", w.read("refused.txt"), "ACME_KEY")
+	mustLack(t, "output", string(rest)+errout.String()+w.read("refused.txt"), realKey)
+	var got []string
+	for _, l := range s.requests() {
+		f := strings.Fields(l)
+		got = append(got, f[1]+" "+f[len(f)-1])
+	}
+	if want := []string{"/command other-" + realKey, "/file " + realKey}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // TestRealValueIsWarnedOf: --env still passes a key, and says so.
