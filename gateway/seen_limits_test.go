@@ -226,3 +226,42 @@ func TestCloseEndsWhatIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsJudgedIsWhatServersRead: what some servers read in another way than others
+// do is refused where methods or paths are judged.
+func TestWhatIsJudgedIsWhatServersRead(t *testing.T) {
+	w := newSecureWorld(t, apiNetwork())
+	w.site("api.example.com", apiAddr, true, echo)
+	for _, x := range []struct{ path, header, want string }{
+		{"/v1/x", "X-HTTP-Method-Override: DELETE", "403"},
+		{"/v1/x", "x_http_method_override: DELETE", "403"},
+		{"/v1/x", "X-Original-URL: /v2/x", "403"},
+		{"/v1/x", "X-Other: DELETE", "200"},
+		{"/v1/%252e%252e/v2/x", "A: b", "403"},
+		{"/v1/..;/v2/x", "A: b", "403"},
+		{"/v1/..%20/v2/x", "A: b", "403"},
+		{"/v1/100%25", "A: b", "200"},
+		{"/v1/" + strings.Repeat("a", 9<<10), "A: b", "403"},
+	} {
+		got := w.say("api.example.com", "GET "+x.path+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n"+x.header+"\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 "+x.want+" ") {
+			t.Errorf("%.100s %s: %.200q", x.path, x.header, got)
+		}
+	}
+	// A socket is asked for with a GET without a body.
+	got := w.say("api.example.com", "POST /v1/x HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi")
+	if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "HTTP/2.0 POST") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestRefusalsKeepLittle: a flood of refusals with long texts holds no memory.
+func TestRefusalsKeepLittle(t *testing.T) {
+	rec := newRecorder(&record{more: make(chan struct{}, 1)})
+	long := strings.Repeat("a", 32<<10)
+	rec.refuse(t.Context(), "https", target{host: "a.example"}, belljar.Decision{Reason: long, Fix: long})
+	s := rec.summary()
+	if len(s.Refused) != 1 || len(s.Refused[0].Reason) > 2*maxText || s.Refused[0].Fix != "" {
+		t.Errorf("%d refusals, reason %d, fix %d", len(s.Refused), len(s.Refused[0].Reason), len(s.Refused[0].Fix))
+	}
+}
