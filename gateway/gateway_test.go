@@ -232,7 +232,7 @@ func TestEveryRequestIsJudged(t *testing.T) {
 		{"userinfo", "GET / HTTP/1.1\r\nHost: api.example.com@evil.example\r\n\r\n", "403"},
 		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: api.example.com\r\n\r\n", "403"},
 		{"h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"},
-		{"bare LF chunk", "POST / HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: chunked\r\n\r\n1;\nX\r\n0\r\n\r\n", "502"},
+		{"bare LF chunk", "POST / HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: chunked\r\n\r\n1;\nX\r\n0\r\n\r\n", "400"},
 		{"ssh", "SSH-2.0-OpenSSH\r\n\r\n", "400"},
 		{"huge head", "GET / HTTP/1.1\r\nHost: api.example.com\r\nX: " + strings.Repeat("a", 100<<10) + "\r\n\r\n", "431"},
 	} {
