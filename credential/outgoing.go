@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
 )
 
 // Outgoing judges one request to a host and port whose requests are seen (also where
@@ -66,7 +67,18 @@ func (j *judge) target() string {
 	if j.r.Host == "" {
 		return "an address without a name"
 	}
-	return j.r.Host
+	return terminal.Escape(j.r.Host)
+}
+
+// maxLeaks is how many stand-ins that are forwarded one request tells of.
+const maxLeaks = 16
+
+// inHeader names a header in what people read.
+func inHeader(name string) string {
+	if len(name) > 64 {
+		name = name[:64] + "…"
+	}
+	return "header " + terminal.Escape(name)
 }
 
 func (j *judge) plan(i int) *belljar.Credential { return &j.k.entries[i].plan }
@@ -105,7 +117,7 @@ func (j *judge) elsewhere() {
 	}
 	for _, name := range sorted(j.r.Header) {
 		for _, value := range j.r.Header[name] {
-			if !j.leak("header "+name, value) {
+			if !j.leak(inHeader(name), value) {
 				return
 			}
 		}
@@ -126,7 +138,7 @@ func sorted(h http.Header) []string {
 func (j *judge) leak(where, text string) bool {
 	for _, id := range j.k.marks.ids(text) {
 		l := Leak{Credential: j.plan(id).Name, Where: where, Refused: !j.bound[id]}
-		if !slices.Contains(j.Leaks, l) {
+		if !slices.Contains(j.Leaks, l) && (l.Refused || len(j.Leaks) < maxLeaks) {
 			j.Leaks = append(j.Leaks, l)
 		}
 		if l.Refused {
@@ -157,7 +169,7 @@ func (j *judge) headers() bool {
 		values := j.r.Header[name]
 		if !j.own(name) && !carriesCredential(name) && !carriesInProtocol(name, values) {
 			for _, value := range values {
-				if !j.leak("header "+name, value) {
+				if !j.leak(inHeader(name), value) {
 					return false
 				}
 			}
@@ -188,7 +200,7 @@ func (j *judge) carrier(name string, values []string) bool {
 		return true
 	}
 	if len(values) != 1 {
-		return j.refuse("send it once", "the header %s is there %d times", name, len(values))
+		return j.refuse("send it once", "the %s is there %d times", inHeader(name), len(values))
 	}
 	value := values[0]
 	stray := false
@@ -201,18 +213,18 @@ func (j *judge) carrier(name string, values []string) bool {
 			j.placed[i] = placement{value, s}
 			return true
 		case c.Header == name:
-			return j.foreignCredential("header " + name)
+			return j.foreignCredential(inHeader(name))
 		default:
 			stray = true
 		}
 	}
-	if !j.leak("header "+name, value) {
+	if !j.leak(inHeader(name), value) {
 		return false
 	}
 	if stray {
 		return true
 	}
-	return j.foreignCredential("header " + name)
+	return j.foreignCredential(inHeader(name))
 }
 
 // foreignCredential refuses a credential that is not the sandbox's: an agent that was

@@ -285,6 +285,7 @@ func FuzzOutgoing(f *testing.F) {
 	f.Add("github.com", "GET", "/a", "", "Authorization", "Basic ", "", "eDp5")
 	f.Add("evil.example", "GET", "/a", "token=1", "Cookie", "a=", "JIRA", ";b")
 	f.Add("localhost", "GET", "/a", "", "x_api_key", "", "SONAR", "")
+	f.Add("github.com", "GET", "/a", "", "X-\x1b[31m-Authorization", "a=", "JIRA", ";b")
 	f.Fuzz(func(t *testing.T, host, method, path, query, name, before, cred, after string) {
 		if name == "" {
 			return
@@ -303,6 +304,9 @@ func FuzzOutgoing(f *testing.F) {
 						t.Fatalf("the value of %s is in %s of a request to %s %s", c.Name, h, host, path)
 					}
 				}
+			}
+			if strings.Contains(v.Refuse, "\x1b") || len(v.Refuse) > 1000+2*len(host) {
+				t.Fatalf("the reason is not fit to print: %q", v.Refuse)
 			}
 			if secret != "" && strings.Contains(v.Refuse+v.Fix, secret) {
 				t.Fatalf("the reason holds the value of %s", c.Name)

@@ -140,7 +140,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 		told := map[int]bool{}
 		for _, value := range h[name] {
 			for _, id := range v.keys.marks.ids(value) {
-				if err := v.tell(id, "trailer "+name, told, report); err != nil {
+				if err := v.tell(id, "trailer "+terminal.Escape(name), told, report); err != nil {
 					return err
 				}
 			}
