@@ -305,7 +305,7 @@ func FuzzOutgoing(f *testing.F) {
 					}
 				}
 			}
-			if strings.Contains(v.Refuse, "\x1b") || len(v.Refuse) > 1000+2*len(host) {
+			if strings.Contains(v.Refuse, "\x1b") || len(v.Refuse) > 1000+10*len(host) {
 				t.Fatalf("the reason is not fit to print: %q", v.Refuse)
 			}
 			if secret != "" && strings.Contains(v.Refuse+v.Fix, secret) {

@@ -388,7 +388,11 @@ func (p *pieces) Read(b []byte) (int, error) {
 func BenchmarkScrub(b *testing.B) {
 	keys, _ := keysFor(b, testKey, "ghp_"+checked(sample(base62, 30)), "sk-proj-"+sample(base64URL, 156), "AIza"+sample(base64URL, 35))
 	json := strings.Repeat(`data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"func main() {\n\tfmt.Println(\"hello, world\")\n}"}}`+"\n\n", 1<<13)
+	binary := make([]byte, 1<<20)
+	rng := rand.NewChaCha8([32]byte{1})
+	_, _ = rng.Read(binary)
 	for _, bb := range []struct{ name, text string }{
+		{"binary", string(binary)},
 		{"text", strings.Repeat("The quick brown fox jumps over the lazy dog, and the agent writes a test. ", 1<<14)},
 		{"sse", json},
 		{"random", sample(base64URL, 1<<20)},
