@@ -29,6 +29,8 @@ const (
 	MaxLen = 32 << 10
 	// MaxPath bounds its path.
 	MaxPath = 8 << 10
+
+	maxNested = 4 // how often a path is decoded to see what comes out
 )
 
 // A Target is what a request asks for.
@@ -134,8 +136,11 @@ func nested(path string) bool {
 	}
 	once := unescape(path)
 	s := once
-	for next := unescape(s); next != s; next = unescape(s) {
-		s = next
+	for range maxNested {
+		s = unescape(s)
+	}
+	if unescape(s) != s {
+		return true // nobody has a reason to encode that often
 	}
 	return strings.Count(s, "/") != strings.Count(once, "/") || dots(s) != nil ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' })
