@@ -233,7 +233,7 @@ func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 // TestLargeBodies: bodies of any size pass whole, in both directions, and memory does
 // not grow with them.
 func TestLargeBodies(t *testing.T) {
-	size := int64(16 << 20)
+	size := int64(4 << 20)
 	if soak() {
 		size = 1 << 30
 	}
