@@ -147,6 +147,24 @@ func writeStandIns(file string, before map[string]string, made []belljar.Credent
 	}
 }
 
+// unseenSources refuses a credential whose file the sandbox can read: by a PATH entry
+// that it lies in, say.
+func unseenSources(r plan.Reasoned) error {
+	for _, c := range r.Plan.Network.Credentials {
+		if c.From.File == "" {
+			continue
+		}
+		e, err := r.Explain("path", c.From.File)
+		if err == nil && e.Allowed {
+			err = errors.New("the sandbox can read " + c.From.File + ": " + e.Reason)
+		}
+		if err != nil {
+			return &belljar.Error{Op: "use credential", ID: c.Name, Kind: belljar.KindRefused, Err: err, Hint: "move the file to a folder that is not visible inside"}
+		}
+	}
+	return nil
+}
+
 // roots are the certificates that servers are verified with where TLS is ended: the
 // system's and those that the caller's variables name; nil for the system's alone.
 func roots(f *plan.Facts, bundle []byte) *x509.CertPool {

@@ -304,6 +304,9 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if err != nil {
 		return nil, err
 	}
+	if err = unseenSources(plan.Reasoned{Plan: p, Policy: pol, Facts: facts}); err != nil {
+		return nil, err
+	}
 	// What the host reaches through a held or hidden name is held or hidden too.
 	found, err := rules.Discover(rules.DiscoverOptions{Dir: p.Workspace.Dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
 	if err != nil {

@@ -129,7 +129,8 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
                 look("memory", "memory of " + pid, mem.read(stop - start))
             except (OSError, ValueError, OverflowError): pass
     except OSError: pass
-for top in {"/etc", "/home", "/tmp", "/run", "/var", "/root", "/dev/shm", os.environ["HOME"], os.getcwd()}:
+tops = {"/etc", "/home", "/tmp", "/run", "/var", "/root", "/dev/shm", os.environ["HOME"], os.getcwd()}
+for top in (t for t in tops if not any(t.startswith(o + "/") for o in tops)):
     for d, dirs, files in os.walk(top):
         for f in files:
             p = os.path.join(d, f)
@@ -331,6 +332,25 @@ for i in 1 2 3 4 5 6 7 8 9; do curl -sSf -H "x-acme-key: $ACME_KEY" $u/file && e
 	if want := []string{"/command other-" + realKey, "/file " + realKey}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// TestVisibleSourceIsRefused: a file that is visible inside is no source.
+func TestVisibleSourceIsRefused(t *testing.T) {
+	w := newWorld(t)
+	bin := filepath.Join(w.home, "tools/bin")
+	w.write(filepath.Join(bin, "key"), realKey)
+	w.write(filepath.Join(bin, "tool"), "#!/bin/sh\n") // a PATH entry with programs is visible
+	if err := os.Chmod(filepath.Join(bin, "tool"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.env = append([]string{"PATH=" + bin + ":/usr/bin:/bin"}, slices.DeleteFunc(w.env, func(e string) bool { return strings.HasPrefix(e, "PATH=") })...)
+	w.write("seen.yaml", "version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: K, from: {file: "+filepath.Join(bin, "key")+"}, hosts: [a.test]}]\n")
+	r := w.trySh("true", "--policy", "seen.yaml")
+	if r.status != 126 {
+		t.Errorf("status %d\n%s", r.status, r.errout)
+	}
+	mustContain(t, "error", r.errout, "use credential K: the sandbox can read")
+	mustLack(t, "error", r.errout, realKey)
 }
 
 // TestRealValueIsWarnedOf: --env still passes a key, and says so.
