@@ -25,44 +25,64 @@ import (
 // notRead is the stand-in in a plan that is only looked at: no source is read for it.
 const notRead = "[stand-in]"
 
-// arm gives the facts what the gateway needs to see requests: the credentials' stand-ins
-// and its certificate. The keys are the caller's to close, also on error; nil for none.
-func (a *App) arm(ctx context.Context, h *host, pol *policy.Policy, facts *plan.Facts, look bool) (keys *credential.Keys, ca *certs.Authority, err error) {
-	creds, notes := plan.Credentials(pol, h.env)
-	facts.Notes = append(facts.Notes, notes...)
-	for _, c := range pol.Credentials() { // what was asked for just now is not left out in silence
-		if v := c.From.Env; c.Origin.Layer == "flag" && v != "" && h.getenv(v) == "" && !look {
-			a.note("--credential %s: %s is not set here, so there is nothing to stand in for", terminal.Escape(c.Name), terminal.Escape(v))
-		}
-	}
-	switch {
-	case look:
+// arm gives p what the gateway needs to see requests: the credentials' stand-ins, its
+// certificate, and the files by which programs inside trust it. The keys are the
+// caller's to close, also on error.
+func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
+	creds, notes := plan.Credentials(p.policy, h.env)
+	p.facts.Notes = append(p.facts.Notes, notes...)
+	if look {
 		for i := range creds {
 			creds[i].StandIn = notRead
 		}
-	case len(creds) > 0:
-		creds, keys, err = makeKeys(ctx, creds, credential.Host{Env: sourceEnv(h.env, pol), Project: facts.Workspace.Dir}, facts)
-		if err != nil {
-			return keys, nil, err
+	} else if err := a.keys(ctx, h, p, &creds); err != nil {
+		return err
+	}
+	p.facts.Credentials = creds
+	if len(creds) == 0 && !slices.ContainsFunc(p.policy.Network().Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
+		return nil
+	}
+	ca, err := certs.New()
+	if err != nil {
+		return &belljar.Error{Op: "make the gateway's certificate", Kind: belljar.KindInternal, Err: err}
+	}
+	p.gateway.Authority, p.facts.CA = ca, ca.PEM()
+	if look {
+		return nil
+	}
+	if p.files, err = plan.TrustFiles(p.facts); err != nil {
+		return &belljar.Error{Op: "gather certificates", Kind: belljar.KindNotHere, Err: err}
+	}
+	p.gateway.Roots = roots(p.facts, p.files[plan.TrustBundle])
+	return nil
+}
+
+// keys reads the values of creds and gives them their stand-ins. Those that have no
+// value, and will have none, are taken out and told.
+func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.Credential) error {
+	for _, c := range p.policy.Credentials() { // what was asked for just now is not left out in silence
+		if v := c.From.Env; c.Origin.Layer == "flag" && v != "" && h.getenv(v) == "" {
+			a.note("--credential %s: %s is not set here, so there is nothing to stand in for", terminal.Escape(c.Name), terminal.Escape(v))
 		}
-		for _, m := range keys.Missing() {
-			if m.Later {
-				a.note("credential %s has no value yet: %s", m.Name, terminal.Escape(m.Why))
-				continue
-			}
-			a.note("credential %s is left out: %s", m.Name, terminal.Escape(m.Why))
-			creds = slices.DeleteFunc(creds, func(c belljar.Credential) bool { return c.Name == m.Name })
+	}
+	if len(*creds) == 0 {
+		return nil
+	}
+	made, keys, err := makeKeys(ctx, *creds, credential.Host{Env: sourceEnv(h.env, p.policy), Project: p.facts.Workspace.Dir}, p.facts)
+	p.gateway.Keys = keys
+	if err != nil {
+		return err
+	}
+	for _, m := range keys.Missing() {
+		if m.Later {
+			a.note("credential %s has no value yet: %s", m.Name, terminal.Escape(m.Why))
+			continue
 		}
+		a.note("credential %s is left out: %s", m.Name, terminal.Escape(m.Why))
+		made = slices.DeleteFunc(made, func(c belljar.Credential) bool { return c.Name == m.Name })
 	}
-	facts.Credentials = creds
-	if len(creds) == 0 && !slices.ContainsFunc(pol.Network().Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
-		return keys, nil, nil
-	}
-	if ca, err = certs.New(); err != nil {
-		return keys, nil, &belljar.Error{Op: "make the gateway's certificate", Kind: belljar.KindInternal, Err: err}
-	}
-	facts.CA = ca.PEM()
-	return keys, ca, nil
+	*creds = made
+	return nil
 }
 
 // makeKeys makes the stand-ins. Those of a HOME that is kept stay what they were, for

@@ -235,38 +235,73 @@ type prepared struct {
 
 // prepare decides what a run of args is given.
 func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string) (_ *prepared, err error) {
+	o, agent, err := h.find(f, args)
+	if err != nil {
+		return nil, err
+	}
+	a.noteUnset(h, f.Env)
+	p := &prepared{agent: agent}
+	if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
+		return nil, err
+	}
+	a.warnReal(h, f, p.policy)
+	if p.facts, err = gather(ctx, o, p.policy); err != nil {
+		return nil, err
+	}
+	var caps belljar.Capabilities
+	if p.backend, caps, err = a.choose(ctx, p.policy.Tier()); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil && p.gateway.Keys != nil {
+			_ = p.gateway.Keys.Close() // nothing runs that could use them
+		}
+	}()
+	if err := a.arm(ctx, h, p, f.look); err != nil {
+		return nil, err
+	}
+	if p.plan, err = plan.Make(p.policy, p.facts, caps, plan.MakeOptions{BestEffort: f.bestEffort}); err != nil {
+		return nil, err
+	}
+	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}); err != nil {
+		return nil, err
+	}
+	if err := p.finish(h, f); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// find says what a run of args begins with: the workspace, and the command's bare name
+// where it is one that may be a known agent.
+func (h *host) find(f *planFlags, args []string) (o plan.GatherOptions, agent string, err error) {
 	for _, s := range append(slices.Clone(args), f.Env...) {
 		if !utf8.ValidString(s) {
-			return nil, usage(fmt.Errorf("%q is not UTF-8", s), "belljar hands on text only: name such a file by a pattern in a shell inside, sh -c 'cat caf?'")
+			return o, "", usage(fmt.Errorf("%q is not UTF-8", s), "belljar hands on text only: name such a file by a pattern in a shell inside, sh -c 'cat caf?'")
 		}
 	}
-	o := plan.GatherOptions{
+	o = plan.GatherOptions{
 		Name: f.name, Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
 		StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
 	}
 	if f.workspace != "" {
 		o.Workspace = h.abs(f.workspace)
 	}
-	dir, err := plan.FindWorkspace(o)
+	if o.Workspace, err = plan.FindWorkspace(o); err != nil || len(args) == 0 {
+		return o, "", err
+	}
+	cmd, err := plan.FindCommand(o)
 	if err != nil {
-		return nil, err
+		return o, "", h.notFound(err, args)
 	}
-	o.Workspace = dir
-	agent := ""
-	if len(args) > 0 {
-		cmd, err := plan.FindCommand(o)
-		if err != nil {
-			return nil, h.notFound(err, args)
-		}
-		if cmd.Bare && !cmd.InWorkspace {
-			agent = args[0]
-		}
+	if cmd.Bare && !cmd.InWorkspace {
+		agent = args[0]
 	}
-	a.noteUnset(h, f.Env)
-	pol, err := a.loadPolicy(h, f, dir, agent)
-	if err != nil {
-		return nil, err
-	}
+	return o, agent, nil
+}
+
+// gather looks at what the policy names.
+func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*plan.Facts, error) {
 	for _, r := range pol.Read() {
 		o.Read = append(o.Read, r.Path)
 	}
@@ -276,63 +311,35 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	for _, k := range pol.RegistryKinds() {
 		o.Registries = append(o.Registries, k.Glob)
 	}
-	facts, err := plan.Gather(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	b, caps, err := a.choose(ctx, pol.Tier())
-	if err != nil {
-		return nil, err
-	}
-	a.warnReal(h, f, pol)
-	keys, ca, err := a.arm(ctx, h, pol, facts, f.look)
-	defer func() {
-		if err != nil && keys != nil {
-			err = errors.Join(err, keys.Close())
-		}
-	}()
-	if err != nil {
-		return nil, err
-	}
-	var files map[string][]byte
-	if ca != nil && !f.look {
-		if files, err = plan.TrustFiles(facts); err != nil {
-			return nil, &belljar.Error{Op: "gather certificates", Kind: belljar.KindNotHere, Err: err}
-		}
-	}
-	p, err := plan.Make(pol, facts, caps, plan.MakeOptions{BestEffort: f.bestEffort})
-	if err != nil {
-		return nil, err
-	}
-	if err = unseenSources(plan.Reasoned{Plan: p, Policy: pol, Facts: facts}); err != nil {
-		return nil, err
-	}
+	return plan.Gather(ctx, o)
+}
+
+// finish adds to the plan what is found with it, and makes the one that is shown.
+func (p *prepared) finish(h *host, f *planFlags) error {
 	// What the host reaches through a held or hidden name is held or hidden too.
-	found, err := rules.Discover(rules.DiscoverOptions{Dir: p.Workspace.Dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
+	ws := &p.plan.Workspace
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: ws.Dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
 	if err != nil {
-		return nil, &belljar.Error{Op: "look for links to protected files", ID: p.Workspace.Dir, Kind: belljar.KindInternal, Err: err}
+		return &belljar.Error{Op: "look for links to protected files", ID: ws.Dir, Kind: belljar.KindInternal, Err: err}
 	}
-	p.Workspace.Hide = append(p.Workspace.Hide, found.Hide...)
-	p.Workspace.Hold = append(p.Workspace.Hold, found.Hold...)
-	facts.Notes = append(facts.Notes, found.Notes...)
-	auth := ""
-	if usesNetwork(p) {
-		if auth, err = upstreamProxy(&p.Network, h.lookup); err != nil {
-			return nil, err
+	ws.Hide, ws.Hold = append(ws.Hide, found.Hide...), append(ws.Hold, found.Hold...)
+	p.repos = found.Repositories
+	p.facts.Notes = append(p.facts.Notes, found.Notes...)
+	p.notes = p.facts.Notes
+	if usesNetwork(p.plan) {
+		if p.gateway.UpstreamAuth, err = upstreamProxy(&p.plan.Network, h.lookup); err != nil {
+			return err
 		}
-		p.Network.UpstreamByName = f.upstreamByName && p.Network.Upstream != ""
+		p.plan.Network.UpstreamByName = f.upstreamByName && p.plan.Network.Upstream != ""
 	}
-	passed := pol.EnvPass()
+	passed := p.policy.EnvPass()
 	for _, e := range f.Env {
 		name, _, _ := strings.Cut(e, "=")
 		passed = append(passed, name)
 	}
-	public := redacted(p, passed)
-	approveKey(p)
-	return &prepared{
-		plan: p, public: public, agent: agent, policy: pol, facts: facts, backend: b, notes: facts.Notes, repos: found.Repositories,
-		gateway: gateway.Options{UpstreamAuth: auth, Keys: keys, Authority: ca, Roots: roots(facts, files[plan.TrustBundle])}, files: files,
-	}, nil
+	p.public = redacted(p.plan, passed)
+	approveKey(p.plan)
+	return nil
 }
 
 // gitConfigs are the files that may configure git for every repository.
@@ -352,35 +359,6 @@ func (h *host) gitConfigs() []string {
 // usesNetwork says whether the plan names anything beyond this host.
 func usesNetwork(p *belljar.Plan) bool {
 	return slices.ContainsFunc(p.Network.Rules, func(r belljar.NetRule) bool { return r.Host != belljar.Localhost })
-}
-
-// redacted is p without values of variables that may be secrets: what the caller
-// passes on, and whatever has a telling name.
-func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
-	c := *p
-	c.Env = slices.Clone(p.Env)
-	for i, e := range c.Env {
-		name, _, _ := strings.Cut(e, "=")
-		if !harmless.MatchString(name) && (telling.MatchString(name) || slices.Contains(passed, name)) {
-			c.Env[i] = name + "=[redacted]"
-		}
-	}
-	return &c
-}
-
-var (
-	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
-	harmless = regexp.MustCompile(`^(GIT_CONFIG_KEY_[01]|LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|FORCE_COLOR|EDITOR|VISUAL|PAGER)$`)
-)
-
-// noteUnset says which variables were to be passed and do not exist: a forgotten
-// key is hard to notice inside.
-func (a *App) noteUnset(h *host, env []string) {
-	for _, e := range env {
-		if _, ok := h.lookup(e); !ok && e != "" && !strings.Contains(e, "=") {
-			a.note("--env %s: it is not set here, so nothing was passed", terminal.Escape(e))
-		}
-	}
 }
 
 // loadPolicy merges every layer that applies to the workspace dir.
