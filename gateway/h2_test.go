@@ -220,3 +220,28 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Errorf("%d requests outside", n)
 	}
 }
+
+// TestAnswersOfOneFrame: an answer without a body is one frame, as gRPC has it for
+// errors: behind further frames its status would be taken for a header.
+func TestAnswersOfOneFrame(t *testing.T) {
+	w := newSecureWorld(t, apiNetwork())
+	w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Grpc-Status", "5")
+	})
+	p := w.h2peer("api.example.com")
+	if err := p.head(1, ":method", "POST", ":scheme", "https", ":authority", "api.example.com", ":path", "/v1/x"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		f, err := p.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, ok := f.(*http2.MetaHeadersFrame); ok {
+			if !h.StreamEnded() {
+				t.Error("the answer goes on after its head")
+			}
+			return
+		}
+	}
+}
