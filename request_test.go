@@ -70,4 +70,8 @@ func TestDecideRequests(t *testing.T) {
 	if !c.Takes("POST", "/v1/x") || c.Takes("GET", "/v1/x") || c.Takes("POST", "/v2") {
 		t.Error("Takes: wrong requests")
 	}
+	c.Withheld = true
+	if !n.Sees("open.example.com", 443) || !c.Bound("open.example.com", 443) || c.Takes("POST", "/v1/x") {
+		t.Error("a withheld credential is given, or its host is no longer looked into")
+	}
 }

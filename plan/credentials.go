@@ -14,14 +14,20 @@ import (
 // Credentials picks those of the policy that a sandbox is given with the caller's
 // environment env: not one whose variable holds something else inside because env.pass
 // or env.set says so, nor one from a variable that the caller does not have. Notes say
-// in one sentence each what somebody asked for and is left out. It is pure; the
-// stand-ins are missing.
+// in one sentence each what somebody asked for and is left out, or is withheld. Those
+// that are withheld come last, without a source. It is pure; the stand-ins are missing.
 func Credentials(p *policy.Policy, env []string) (creds []belljar.Credential, notes []string) {
 	caller, set, passed := envMap(env), p.EnvSet(), p.EnvPass()
 	for _, c := range p.Credentials() {
 		_, isSet := set[c.Name]
 		_, has := caller[c.Name]
 		switch {
+		case c.Withheld && (isSet || has && slices.Contains(passed, c.Name) || c.From.Env != "" && caller[c.From.Env] == ""):
+			// It would not be used without whoever withholds it either.
+		case c.Withheld:
+			notes = append(notes, "the credential "+c.Name+" is withheld from "+boundHosts(c.Hosts)+", where no other key passes either"+at(c.Origin))
+			c.From = belljar.CredentialSource{}
+			creds = append(creds, c.Credential)
 		case isSet || has && slices.Contains(passed, c.Name):
 			notes = append(notes, "the credential "+c.Name+" is not used: the variable is passed or set, and holds that value inside")
 		case c.From.Env != "" && caller[c.From.Env] == "":
@@ -56,6 +62,9 @@ func sees(n *belljar.Network) bool {
 // standIns are the variables of the credentials.
 func (m *maker) standIns(env map[string]variable) {
 	for _, c := range m.p.Network.Credentials {
+		if c.Withheld {
+			continue
+		}
 		env[c.Name] = variable{
 			value: c.StandIn, origin: c.Origin,
 			why: "a stand-in: the gateway puts the value into requests to " + boundHosts(c.Hosts),
@@ -112,7 +121,7 @@ func sourceText(s belljar.CredentialSource) string {
 // stand-in: git asks a helper where a server wants to know who it is.
 func (m *maker) writeGitHelpers(b *strings.Builder) {
 	for _, c := range m.p.Network.Credentials {
-		if c.Form != belljar.FormBasic {
+		if c.Form != belljar.FormBasic || c.Withheld {
 			continue
 		}
 		for _, h := range c.Hosts {
@@ -136,8 +145,15 @@ func (r *explainer) credential(e *Explanation) error {
 	if name == "" || strings.ContainsAny(name, "=\x00") || !plainName(name) {
 		return fmt.Errorf("%q is not the name of a credential", name)
 	}
+	withheld := ""
 	for _, c := range r.Plan.Network.Credentials {
-		if c.Name != name {
+		if c.Name == name && c.Withheld {
+			withheld = "it is withheld from " + boundHosts(c.Hosts) + ": requests are seen there, no other key passes, and the value is put into none"
+			e.Nearest = origin(c.Origin)
+		}
+	}
+	for _, c := range r.Plan.Network.Credentials {
+		if c.Name != name || c.Withheld {
 			continue
 		}
 		e.Verdict, e.Allowed, e.Rule = "stand-in", true, origin(c.Origin)
@@ -145,9 +161,16 @@ func (r *explainer) credential(e *Explanation) error {
 		if q := requestText(c.Methods, c.Paths); q != "" {
 			e.Reason += ", in requests with " + q
 		}
+		if withheld != "" {
+			e.Reason += "; " + withheld
+		}
 		return nil
 	}
 	e.Verdict = "refuse"
+	if withheld != "" {
+		e.Reason, e.Fix = withheld, "--credential "+name+"=HOST gives it back, for that host"
+		return nil
+	}
 	i := slices.IndexFunc(r.Policy.Credentials(), func(c policy.Credential) bool { return c.Name == name })
 	if i < 0 {
 		e.Reason = "no layer has a credential of that name for a host that can be reached"

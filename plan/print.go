@@ -94,6 +94,10 @@ func printNetwork(row func(...string), n *belljar.Network) {
 	}
 	for i := range n.Credentials {
 		c := &n.Credentials[i]
+		if c.Withheld {
+			row("credential "+c.Name, "withheld from "+boundHosts(c.Hosts), "no other key passes either", strings.Trim(at(c.Origin), " ()"))
+			continue
+		}
 		row("credential "+c.Name, "to "+boundHosts(c.Hosts), strings.TrimSpace(formText(c)+" "+requestText(c.Methods, c.Paths)), strings.Trim(at(c.Origin), " ()"))
 	}
 	for _, p := range n.Publish {

@@ -27,18 +27,33 @@ type grant struct {
 	belljar.Credential      // Hosts, Methods, Paths and From.* are empty where not said
 	optional           bool // of a preset
 	more               bool // Hosts are added to those of the layers below (a flag)
+	// withheld are the hosts that a project or the ceiling took away, and by the line
+	// that did. The credential stays bound to them, so that no other key goes there, and
+	// is put into no request to them, unless Hosts name them as well.
+	withheld []belljar.BoundHost
+	by       mark
 }
 
-// Credentials lists the credentials, by name. A host that no rule of the network
+// Credentials lists the credentials, by name, and behind them those that are withheld
+// (which have here the source that they would have). A host that no rule of the network
 // allows, and a credential that has no other, are not in it.
 func (p *Policy) Credentials() []Credential {
 	l := make([]Credential, 0, len(p.state.credentials))
-	for _, i := range p.state.credentials {
-		c := i.value.Credential
-		c.Hosts, c.Methods, c.Paths = slices.Clone(c.Hosts), slices.Clone(c.Methods), slices.Clone(c.Paths)
-		c.From.Command = slices.Clone(c.From.Command)
-		c.Origin = i.origin()
-		l = append(l, Credential{c, i.value.optional})
+	for _, withheld := range []bool{false, true} {
+		for _, i := range p.state.credentials {
+			c := i.value.Credential
+			at := i.mark
+			if withheld {
+				c.Hosts, c.Withheld, at = i.value.withheld, true, i.value.by
+			}
+			if len(c.Hosts) == 0 {
+				continue
+			}
+			c.Origin = at.origin()
+			c.Hosts, c.Methods, c.Paths = slices.Clone(c.Hosts), slices.Clone(c.Methods), slices.Clone(c.Paths)
+			c.From.Command = slices.Clone(c.From.Command)
+			l = append(l, Credential{c, i.value.optional})
+		}
 	}
 	return l
 }
@@ -52,9 +67,9 @@ func (g grant) over(next grant) grant {
 	}
 	switch {
 	case next.more:
-		g.Hosts = unionHosts(g.Hosts, next.Hosts)
+		g = g.bound(unionHosts(g.Hosts, next.Hosts), g.withheld)
 	case len(next.Hosts) > 0:
-		g.Hosts = next.Hosts
+		g = g.bound(next.Hosts, nil)
 	}
 	if len(next.Methods) > 0 {
 		g.Methods = next.Methods
@@ -67,6 +82,27 @@ func (g grant) over(next grant) grant {
 		g.complete()
 	}
 	return g
+}
+
+// bound is g put into requests to hosts, and bound to withheld as well.
+func (g grant) bound(hosts, withheld []belljar.BoundHost) grant {
+	g.Hosts, g.withheld = hosts, nil
+	for _, w := range withheld {
+		if !slices.ContainsFunc(hosts, func(h belljar.BoundHost) bool { return boundWithin(w, h) }) {
+			g.withheld = append(g.withheld, w)
+		}
+	}
+	return g
+}
+
+// only is g put into no requests but those to hosts; by says who took the rest away.
+func (g grant) only(hosts []belljar.BoundHost, by mark) grant {
+	all := unionHosts(g.Hosts, g.withheld)
+	left := g.bound(hosts, all)
+	if len(left.withheld) > len(g.withheld) || !slices.Equal(hosts, g.Hosts) {
+		left.by = by
+	}
+	return left
 }
 
 func unionHosts(a, b []belljar.BoundHost) []belljar.BoundHost {
@@ -363,13 +399,18 @@ func boundText(b belljar.BoundHost) string {
 	return b.Host + ":" + strconv.Itoa(int(b.Port))
 }
 
-// text is the credential as an entry of credentials.
-func (g grant) text() string {
-	hosts := make([]string, len(g.Hosts))
-	for i, h := range g.Hosts {
-		hosts[i] = boundText(h)
+// hostWords are hosts as a policy has them.
+func hostWords(l []belljar.BoundHost) []string {
+	words := make([]string, len(l))
+	for i, h := range l {
+		words[i] = boundText(h)
 	}
-	s := "{name: " + g.Name + ", from: " + sourceText(g.From) + ", hosts: " + quotedList(hosts) + g.requests().fields()
+	return words
+}
+
+// text is the credential as an entry of credentials, without what is withheld.
+func (g grant) text() string {
+	s := "{name: " + g.Name + ", from: " + sourceText(g.From) + ", hosts: " + quotedList(hostWords(g.Hosts)) + g.requests().fields()
 	if g.Form == belljar.FormHeader {
 		s += ", header: " + quote(g.Header)
 	} else {
@@ -379,6 +420,11 @@ func (g grant) text() string {
 		s += ", user: " + quote(g.User)
 	}
 	return s + "}"
+}
+
+// withheldText says in which requests the credential is withheld.
+func (g grant) withheldText() string {
+	return "withheld: " + g.Name + " from " + strings.Join(hostWords(g.withheld), ", ") + ", where no other key passes either"
 }
 
 func sourceText(s belljar.CredentialSource) string {

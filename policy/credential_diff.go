@@ -18,6 +18,31 @@ func diffCredentials(a, b *state) []Change {
 			l = append(l, diffCredential(i.value.Name, a, b)...)
 		}
 	}
+	return append(l, diffOthers(a, b)...)
+}
+
+// diffOthers lists where keys that are no credential pass from now on, or no longer: at
+// hosts that can be reached before and after, where a credential is bound to them on one
+// side only.
+func diffOthers(a, b *state) []Change {
+	l := diffRules("credentials", a.bound(b), b.bound(a))
+	for i := range l {
+		l[i].What, l[i].Possible = "other keys to "+l[i].What, !l[i].Possible
+	}
+	return l
+}
+
+// bound are the hosts that credentials are bound to and that the other policy reaches, in
+// the form of rules.
+func (s *state) bound(other *state) []item[belljar.NetRule] {
+	var l []item[belljar.NetRule]
+	for _, c := range s.credentials {
+		for _, h := range unionHosts(c.value.Hosts, c.value.withheld) {
+			if other.reaches(h) {
+				l = append(l, item[belljar.NetRule]{belljar.NetRule{Host: h.Host, Ports: []uint16{h.Port}}, c.mark})
+			}
+		}
+	}
 	return l
 }
 
@@ -33,6 +58,9 @@ func diffCredential(name string, a, b *state) []Change {
 		return l
 	}
 	old, now := a.credentials[x], b.credentials[y]
+	if len(old.value.Hosts) == 0 || len(now.value.Hosts) == 0 {
+		return l // put into nothing
+	}
 	if o, n := sourceText(old.value.From), sourceText(now.value.From); o != n {
 		l = append(l, Change{Key: key, Possible: true, What: name + " from", Old: o, New: n, Origin: now.origin()})
 	}

@@ -16,13 +16,26 @@ func (s *state) credential(name string) (int, bool) {
 	return i, i >= 0
 }
 
+// merge lets the layers of the user say everything. A project, although trusted, takes a
+// credential away from a host without letting other keys go there.
 func (credentialsRule) merge(s *state, d *document) {
-	if d.credentials.clears() {
+	project := d.src.layer == layerProject
+	switch {
+	case d.credentials.clears() && project:
+		s.withhold(d.credentials.mark)
+	case d.credentials.clears():
 		s.credentials = nil
 	}
 	for _, i := range d.credentials.items {
 		if n, ok := s.credential(i.value.Name); ok {
-			s.credentials[n] = item[grant]{s.credentials[n].value.over(i.value), i.mark}
+			old := s.credentials[n].value
+			g := old.over(i.value)
+			if project {
+				old.Credential = g.Credential
+				old.Hosts = s.credentials[n].value.Hosts
+				g = old.only(g.Hosts, i.mark)
+			}
+			s.credentials[n] = item[grant]{g, i.mark}
 			continue
 		}
 		g := i.value
@@ -32,14 +45,19 @@ func (credentialsRule) merge(s *state, d *document) {
 	}
 }
 
-// tighten lets a project use credentials, and narrow them. What it takes away stays in
-// the list without hosts, so that a flag which adds one finds everything else as the
-// user wrote it.
+// withhold takes every credential away.
+func (s *state) withhold(by mark) {
+	for i := range s.credentials {
+		s.credentials[i].value = s.credentials[i].value.only(nil, by)
+	}
+}
+
+// tighten lets a project use credentials, and narrow them. What it takes away is
+// withheld: were it gone, requests to its hosts would not be seen, and could carry any
+// key. A flag which adds a host finds everything else as the user wrote it.
 func (credentialsRule) tighten(s, full *state, d *document, r *report) {
 	if d.credentials.clears() {
-		for i := range s.credentials {
-			s.credentials[i].value.Hosts = nil
-		}
+		s.withhold(d.credentials.mark)
 	}
 	for _, i := range d.credentials.items {
 		key := "credentials." + i.value.Name
@@ -54,7 +72,7 @@ func (credentialsRule) tighten(s, full *state, d *document, r *report) {
 			continue
 		}
 		if n, ok := s.credential(i.value.Name); ok {
-			s.credentials[n] = item[grant]{narrowed(s.credentials[n].value, i.value), i.mark}
+			s.credentials[n] = item[grant]{narrowed(s.credentials[n].value, i), i.mark}
 		}
 	}
 }
@@ -84,9 +102,10 @@ func beyond(g, all grant) string {
 	return ""
 }
 
-// narrowed is base as far as the entry g, which is within all that the user allows,
-// leaves it.
-func narrowed(base, g grant) grant {
+// narrowed is base as far as an entry, which is within all that the user allows, leaves
+// it; the rest is withheld.
+func narrowed(base grant, entry item[grant]) grant {
+	g, left := entry.value, base.Hosts
 	if len(g.Hosts) > 0 {
 		var hosts []belljar.BoundHost
 		for _, h := range g.Hosts {
@@ -99,45 +118,40 @@ func narrowed(base, g grant) grant {
 				}
 			}
 		}
-		base.Hosts = unionHosts(hosts, nil)
+		left = unionHosts(hosts, nil)
 	}
-	if q, ok := base.requests().both(g.requests()); ok {
-		base.Methods, base.Paths = q.methods, q.paths
-	} else {
-		base.Hosts = nil
+	q, ok := base.requests().both(g.requests())
+	if !ok {
+		return base.only(nil, entry.mark)
 	}
-	return base
+	base.Methods, base.Paths = q.methods, q.paths
+	return base.only(left, entry.mark)
 }
 
 func boundWithin(a, b belljar.BoundHost) bool { return a.Port == b.Port && hostWithin(a.Host, b.Host) }
 
-// limit keeps of every credential what the ceiling has under its name.
+// limit keeps of every credential what the ceiling has under its name; the rest is
+// withheld.
 func (credentialsRule) limit(s *state, c *document, r *report, cut func(string, mark)) {
 	if !c.credentials.set {
 		return
 	}
-	var kept []item[grant]
-	for _, i := range s.credentials {
-		var parts grant
-		allowed := false
+	for n, i := range s.credentials {
+		parts := i.value.only(nil, c.credentials.mark)
 		for _, l := range c.credentials.items {
 			if l.value.Name == i.value.Name {
-				parts, allowed = narrowed(i.value, l.value), true
+				parts = narrowed(i.value, l)
 			}
 		}
-		same := allowed && parts.text() == i.value.text()
-		if !same && len(i.value.Hosts) > 0 {
+		if parts.text() != i.value.text() && len(i.value.Hosts) > 0 {
 			if asked(i.src) {
 				r.add(i.mark, "credentials", "", "uses %s, which the organisation's ceiling (%s) does not allow like this", i.value.Name, c.credentials.mark.place())
 			} else {
 				cut("credentials: "+i.value.text(), c.credentials.mark)
 			}
 		}
-		if allowed {
-			kept = append(kept, item[grant]{parts, i.mark})
-		}
+		s.credentials[n].value = parts
 	}
-	s.credentials = kept
 }
 
 // reaches says whether some rule allows connections to b, or to a part of it.
@@ -171,16 +185,18 @@ func (s *state) checkCredentials(r *report) {
 
 // settleCredentials drops what goes nowhere and fills in what nobody said.
 func (s *state) settleCredentials() {
-	var kept []item[grant]
-	for _, i := range s.credentials {
-		var hosts []belljar.BoundHost
-		for _, h := range i.value.Hosts {
+	reached := func(l []belljar.BoundHost) (hosts []belljar.BoundHost) {
+		for _, h := range l {
 			if s.reaches(h) {
 				hosts = append(hosts, h)
 			}
 		}
-		if len(hosts) > 0 {
-			i.value.Hosts = hosts
+		return hosts
+	}
+	var kept []item[grant]
+	for _, i := range s.credentials {
+		i.value = i.value.bound(reached(i.value.Hosts), reached(i.value.withheld))
+		if len(i.value.Hosts)+len(i.value.withheld) > 0 {
 			kept = append(kept, i)
 		}
 	}

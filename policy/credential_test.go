@@ -15,7 +15,12 @@ const acme = "version: 1\nnetwork: {allow: [api.acme.dev, \"*.acme.dev\"]}\ncred
 func credentialTexts(p *Policy) string {
 	var l []string
 	for _, i := range p.state.credentials {
-		l = append(l, i.value.text())
+		if len(i.value.Hosts) > 0 {
+			l = append(l, i.value.text())
+		}
+		if len(i.value.withheld) > 0 {
+			l = append(l, i.value.withheldText())
+		}
 	}
 	return strings.Join(l, "\n")
 }
@@ -86,9 +91,11 @@ func TestSourcesAreNotWritable(t *testing.T) {
 func TestProjectNarrowsCredentials(t *testing.T) {
 	user := acme + "  - {name: A, hosts: [\"*.acme.dev\", api.acme.dev], methods: [GET, POST], header: x-key}\n"
 	for _, c := range []struct{ entry, want string }{
-		{`[]`, ``},
+		{`[]`, `withheld: A from *.acme.dev, api.acme.dev, where no other key passes either`},
 		{`[{name: A}]`, `{name: A, from: {env: A}, hosts: ["*.acme.dev", "api.acme.dev"], methods: ["GET", "POST"], header: "X-Key"}`},
-		{`[{name: A, hosts: [b.acme.dev], methods: [GET], paths: [/v1/**]}]`, `{name: A, from: {env: A}, hosts: ["b.acme.dev"], methods: ["GET"], paths: ["/v1/**"], header: "X-Key"}`},
+		{`[{name: A, hosts: [b.acme.dev], methods: [GET], paths: [/v1/**]}]`, `{name: A, from: {env: A}, hosts: ["b.acme.dev"], methods: ["GET"], paths: ["/v1/**"], header: "X-Key"}` +
+			"\nwithheld: A from *.acme.dev, api.acme.dev, where no other key passes either"},
+		{`[{name: A, hosts: ["*.acme.dev"]}]`, `{name: A, from: {env: A}, hosts: ["*.acme.dev", "api.acme.dev"], methods: ["GET", "POST"], header: "X-Key"}`},
 		{`[{name: A, header: x-key}]`, `{name: A, from: {env: A}, hosts: ["*.acme.dev", "api.acme.dev"], methods: ["GET", "POST"], header: "X-Key"}`},
 		{`[{name: A, hosts: [acme.dev]}]`, `refused: binds it to acme.dev`},
 		{`[{name: A, hosts: ["api.acme.dev:80"]}]`, `refused: binds it to api.acme.dev:80`},
@@ -111,7 +118,8 @@ func TestProjectNarrowsCredentials(t *testing.T) {
 func TestFlagAfterProjectCleared(t *testing.T) {
 	b := newBench(t).user(acme + "  - {name: A, from: {command: [op, read, x]}, hosts: [api.acme.dev], paths: [/v1/**]}\n").project("version: 1\ncredentials: []\n")
 	b.opts.Flags.Credential, b.opts.Flags.Allow = []string{"A=localhost:9000"}, []string{"localhost:9000"}
-	if got := credentialTexts(b.must()); got != `{name: A, from: {command: ["op", "read", "x"]}, hosts: ["localhost:9000"], paths: ["/v1/**"], header: bearer}` {
+	if got := credentialTexts(b.must()); got != `{name: A, from: {command: ["op", "read", "x"]}, hosts: ["localhost:9000"], paths: ["/v1/**"], header: bearer}`+
+		"\nwithheld: A from api.acme.dev, where no other key passes either" {
 		t.Error(got)
 	}
 }
@@ -197,7 +205,8 @@ func TestCeilingLimitsCredentials(t *testing.T) {
 	b.ceiling("version: 1\ncredentials: []\n")
 	b.refused(belljar.KindUsage, "the organisation's ceiling")
 	b.opts.Command, b.opts.UserFile = "claude", ""
-	if p := b.must(); len(p.Credentials()) != 0 || len(p.Cuts()) != 2 {
+	withheld := func(c Credential) bool { return c.Withheld && c.Origin.Layer == layerCeiling && c.Bound("api.anthropic.com", 443) }
+	if p := b.must(); len(p.Credentials()) != 2 || !withheld(p.Credentials()[0]) || !withheld(p.Credentials()[1]) || len(p.Cuts()) != 2 {
 		t.Errorf("%v %v", p.Credentials(), p.Cuts())
 	}
 }

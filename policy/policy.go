@@ -258,6 +258,9 @@ func (p *Policy) canonical() []byte {
 	var credentials []string
 	for _, i := range p.state.credentials {
 		credentials = append(credentials, i.value.text())
+		if len(i.value.withheld) > 0 {
+			credentials = append(credentials, i.value.withheldText())
+		}
 	}
 	sorted := func(l []item[string]) []string {
 		s := make([]string, len(l))

@@ -55,6 +55,9 @@ func TestProjectNeverWidens(t *testing.T) {
 		if w := wider(without, with, r); w != "" {
 			t.Fatalf("seed %d, round %d: the project allows %s", seed, i, w)
 		}
+		if w := lessGuarded(without, with); w != "" {
+			t.Fatalf("seed %d, round %d: the project lets any key go in %s", seed, i, w)
+		}
 		if i%16 == 0 {
 			if with.Hash() != without.Hash() {
 				tightened++

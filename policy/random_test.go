@@ -234,15 +234,28 @@ func wider(a, b *Policy, r *rand.Rand) string {
 }
 
 // widerCredentials names a request that is given a credential by b and not by a, or
-// another one than by a.
+// another one than by a, and one that may carry any other key with b and not with a.
 func widerCredentials(a, b *Policy, r *rand.Rand) string {
-	for _, now := range b.Credentials() {
-		i := slices.IndexFunc(a.Credentials(), func(c Credential) bool { return c.Name == now.Name })
-		if i < 0 {
+	olds, news := a.Credentials(), b.Credentials()
+	before, after := a.Network(), b.Network()
+	for _, l := range []struct {
+		n     *belljar.Network
+		creds []Credential
+	}{{&before, olds}, {&after, news}} {
+		for _, c := range l.creds {
+			l.n.Credentials = append(l.n.Credentials, c.Credential)
+		}
+	}
+	for _, now := range news {
+		i := slices.IndexFunc(olds, func(c Credential) bool { return c.Name == now.Name && !c.Withheld })
+		switch {
+		case now.Withheld:
+			continue
+		case i < 0:
 			return "credential " + now.Name
 		}
-		before := a.Credentials()[i]
-		if sourceText(now.From) != sourceText(before.From) || now.Form != before.Form || now.Header != before.Header || now.User != before.User {
+		old := olds[i]
+		if sourceText(now.From) != sourceText(old.From) || now.Form != old.Form || now.Header != old.Header || now.User != old.User {
 			return "credential " + now.Name + " of another kind"
 		}
 		for range 12 {
@@ -250,8 +263,49 @@ func widerCredentials(a, b *Policy, r *rand.Rand) string {
 			if q.Method == "" || !now.Bound(q.Host, q.Port) || !now.Takes(q.Method, q.Path) {
 				continue
 			}
-			if !before.Bound(q.Host, q.Port) || !before.Takes(q.Method, q.Path) {
+			if !old.Bound(q.Host, q.Port) || !old.Takes(q.Method, q.Path) {
 				return "credential " + now.Name + " for " + requestText(q)
+			}
+		}
+	}
+	for _, host := range askHosts {
+		for _, port := range somePorts {
+			q := belljar.NetRequest{Host: host, Port: port}
+			if boundTo(olds, q) != nil && after.Decide(q).Allow && (boundTo(news, q) == nil || !after.Sees(host, port)) {
+				return "other keys to " + requestText(q)
+			}
+		}
+	}
+	return ""
+}
+
+// boundTo are the credentials that judge requests to q.
+func boundTo(l []Credential, q belljar.NetRequest) (bound []Credential) {
+	for i := range l {
+		if l[i].Bound(q.Host, q.Port) {
+			bound = append(bound, l[i])
+		}
+	}
+	return bound
+}
+
+// lessGuarded names a host where b refuses less than a of what carries a key: it judges
+// fewer headers or fewer paths.
+func lessGuarded(a, b *Policy) string {
+	olds, news, n := a.Credentials(), b.Credentials(), b.Network()
+	for _, host := range askHosts {
+		for _, port := range somePorts {
+			q := belljar.NetRequest{Host: host, Port: port}
+			if !n.Decide(q).Allow {
+				continue
+			}
+			now := boundTo(news, q)
+			for _, c := range boundTo(olds, q) {
+				if !slices.ContainsFunc(now, func(d Credential) bool {
+					return d.Header == c.Header && (len(d.Methods) > 0 || len(c.Methods) == 0) && (len(d.Paths) > 0 || len(c.Paths) == 0)
+				}) {
+					return c.Header + " to " + requestText(q)
+				}
 			}
 		}
 	}

@@ -157,9 +157,20 @@ func (w *yamlWriter) credentials(s *state) {
 	if len(s.credentials) == 0 {
 		return
 	}
-	w.line(0, "credentials:", "")
+	head := "credentials:"
 	for _, i := range s.credentials {
-		w.line(1, "- "+i.value.text(), asComment(i.origin()))
+		if len(i.value.Hosts) > 0 {
+			if head != "" {
+				w.line(0, head, "")
+				head = ""
+			}
+			w.line(1, "- "+i.value.text(), asComment(i.origin()))
+		}
+	}
+	for _, i := range s.credentials {
+		if len(i.value.withheld) > 0 {
+			w.line(0, "# "+i.value.withheldText(), asComment(i.value.by.origin()))
+		}
 	}
 }
 

@@ -73,16 +73,25 @@ func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.C
 	if err != nil {
 		return err
 	}
-	for _, m := range keys.Missing() {
+	missing := keys.Missing()
+	for range withheld(made) {
+		missing = missing[:len(missing)-1] // they come last, and have no value
+	}
+	for _, m := range missing {
 		if m.Later {
 			a.note("credential %s has no value yet: %s", m.Name, terminal.Escape(m.Why))
 			continue
 		}
 		a.note("credential %s is left out: %s", m.Name, terminal.Escape(m.Why))
-		made = slices.DeleteFunc(made, func(c belljar.Credential) bool { return c.Name == m.Name })
+		made = slices.DeleteFunc(made, func(c belljar.Credential) bool { return c.Name == m.Name && !c.Withheld })
 	}
 	*creds = made
 	return nil
+}
+
+// withheld are those of creds that are put into no request.
+func withheld(creds []belljar.Credential) []belljar.Credential {
+	return slices.DeleteFunc(slices.Clone(creds), func(c belljar.Credential) bool { return !c.Withheld })
 }
 
 // makeKeys makes the stand-ins. Those of a HOME that is kept stay what they were, for
@@ -95,7 +104,9 @@ func makeKeys(ctx context.Context, creds []belljar.Credential, host credential.H
 	before := readStandIns(file)
 	again := slices.Clone(creds)
 	for i := range again {
-		again[i].StandIn = before[again[i].Name]
+		if !again[i].Withheld {
+			again[i].StandIn = before[again[i].Name]
+		}
 	}
 	made, keys, err := credential.Make(ctx, again, host)
 	if err != nil && len(before) > 0 { // one that is not fit for a new value
@@ -151,7 +162,9 @@ func writeStandIns(file string, before map[string]string, made []belljar.Credent
 	m := map[string]string{}
 	maps.Copy(m, before)
 	for _, c := range made {
-		m[c.Name] = c.StandIn
+		if !c.Withheld {
+			m[c.Name] = c.StandIn
+		}
 	}
 	b, err := json.Marshal(m)
 	if err != nil || maps.Equal(m, before) || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
