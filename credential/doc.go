@@ -56,11 +56,25 @@
 // is possible the request asks for an answer that is not encoded, and for a WebSocket
 // without compression.
 //
+// What somebody inside sees of the search besides, the sizes of pieces, delays and the
+// time that it takes, depends on the answer and on what the stand-ins show, not on the
+// values: a host that sends what an agent chose would otherwise tell how much of a guess
+// is right. So the end of every piece in which any value might begin is held back (a run
+// of letters, digits and the other characters of tokens; where the stand-in does not show
+// the characters of its value, of any but control characters), until more arrives, the
+// answer ends or a second is over.
+//
 // # Limitations
 //
 //   - An upstream that shows a value in another form (reversed, compressed within the
-//     body, in lines of base64, in two pieces, as HTML or UTF-16) shows it. So does one that
-//     answers ranges of such a text one by one.
+//     body, in lines of base64, in two frames, as HTML or UTF-16) shows it. So does one that
+//     answers ranges of such a text one by one. One that sends a part of a value and is
+//     then silent for more than a second shows that part; what follows is replaced.
+//   - Where what a host streams ends in a run of letters and is followed by silence, the
+//     run is late by a second. Events, lines and JSON end otherwise.
+//   - Whether a whole value is in an answer can be seen: it is replaced.
+//   - What stands in front of a value of less than 13 characters that is escaped in part can
+//     be such that its beginning reads as an escape (%4 and 1): it is not found.
 //   - Values of less than 8 characters are not searched for: they would be met by chance.
 //     For longer ones that can be guessed, searching tells whether a guess was right: an
 //     upstream that echoes is asked for it. Bind passwords to hosts that do not.

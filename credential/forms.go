@@ -121,42 +121,46 @@ var hexDigits = func() (t [256]byte) {
 }()
 
 // matchUnits compares b with text, each of whose characters may be escaped. It returns
-// the length of what matched, 0 when it does not; more says that b ended before either
-// was clear.
+// the length of what matched, 0 when it does not; more says that b ended before it was
+// clear whether that is all.
 func matchUnits(b, text []byte) (n int, more bool) {
 	for _, want := range text {
-		if n < len(b) && b[n] != '%' && b[n] != '\\' {
-			if b[n] != want {
-				return 0, false
-			}
-			n++
-			continue
-		}
-		c, l, short := unit(b[n:])
-		switch {
-		case l > 0 && c == want:
-			n += l
-		case n < len(b) && b[n] == want && (want != '%' && want != '\\' || l == 0):
-			if short { // it may be the beginning of an escape of the same character
-				return 0, true
-			}
-			n++
-		default:
+		l, short := spelled(b[n:], want)
+		if more = more || short; l == 0 {
 			return 0, short
 		}
+		n += l
 	}
-	return n, false
+	return n, more
 }
 
-// respell writes text over what matchUnits found, each character in the spelling that
-// stands there. What can be spelled in its own way only (\/) stays.
-func respell(b, text []byte) {
-	for _, c := range text {
-		_, n, _ := unit(b)
+// spelled is the length of what c is spelled with at the beginning of b, 0 when something
+// else stands there; more says that b is too short to tell.
+func spelled(b []byte, c byte) (n int, more bool) {
+	if len(b) > 0 && b[0] != '%' && b[0] != '\\' {
+		if b[0] == c {
+			return 1, false
+		}
+		return 0, false
+	}
+	got, n, more := unit(b)
+	switch {
+	case n > 0 && got == c:
+		return n, more
+	case len(b) > 0 && b[0] == c: // that is no escape, or one of something else by chance
+		return 1, more
+	}
+	return 0, more
+}
+
+// respell writes with over what matchUnits found of text, each character in the spelling
+// that stands there. What can be spelled in its own way only (\/) stays.
+func respell(b, text, with []byte) {
+	for i, c := range with {
+		n, _ := spelled(b, text[i])
 		switch {
-		case n == 0:
+		case n == 1:
 			b[0] = c
-			n = 1
 		case b[n-2] != '\\':
 			digits := "0123456789abcdef"
 			if d := b[n-2 : n]; bytes.ContainsAny(d, "ABCDEF") || b[0] == '%' && !bytes.ContainsAny(d, "abcdef") {

@@ -25,10 +25,17 @@ const (
 // or writes as an error contains a value.
 type Keys struct {
 	entries []*entry
-	marks   *finder                // stand-ins; nil for none
-	values  atomic.Pointer[finder] // values that are or were known; nil for none
-	mu      sync.Mutex             // makes values
+	marks   *finder               // stand-ins; nil for none
+	abc     alphabet              // of values before one is known
+	values  atomic.Pointer[known] // nil once closed
+	mu      sync.Mutex            // makes values
 	closed  bool
+}
+
+// What is known are the values that are or were in use.
+type known struct {
+	*finder // nil for none
+	abc     alphabet
 }
 
 // An entry is one credential with its source.
@@ -95,7 +102,8 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 		e.plan = made[i]
 		texts = append(texts, finderText{id: i, text: []byte(made[i].StandIn)})
 	}
-	k.marks = newFinder(texts)
+	k.abc = alphabetOf(made, nil)
+	k.marks = newFinder(texts, standInAlphabet(made))
 	k.renew()
 	for _, e := range k.entries {
 		e.use()
@@ -185,18 +193,31 @@ func (k *Keys) renew() {
 		return
 	}
 	var texts []finderText
+	var values [][]byte
+	var plans []belljar.Credential
 	for i, e := range k.entries {
+		plans = append(plans, e.plan)
 		e.mu.Lock() // until the finder has copied the values: they may be overwritten then
 		defer e.mu.Unlock()
 		for _, s := range append(slices.Clone(e.former), e.value) {
 			s.with(func(v []byte) {
 				if len(v) >= minFound {
 					texts = append(texts, finderText{id: i, text: v, mask: maskFor(e.plan.StandIn, v)})
+					values = append(values, v)
 				}
 			})
 		}
 	}
-	k.values.Store(newFinder(texts))
+	abc := alphabetOf(plans, values)
+	k.values.Store(&known{newFinder(texts, abc), abc})
+}
+
+// findable says whether an answer may hold a value, now or later.
+func (k *Keys) findable() bool {
+	if now := k.values.Load(); now == nil || now.finder != nil {
+		return true
+	}
+	return slices.ContainsFunc(k.entries, func(e *entry) bool { return e.src.later() })
 }
 
 // A Missing credential has no value yet.
@@ -223,7 +244,12 @@ func (k *Keys) Missing() []Missing {
 
 // Clean takes the real values out of a text, such as an error of the connection to an
 // upstream.
-func (k *Keys) Clean(s string) string { return k.values.Load().clean(s) }
+func (k *Keys) Clean(s string) string {
+	if now := k.values.Load(); now != nil {
+		return now.clean(s)
+	}
+	return s
+}
 
 // clean is s with the masks written over what is found.
 func (f *finder) clean(s string) string {
@@ -231,11 +257,13 @@ func (f *finder) clean(s string) string {
 		return s
 	}
 	b := []byte(s)
-	search := f.search(b)
-	if _, found := search.next(0); !found {
+	found := f.find(b)
+	if len(found) == 0 {
 		return s
 	}
-	f.mask(b, true)
+	for i := range found {
+		found[i].write(b)
+	}
 	return string(b)
 }
 

@@ -4,18 +4,12 @@ import (
 	"io"
 )
 
-// room is how much a stream reads at once where its reader asks for less than it holds
-// back.
-const room = 4 << 10
-
-// A stream passes on what it reads from src, with what judge does to it. It holds back
-// what may be the beginning of a match, and nothing else: it keeps no buffer of its own
-// but for that.
+// A stream passes on what it reads from src once judge has seen it. It holds back what
+// is not settled, and nothing else: it keeps no buffer of its own but for that.
 type stream struct {
 	src io.ReadCloser
-	// judge may change b and returns how many bytes of it are settled; the rest is
-	// shown again, with more behind it. Where it returns an error nothing of b is
-	// passed on.
+	// judge returns how many bytes of b are settled; the rest is shown again, with more
+	// behind it. Where it returns an error nothing of b is passed on.
 	judge func(b []byte, ended bool) (settled int, err error)
 	held  []byte // not settled yet
 	ready []byte // settled, for a reader that asks for little

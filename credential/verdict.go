@@ -65,20 +65,15 @@ func (e *LeakError) Error() string {
 
 // ids lists the credentials whose texts are in s, each once.
 func (f *finder) ids(s string) (all []int) {
-	if f == nil {
+	if f == nil || len(s) < minFound {
 		return nil
 	}
-	search := f.search([]byte(s))
-	for from := 0; ; {
-		m, ok := search.next(from)
-		if !ok {
-			return all
-		}
+	for _, m := range f.find([]byte(s)) {
 		if !slices.Contains(all, m.id) {
 			all = append(all, m.id)
 		}
-		from = m.end
 	}
+	return all
 }
 
 // Body wraps the body of the request (nil stays nil). What is read from it is body,
@@ -93,26 +88,23 @@ func (v *Verdict) Body(body io.ReadCloser, report func(Leak)) io.ReadCloser {
 	}
 	told := map[int]bool{}
 	return &stream{src: body, judge: func(b []byte, ended bool) (int, error) {
-		f := v.keys.marks
-		settled := len(b)
-		if !ended {
-			settled = f.open(b, 0)
+		hold := v.keys.marks.open
+		if ended {
+			hold = whole
 		}
-		search := f.search(b)
-		for from := 0; ; {
-			m, ok := search.next(from)
-			if !ok || m.start >= settled {
-				return settled, nil
+		settled := hold(b, 0)
+		for _, m := range v.keys.marks.find(b) {
+			if m.start >= settled {
+				break
 			}
 			if err := v.tell(m.id, "body", told, report); err != nil {
 				return 0, err
 			}
-			if from = m.end; from > settled {
-				if settled = len(b); !ended {
-					settled = f.open(b, from)
-				}
+			if m.end > settled {
+				settled = hold(b, m.end)
 			}
 		}
+		return settled, nil
 	}}
 }
 
@@ -153,8 +145,10 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 }
 
 // Response takes the real values out of an answer: in h, which it changes, and in
-// what is read from the returned body, in the same length. What has arrived is
-// passed on at once unless it may be the beginning of a value. It also learns that the
+// what is read from the returned body, in the same length, also those that become known
+// while it is read. What has arrived is passed on at once but for the run of characters
+// at its end in which any value might begin: that waits for more, for a second at most.
+// Close may be called while it is read. It also learns that the
 // upstream did not accept a value (status 401). Call it for the final answer; for
 // answers 1xx and trailers call [Verdict.Scrub]. After 101 the body is the stream from
 // the upstream; where it is an [io.Writer] too, what is returned is one.
@@ -173,8 +167,7 @@ func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.Re
 		}
 	}
 	v.Scrub(h)
-	f := v.keys.values.Load()
-	if f == nil || body == nil || body == http.NoBody {
+	if body == nil || body == http.NoBody || !v.keys.findable() {
 		return body, nil
 	}
 	if coding := contentCoding(h); coding != "" && !empty(status, h) {
@@ -186,10 +179,10 @@ func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.Re
 		delete(h, "Content-Length")
 		body = &decoded{src: body, coding: coding}
 	}
-	clean := &stream{src: body, judge: func(b []byte, ended bool) (int, error) { return f.mask(b, ended), nil }}
+	clean := &answer{src: body, keys: v.keys, now: &known{abc: v.keys.abc}}
 	if w, ok := body.(io.Writer); ok && status == http.StatusSwitchingProtocols {
 		return struct {
-			*stream
+			*answer
 			io.Writer
 		}{clean, w}, nil
 	}
@@ -206,10 +199,9 @@ func (v *Verdict) Scrub(h http.Header) {
 	if !v.bound {
 		return
 	}
-	f := v.keys.values.Load()
 	for _, values := range h {
 		for i := range values {
-			values[i] = f.clean(values[i])
+			values[i] = v.keys.Clean(values[i])
 		}
 	}
 }
