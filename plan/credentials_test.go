@@ -192,3 +192,63 @@ func TestNSSStore(t *testing.T) {
 		}
 	}
 }
+
+// A credential that a project takes away keeps its host seen and gives nothing inside:
+// no source, no variable, no helper of git; plan and explain say who took it.
+func TestWithheldCredentials(t *testing.T) {
+	f := loadFacts(t, "testdata/credentials.facts.json")
+	dir := t.TempDir()
+	load := func(project string) *policy.Policy {
+		for name, text := range map[string]string{
+			"user.yaml": "version: 1\nnetwork: {allow: [github.com, other.test]}\ncredentials:\n" +
+				"  - {name: GITHUB_TOKEN, hosts: [github.com, other.test], header: basic}\n  - {name: KEY, from: {command: [op, read, key]}, hosts: [other.test]}\n",
+			"belljar.yaml": "version: 1\ncredentials: " + project + "\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := policy.Load(policy.LoadOptions{
+			UserFile: filepath.Join(dir, "user.yaml"), ProjectFile: filepath.Join(dir, "belljar.yaml"), Home: f.Home, Dir: f.Workspace.Dir, Workspace: f.Workspace.Dir, Tiers: []string{"test"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	env := []string{"GITHUB_TOKEN=real"}
+	pol := load("[]")
+	creds, notes := Credentials(pol, env)
+	if !slices.Equal(names(creds), []string{"GITHUB_TOKEN", "KEY"}) || len(notes) != 2 || !strings.Contains(notes[0], "GITHUB_TOKEN is withheld from github.com, other.test") || !strings.Contains(notes[0], "belljar.yaml:2") {
+		t.Errorf("%+v %q", creds, notes)
+	}
+	for _, c := range creds {
+		if !c.Withheld || c.From.Env != "" || len(c.From.Command) > 0 || c.Takes("GET", "/") || !c.Bound("other.test", 443) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if creds, _ := Credentials(pol, nil); !slices.Equal(names(creds), []string{"KEY"}) {
+		t.Errorf("a variable that is not set: %v", names(creds))
+	}
+	f.Credentials = creds
+	p, err := Make(pol, f, fullCaps(), MakeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "GITHUB_TOKEN=") }) || !p.Network.Sees("github.com", 443) {
+		t.Errorf("%q", p.Env)
+	}
+	if slices.ContainsFunc(p.Mounts, func(m belljar.Mount) bool { return strings.Contains(m.Content, "GITHUB_TOKEN") }) {
+		t.Error("git inside has a helper for it")
+	}
+	e, err := Reasoned{p, pol, f}.Explain("credential", "GITHUB_TOKEN")
+	if err != nil || e.Allowed || !strings.Contains(e.Reason, "withheld from github.com") || e.Nearest == nil || e.Nearest.Layer != "project" || e.Fix == "" {
+		t.Errorf("%+v %v", e, err)
+	}
+	// A part of it: what is left comes first.
+	creds, _ = Credentials(load("[{name: GITHUB_TOKEN, hosts: [other.test]}]"), env)
+	if !slices.Equal(names(creds), []string{"GITHUB_TOKEN", "KEY", "GITHUB_TOKEN"}) || creds[0].Withheld || creds[0].Bound("github.com", 443) ||
+		!creds[2].Withheld || !creds[2].Bound("github.com", 443) || creds[2].Bound("other.test", 443) {
+		t.Errorf("%+v", creds)
+	}
+}

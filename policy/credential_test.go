@@ -205,7 +205,9 @@ func TestCeilingLimitsCredentials(t *testing.T) {
 	b.ceiling("version: 1\ncredentials: []\n")
 	b.refused(belljar.KindUsage, "the organisation's ceiling")
 	b.opts.Command, b.opts.UserFile = "claude", ""
-	withheld := func(c Credential) bool { return c.Withheld && c.Origin.Layer == layerCeiling && c.Bound("api.anthropic.com", 443) }
+	withheld := func(c Credential) bool {
+		return c.Withheld && c.Origin.Layer == layerCeiling && c.Bound("api.anthropic.com", 443)
+	}
 	if p := b.must(); len(p.Credentials()) != 2 || !withheld(p.Credentials()[0]) || !withheld(p.Credentials()[1]) || len(p.Cuts()) != 2 {
 		t.Errorf("%v %v", p.Credentials(), p.Cuts())
 	}
@@ -224,6 +226,23 @@ func TestDiffCredentials(t *testing.T) {
 		t.Error(got)
 	}
 	if d := Diff(a, a); len(d) != 0 {
+		t.Error(d)
+	}
+	// Without a credential, or where it no longer goes, any key passes.
+	none := newBench(t).user("version: 1\nnetwork: {allow: [api.acme.dev, \"*.acme.dev\"]}\n").must()
+	if d := Diff(a, none); len(d) != 2 || d[1].String() != "+ credentials: other keys to api.acme.dev:443" {
+		t.Error(d)
+	}
+	if d := Diff(none, a); len(d) != 2 || d[1].String() != "- credentials: other keys to api.acme.dev:443" {
+		t.Error(d)
+	}
+	unreached := newBench(t).user("version: 1\n").must()
+	if d := Diff(a, unreached); slices.ContainsFunc(d, func(c Change) bool { return c.Possible }) {
+		t.Error(d)
+	}
+	user := newBench(t).user(acme + "  - {name: A, hosts: [api.acme.dev], paths: [/v1/**]}\n")
+	withheld := user.project("version: 1\ncredentials: []\n").must()
+	if d := Diff(a, withheld); len(d) != 1 || d[0].String() != "- credentials: A to api.acme.dev:443 /v1/**" {
 		t.Error(d)
 	}
 }
