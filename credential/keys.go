@@ -16,8 +16,11 @@ const (
 	// minFound is the length from which a value is searched for in answers. A shorter
 	// one would be met by chance, and tell by being replaced what it is.
 	minFound = 8
-	// kept is how many former values of a credential are still searched for.
-	kept = 3
+	// formerAge is how long a former value of a credential is still searched for at least,
+	// formerMost how many are: an agent can have a command asked for another one once a
+	// minute, and the old one may be good for long.
+	formerAge  = time.Hour
+	formerMost = 64
 )
 
 // Keys holds the values of a sandbox's credentials, in the memory of the supervisor
@@ -48,9 +51,16 @@ type entry struct {
 	mu       sync.Mutex // of what follows
 	ready    secret     // that is put in: value, once answers are searched for it
 	value    secret
-	former   []secret
-	why      string
+	former   []former // the oldest first
+	why      string   // there is no value; for the person outside only
 	rejected atomic.Bool
+	asked    atomic.Bool // for a value that it did not have
+}
+
+// A former value of a credential was in use until another one took its place.
+type former struct {
+	secret
+	until time.Time
 }
 
 // Make reads the values of creds and gives each credential its stand-in; what it
@@ -106,6 +116,7 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	k.marks = newFinder(texts, standInAlphabet(made))
 	k.renew()
 	for _, e := range k.entries {
+		e.tidy(k.Clean)
 		e.use()
 	}
 	return made, k, nil
@@ -120,9 +131,9 @@ func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err erro
 	e.why = e.src.why
 	if !e.value.is(e.src.value) {
 		if e.value.region != nil {
-			e.former = append(e.former, e.value)
+			e.former = append(e.former, former{e.value, now})
 		}
-		if len(e.former) > kept {
+		for len(e.former) > formerMost || len(e.former) > 0 && now.Sub(e.former[0].until) > formerAge {
 			e.former[0].wipe()
 			e.former = e.former[1:]
 		}
@@ -136,6 +147,13 @@ func (e *entry) use() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ready = e.value
+}
+
+// tidy takes the values that are known out of what the person outside is told.
+func (e *entry) tidy(clean func(string) string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.why = clean(e.why)
 }
 
 // current is the value to put in, after a look at the source where one is due; why says
@@ -162,6 +180,7 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 			k.renew()
 		}
 		e.use()
+		e.tidy(k.Clean)
 	}
 	return e.now()
 }
@@ -199,7 +218,7 @@ func (k *Keys) renew() {
 		plans = append(plans, e.plan)
 		e.mu.Lock() // until the finder has copied the values: they may be overwritten then
 		defer e.mu.Unlock()
-		for _, s := range append(slices.Clone(e.former), e.value) {
+		for _, s := range append(slices.Clone(e.former), former{secret: e.value}) {
 			s.with(func(v []byte) {
 				if len(v) >= minFound {
 					texts = append(texts, finderText{id: i, text: v, mask: maskFor(e.plan.StandIn, v)})
@@ -223,19 +242,24 @@ func (k *Keys) findable() bool {
 // A Missing credential has no value yet.
 type Missing struct {
 	Name string // of the credential
-	Why  string // one sentence without a period, printable
+	// Why is one sentence without a period, printable. It may repeat what a command wrote
+	// to its standard error, and names files: it is for the person outside, and for
+	// nothing that the sandbox or its record sees.
+	Why string
 	// Later says that the source is looked at again when a request needs it; a
 	// variable of the caller cannot appear later.
 	Later bool
+	Asked bool // a request was refused for the want of it
 }
 
-// Missing lists the credentials that have no value now, in their order.
+// Missing lists the credentials that have no value now, in their order; after Close those
+// that had none then.
 func (k *Keys) Missing() []Missing {
 	var all []Missing
 	for _, e := range k.entries {
 		e.mu.Lock()
-		if e.value.len() == 0 {
-			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.later()})
+		if e.value.region == nil {
+			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.later(), Asked: e.asked.Load()})
 		}
 		e.mu.Unlock()
 	}
@@ -277,7 +301,7 @@ func (k *Keys) Close() error {
 	k.mu.Unlock()
 	for _, e := range k.entries {
 		e.mu.Lock()
-		for _, s := range append(e.former, e.value) {
+		for _, s := range append(e.former, former{secret: e.value}) {
 			s.wipe()
 		}
 		e.former = nil

@@ -273,7 +273,9 @@ func (j *judge) inject(ctx context.Context) {
 		}
 		value, why := j.k.current(ctx, j.k.entries[i])
 		if why != "" {
-			j.refuse("give it a value outside, and try again", "%s has no value: %s", c.Name, why)
+			j.k.entries[i].asked.Store(true)
+			// Why that is holds what a command said, and names files: nothing for inside.
+			j.refuse("ask for it outside, and try again", "%s has no value now; the person outside sees why", c.Name)
 			j.Status = http.StatusServiceUnavailable
 			return
 		}

@@ -209,7 +209,7 @@ func stray(in, real map[string]string) []outgoingCase {
 // unavailable: no value, no TLS.
 func unavailable(in, real map[string]string) []outgoingCase {
 	return []outgoingCase{
-		{name: "no value", r: request("GET https://unset.example/", "Authorization: Bearer "+in["UNSET"]), refuse: "the variable NOPE is not set", failure: 503},
+		{name: "no value", r: request("GET https://unset.example/", "Authorization: Bearer "+in["UNSET"]), refuse: "UNSET has no value now; the person outside sees why", failure: 503},
 		{name: "no value, absent", r: request("GET https://unset.example/"), absent: "Authorization"},
 		{name: "no value, another's", r: request("GET https://unset.example/", "Authorization: Bearer ATTACKER"), refuse: "not yours"},
 		{name: "without TLS", r: &Request{Host: "api.github.com", Port: 443, Method: "GET", Path: "/", URI: "/", Header: http.Header{"Authorization": {"Bearer " + in["GITHUB_TOKEN"]}}}, refuse: "without TLS"},

@@ -128,8 +128,12 @@ func TestSources(t *testing.T) {
 			if missing := k.Missing(); (len(missing) == 1) != (tt.missing != "") || len(missing) == 1 && !strings.Contains(missing[0].Why, tt.missing) {
 				t.Fatalf("missing: %v, want %q", missing, tt.missing)
 			}
-			if got := sends(t, k, made[0]); got != tt.value && (tt.missing == "" || !strings.Contains(got, tt.missing)) {
-				t.Errorf("sends %q, want %q", got, tt.value+tt.missing)
+			want := tt.value
+			if tt.missing != "" { // why is nothing for inside
+				want = "api.example.com: KEY has no value now; the person outside sees why"
+			}
+			if got := sends(t, k, made[0]); got != want {
+				t.Errorf("sends %q, want %q", got, want)
 			}
 		})
 	}
@@ -184,9 +188,16 @@ func TestLater(t *testing.T) {
 			t.Errorf("stand-in %q, missing %v", c.StandIn, k.Missing())
 		}
 		write(t, path, "first-value-0123456789", 0o600)
-		if got := sends(t, k, c); !strings.Contains(got, "does not exist") {
-			t.Errorf("looked again at once: %q", got)
+		lacks := func(why string) {
+			t.Helper()
+			if got := sends(t, k, c); !strings.HasSuffix(got, " has no value now; the person outside sees why") {
+				t.Errorf("sends %q", got)
+			}
+			if m := k.Missing(); len(m) != 1 || !strings.Contains(m[0].Why, why) {
+				t.Errorf("missing %v, want %q", m, why)
+			}
 		}
+		lacks("does not exist") // it is not looked at again at once
 		time.Sleep(fileAgain)
 		if got := sends(t, k, c); got != "first-value-0123456789" {
 			t.Errorf("sends %q", got)
@@ -203,17 +214,85 @@ func TestLater(t *testing.T) {
 		}
 		time.Sleep(fileAgain)
 		write(t, path, "third-value", 0o666)
-		if got := sends(t, k, c); !strings.Contains(got, "others may write") {
-			t.Errorf("sends %q", got)
-		}
+		lacks("others may write")
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(fileAgain)
-		if got := sends(t, k, c); !strings.Contains(got, "does not exist") {
-			t.Errorf("sends %q", got)
-		}
+		lacks("does not exist")
 	})
+}
+
+// TestFormerValues: a value that another one took the place of is searched for, for an
+// hour at least, however many there were.
+func TestFormerValues(t *testing.T) {
+	count := 1
+	path := write(t, filepath.Join(t.TempDir(), "token"), "value-1-0123456789", 0o600)
+	made, k, err := Make(t.Context(), []belljar.Credential{from("KEY", belljar.CredentialSource{File: path})}, Host{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	e, now := k.entries[0], time.Now()
+	again := func(after time.Duration) {
+		now = now.Add(after)
+		count++
+		write(t, path, fmt.Sprintf("value-%d-0123456789", count), 0o600)
+		e.src.file = nil // whatever its time
+		if _, err := e.look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		k.renew()
+	}
+	for range 9 { // the agent makes answers 401 as often as it can
+		again(rejectedAge)
+	}
+	for n := range 9 {
+		v := fmt.Sprintf("value-%d-0123456789", n+1)
+		if got := scrubbed(t, k, strings.NewReader(v)); got == v {
+			t.Errorf("%s of %s is no longer searched for", v, made[0].Name)
+		}
+	}
+	again(formerAge)
+	again(1)
+	if len(e.former) != 2 { // those of the last hour
+		t.Errorf("%d former values are kept", len(e.former))
+	}
+	for range formerMost + 2 {
+		again(1)
+	}
+	if len(e.former) != formerMost {
+		t.Errorf("%d former values are kept", len(e.former))
+	}
+}
+
+// TestWhyStaysOutside: what a command says of its failure is told outside only, without
+// values that are known, and what it printed nowhere.
+func TestWhyStaysOutside(t *testing.T) {
+	known := "known-" + testKey
+	made, k, err := Make(t.Context(), []belljar.Credential{
+		from("KNOWN", belljar.CredentialSource{Env: "KNOWN"}),
+		from("KEY", belljar.CredentialSource{Command: []string{"sh", "-c", `echo printed; echo "no session of $KNOWN" >&2; exit 3`}}),
+	}, Host{Env: []string{"PATH=" + os.Getenv("PATH"), "KNOWN=" + known}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := k.Missing()
+	if len(m) != 1 || !strings.Contains(m[0].Why, "exit status 3: no session of ") || strings.Contains(m[0].Why, known) || strings.Contains(m[0].Why, "printed") {
+		t.Errorf("missing: %v", m)
+	}
+	v := k.Outgoing(t.Context(), &Request{
+		Host: "api.example.com", Port: 443, Secure: true, Method: "GET", Path: "/", URI: "/",
+		Header: http.Header{"Authorization": {"Bearer " + made[1].StandIn}},
+	})
+	if v.Status != http.StatusServiceUnavailable || v.Refuse != "api.example.com: KEY has no value now; the person outside sees why" || v.Fix != "ask for it outside, and try again" {
+		t.Errorf("refused %d %q, %q", v.Status, v.Refuse, v.Fix)
+	}
+	_ = k.Close()
+	m[0].Asked = true
+	if after := k.Missing(); !slices.Equal(after, m) {
+		t.Errorf("after Close: %v, before: %v", after, m)
+	}
 }
 
 // TestCommandAge: a command runs again when its value is old, or was not accepted.

@@ -89,6 +89,18 @@ func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.C
 	return nil
 }
 
+// noteAsked says why requests were refused for the want of a value: inside nobody is told.
+func (a *App) noteAsked(keys *credential.Keys) {
+	if keys == nil {
+		return
+	}
+	for _, m := range keys.Missing() {
+		if m.Asked {
+			a.note("credential %s had no value for a request: %s", m.Name, terminal.Escape(m.Why))
+		}
+	}
+}
+
 // withheld are those of creds that are put into no request.
 func withheld(creds []belljar.Credential) []belljar.Credential {
 	return slices.DeleteFunc(slices.Clone(creds), func(c belljar.Credential) bool { return !c.Withheld })

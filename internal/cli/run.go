@@ -78,6 +78,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		return err
 	}
 	a.printEnd(res)
+	a.noteAsked(p.gateway.Keys)
 	a.status = res.Status
 	if res.Lost != nil {
 		fmt.Fprintf(a.Err, "belljar: error: what the command printed did not arrive: %s\n", terminal.Escape(res.Lost.Error()))
