@@ -20,8 +20,9 @@ func (a *App) trustCommand() *cobra.Command {
 		Short:   "let a project's belljar.yaml widen your policy",
 		GroupID: "policy",
 		Long: `A project's belljar.yaml may only tighten what you allow. This command shows the file
-and, when you agree, lets it widen too, as it is now: a changed file must be trusted
-again. Without a terminal it refuses, but for --yes. --revoke takes trust back.
+and, in plain words, what it would do with your credentials. When you agree, the file
+may widen too, as it is now: a changed file must be trusted again. Without a terminal
+it refuses, but for --yes. --revoke takes trust back.
 Without DIR, the project here.
 `,
 		Args: exactly(cobra.MaximumNArgs(1)),
@@ -45,7 +46,7 @@ Without DIR, the project here.
 				a.note("%s is not trusted", terminal.Escape(dir))
 				return nil
 			}
-			return a.trust(t, dir, yes)
+			return a.trust(h, t, dir, yes)
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -66,13 +67,27 @@ func (a *App) trustedDir(h *host, dir string) (string, error) {
 	return real, nil
 }
 
-func (a *App) trust(t *policy.Trust, dir string, yes bool) error {
+func (a *App) trust(h *host, t *policy.Trust, dir string, yes bool) error {
 	file := filepath.Join(dir, "belljar.yaml")
 	b, hash, err := policy.ReadProject(file)
 	if err != nil {
 		return &belljar.Error{Op: "trust", ID: file, Kind: belljar.KindUsage, Err: err, Hint: "there is nothing to trust without a belljar.yaml"}
 	}
 	fmt.Fprintf(a.Err, "%s\n\n%s\n", terminal.Escape(file), terminal.EscapeText(string(b)))
+	given, err := policy.GivenAway(policy.LoadOptions{
+		UserFile: filepath.Join(h.dirs.Config, "policy.yaml"), ProjectFile: file, Env: h.lookup, Home: h.home, Dir: h.cwd, Workspace: dir,
+		Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
+	}, hash)
+	if err != nil {
+		return err
+	}
+	if len(given) > 0 {
+		fmt.Fprintf(a.Err, "belljar: warning: once it is trusted, this file\n")
+		for _, line := range given {
+			fmt.Fprintf(a.Err, "  - %s\n", terminal.Escape(line))
+		}
+		fmt.Fprintln(a.Err)
+	}
 	if !yes {
 		if err := a.confirm("let this file widen what you allow in " + terminal.Escape(dir) + "? [y/N] "); err != nil {
 			return err

@@ -400,3 +400,21 @@ curl -sSk -w '%{http_code}\n' "$u/v1/foreign?api_key=of-somebody-else-0123456789
 		})
 	}
 }
+
+// TestTrustTellsOfCredentials: whoever is asked to trust a file reads what that gives
+// away, in words, before anything is trusted.
+func TestTrustTellsOfCredentials(t *testing.T) {
+	w := newWorld(t)
+	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: ACME_KEY, hosts: [a.test]}]\n")
+	w.write("belljar.yaml", "version: 1\nnetwork: {allow: [evil.test]}\ncredentials: [{name: ACME_KEY, hosts: [evil.test], header: x-evil}]\nenv: {pass: [OTHER_KEY]}\n")
+	r := w.belljar("trust")
+	mustContain(t, "trust", r.errout, "  - sends ACME_KEY to evil.test in header x-evil (without trust: to a.test in header authorization (bearer))\n",
+		"  - hands the sandbox the real value of your variable OTHER_KEY\n", "nobody agreed")
+	if r := w.belljar("policy", "show"); r.status != 126 {
+		t.Errorf("it is trusted: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	w.write("belljar.yaml", "version: 1\ncredentials: []\n")
+	if r := w.belljar("trust", "--yes"); r.status != 0 || strings.Contains(r.errout, "warning") {
+		t.Errorf("status %d\n%s", r.status, r.errout)
+	}
+}

@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+)
+
+// GivenAway says in plain words, a line each, what the project's file does with the
+// user's credentials once it is trusted, and cannot do before: requests that one is put
+// into, values that are handed in, keys of others that pass. It looks at the runs of
+// every known agent and at others; flags, which may give a credential only for one run,
+// are not looked at, so what the file says of a name that nobody has is told as well.
+//
+// hash is that of the bytes that the user sees ([ReadProject]); a file that is another
+// one by now is an error, and so is one with faults, as for [Load].
+func GivenAway(o LoadOptions, hash string) ([]string, error) {
+	o.Flags, o.Presets, o.PolicyFile = Flags{}, nil, ""
+	l := loader{o: &o, paths: newPaths(&o)}
+	if err := l.read(0); err != nil {
+		return nil, err
+	}
+	if l.project == nil || l.project.src.hash() != hash {
+		return nil, &belljar.Error{Op: "read policy", ID: o.ProjectFile, Kind: belljar.KindConflict, Err: errors.New("it changed meanwhile"), Hint: "look at it again"}
+	}
+	if len(l.faults) > 0 {
+		return nil, l.broken()
+	}
+	var g giveaway
+	for _, p := range Presets() {
+		for _, c := range p.Commands {
+			o.Command = c
+			g.look(&l)
+		}
+	}
+	o.Command = "" // last: what an agent has is told as that
+	g.look(&l)
+	return g.lines, nil
+}
+
+// A giveaway gathers the lines, each once.
+type giveaway struct {
+	known []string // credentials that some run has without the project
+	lines []string
+}
+
+func (g *giveaway) tell(line string) {
+	if !slices.Contains(g.lines, line) {
+		g.lines = append(g.lines, line)
+	}
+}
+
+// look compares a run without the project with the one where it is trusted.
+func (g *giveaway) look(l *loader) {
+	without, with := newState(), newState()
+	l.presets(without, false)
+	mergeDocument(without, l.user)
+	l.presets(with, true)
+	mergeDocument(with, l.user)
+	mergeDocument(with, l.project)
+	for _, c := range without.credentials {
+		g.known = append(g.known, c.value.Name)
+	}
+	for _, c := range with.credentials {
+		n, had := without.credential(c.value.Name)
+		switch {
+		case had && beyond(c.value, without.credentials[n].value) != "":
+			g.tell("sends " + c.value.giving() + " (without trust: " + without.credentials[n].value.place() + ")")
+		case !had && l.uses(c.value.Name) && !slices.Contains(g.known, c.value.Name):
+			g.tell("sends " + c.value.giving() + ", in runs where a flag gives that credential")
+		case !had && !l.uses(c.value.Name):
+			g.tell("sends " + c.value.giving() + ", where you have it")
+		}
+	}
+	for _, i := range l.project.pass.items {
+		if !slices.ContainsFunc(without.pass, func(p item[string]) bool { return p.value == i.value }) {
+			g.tell("hands the sandbox the real value of your variable " + i.value)
+		}
+	}
+	for _, i := range l.project.set.items {
+		n, ok := without.credential(i.value.name)
+		if old, set := without.set[i.value.name]; ok && (!set || old.value != i.value.value) {
+			g.tell("sets " + i.value.name + " itself: your credential is not used then, and any key may go " + without.credentials[n].value.to())
+		}
+	}
+}
+
+// uses says whether the project's file has an entry for the credential name.
+func (l *loader) uses(name string) bool {
+	return slices.ContainsFunc(l.project.credentials.items, func(i item[grant]) bool { return i.value.Name == name })
+}
+
+// giving is what goes where.
+func (g grant) giving() string { return g.Name + " " + g.place() }
+
+// place is where the value goes, and in which requests.
+func (g grant) place() string {
+	s := g.to()
+	switch g.Form {
+	case belljar.FormHeader:
+		s += " in header " + strings.ToLower(g.Header)
+	case belljar.FormBasic:
+		s += " in header authorization (basic, user " + printable(g.User) + ")"
+	default:
+		s += " in header authorization (bearer)"
+	}
+	if len(g.Methods)+len(g.Paths) > 0 {
+		s += ", only" + g.requests().text()
+	}
+	return s
+}
+
+func (g grant) to() string {
+	if len(g.Hosts) == 0 {
+		return "to the hosts that the flag names"
+	}
+	return "to " + strings.Join(hostWords(g.Hosts), ", ")
+}
