@@ -27,7 +27,7 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 	for i, e := range k.entries {
 		c := &e.plan
 		j.bound[i] = c.Bound(r.Host, r.Port)
-		j.takes[i] = j.bound[i] && r.Method != http.MethodTrace && c.Takes(r.Method, r.Path)
+		j.takes[i] = j.bound[i] && r.Method != http.MethodTrace && takes(c, r)
 		v.bound = v.bound || j.bound[i]
 		confined = confined || j.bound[i] && len(c.Methods)+len(c.Paths) > 0
 	}
@@ -47,6 +47,25 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 	}
 	v.talk = len(v.Injected) > 0 && conversation(r.Path)
 	return v
+}
+
+// takes says whether c is put into r, in both ways in which its path may be read: some
+// servers leave empty segments out. Behind a WebSocket there are no methods any more: a
+// credential for reading only is in none.
+func takes(c *belljar.Credential, r *Request) bool {
+	merged := r.Path
+	for strings.Contains(merged, "//") {
+		merged = strings.ReplaceAll(merged, "//", "/")
+	}
+	if len(c.Methods) > 0 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && !slices.ContainsFunc(c.Methods, writes) {
+		return false
+	}
+	return c.Takes(r.Method, r.Path) && (merged == r.Path || c.Takes(r.Method, merged))
+}
+
+// writes says whether a method may change something.
+func writes(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
 // A judge goes through one request.

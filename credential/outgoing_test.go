@@ -276,6 +276,27 @@ func TestOutgoingNarrows(t *testing.T) {
 	}
 }
 
+// TestTakes: a credential is for a path however its empty segments are read, and for
+// reading only, not for a WebSocket.
+func TestTakes(t *testing.T) {
+	c := github
+	c.Paths = []string{"/repos/*/issues"}
+	keys, made := makeKeys(t, []belljar.Credential{c}, "G="+realValues()["G"])
+	for line, want := range map[string]bool{
+		"GET https://api.github.com/repos/acme/issues":  true,
+		"GET https://api.github.com/repos//issues":      false,
+		"GET https://api.github.com//repos/acme/issues": false,
+		"GET https://api.github.com/repos/acme//issues": false,
+	} {
+		for _, upgrade := range []string{"", "websocket"} {
+			r := request(line, "Authorization: Bearer "+made[0].StandIn, "Upgrade: "+upgrade)
+			if v := keys.Outgoing(t.Context(), r); v.Refuse != "" || len(v.Injected) > 0 != (want && upgrade == "") {
+				t.Errorf("%s, upgrade %q: injected %v, refused %q", line, upgrade, v.Injected, v.Refuse)
+			}
+		}
+	}
+}
+
 // FuzzOutgoing: whatever the request is, a value is only where the policy puts it, and
 // nobody else's credential goes with it.
 func FuzzOutgoing(f *testing.F) {

@@ -71,5 +71,6 @@
 // offered; programs that pin certificates do not work; a malformed head of HTTP/2 is
 // reset without a text. A rule that names methods or paths of an address is refused,
 // since an address has no requests that could be judged. An encoded slash is refused
-// only where paths are judged, and what is sent over a WebSocket is not judged.
+// only where paths are judged. What is sent over a WebSocket is not judged: a path at
+// which the policy allows reading only has none.
 package gateway

@@ -172,6 +172,12 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 	if readOnly(d.Rule) && r.ContentLength != 0 {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + r.Method + " with a body, where the policy allows reading only"}
 	}
+	if _, upgrades := r.Header["Upgrade"]; upgrades && readOnly(d.Rule) { // what httpproxy lets pass is a WebSocket
+		ask.Method = http.MethodPost // another rule may allow it
+		if !h.g.judge(ask).Allow {
+			return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a WebSocket, on which anything may be sent, where the policy allows reading only"}
+		}
+	}
 	return d
 }
 
