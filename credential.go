@@ -1,5 +1,12 @@
 package belljar
 
+import (
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
 // CredentialForm says how a credential stands in a request.
 type CredentialForm string
 
@@ -41,6 +48,51 @@ type CredentialSource struct {
 	File    string   `json:"file,omitempty"`    // absolute; its content without the final newline
 	Command []string `json:"command,omitempty"` // argv, run outside without a shell; its output without the final newline
 }
+
+// Paths lists what the words of the command may name, as absolute paths whose links are
+// not followed: whole words, what is behind an equals sign or an option's letter or in a
+// line for a shell, with variables put in by getenv. What is relative is below /, where a
+// command runs. It cannot know what a program makes of its words.
+func (s CredentialSource) Paths(getenv func(string) string) (paths []string) {
+	for _, w := range s.Command {
+		for _, text := range []string{w, os.Expand(w, getenv)} {
+			paths = append(paths, text)
+			for i := range len(text) {
+				if i == 0 || strings.IndexByte(wordEnds, text[i-1]) >= 0 {
+					paths = append(paths, names(text[i:], i > 0 && text[i-1] == '=', getenv)...)
+				}
+			}
+		}
+	}
+	for i, p := range paths {
+		paths[i] = path.Clean("/" + p)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// names lists what may be named at the beginning of rest; value says that it is the value
+// of an option or a variable.
+func names(rest string, value bool, getenv func(string) string) (all []string) {
+	word := rest
+	if end := strings.IndexAny(word, wordEnds); end >= 0 {
+		word = word[:end]
+	}
+	if home, ok := strings.CutPrefix(word, "~/"); ok {
+		all = append(all, getenv("HOME")+"/"+home)
+	}
+	slash := strings.IndexByte(word, '/')
+	if slash >= 0 || value {
+		all = append(all, word)
+	}
+	if slash == 0 || slash > 0 && word[0] == '-' {
+		all = append(all, word[slash:], rest[slash:]) // the latter with spaces in it
+	}
+	return all
+}
+
+// wordEnds are what names in the words of a command end at.
+const wordEnds = " \t\n'\"`=:;,()<>|&{}[]@"
 
 // A BoundHost is a host and port that a credential is bound to.
 type BoundHost struct {

@@ -31,6 +31,11 @@ func (s *source) run(ctx context.Context) (secret, error) {
 	if err != nil {
 		return secret{}, err
 	}
+	for _, p := range s.from.Paths(s.host().getenv) {
+		if s.host().leadsIn(p) {
+			return secret{}, fmt.Errorf("%w: the command %s names %s, which the sandbox can write", errUnfit, argv[0], p)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
 	defer cancel()
 	said := &head{left: maxSaid}
@@ -71,7 +76,7 @@ func (s *source) run(ctx context.Context) (secret, error) {
 }
 
 // program is the file of a command: an absolute path, or found on the PATH of the
-// caller, by entries outside the project only.
+// caller, by entries where the sandbox may not write.
 func (h *Host) program(name string) (string, error) {
 	if filepath.IsAbs(name) {
 		return h.outside(name)
@@ -79,14 +84,8 @@ func (h *Host) program(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return "", fmt.Errorf("%w: the command %q is neither an absolute path nor a bare name", errUnfit, name)
 	}
-	path := ""
-	for _, v := range h.Env {
-		if p, ok := strings.CutPrefix(v, "PATH="); ok {
-			path = p
-		}
-	}
 	err := fmt.Errorf("the command %q is not on PATH", name)
-	for _, dir := range filepath.SplitList(path) {
+	for _, dir := range filepath.SplitList(h.getenv("PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue
 		}
@@ -101,8 +100,18 @@ func (h *Host) program(name string) (string, error) {
 	return "", err
 }
 
-// environment is the caller's without what leads into the project: what the command
-// loads or runs by it, the agent writes.
+// getenv is a variable of the caller; the last one counts.
+func (h *Host) getenv(name string) (value string) {
+	for _, v := range h.Env {
+		if is, ok := strings.CutPrefix(v, name+"="); ok {
+			value = is
+		}
+	}
+	return value
+}
+
+// environment is the caller's without what leads to where the sandbox may write: what
+// the command loads or runs by it, the agent writes.
 func (h *Host) environment() []string {
 	var env []string
 	for _, v := range h.Env {
@@ -120,16 +129,40 @@ func (h *Host) environment() []string {
 	return env
 }
 
-// leadsIn says whether a path is one of the project, also by a link.
+// leadsIn says whether a path is one that the sandbox may write, also by a link, and also
+// where nothing is there yet.
 func (h *Host) leadsIn(path string) bool {
-	if h.Project == "" || !filepath.IsAbs(path) {
+	if !filepath.IsAbs(path) {
 		return false
 	}
-	real, err := filepath.EvalSymlinks(path)
-	return h.inProject(filepath.Clean(path)) || err == nil && h.inProject(real)
+	for _, dir := range append([]string{h.Project}, h.Writable...) {
+		if dir != "" && (within(dir, filepath.Clean(path)) || within(dir, real(path)) || within(real(dir), real(path))) {
+			return true
+		}
+	}
+	return false
 }
 
-// outside says whether path is a program that does not lie in the project.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// real follows the links of the part of a path that exists.
+func real(path string) string {
+	for rest := ""; ; {
+		if at, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(at, rest)
+		}
+		dir := filepath.Dir(path)
+		if dir == path {
+			return filepath.Join(path, rest)
+		}
+		path, rest = dir, filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+// outside says whether path is a program that does not lie where the sandbox may write.
 func (h *Host) outside(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -138,12 +171,8 @@ func (h *Host) outside(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
 		return "", fmt.Errorf("the command %s cannot be executed", path)
 	}
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", fmt.Errorf("the command cannot be run: %w", err)
-	}
-	if h.inProject(path) || h.inProject(real) {
-		return "", fmt.Errorf("%w: the command %s lies in the project, where the agent writes", errUnfit, path)
+	if h.leadsIn(path) {
+		return "", fmt.Errorf("%w: the command %s lies in the project, or in another folder where the sandbox can write", errUnfit, path)
 	}
 	return path, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +38,9 @@ type Host struct {
 	// Project is the real path of the workspace. Nothing of it is read or run: what
 	// lies there, the agent writes. Empty for none.
 	Project string
+	// Writable are further folders that the sandbox may write to, absolute: what is said of
+	// the project goes for them as well.
+	Writable []string
 }
 
 // A source reads the value of one credential. Its methods are called one at a time.
@@ -158,12 +160,8 @@ func (s *source) readFile() (secret, error) {
 
 // ours says whether a file is one that only the caller, or root, can have written.
 func (s *source) ours(path string, info fs.FileInfo) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return fmt.Errorf("the file cannot be read: %w", err)
-	}
-	if s.host().inProject(path) || s.host().inProject(real) {
-		return fmt.Errorf("%w: the file %s lies in the project, where the agent writes", errUnfit, path)
+	if s.host().leadsIn(path) {
+		return fmt.Errorf("%w: the file %s lies in the project, or in another folder where the sandbox can write", errUnfit, path)
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is no regular file", errUnfit, path)
@@ -175,14 +173,6 @@ func (s *source) ours(path string, info fs.FileInfo) error {
 		return fmt.Errorf("%w: others may write the file %s (chmod go-w)", errUnfit, path)
 	}
 	return nil
-}
-
-func (h *Host) inProject(path string) bool {
-	if h.Project == "" {
-		return false
-	}
-	rel, err := filepath.Rel(h.Project, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 // readSecret reads a value of at most maxFile bytes.

@@ -139,27 +139,6 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// TestEnvironment: a command is given nothing that leads into the project.
-func TestEnvironment(t *testing.T) {
-	dir := t.TempDir()
-	project := filepath.Join(dir, "p")
-	if err := os.Mkdir(project, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(dir, "l")
-	if err := os.Symlink(project, link); err != nil {
-		t.Fatal(err)
-	}
-	h := Host{Project: project, Env: []string{
-		"PATH=/usr/bin:" + project + "/bin:./bin::" + link + "/:/bin", "PWD=" + link, "NODE_OPTIONS=--require=" + project + "/x.js", "LD_PRELOAD=a:" + project + "/../p/x.so",
-		"HOME=" + dir, "TOKEN=a=b", "EMPTY=", "LIKE=" + project + "x",
-	}}
-	want := []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TOKEN=a=b", "EMPTY=", "LIKE=" + project + "x"}
-	if got := h.environment(); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 // TestForeignFile: a file of another user is not a source.
 func TestForeignFile(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "f"), "value", 0o600)

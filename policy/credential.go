@@ -298,17 +298,27 @@ func (d *decoder) sourceCommand(p pair, path string) []string {
 		}
 		argv = append(argv, w.value)
 	}
-	if len(argv) > 0 && filepath.IsAbs(argv[0]) {
-		for _, name := range both(filepath.Clean(argv[0])) {
-			for _, dir := range d.paths.works {
-				if within(name, dir) {
-					d.add(p.key, path, "", "%s lies in the workspace, where what is inside can change it", argv[0])
-					return nil
-				}
-			}
+	for _, name := range commandPaths(argv, d.paths.home) {
+		in := func(dir string) bool {
+			return slices.ContainsFunc(both(name), func(n string) bool { return within(n, dir) })
+		}
+		if slices.ContainsFunc(d.paths.works, in) {
+			d.add(p.key, path, "", "%s lies in the workspace, where what is inside can change it", name)
+			return nil
 		}
 	}
 	return argv
+}
+
+// commandPaths lists what a command names, as it is written. The caller's variables are
+// looked at when it runs.
+func commandPaths(argv []string, home string) []string {
+	return belljar.CredentialSource{Command: argv}.Paths(func(name string) string {
+		if name == "HOME" {
+			return home
+		}
+		return "$" + name
+	})
 }
 
 func (d *decoder) boundHosts(p pair, path string) []belljar.BoundHost {

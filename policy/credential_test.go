@@ -34,6 +34,9 @@ func TestCredentialFaults(t *testing.T) {
 		{`{name: A, from: {env: A, file: /x}, hosts: [api.acme.dev]}`, "one source"},
 		{`{name: A, from: {file: /src/p/key}, hosts: [api.acme.dev]}`, "lies in the workspace"},
 		{`{name: A, from: {command: [/src/p/get]}, hosts: [api.acme.dev]}`, "lies in the workspace"},
+		{`{name: A, from: {command: [sh, /src/p/get]}, hosts: [api.acme.dev]}`, "/src/p/get lies in the workspace"},
+		{`{name: A, from: {command: [get, --config=src/p/c]}, hosts: [api.acme.dev]}`, "/src/p/c lies in the workspace"},
+		{`{name: A, from: {command: [sh, -c, "cd / && . src/p/env"]}, hosts: [api.acme.dev]}`, "/src/p/env lies in the workspace"},
 		{`{name: A, from: {command: []}, hosts: [api.acme.dev]}`, "empty command"},
 		{`{name: A, from: {command: [./get]}, hosts: [api.acme.dev]}`, "is no program"},
 		{`{name: A, hosts: [10.0.0.1]}`, "bound to names"},
@@ -74,7 +77,8 @@ func TestProjectNamesNoSource(t *testing.T) {
 
 // Nor is a source where the sandbox may write, or a file where it may read.
 func TestSourcesAreNotWritable(t *testing.T) {
-	for from, key := range map[string]string{"{file: ~/out/key}": "write", "{file: ~/link/key}": "write", "{command: [~/out/get]}": "write", "{file: ~/./out/key}": "read"} {
+	for from, key := range map[string]string{"{file: ~/out/key}": "write", "{file: ~/link/key}": "write", "{command: [~/out/get]}": "write", "{command: [sh, \"~/out/get\"]}": "write",
+		"{command: [get, --from=$HOME/link/x]}": "write", "{file: ~/./out/key}": "read"} {
 		b := newBench(t)
 		if err := os.MkdirAll(filepath.Join(b.home, "out"), 0o700); err != nil {
 			t.Fatal(err)

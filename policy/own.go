@@ -36,15 +36,15 @@ func (l *loader) holdOwn(s *state) {
 	}
 }
 
-// ownSources refuses a credential whose file or program lies where the sandbox may
-// write: what is inside could make it a link to any secret of the user, or run anything.
+// ownSources refuses a credential whose file lies, or whose command names something,
+// where the sandbox may write: what is inside could make it a link to any secret of the user, or run anything.
 // A file that the sandbox may read would be a value inside.
 func (l *loader) ownSources(s *state) {
 	for _, c := range s.credentials {
 		l.ownSource(c, c.value.From.File, "files.read", s.read)
 		l.ownSource(c, c.value.From.File, "files.write", s.write)
-		if argv := c.value.From.Command; len(argv) > 0 {
-			l.ownSource(c, argv[0], "files.write", s.write)
+		for _, name := range commandPaths(c.value.From.Command, l.paths.home) {
+			l.ownSource(c, name, "files.write", s.write)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.C
 	if len(*creds) == 0 {
 		return nil
 	}
-	made, keys, err := makeKeys(ctx, *creds, credential.Host{Env: sourceEnv(h.env, p.policy), Project: p.facts.Workspace.Dir}, p.facts)
+	made, keys, err := makeKeys(ctx, *creds, credential.Host{Env: h.env, Project: p.facts.Workspace.Dir, Writable: writable(p.policy)}, p.facts)
 	p.gateway.Keys = keys
 	if err != nil {
 		return err
@@ -130,25 +130,12 @@ func makeKeys(ctx context.Context, creds []belljar.Credential, host credential.H
 	return made, keys, err
 }
 
-// sourceEnv is the environment of commands that print a value: PATH without what the
-// sandbox may write to.
-func sourceEnv(env []string, pol *policy.Policy) []string {
-	env = slices.Clone(env)
-	for i, e := range env {
-		path, ok := strings.CutPrefix(e, "PATH=")
-		if !ok {
-			continue
-		}
-		dirs := slices.DeleteFunc(filepath.SplitList(path), func(d string) bool {
-			real, err := filepath.EvalSymlinks(d)
-			return err != nil || slices.ContainsFunc(pol.Write(), func(w policy.PathRule) bool {
-				wr, err := filepath.EvalSymlinks(w.Path)
-				return err == nil && (real == wr || strings.HasPrefix(real, wr+"/"))
-			})
-		})
-		env[i] = "PATH=" + strings.Join(dirs, string(filepath.ListSeparator))
+// writable are the folders outside the project that the sandbox may write to.
+func writable(pol *policy.Policy) (dirs []string) {
+	for _, w := range pol.Write() {
+		dirs = append(dirs, w.Path)
 	}
-	return env
+	return dirs
 }
 
 // readStandIns reads the stand-ins of a kept HOME; every doubt means that there are none.
