@@ -175,7 +175,12 @@ func (s *state) checkCredentials(r *report) {
 			r.add(i.mark, "credentials", "", "%s has no hosts: they say where it goes", i.value.Name)
 		}
 		for _, h := range i.value.Hosts {
-			if !s.reaches(h) {
+			if s.reaches(h) {
+				continue
+			}
+			if i.line == 0 { // a flag
+				r.add(i.mark, "", "--allow "+boundText(h)+" allows it: a credential allows no host by itself", "%s: no rule allows %s", i.value.Name, boundText(h))
+			} else {
 				fix := fmt.Sprintf("allow it as well: %s below network.allow, or --allow %s", quote(boundText(h)), boundText(h))
 				r.add(i.mark, "credentials", fix, "no rule allows %s, to which %s is bound", boundText(h), i.value.Name)
 			}

@@ -155,6 +155,14 @@ func TestCredentialFlag(t *testing.T) {
 			t.Errorf("%s: %v", v, err)
 		}
 	}
+	for v, want := range map[string]string{
+		"A=": "no host follows A=", "A=https://h.test/v1": "without http", "A=10.0.0.1": "goes to names only", "A=[::1]": "localhost:PORT",
+		"A=localhost": "write localhost:PORT", "A=h.test": "--allow h.test allows it", "A": "write NAME=HOST[:PORT]",
+	} {
+		b := newBench(t)
+		b.opts.Flags.Credential = []string{v}
+		b.refused(belljar.KindUsage, want)
+	}
 	for flag, want := range map[string]string{
 		"ANTHROPIC_API_KEY=localhost:8080":        `header: "X-Api-Key"`,
 		"MY_KEY=api.anthropic.com":                `header: "X-Api-Key"`,

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -136,7 +137,16 @@ func (f *flagReader) credentials(d *document) {
 			if suggestion != "write localhost:PORT" {
 				suggestion = form
 			}
-			f.add(flagMark(flag, name), "", suggestion, "what follows %s= is not a host with an optional port", name)
+			what := "what follows " + name + "= is not a host with an optional port"
+			switch _, aerr := netip.ParseAddr(strings.Trim(host, "[]")); {
+			case host == "":
+				what = "no host follows " + name + "="
+			case strings.HasPrefix(host, "https://") || strings.HasPrefix(host, "http://"):
+				what, suggestion = "what follows "+name+"= is a URL", "write the host alone, without http, slashes and a path: NAME=HOST[:PORT]"
+			case aerr == nil:
+				what, suggestion = "what follows "+name+"= is an address", "a credential goes to names only; for a service of this host write localhost:PORT"
+			}
+			f.add(flagMark(flag, name), "", suggestion, "%s", what)
 			continue
 		}
 		g := grant{more: true}

@@ -1,93 +1,130 @@
 package cli
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
-// agentKeys are the variables by which an agent is given its key. The presets make
-// credentials of the usual ones, so that the sandbox holds stand-ins.
-var agentKeys = map[string][]string{
-	"claude": {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"},
-	"codex":  {"CODEX_API_KEY", "OPENAI_API_KEY"},
-	"gemini": {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
+// An agentKey says by which variables an agent is given its key, to which host that
+// goes, and where below HOME the agent keeps a login instead. The presets make
+// credentials of the usual variables, so that the sandbox holds stand-ins.
+type agentKey struct {
+	variables []string
+	host      string
+	login     string
+}
+
+// agentKeys are those of the known agents.
+var agentKeys = map[string]agentKey{
+	"claude": {[]string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}, "api.anthropic.com", ".claude/.credentials.json"},
+	"codex":  {[]string{"OPENAI_API_KEY", "CODEX_API_KEY"}, "api.openai.com", ".codex/auth.json"},
+	"gemini": {[]string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}, "generativelanguage.googleapis.com", ".gemini/oauth_creds.json"},
 }
 
 // hintKey says how to give a known agent its key when it has none. A kept HOME may
 // hold a login of its own.
-func (a *App) hintKey(p *belljar.Plan, agent string, kept bool) {
-	keys := agentKeys[agent]
-	if len(keys) == 0 || kept {
+func (a *App) hintKey(h *host, p *belljar.Plan, agent string, kept bool) {
+	if kept {
 		return
 	}
-	for _, e := range p.Env {
-		name, _, _ := strings.Cut(e, "=")
-		if slices.Contains(keys, name) {
-			return
-		}
+	if why := keyHint(h, p, agent); why != "" {
+		fmt.Fprintf(a.Err, "belljar: hint: %s has no key: %s\n", agent, terminal.Escape(why))
 	}
-	fmt.Fprintf(a.Err, "belljar: hint: %s has no key: set %s in your environment; it stays outside, the sandbox gets a stand-in\n", agent, keys[0])
 }
 
-// baseURLs are the variables that send agents elsewhere, with the variables of the keys
-// that they then send there.
-var baseURLs = map[string][]string{
-	"ANTHROPIC_BASE_URL":     {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"},
-	"GOOGLE_GEMINI_BASE_URL": {"GEMINI_API_KEY"},
-}
-
-// hintBase says which flag gives a credential to the host that a variable sends its
-// agent to: without it that host sees a stand-in.
-func (a *App) hintBase(p *belljar.Plan) {
+// keyHint says why agent has no key and what to do; empty: it has one, or is not known.
+func keyHint(h *host, p *belljar.Plan, agent string) string {
+	k, known := agentKeys[agent]
+	if !known {
+		return ""
+	}
 	for _, e := range p.Env {
 		name, value, _ := strings.Cut(e, "=")
-		u, err := url.Parse(value)
-		if baseURLs[name] == nil || err != nil || u.Hostname() == "" {
-			continue
+		if value != "" && slices.Contains(k.variables, name) {
+			return ""
 		}
-		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-		n, err := strconv.ParseUint(port, 10, 16)
-		for i := range p.Network.Credentials {
-			c := &p.Network.Credentials[i]
-			if err == nil && slices.Contains(baseURLs[name], c.Name) && !c.Bound(strings.ToLower(u.Hostname()), uint16(n)) {
-				fmt.Fprintf(a.Err, "belljar: hint: %s leads to %s, which gets only a stand-in for %s; to give it the key: --credential %s=%s:%d\n",
-					name, terminal.Escape(u.Host), c.Name, c.Name, terminal.Escape(u.Hostname()), n)
+	}
+	for _, c := range withheld(p.Network.Credentials) {
+		if slices.Contains(k.variables, c.Name) {
+			return c.Name + " is withheld" + place(c.Origin) + "; --credential " + c.Name + "=" + k.host + " gives it back"
+		}
+	}
+	for _, v := range k.variables {
+		if h.getenv(v) != "" {
+			return v + " is set here, but nothing takes it inside: --credential " + v + "=" + k.host + " does; the value stays outside, the sandbox gets a stand-in"
+		}
+	}
+	set := "set " + k.variables[0] + " in your environment, or let your policy say where it is (credentials); it stays outside, the sandbox gets a stand-in"
+	if _, err := os.Lstat(filepath.Join(h.home, k.login)); err == nil {
+		return "the login that it has on this host (~/" + k.login + ") is not visible inside, and belljar does not carry logins yet; " + set
+	}
+	return set
+}
+
+// place is where a line of a policy stands.
+func place(o belljar.Origin) string {
+	switch {
+	case o.File != "" && o.Line > 0:
+		return fmt.Sprintf(" by %s:%d", o.File, o.Line)
+	case o.Layer != "":
+		return " by the layer " + o.Layer
+	}
+	return ""
+}
+
+// answerForKey answers the questions with which interactive agents meet a key in their
+// environment, in the files of a fresh HOME. All that is written is of a stand-in. The
+// plan that is recorded does not have it.
+func answerForKey(p *belljar.Plan) {
+	var claude, codex string
+	for _, e := range p.Env {
+		switch name, value, _ := strings.Cut(e, "="); name {
+		case "ANTHROPIC_API_KEY":
+			claude = value
+		case "OPENAI_API_KEY":
+			codex = value
+		case "CODEX_API_KEY":
+			if codex == "" {
+				codex = value
 			}
 		}
 	}
-}
-
-// approveKey answers the question with which an interactive claude meets a key in
-// its environment: the last 20 characters of the key, in its settings file, say
-// that the user knows it. The plan that is recorded does not have them.
-func approveKey(p *belljar.Plan) {
-	key := ""
-	for _, e := range p.Env {
-		if v, ok := strings.CutPrefix(e, "ANTHROPIC_API_KEY="); ok {
-			key = v
+	find := func(path string) int {
+		return slices.IndexFunc(p.HomeFiles, func(f belljar.HomeFile) bool { return f.Path == path })
+	}
+	p.HomeFiles = slices.Clone(p.HomeFiles) // the recorded plan keeps the old ones
+	if i := find(".claude.json"); claude != "" && i >= 0 {
+		approveKey(&p.HomeFiles[i], claude)
+	}
+	if find(".codex/config.toml") >= 0 && codex != "" && find(".codex/auth.json") < 0 && standsIn(p, codex) {
+		b, err := json.Marshal(map[string]string{"auth_mode": "apikey", "OPENAI_API_KEY": codex})
+		if err == nil {
+			p.HomeFiles = append(p.HomeFiles, belljar.HomeFile{Path: ".codex/auth.json", Content: string(b)})
 		}
 	}
-	i := slices.IndexFunc(p.HomeFiles, func(f belljar.HomeFile) bool { return f.Path == ".claude.json" })
-	if key == "" || i < 0 {
-		return
-	}
+}
+
+// standsIn says whether value is the stand-in of a credential.
+func standsIn(p *belljar.Plan, value string) bool {
+	return slices.ContainsFunc(p.Network.Credentials, func(c belljar.Credential) bool { return c.StandIn == value && !c.Withheld })
+}
+
+// approveKey tells an interactive claude that the user knows the key: it asks for that
+// by the last 20 characters of the key in its settings file.
+func approveKey(f *belljar.HomeFile, key string) {
 	var settings map[string]any
-	if json.Unmarshal([]byte(p.HomeFiles[i].Content), &settings) != nil {
+	if json.Unmarshal([]byte(f.Content), &settings) != nil {
 		return
 	}
 	settings["customApiKeyResponses"] = map[string]any{"approved": []string{key[max(0, len(key)-20):]}, "rejected": []string{}}
-	b, err := json.Marshal(settings)
-	if err != nil {
-		return
+	if b, err := json.Marshal(settings); err == nil {
+		f.Content = string(b)
 	}
-	p.HomeFiles = slices.Clone(p.HomeFiles) // the recorded plan keeps the old ones
-	p.HomeFiles[i].Content = string(b)
 }

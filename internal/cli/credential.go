@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/certs"
+	"github.com/belljar-dev/belljar/internal/spell"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/terminal"
@@ -61,9 +62,12 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 // value, and will have none, are taken out and told.
 func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.Credential) error {
 	for _, c := range p.policy.Credentials() { // what was asked for just now is not left out in silence
-		if v := c.From.Env; c.Origin.Layer == "flag" && v != "" && h.getenv(v) == "" {
-			a.note("--credential %s: %s is not set here, so there is nothing to stand in for", terminal.Escape(c.Name), terminal.Escape(v))
+		if v := c.From.Env; c.Origin.Layer == "flag" && !c.Withheld && v != "" && h.getenv(v) == "" {
+			a.warnUnset(h, c.Name, v)
 		}
+	}
+	for _, c := range withheld(*creds) {
+		a.note("credential %s is withheld%s: it is given to nothing inside, and no other key may go to its hosts", c.Name, terminal.Escape(place(c.Origin)))
 	}
 	if len(*creds) == 0 {
 		return nil
@@ -99,6 +103,35 @@ func (a *App) noteAsked(keys *credential.Keys) {
 			a.note("credential %s had no value for a request: %s", m.Name, terminal.Escape(m.Why))
 		}
 	}
+}
+
+// warnUnset says that a credential was asked for whose variable has no value.
+func (a *App) warnUnset(h *host, name, variable string) {
+	state := "not set"
+	if _, set := h.lookup(variable); set {
+		state = "empty"
+	}
+	fmt.Fprintf(a.Err, "belljar: warning: credential %s is left out: the variable %s is %s here, so the sandbox has no key, and any may go to its hosts\n", name, variable, state)
+	hint := "export " + variable + " first"
+	if near := h.nearVariable(variable); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	fmt.Fprintf(a.Err, "belljar: hint: %s\n", terminal.Escape(hint))
+}
+
+// nearVariable is a variable of the caller that was probably meant by name.
+func (h *host) nearVariable(name string) string {
+	best, most := "", min(3, len(name)/2)
+	for _, e := range h.env {
+		v, value, _ := strings.Cut(e, "=")
+		if value == "" || v == name {
+			continue
+		}
+		if d := spell.Distance(strings.ToUpper(name), strings.ToUpper(v), most+1); d <= most {
+			best, most = v, d-1
+		}
+	}
+	return best
 }
 
 // withheld are those of creds that are put into no request.

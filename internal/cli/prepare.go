@@ -338,7 +338,7 @@ func (p *prepared) finish(h *host, f *planFlags) error {
 		passed = append(passed, name)
 	}
 	p.public = redacted(p.plan, passed)
-	approveKey(p.plan)
+	answerForKey(p.plan)
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	a.printGaps(p.plan)
-	a.hintKey(p.plan, p.agent, f.name != "")
+	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {

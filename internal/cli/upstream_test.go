@@ -41,7 +41,7 @@ func TestApproveKey(t *testing.T) {
 	file := belljar.HomeFile{Path: ".claude.json", Content: `{"hasCompletedOnboarding":true}`}
 	p := &belljar.Plan{Env: []string{"ANTHROPIC_API_KEY=sk-0123456789-the-last-twenty-chars"}, HomeFiles: []belljar.HomeFile{file}}
 	before := p.HomeFiles
-	approveKey(p)
+	answerForKey(p)
 	want := `{"customApiKeyResponses":{"approved":["he-last-twenty-chars"],"rejected":[]},"hasCompletedOnboarding":true}`
 	if p.HomeFiles[0].Content != want {
 		t.Error(p.HomeFiles[0].Content)
