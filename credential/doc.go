@@ -25,7 +25,8 @@
 // A source is looked at when a request needs it: a file when it changed (at most once a
 // second), a command when its value is five minutes old, when the upstream answered 401
 // (at most once a minute) or when it failed (every ten seconds), a variable once. So a
-// credential that is added later works at once.
+// credential that is added later works at once. No file, program, word or variable of a
+// command leads to where the sandbox may write. Why there is no value is told outside only.
 //
 // [Keys.Outgoing] judges by the host that is connected to:
 //
