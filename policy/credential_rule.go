@@ -188,7 +188,9 @@ func (s *state) checkCredentials(r *report) {
 	}
 }
 
-// settleCredentials drops what goes nowhere and fills in what nobody said.
+// settleCredentials drops what goes nowhere. A host that no rule allows may still be one
+// of network.registries, which only the plan knows: where there are any it is withheld,
+// or a project that clears network.allow would let any key go there.
 func (s *state) settleCredentials() {
 	reached := func(l []belljar.BoundHost) (hosts []belljar.BoundHost) {
 		for _, h := range l {
@@ -200,7 +202,11 @@ func (s *state) settleCredentials() {
 	}
 	var kept []item[grant]
 	for _, i := range s.credentials {
-		i.value = i.value.bound(reached(i.value.Hosts), reached(i.value.withheld))
+		if len(s.registries) > 0 {
+			i.value = i.value.only(reached(i.value.Hosts), i.mark)
+		} else {
+			i.value = i.value.bound(reached(i.value.Hosts), reached(i.value.withheld))
+		}
 		if len(i.value.Hosts)+len(i.value.withheld) > 0 {
 			kept = append(kept, i)
 		}

@@ -128,6 +128,20 @@ func TestFlagAfterProjectCleared(t *testing.T) {
 	}
 }
 
+// A project that clears the rules leaves the registries: no other key goes to one that
+// is the host of a credential.
+func TestProjectLeavesRegistriesGuarded(t *testing.T) {
+	b := newBench(t).user("version: 1\nnetwork: {allow: [registry.acme.dev], registries: [npm]}\ncredentials: [{name: A, hosts: [registry.acme.dev]}]\n")
+	b.project("version: 1\nnetwork: {allow: []}\n")
+	if c := b.must().Credentials(); len(c) != 1 || !c[0].Withheld || !c[0].Bound("registry.acme.dev", 443) {
+		t.Errorf("%+v", c)
+	}
+	b.project("version: 1\nnetwork: {allow: [], registries: []}\n")
+	if c := b.must().Credentials(); len(c) != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // A credential implies no rule, and says which is missing.
 func TestCredentialNeedsARule(t *testing.T) {
 	b := newBench(t)
