@@ -26,7 +26,8 @@ const (
 type answer struct {
 	src  io.ReadCloser
 	keys *Keys
-	now  *known // the last that was there
+	now  *known  // the last that was there
+	ws   *frames // of a WebSocket; nil of anything else
 
 	held   []byte // not settled yet, and before that
 	passed int    // how many of its bytes were passed on all the same
@@ -59,11 +60,11 @@ func (a *answer) Read(p []byte) (int, error) {
 		}
 		n, err := a.src.Read(p)
 		a.err = err
-		if settled := len(a.settle(p[:n])); settled > 0 {
-			clear(p[settled:n])
+		settled := len(a.settle(p[:n], n))
+		clear(p[settled:n])
+		if settled > 0 {
 			return settled, nil
 		}
-		clear(p[:n])
 	}
 }
 
@@ -92,29 +93,39 @@ func (a *answer) wait() {
 		a.read, a.err = nil, a.late
 		a.work = append(append(a.work[:0], a.held...), a.buf[:n]...)
 		clear(a.buf[:n])
-		a.ready = a.settle(a.work)
+		a.ready = a.settle(a.work, n)
 	case <-over:
 		a.work = append(a.work[:0], a.held...)
-		_, behind := a.known().mask(a.work, whole)
-		a.ready = a.work[a.passed:]
-		a.held = a.held[:copy(a.held, a.work[behind:])]
-		a.passed = len(a.held)
+		a.ready = a.letGo(a.work)
 	}
 }
 
-// settle replaces the values in b, which begins with what is held, and returns what can
-// be passed on of it; the rest is held from now on.
-func (a *answer) settle(b []byte) []byte {
+// settle replaces the values in b, which begins with what is held and ends with n bytes
+// that are new, and returns what can be passed on of it; the rest is held from now on.
+func (a *answer) settle(b []byte, n int) []byte {
 	k := a.known()
 	hold := k.abc.hold
 	if a.err != nil {
 		hold = whole
+	} else if a.ws != nil && a.ws.ends(b[len(b)-n:]) {
+		return a.letGo(b)
 	}
 	settled, _ := k.mask(b, hold)
 	from := min(a.passed, settled)
 	a.held = append(a.held[:0], b[settled:]...)
 	a.passed -= from
 	return b[from:settled]
+}
+
+// letGo replaces the values in b, which begins with what is held, and returns all of it
+// that was not passed on. In what may be the beginning of a value it is remembered.
+func (a *answer) letGo(b []byte) []byte {
+	k := a.known()
+	from := a.passed
+	_, behind := k.mask(b, whole)
+	a.held = append(a.held[:0], b[k.abc.hold(b, behind):]...)
+	a.passed = len(a.held)
+	return b[from:]
 }
 
 // known is what is searched for now. What was closed is searched for until the answer

@@ -5,10 +5,13 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func encoded(t *testing.T, coding, text string) string {
@@ -115,4 +118,75 @@ func TestUpgraded(t *testing.T) {
 	if err != nil || string(got) != "\x81\x7e"+creds[0].StandIn || d.Buffer.String() != "out" {
 		t.Errorf("read %q, %v, wrote %q", got, err, d.Buffer.String())
 	}
+}
+
+// TestFramesDoNotWait: what a WebSocket brings is there at the end of its frame, whatever
+// it ends with; a value in several pieces of one frame is replaced.
+func TestFramesDoNotWait(t *testing.T) {
+	for _, value := range []string{testKey, "hunter2!/\\\"x"} {
+		keys, _ := keysFor(t, value)
+		synctest.Test(t, func(t *testing.T) {
+			r, w := io.Pipe()
+			body, err := (&Verdict{keys: keys, bound: true}).Response(101, http.Header{}, &duplex{Reader: r})
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			p := make([]byte, 100<<10)
+			for _, payload := range []string{"l", `{"a":"b"}`, value[:7], "", strings.Repeat("x", 300), "sent " + value, strings.Repeat("y", 70000)} {
+				frame := string(frameOf(payload))
+				go func() {
+					half := len(frame) - len(payload)/2
+					_, _ = io.WriteString(w, frame[:half])
+					_, _ = io.WriteString(w, frame[half:])
+				}()
+				got := ""
+				for len(got) < len(frame) {
+					n, err := body.Read(p)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got += string(p[:n])
+				}
+				if strings.Contains(got, value) || !strings.Contains(payload, value) && got != frame {
+					t.Errorf("%.40q was read as %.40q", frame, got)
+				}
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// frameOf is one frame of a server.
+func frameOf(payload string) []byte {
+	n := len(payload)
+	switch {
+	case n < 126:
+		return append([]byte{0x81, byte(n)}, payload...)
+	case n < 1<<16:
+		return append(binary.BigEndian.AppendUint16([]byte{0x81, 126}, uint16(n)), payload...)
+	}
+	return append(binary.BigEndian.AppendUint64([]byte{0x81, 127}, uint64(n)), payload...)
+}
+
+// FuzzFrames: frames end where they end, however they arrive.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("ab"), uint16(300), byte(1), []byte("\x81\xff\xff"))
+	f.Add([]byte(""), uint16(70), byte(2), []byte("\x81\x82mask"))
+	f.Fuzz(func(t *testing.T, first []byte, size uint16, cut byte, junk []byte) {
+		stream := append(frameOf(string(first)), frameOf(strings.Repeat("x", int(size)))...)
+		masked := append([]byte{0x82, 0x80 | 3}, "MASKabc"...)
+		stream = append(stream, masked...)
+		var ws frames
+		at := min(int(cut), len(stream)-1)
+		if at > 0 && ws.ends(stream[:at]) != (at == len(frameOf(string(first))) || at == len(stream)-len(masked)) {
+			t.Fatalf("at %d of %q", at, stream)
+		}
+		if !ws.ends(stream[at:]) {
+			t.Fatalf("%q does not end", stream)
+		}
+		ws.ends(junk)
+	})
 }

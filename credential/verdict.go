@@ -181,6 +181,7 @@ func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.Re
 	}
 	clean := &answer{src: body, keys: v.keys, now: &known{abc: v.keys.abc}}
 	if w, ok := body.(io.Writer); ok && status == http.StatusSwitchingProtocols {
+		clean.ws = &frames{}
 		return struct {
 			*answer
 			io.Writer
