@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // GivenAway says in plain words, a line each, what the project's file does with the
 // user's credentials once it is trusted, and cannot do before: requests that one is put
-// into, values that are handed in, keys of others that pass. It looks at the runs of
+// into, values and places of the host that are handed in, keys of others that pass. It looks at the runs of
 // every known agent and at others; flags, which may give a credential only for one run,
 // are not looked at, so what the file says of a name that nobody has is told as well.
 //
@@ -74,6 +75,7 @@ func (g *giveaway) look(l *loader) {
 			g.tell("sends " + c.value.giving() + ", where you have it")
 		}
 	}
+	g.files(l, without, with)
 	for _, i := range l.project.pass.items {
 		if !slices.ContainsFunc(without.pass, func(p item[string]) bool { return p.value == i.value }) {
 			g.tell("hands the sandbox the real value of your variable " + i.value)
@@ -83,6 +85,28 @@ func (g *giveaway) look(l *loader) {
 		n, ok := without.credential(i.value.name)
 		if old, set := without.set[i.value.name]; ok && (!set || old.value != i.value.value) {
 			g.tell("sets " + i.value.name + " itself: your credential is not used then, and any key may go " + without.credentials[n].value.to())
+		}
+	}
+}
+
+// secretPlaces are below HOME, where programs of the host keep credentials.
+func secretPlaces() []string {
+	return []string{
+		".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".config/gh", ".config/git/credentials", ".git-credentials", ".netrc", ".npmrc", ".pypirc",
+		".cargo/credentials.toml", ".m2/settings.xml", ".docker/config.json", ".kube", ".vault-token", ".claude", ".codex", ".gemini", ".password-store",
+	}
+}
+
+// files tells of paths that become visible and hold such a place, or lie in one.
+func (g *giveaway) files(l *loader, without, with *state) {
+	seen := pathCovers(without.read, without.write)
+	for _, i := range slices.Concat(with.read, with.write) {
+		for _, s := range secretPlaces() {
+			place := filepath.Join(l.paths.home, s)
+			in := func(name string) bool { return within(place, name) || within(name, place) }
+			if l.paths.home != "" && !seen(i.value) && slices.ContainsFunc(both(i.value), in) {
+				g.tell("shows the sandbox " + printable(i.value) + ", where credentials are kept: ~/" + s)
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ func TestGivenAway(t *testing.T) {
 			"sends GITLAB_TOKEN to gitlab.com in header authorization (basic, user oauth2), only /**/git-receive-pack|/**/git-upload-pack|/**/info/refs, where you have it"},
 		{"env: {pass: [A, LANG]}", "hands the sandbox the real value of your variable A"},
 		{"env: {set: {A: x, CI: \"1\"}}", "sets A itself: your credential is not used then, and any key may go to api.acme.dev"},
+		{"files: {read: [~/.aws, ~/lib], write: [~/reports]}", "shows the sandbox " + b.home + "/.aws, where credentials are kept: ~/.aws"},
 	} {
 		b.project("version: 1\n" + c.project + "\n")
 		_, hash, err := ReadProject(b.opts.ProjectFile)
