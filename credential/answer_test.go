@@ -64,6 +64,7 @@ func TestPiecesTellNothing(t *testing.T) {
 		{testKey, "sk-ant-api03-" + sample(base64URL, len(testKey)-15) + "AA"},
 		{"hunter2!/\\\"x", "correct%%21b"},
 		{"k" + sample(base62, 39), "m" + sample(base62, 39)},
+		{"ab!cd!ef!gh!ij!kl", "Xbcdefghijklmnop1"}, // of the same stand-in
 	} {
 		var keys [2]*Keys
 		_, creds := keysFor(t, pair[0])

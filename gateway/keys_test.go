@@ -112,6 +112,31 @@ func TestHopFieldsDoNotTakeKeysOut(t *testing.T) {
 	}
 }
 
+// TestWhyThereIsNoKeyStaysOutside: neither the answer nor the record repeats what the
+// command said, or names files.
+func TestWhyThereIsNoKeyStaysOutside(t *testing.T) {
+	creds, keys, err := credential.Make(t.Context(), []belljar.Credential{{
+		Name: "API_KEY", From: belljar.CredentialSource{Command: []string{"/bin/sh", "-c", "echo printed; echo told >&2; exit 7"}},
+		Form: belljar.FormHeader, Header: "X-Api-Key", Hosts: []belljar.BoundHost{{Host: "api.example.com", Port: 443}},
+	}}, credential.Host{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	n := belljar.Network{Credentials: creds, Rules: []belljar.NetRule{rule("api.example.com", 443)}}
+	w := newSecureWorld(t, n, func(o *Options) { o.Keys = keys })
+	got := w.say("api.example.com", "GET / HTTP/1.1\r\nHost: api.example.com\r\nX-Api-Key: "+creds[0].StandIn+"\r\nConnection: close\r\n\r\n")
+	e := w.rec.wait(t, belljar.EventRefuse, "api.example.com")
+	if !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "API_KEY has no value now") || e.Status != 503 {
+		t.Errorf("answered %q, recorded %+v", got, e)
+	}
+	for _, said := range []string{"printed", "told", "exit", "/bin/sh"} {
+		if strings.Contains(got+fmt.Sprint(e), said) {
+			t.Errorf("%q: answered %q, recorded %+v", said, got, e)
+		}
+	}
+}
+
 // TestKeysStayWhereTheyBelong: refused, recorded, and nothing reached the server.
 func TestKeysStayWhereTheyBelong(t *testing.T) {
 	for _, h2 := range []bool{true, false} {
