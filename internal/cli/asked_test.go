@@ -18,7 +18,7 @@ func TestAskedForNoKey(t *testing.T) {
 	var creds []belljar.Credential
 	for _, name := range []string{"ASKED", "IDLE"} {
 		creds = append(creds, belljar.Credential{
-			Name: name, From: source, Form: belljar.FormHeader, Header: "X-" + name, Hosts: []belljar.BoundHost{{Host: "api.acme.dev", Port: 443}},
+			Name: name, From: source, Form: belljar.FormHeader, Header: http.CanonicalHeaderKey("X-" + name), Hosts: []belljar.BoundHost{{Host: "api.acme.dev", Port: 443}},
 		})
 	}
 	creds, keys, err := credential.Make(t.Context(), creds, credential.Host{})
