@@ -3,12 +3,13 @@ package view
 import (
 	"sync"
 
+	"github.com/belljar-dev/belljar/workspace/view/internal/early"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
 // workers is how many requests of one view are answered at the same time.
-const workers = 6
+const workers = early.Workers
 
 // serve answers the kernel on dev, from goroutines of its own, until the file
 // system is unmounted.

@@ -14,10 +14,13 @@
 // but the ends of its children.
 package jail
 
-import "github.com/belljar-dev/belljar/backend/internal/stage"
+import (
+	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
+)
 
 // Name is argv[0] of the first process.
-const Name = "belljar-init"
+const Name = namespaces.Argv0
 
 // The kinds of steps beyond those of package stage.
 const (
@@ -89,11 +92,9 @@ type Report struct {
 // An Ack says that a view is served.
 type Ack struct{}
 
-// The descriptors that it is started with.
-const (
-	FDControl = 3 + iota // to the supervisor; its end is the end
-	FDJob                // a memory file with the [Job]
-)
+// FDControl is the one descriptor that it is started with beside the standard ones: a
+// socket to the supervisor. The [Job] comes over it first; its end is the end.
+const FDControl = 3
 
 // MTU is the largest packet of the sandbox's network.
 const MTU = 65520

@@ -1,7 +1,6 @@
 package jail
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,10 +15,6 @@ import (
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
-
-// Caps are the capabilities in its own user namespace that building takes. None is
-// left when the first command starts.
-var Caps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE}
 
 // Main is the program of the first process. It never returns.
 func Main() {
@@ -45,8 +40,12 @@ type jail struct {
 }
 
 func (j *jail) run() error {
-	if err := j.read(); err != nil {
-		return err
+	// It may have been born ahead: first, what every sandbox needs.
+	unix.CloseOnExec(FDControl)
+	if !ablate.Off(ablate.Descriptors) {
+		if err := wire.CloseInherited(FDControl); err != nil {
+			return err
+		}
 	}
 	// Whatever is sent from inside, but by the kernel, changes nothing: the handlers
 	// are there, and children begin with the default ones.
@@ -63,6 +62,9 @@ func (j *jail) run() error {
 	var diag *os.File
 	if fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err == nil {
 		diag = os.NewFile(uintptr(fd), "sockets")
+	}
+	if _, err := wire.Recv(j.control, &j.job); err != nil {
+		return fmt.Errorf("take the job: %w", err)
 	}
 	if err := j.build(); err != nil {
 		return err
@@ -97,23 +99,6 @@ func (j *jail) run() error {
 	go j.reap()
 	go pages.Trim()
 	return j.obey()
-}
-
-func (j *jail) read() error {
-	f := os.NewFile(FDJob, "job")
-	b, err := wire.ReadMemory(f)
-	f.Close()
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, &j.job); err != nil {
-		return fmt.Errorf("decode the job: %w", err)
-	}
-	unix.CloseOnExec(FDControl)
-	if ablate.Off(ablate.Descriptors) {
-		return nil
-	}
-	return wire.CloseInherited(FDControl)
 }
 
 // link makes the network and hands out its other end. The kernel takes its time for
