@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,13 +192,16 @@ func (f *planFlags) paths() []string {
 	return out
 }
 
-var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+// validName is [a-z][a-z0-9-]{0,30}.
+func validName(s string) bool {
+	return s != "" && len(s) <= 31 && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 func (a *App) checkName(c *cobra.Command, name string) error {
 	if name == "" {
 		return nil
 	}
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
 	}
 	words := append(slices.Clone(later), "help", "completion")
@@ -334,17 +336,30 @@ func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
 	c.Env = slices.Clone(p.Env)
 	for i, e := range c.Env {
 		name, _, _ := strings.Cut(e, "=")
-		if !harmless.MatchString(name) && (telling.MatchString(name) || slices.Contains(passed, name)) {
+		if !harmless(name) && (telling(name) || slices.Contains(passed, name)) {
 			c.Env[i] = name + "=[redacted]"
 		}
 	}
 	return &c
 }
 
-var (
-	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
-	harmless = regexp.MustCompile(`^(GIT_CONFIG_KEY_[01]|LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|FORCE_COLOR|EDITOR|VISUAL|PAGER)$`)
-)
+// telling says whether a variable's name sounds like a secret.
+func telling(name string) bool {
+	name = strings.ToUpper(name)
+	return slices.ContainsFunc([]string{"KEY", "TOKEN", "SECRET", "PASS", "CRED", "AUTH", "COOKIE", "SESSION"}, func(word string) bool {
+		return strings.Contains(name, word)
+	})
+}
+
+// harmless says whether a variable is known to hold no secret.
+func harmless(name string) bool {
+	switch name {
+	case "GIT_CONFIG_KEY_0", "GIT_CONFIG_KEY_1", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "NO_COLOR", "FORCE_COLOR", "EDITOR", "VISUAL", "PAGER":
+		return true
+	}
+	category, ok := strings.CutPrefix(name, "LC_")
+	return ok && category != "" && strings.Trim(category, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
 
 // noteUnset says which variables were to be passed and do not exist: a forgotten
 // key is hard to notice inside.
