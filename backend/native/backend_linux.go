@@ -89,9 +89,9 @@ func (b *Backend) launch(in *instance, job *jail.Job) error {
 	id := in.plan.Identity
 	ids := namespaces.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}
 	in.exited = make(chan struct{})
-	if c, pidfd := namespaces.Take(ids); c != nil && !b.o.Debug {
-		in.control, in.pidfd = os.NewFile(uintptr(c.Socket), "wire"), pidfd
-		go in.reap(c.PID)
+	if pid, pidfd, socket, ok := namespaces.Take(ids); ok {
+		in.control, in.pidfd = os.NewFile(uintptr(socket), "wire"), pidfd
+		go in.reap(pid)
 	} else if err := b.fork(in, ids); err != nil {
 		return fmt.Errorf("start %s: %w", jail.Name, err)
 	}

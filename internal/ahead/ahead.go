@@ -4,11 +4,11 @@
 // does not depend on the plan, and waits on its socket for the rest.
 //
 //	var child = ahead.Start(ahead.Process{Argv0: "belljar-view", …}) // a package variable
-//	if c := child.Take(); c != nil { … send the plan over c.Socket … }
+//	if pid, socket, ok := child.Take(); ok { … send the plan over socket … }
 //
 // # Limitations
 //
-// It imports package syscall only, so that a package that imports nothing else is
+// It imports packages runtime and syscall only, so that a package that imports nothing else is
 // initialised before almost all others (Go initialises packages in the order of their
 // import paths as far as their imports allow). It is an optimisation: whoever takes a
 // helper can start one, and does where there is none.

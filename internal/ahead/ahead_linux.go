@@ -1,39 +1,61 @@
 package ahead
 
-import "syscall"
+import (
+	"runtime"
+	"syscall"
+)
 
 // A Process is what is to be started.
 type Process struct {
 	Argv0  string
 	Attr   *syscall.SysProcAttr
 	Env    []string
-	Stderr bool // it has our standard error
+	Stderr bool   // it has our standard error
+	Before func() // if not nil, called by the thread that forks
 }
 
-// A Child is a helper that was started ahead. Its methods are for one goroutine.
+// A Child is a helper that is being started ahead. Its methods are safe for concurrent
+// use.
 type Child struct {
-	PID    int
-	Socket int // our end of a SOCK_SEQPACKET pair, close-on-exec; the helper has its end as descriptor 3
+	started chan struct{} // closed when the fields are set
+	taken   chan struct{} // holds one value until somebody takes the helper
+	pid     int           // 0: there is none
+	socket  int
 }
 
-// Start starts this program as argv0 when it was called as `belljar run` by an
-// ordinary user; else, and when it cannot, it returns nil. The helper has nothing but
-// env as its environment, its socket, and /dev/null as standard input, output and,
-// unless p.Stderr is set, error. It must be called while packages are initialised:
-// there, the thread is the process's main one, which lives as long as the process,
-// and parent-death signals are tied to threads.
+// Start starts this program as p.Argv0 when it was called as `belljar run` by an
+// ordinary user; else, and when it cannot, [Child.Take] says that there is none. The
+// helper has nothing but p.Env as its environment, its end of a SOCK_SEQPACKET pair as
+// descriptor 3, and /dev/null as standard input, output and, unless p.Stderr is set,
+// error. Start does not wait; the thread that forks lives as long as this process,
+// because parent-death signals are tied to threads.
 func Start(p Process) *Child {
 	if off || syscall.Geteuid() == 0 || syscall.Getuid() == 0 || !runs() {
 		return nil
 	}
+	c := &Child{started: make(chan struct{}), taken: make(chan struct{}, 1)}
+	c.taken <- struct{}{}
+	go func() {
+		runtime.LockOSThread()
+		c.start(p)
+		close(c.started)
+		select {} // the thread stays
+	}()
+	return c
+}
+
+func (c *Child) start(p Process) {
+	if p.Before != nil {
+		p.Before()
+	}
 	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return
 	}
 	defer syscall.Close(null)
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return
 	}
 	defer syscall.Close(pair[1])
 	stderr := uintptr(null)
@@ -45,40 +67,46 @@ func Start(p Process) *Child {
 	})
 	if err != nil {
 		_ = syscall.Close(pair[0])
-		return nil
+		return
 	}
-	return &Child{PID: pid, Socket: pair[0]}
+	c.pid, c.socket = pid, pair[0]
+}
+
+// Take hands the helper to the caller, the first time: its process, which the caller
+// has to wait for, and our end of its socket, close-on-exec. ok is false where there
+// is none.
+func (c *Child) Take() (pid, socket int, ok bool) {
+	if c == nil {
+		return 0, -1, false
+	}
+	select {
+	case <-c.taken:
+	default:
+		return 0, -1, false
+	}
+	<-c.started
+	return c.pid, c.socket, c.pid != 0
+}
+
+// Discard ends a helper that nobody needs, and waits for it.
+func (c *Child) Discard() {
+	pid, socket, ok := c.Take()
+	if !ok {
+		return
+	}
+	_ = syscall.Close(socket)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
 }
 
 // StartedAsRoot says whether root called and this is what became of it.
 func StartedAsRoot() bool {
 	_, ok := syscall.Getenv(RootMarker)
 	return ok
-}
-
-// Take hands c to the caller, the first time; then, and where nothing was started, it
-// returns nil.
-func (c *Child) Take() *Child {
-	if c == nil || c.PID == 0 {
-		return nil
-	}
-	taken := *c
-	c.PID = 0
-	return &taken
-}
-
-// Discard ends a helper that nobody needs, and waits for it.
-func (c *Child) Discard() {
-	if c = c.Take(); c == nil {
-		return
-	}
-	_ = syscall.Close(c.Socket)
-	_ = syscall.Kill(c.PID, syscall.SIGKILL)
-	for {
-		if _, err := syscall.Wait4(c.PID, nil, 0, nil); err != syscall.EINTR {
-			return
-		}
-	}
 }
 
 // runs says whether this process was called as `belljar run`.

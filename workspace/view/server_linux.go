@@ -130,13 +130,13 @@ func configFile(p *belljar.Plan) (*os.File, error) {
 
 // launch starts the process, or takes the one that was started ahead.
 func (s *Server) launch() error {
-	if c := early.Child.Take(); c != nil {
-		p, err := os.FindProcess(c.PID)
+	if pid, socket, ok := early.Child.Take(); ok {
+		p, err := os.FindProcess(pid)
 		if err != nil {
 			return err
 		}
 		s.process = p
-		if err := s.hold(c.Socket); err != nil {
+		if err := s.hold(socket); err != nil {
 			return err
 		}
 		go s.reap()

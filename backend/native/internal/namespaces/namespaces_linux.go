@@ -62,20 +62,21 @@ func start() *born {
 		b.ids.UID, b.ids.GID = b.ids.HostUID, b.ids.HostGID
 	}
 	attr := Attr(b.ids, Flags())
-	attr.PidFD = &b.pidfd
+	attr.PidFD = &b.pidfd // set when the child is started
 	b.Child = ahead.Start(ahead.Process{Argv0: Argv0, Attr: attr})
 	return b
 }
 
-// Take hands out the first process that was born ahead with these identities, and a
-// pidfd of it; nil where there is none.
-func Take(m Map) (c *ahead.Child, pidfd int) {
+// Take hands out the first process that was born ahead with these identities: see
+// [ahead.Child.Take]; pidfd refers to it.
+func Take(m Map) (pid, pidfd, socket int, ok bool) {
 	if early == nil {
-		return nil, -1
+		return 0, -1, -1, false
 	}
-	if early.ids != m || early.pidfd < 0 {
+	if early.ids != m {
 		early.Discard()
-		return nil, -1
+		return 0, -1, -1, false
 	}
-	return early.Take(), early.pidfd
+	pid, socket, ok = early.Take()
+	return pid, early.pidfd, socket, ok
 }

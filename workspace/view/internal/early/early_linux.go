@@ -34,9 +34,7 @@ func CoarseTimers() (exact func()) {
 }
 
 // Child is the server that was started ahead; nil where none was.
-var Child = start()
-
-func start() *ahead.Child {
-	defer CoarseTimers()()
-	return ahead.Start(ahead.Process{Argv0: Argv0, Attr: Attr(), Env: []string{Procs}, Stderr: true})
-}
+var Child = ahead.Start(ahead.Process{
+	Argv0: Argv0, Attr: Attr(), Env: []string{Procs}, Stderr: true,
+	Before: func() { CoarseTimers() }, // the thread does nothing else
+})
