@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -125,7 +126,9 @@ func (b *Backend) fork(in *instance, ids namespaces.Map) error {
 	attr := namespaces.Attr(ids, ablate.Namespaces(namespaces.Flags()))
 	attr.PidFD = &in.pidfd
 	in.control = mine
-	err = in.fork(&os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs}})
+	err = in.fork(&syscall.ProcAttr{
+		Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), theirs.Fd()},
+	})
 	if err != nil {
 		mine.Close()
 	}
@@ -134,15 +137,15 @@ func (b *Backend) fork(in *instance, ids namespaces.Map) error {
 
 // fork starts the first process from a thread that lives until it ends, because the
 // kernel ties the death signal to the thread; the process also watches its socket.
-func (in *instance) fork(attr *os.ProcAttr) error {
+func (in *instance) fork(attr *syscall.ProcAttr) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		p, err := os.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
+		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
 		started <- err
 		if err == nil {
-			in.reap(p.Pid)
+			in.reap(pid)
 		}
 	}()
 	return <-started
