@@ -184,8 +184,11 @@ func (in *instance) built() error {
 				return err
 			}
 			continue
-		case r.Built && len(files) >= 1:
-			in.meter = newMeter(files[0], files[1:], r.Threads)
+		case r.Counts && len(files) >= 1 && in.meter == nil:
+			in.meter = newMeter(files[0], files[1:])
+			continue
+		case r.Built && in.meter != nil:
+			in.meter.threads = r.Threads
 			return nil
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)

@@ -47,8 +47,8 @@ const (
 	filesShare = 8
 )
 
-func newMeter(proc *os.File, rest []*os.File, threads int) *meter {
-	m := &meter{proc: proc, threads: threads, page: int64(os.Getpagesize())}
+func newMeter(proc *os.File, rest []*os.File) *meter {
+	m := &meter{proc: proc, page: int64(os.Getpagesize())}
 	for _, f := range rest {
 		var st unix.Statfs_t
 		if unix.Fstatfs(int(f.Fd()), &st) != nil {

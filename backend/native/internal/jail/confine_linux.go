@@ -37,19 +37,8 @@ func spareThreads() {
 // confine takes from the calling thread what commands must not have, and the
 // capabilities from all threads.
 func (j *jail) confine() error {
-	for _, l := range []struct {
-		which int
-		value uint64
-	}{
-		// One byte: no file is written, and a helper of the host is not started either.
-		{unix.RLIMIT_CORE, 1},
-		{unix.RLIMIT_NOFILE, uint64(j.job.Files)},
-		{unix.RLIMIT_MEMLOCK, 8 << 20},
-		{unix.RLIMIT_MSGQUEUE, 819200},
-	} {
-		if err := lower(l.which, l.value); err != nil {
-			return err
-		}
+	if err := j.limits(); err != nil {
+		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hide the memory: %w", err)
@@ -73,20 +62,6 @@ func (j *jail) confine() error {
 		return nil
 	}
 	return install(filter.Program(filter.Options{Pinned: j.job.Pinned}))
-}
-
-// lower sets a limit, which may have been lower already.
-func lower(which int, value uint64) error {
-	var have syscall.Rlimit
-	if err := syscall.Getrlimit(which, &have); err != nil {
-		return fmt.Errorf("read limit %d: %w", which, err)
-	}
-	have.Max = min(have.Max, value)
-	have.Cur = have.Max
-	if err := syscall.Setrlimit(which, &have); err != nil {
-		return fmt.Errorf("set limit %d: %w", which, err)
-	}
-	return nil
 }
 
 // securebits: uid 0 means nothing, ambient capabilities cannot be raised, and

@@ -73,9 +73,11 @@ type Report struct {
 	// Link: the network is ready; attached is its other end. It comes once, before Built.
 	Link   bool   `json:"link,omitempty"`
 	Header []byte `json:"header,omitempty"` // of the link's packets
-	// Built: all is ready. Attached are the process list, its memory file systems, and,
-	// where the kernel has them, the list of shared memory and a socket that tells of
-	// sockets.
+	// Counts: attached is what tells of use: the process list, its memory file systems,
+	// and, where the kernel has them, the list of shared memory and a socket that tells
+	// of sockets. It comes once, before Built.
+	Counts bool `json:"counts,omitempty"`
+	// Built: all is ready.
 	Built bool `json:"built,omitempty"`
 	// Threads is how many processes and threads are ours.
 	Threads int `json:"threads,omitempty"`

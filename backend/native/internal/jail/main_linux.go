@@ -78,6 +78,18 @@ func (j *jail) run() error {
 	if err != nil {
 		return err
 	}
+	files := append([]*os.File{procs}, j.tmpfs...)
+	for _, f := range []*os.File{shm, diag} {
+		if f != nil {
+			files = append(files, f)
+		}
+	}
+	// Before it confines itself: then it may have fewer descriptors on their way.
+	err = wire.Send(j.control, Report{Counts: true}, files...)
+	wire.CloseAll(files)
+	if err != nil {
+		return err
+	}
 	if err := j.pin(); err != nil {
 		return err
 	}
@@ -85,15 +97,7 @@ func (j *jail) run() error {
 	if err := j.confine(); err != nil {
 		return err
 	}
-	files := append([]*os.File{procs}, j.tmpfs...)
-	for _, f := range []*os.File{shm, diag} {
-		if f != nil {
-			files = append(files, f)
-		}
-	}
-	err = wire.Send(j.control, Report{Built: true, Threads: j.threads}, files...)
-	wire.CloseAll(files)
-	if err != nil {
+	if err := wire.Send(j.control, Report{Built: true, Threads: j.threads}); err != nil {
 		return err
 	}
 	go j.reap()
@@ -188,6 +192,7 @@ func (j *jail) sysctls() error {
 		// A kernel that does not let the owner of a namespace write them has the filter.
 		_ = os.WriteFile("/proc/sys/user/max_"+n+"_namespaces", []byte("0"), 0)
 	}
+	shareWatches()
 	if err := unix.Sethostname([]byte(j.job.Hostname)); err != nil && !ablate.Off(ablate.NSUTS) {
 		return fmt.Errorf("set the host name: %w", err)
 	}
