@@ -74,8 +74,8 @@ type Report struct {
 	Link   bool   `json:"link,omitempty"`
 	Header []byte `json:"header,omitempty"` // of the link's packets
 	// Counts: attached is what tells of use: the process list, its memory file systems,
-	// and, where the kernel has them, the list of shared memory and a socket that tells
-	// of sockets. It comes once, before Built.
+	// and, where the kernel has them, the lists of System V objects and a socket that
+	// tells of sockets. It comes once, before Built.
 	Counts bool `json:"counts,omitempty"`
 	// Built: all is ready.
 	Built bool `json:"built,omitempty"`

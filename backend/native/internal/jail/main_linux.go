@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -55,9 +56,11 @@ func (j *jail) run() error {
 	}
 	j.linked = make(chan error, 1)
 	go func() { j.linked <- j.link() }()
-	shm, err := os.Open("/proc/sysvipc/shm") // stays with this namespace
-	if err != nil {
-		shm = nil // a kernel without
+	var ipc []*os.File // of this namespace, whoever reads it
+	for _, list := range []string{"shm", "msg", "sem"} {
+		if f, err := os.Open("/proc/sysvipc/" + list); err == nil { // there are kernels without
+			ipc = append(ipc, f)
+		}
 	}
 	var diag *os.File
 	if fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err == nil {
@@ -78,11 +81,9 @@ func (j *jail) run() error {
 	if err != nil {
 		return err
 	}
-	files := append([]*os.File{procs}, j.tmpfs...)
-	for _, f := range []*os.File{shm, diag} {
-		if f != nil {
-			files = append(files, f)
-		}
+	files := slices.Concat([]*os.File{procs}, j.tmpfs, ipc)
+	if diag != nil {
+		files = append(files, diag)
 	}
 	// Before it confines itself: then it may have fewer descriptors on their way.
 	err = wire.Send(j.control, Report{Counts: true}, files...)
