@@ -35,6 +35,7 @@ func Start(p Process) *Child {
 	}
 	c := &Child{started: make(chan struct{}), taken: make(chan struct{}, 1)}
 	c.taken <- struct{}{}
+	all = append(all, c)
 	go func() {
 		runtime.LockOSThread()
 		c.start(p)
@@ -42,6 +43,16 @@ func Start(p Process) *Child {
 		select {} // the thread stays
 	}()
 	return c
+}
+
+// all are the helpers that were started, by init functions, which run one by one.
+var all []*Child
+
+// DiscardRest ends the helpers that nobody has taken: a run has all that it needs.
+func DiscardRest() {
+	for _, c := range all {
+		c.Discard()
+	}
 }
 
 func (c *Child) start(p Process) {

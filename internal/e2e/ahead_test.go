@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -35,6 +36,16 @@ func TestAhead(t *testing.T) {
 			t.Errorf("%q said nothing", args)
 		}
 	}
+	// Where the command line says two things, the run takes one of them.
+	c := w.cmd(t.Context(), "run", "--tier", "gvisor", "sh", "-c", "echo ready; read x", "--tier", "native")
+	c.Path = program
+	in, out := startReady(t, c)
+	until(t, "a first process that is not needed is left", func() bool {
+		return !slices.ContainsFunc(ours(program), func(pid int) bool { return role(pid) == "belljar-init" })
+	})
+	in.Close()
+	_ = readUntil(t, out, "")
+	_ = c.Wait()
 	testenv.Need(t, "user") // root's helpers are another process's
 	for range rounds(5, 100) {
 		c := w.cmd(context.Background(), "run", "--", "true")

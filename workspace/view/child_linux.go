@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
@@ -43,6 +44,9 @@ type child struct {
 
 func (c *child) run() error {
 	unix.CloseOnExec(fdSocket)
+	if err := inherited.Close(fdSocket); err != nil {
+		return fmt.Errorf("close what the caller left open: %w", err)
+	}
 	cfg, roots, err := c.configuration()
 	if err != nil {
 		return err

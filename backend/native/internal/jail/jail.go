@@ -5,7 +5,8 @@
 //
 // Commands are forked from one thread, which has given up everything that they must
 // not have: capabilities, new privileges, files by Landlock, system calls by a
-// filter. The other threads never touch anything that comes from inside.
+// filter. The other threads, which never touch anything that comes from inside, give up
+// the same as far as Go can reach them.
 //
 // # Limitations
 //

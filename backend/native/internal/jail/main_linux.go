@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
@@ -44,7 +45,7 @@ func (j *jail) run() error {
 	// It may have been born ahead: first, what every sandbox needs.
 	unix.CloseOnExec(FDControl)
 	if !ablate.Off(ablate.Descriptors) {
-		if err := wire.CloseInherited(FDControl); err != nil {
+		if err := inherited.Close(FDControl); err != nil {
 			return err
 		}
 	}
