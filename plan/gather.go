@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -190,14 +189,18 @@ func (w *gatherer) userName() string {
 		names = append([]string{u.Username}, names...)
 	}
 	for _, n := range names {
-		if userNameRE.MatchString(n) && (n != "root" || id.UID == 0) {
+		if isUserName(n) && (n != "root" || id.UID == 0) {
 			return n
 		}
 	}
 	return "user"
 }
 
-var userNameRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+// isUserName says whether a name is [A-Za-z_][A-Za-z0-9_.-]{0,31}.
+func isUserName(s string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	return s != "" && len(s) <= 32 && strings.IndexByte(letters, s[0]) >= 0 && strings.Trim(s, letters+"0123456789.-") == ""
+}
 
 func (w *gatherer) note(format string, a ...any) {
 	w.f.Notes = append(w.f.Notes, fmt.Sprintf(format, a...))

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // npmRegistry reads .npmrc files in npm's order of precedence, then npm's own default.
@@ -72,7 +73,7 @@ func (w *gatherer) npmrcFiles() []string {
 	return append(files, "/usr/local/etc/npmrc", "/etc/npmrc")
 }
 
-var npmDefaultRE = regexp.MustCompile(`'registry', \{\s*default:\s*['"]([^'"]+)['"]`)
+var npmDefaultRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`'registry', \{\s*default:\s*['"]([^'"]+)['"]`) })
 
 // npmDefault is the registry that npm uses without any setting, as its own
 // program text says; else npm is asked.
@@ -82,7 +83,7 @@ func (w *gatherer) npmDefault(ctx context.Context) (u, from string, own bool) {
 		return "", "", false
 	}
 	file := filepath.Join(filepath.Dir(filepath.Dir(npm)), "node_modules/@npmcli/config/lib/definitions/definitions.js")
-	if m := npmDefaultRE.FindSubmatch(w.settings(file)); m != nil {
+	if m := npmDefaultRE().FindSubmatch(w.settings(file)); m != nil {
 		return string(m[1]), "npm's default", false
 	}
 	return w.ask(ctx, npm, "config", "get", "registry"), "npm config get registry", false
@@ -209,7 +210,9 @@ func (w *gatherer) pipRegistry(ctx context.Context) finding {
 	return f
 }
 
-var pipDefaultRE = regexp.MustCompile(`PyPI = PackageIndex\(\s*"([^"]+)",\s*file_storage_domain="([^"]+)"`)
+var pipDefaultRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`PyPI = PackageIndex\(\s*"([^"]+)",\s*file_storage_domain="([^"]+)"`)
+})
 
 // pipDefault is the index that pip uses without any setting and the host of its
 // files, as pip's own program text says; else Python is asked.
@@ -227,7 +230,7 @@ func (w *gatherer) pipDefault(ctx context.Context) (index, files, from string) {
 	}
 	places = append(places, "/usr/lib/python3/dist-packages")
 	for _, p := range places {
-		if m := pipDefaultRE.FindSubmatch(w.settings(filepath.Join(p, file))); m != nil {
+		if m := pipDefaultRE().FindSubmatch(w.settings(filepath.Join(p, file))); m != nil {
 			return string(m[1]), "https://" + string(m[2]), "pip's default"
 		}
 	}

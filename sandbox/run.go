@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -296,6 +297,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 		return v.why(err)
 	}
 	r.view, err = v.wait()
+	ahead.DiscardRest()
 	return err
 }
 

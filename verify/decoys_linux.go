@@ -133,7 +133,7 @@ func (w *world) listenDecoys() error {
 			return err
 		}
 		s := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			for _, m := range rowWord.FindAllStringSubmatch(r.Host+r.URL.String(), 16) {
+			for _, m := range rowWord().FindAllStringSubmatch(r.Host+r.URL.String(), 16) {
 				w.hit(m[1]+"/"+m[2], "a service of the host at "+at)
 			}
 			fmt.Fprint(rw, "a service of the host")

@@ -153,14 +153,14 @@ type hit struct {
 
 // rowWord finds the rows in whatever arrives: "row-GROUP-NAME-end", which is a
 // valid label of a domain too.
-var rowWord = regexp.MustCompile(`row-([a-z0-9]+)-([a-z0-9-]+?)-end`)
+var rowWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`row-([a-z0-9]+)-([a-z0-9-]+?)-end`) })
 
 // word is how a row names itself in traffic.
 func word(id string) string { return "row-" + strings.Replace(id, "/", "-", 1) + "-end" }
 
 // seen reports every row that b names.
 func (n *internet) seen(b, how string) {
-	for _, m := range rowWord.FindAllStringSubmatch(strings.ToLower(b), 16) {
+	for _, m := range rowWord().FindAllStringSubmatch(strings.ToLower(b), 16) {
 		n.mu.Lock()
 		_ = n.out.Encode(hit{m[1] + "/" + m[2], how})
 		n.mu.Unlock()

@@ -66,21 +66,28 @@ type process struct {
 
 func readProcess(pid int) (process, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	b, err := os.ReadFile(dir + "/status")
+	status, err := readStatus(dir)
 	if err != nil {
 		return process{}, err
 	}
-	p := process{pid: pid, status: map[string]string{}}
-	for l := range strings.Lines(string(b)) {
-		if k, v, ok := strings.Cut(l, ":"); ok {
-			p.status[k] = strings.TrimSpace(v)
-		}
-	}
+	p := process{pid: pid, status: status}
 	argv, err := os.ReadFile(dir + "/cmdline")
 	words := bytes.Split(argv, []byte{0})
 	p.attack = len(words) > 2 && string(words[1]) == attackWord
 	p.argv = string(bytes.ReplaceAll(argv, []byte{0}, []byte{' '}))
 	return p, err
+}
+
+// readStatus reads what is told of a process or of one of its threads.
+func readStatus(dir string) (map[string]string, error) {
+	b, err := os.ReadFile(dir + "/status")
+	status := map[string]string{}
+	for l := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(l, ":"); ok {
+			status[k] = strings.TrimSpace(v)
+		}
+	}
+	return status, err
 }
 
 func (p process) String() string {
@@ -117,7 +124,7 @@ func (w *world) processesInside() ([]process, error) {
 	return out, nil
 }
 
-// unfiltered finds a process that has no filter more than we have. Left out is who
+// unfiltered finds a thread that has no filter more than we have. Left out is who
 // only starts and reaps what is in PID namespaces below its own.
 func unfiltered(_ *world, all []process) (bool, string) {
 	deepest := deepestOf(all)
@@ -125,19 +132,28 @@ func unfiltered(_ *world, all []process) (bool, string) {
 	if err != nil {
 		return true, err.Error()
 	}
-	count := func(p process) int {
-		n, err := strconv.Atoi(p.status["Seccomp_filters"])
-		if err != nil && p.status["Seccomp"] == "2" {
+	count := func(status map[string]string) int {
+		n, err := strconv.Atoi(status["Seccomp_filters"])
+		if err != nil && status["Seccomp"] == "2" {
 			n = 1 // before Linux 5.9
 		}
 		return n
 	}
+	threads := 0
 	for _, p := range all {
-		if p.deep() == deepest && count(p) <= count(self) {
-			return true, fmt.Sprintf("%v has no filter of its own", p)
+		if p.deep() != deepest {
+			continue
+		}
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*", p.pid))
+		for _, task := range tasks {
+			status, err := readStatus(task)
+			if err == nil && !strings.HasPrefix(status["State"], "Z") && count(status) <= count(self.status) {
+				return true, fmt.Sprintf("%v: thread %s has no filter of its own", p, filepath.Base(task))
+			}
+			threads++
 		}
 	}
-	return false, fmt.Sprintf("each of %d processes has one", len(all))
+	return false, fmt.Sprintf("each of %d threads has one", threads)
 }
 
 // overFiles are the capabilities that change nothing but who may open which file, all

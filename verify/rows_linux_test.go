@@ -33,7 +33,7 @@ func TestRows(t *testing.T) {
 		if !r.works {
 			attacks++
 		}
-		if m := rowWord.FindStringSubmatch(word(r.id)); m == nil || m[1]+"/"+m[2] != r.id {
+		if m := rowWord().FindStringSubmatch(word(r.id)); m == nil || m[1]+"/"+m[2] != r.id {
 			t.Errorf("%s is not found in traffic as %s", r.id, word(r.id))
 		}
 	}

@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,8 +17,8 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
 	"github.com/belljar-dev/belljar/internal/ablate"
-	"github.com/belljar-dev/belljar/internal/userns"
 )
 
 // Backend implements [belljar.Backend] with namespaces. It has no state: one value
@@ -85,27 +84,30 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 	return in, nil
 }
 
-// namespaces are those that are made beside the user namespace. A kernel without
-// cgroups has none of them to hide.
-func namespaces() uintptr {
-	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET)
-	if unix.Access("/proc/self/ns/cgroup", unix.F_OK) == nil {
-		flags |= unix.CLONE_NEWCGROUP
+// launch starts the first process, or takes the one that was born ahead, and gives it
+// its job.
+func (b *Backend) launch(in *instance, job *jail.Job) error {
+	id := in.plan.Identity
+	ids := namespaces.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}
+	in.exited = make(chan struct{})
+	if pid, pidfd, socket, ok := namespaces.Take(ids); ok {
+		in.control, in.pidfd = os.NewFile(uintptr(socket), "wire"), pidfd
+		go in.reap(pid)
+	} else if err := b.fork(in, ids); err != nil {
+		return fmt.Errorf("start %s: %w", jail.Name, err)
 	}
-	return ablate.Namespaces(flags)
+	if err := wire.Send(in.control, job); err != nil {
+		in.kill()
+		<-in.exited
+		in.control.Close()
+		unix.Close(in.pidfd)
+		return fmt.Errorf("%s ended: %w", jail.Name, err)
+	}
+	return nil
 }
 
-// launch starts the first process with its job.
-func (b *Backend) launch(in *instance, job *jail.Job) error {
-	body, err := json.Marshal(job)
-	if err != nil {
-		return fmt.Errorf("encode the job: %w", err)
-	}
-	mem, err := wire.Memory("job", body)
-	if err != nil {
-		return err
-	}
-	defer mem.Close()
+// fork starts the first process.
+func (b *Backend) fork(in *instance, ids namespaces.Map) error {
 	mine, theirs, err := wire.Pair()
 	if err != nil {
 		return err
@@ -121,39 +123,48 @@ func (b *Backend) launch(in *instance, job *jail.Job) error {
 	if b.o.Debug {
 		stderr = os.Stderr
 	}
-	id := in.plan.Identity
-	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, namespaces(), jail.Caps)
-	attr.Setsid = true
-	attr.Pdeathsig = syscall.SIGKILL
+	attr := namespaces.Attr(ids, ablate.Namespaces(namespaces.Flags()))
 	attr.PidFD = &in.pidfd
-	in.control, in.exited = mine, make(chan struct{})
-	err = in.fork(&os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem}})
+	in.control = mine
+	err = in.fork(&syscall.ProcAttr{
+		Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), theirs.Fd()},
+	})
 	if err != nil {
 		mine.Close()
-		return fmt.Errorf("start %s: %w", jail.Name, err)
 	}
-	return nil
+	return err
 }
 
 // fork starts the first process from a thread that lives until it ends, because the
 // kernel ties the death signal to the thread; the process also watches its socket.
-func (in *instance) fork(attr *os.ProcAttr) error {
+func (in *instance) fork(attr *syscall.ProcAttr) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		p, err := os.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
+		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
 		started <- err
-		if err != nil {
-			return
+		if err == nil {
+			in.reap(pid)
 		}
-		if st, err := p.Wait(); err == nil {
-			ws, _ := st.Sys().(syscall.WaitStatus)
-			in.status = unix.WaitStatus(ws)
-		}
-		close(in.exited)
 	}()
 	return <-started
+}
+
+// reap waits for the end of the first process.
+func (in *instance) reap(pid int) {
+	for {
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil {
+			in.status = ws
+		}
+		close(in.exited)
+		return
+	}
 }
 
 // built answers requests for servers until all is ready, and attaches the network.
@@ -173,8 +184,11 @@ func (in *instance) built() error {
 				return err
 			}
 			continue
-		case r.Built && len(files) >= 1:
-			in.meter = newMeter(files[0], files[1:], r.Threads)
+		case r.Counts && len(files) >= 1 && in.meter == nil:
+			in.meter = newMeter(files[0], files[1:])
+			continue
+		case r.Built && in.meter != nil:
+			in.meter.threads = r.Threads
 			return nil
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)

@@ -2,6 +2,7 @@ package native
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -16,40 +17,71 @@ const fewPipes = 16
 
 type inode struct{ dev, ino uint64 }
 
+// filesBudget is how long one look at all descriptors may take. Whoever has so many that
+// it takes longer is judged by [meter.unseen].
+const filesBudget = 100 * time.Millisecond
+
 // countFiles counts memory files and the buffers of pipes and sockets, seldom enough to cost little.
 func (m *meter) countFiles(pids []string) {
 	began := time.Now()
 	if began.Sub(m.counted) < m.pause {
 		return
 	}
+	defer func() {
+		m.counted = time.Now()
+		m.pause = max(filesPause, filesShare*m.counted.Sub(began))
+	}()
 	seen := map[inode]int64{}
 	pipes := map[string]int64{}
-	for _, pid := range pids {
-		m.descriptors(pid, seen, pipes)
+	if errors.Is(m.allDescriptors(pids, seen, pipes, began.Add(filesBudget)), errSlow) {
+		return // as it was
 	}
-	m.files = 0
+	m.mappedNow, m.tables = 0, 0
 	for _, pid := range pids {
-		m.files += m.mapped(pid, seen)
+		mapped, tables := m.mapped(pid, seen)
+		m.mappedNow += mapped
+		m.tables += tables
 	}
+	m.files = m.mappedNow
 	for _, size := range seen {
 		m.files += size
 	}
+	m.buffers = socketBuffers(m.diag)
 	for _, size := range pipes {
-		m.files += size
+		m.buffers += size
 	}
-	m.files += socketBuffers(m.diag)
-	m.counted = time.Now()
-	m.pause = max(filesPause, filesShare*m.counted.Sub(began))
+}
+
+var (
+	errSlow   = errors.New("there are too many descriptors to look at")
+	errDenied = errors.New("a process may not be looked at")
+)
+
+// allDescriptors looks at the descriptors of all processes until the deadline. The error
+// says that it did not come to an end, or, otherwise, that a process of the sandbox may
+// not be looked at: it executes a program that it may not read.
+func (m *meter) allDescriptors(pids []string, seen map[inode]int64, pipes map[string]int64, deadline time.Time) error {
+	var denied error
+	for _, pid := range pids {
+		err := m.descriptors(pid, seen, pipes, deadline)
+		if time.Now().After(deadline) {
+			return errSlow
+		}
+		if errors.Is(err, unix.EACCES) && pid != "1" { // the first process is ours
+			denied = errDenied
+		}
+	}
+	return denied
 }
 
 // descriptors notes the memory files and pipes that a process has open.
-func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]int64) {
+func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]int64, deadline time.Time) error {
 	dir, err := unix.Openat(int(m.proc.Fd()), pid+"/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return
+		return err
 	}
 	defer unix.Close(dir)
-	m.entries(dir, func(name string) {
+	m.entries(dir, deadline, func(name string) {
 		link := make([]byte, 64)
 		n, err := unix.Readlinkat(dir, name, link)
 		if err != nil {
@@ -67,6 +99,7 @@ func (m *meter) descriptors(pid string, seen map[inode]int64, pipes map[string]i
 			m.note(dir, name, seen)
 		}
 	})
+	return nil
 }
 
 // pipeBuffer is what a pipe may hold, when anything is in it: a page may hold one byte.
@@ -90,20 +123,31 @@ func pipeBuffer(dir int, name string) int64 {
 const fewShared = 1 << 20
 
 // mapped is the memory of shared anonymous mappings and of memory files that nobody
-// has open any more, as the process's share of them.
-func (m *meter) mapped(pid string, seen map[inode]int64) int64 {
-	buf := make([]byte, 4096)
-	_, after, _ := strings.Cut(string(m.content(pid+"/status", buf)), "RssShmem:")
-	if f := strings.Fields(after); len(f) == 0 || number([]byte(f[0]))<<10 < fewShared {
-		return 0
+// has open any more, as the process's share of them, and that of its page tables.
+func (m *meter) mapped(pid string, seen map[inode]int64) (size, tables int64) {
+	status := string(m.content(pid+"/status", make([]byte, 4096)))
+	tables = kilobytes(status, "\nVmPTE:")
+	if kilobytes(status, "\nRssShmem:") < fewShared {
+		return 0, tables
 	}
 	fd, err := unix.Openat(int(m.proc.Fd()), pid+"/smaps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0
+		return 0, tables
 	}
 	f := os.NewFile(uintptr(fd), "smaps")
 	defer f.Close()
-	return sharedOf(f, seen)
+	return sharedOf(f, seen), tables
+}
+
+// kilobytes finds the line "KEY 123 kB" in a file of /proc, in bytes; 0 where there is
+// none.
+func kilobytes(text, key string) int64 {
+	_, after, _ := strings.Cut(text, key)
+	f := strings.Fields(after)
+	if len(f) == 0 {
+		return 0
+	}
+	return number([]byte(f[0])) << 10
 }
 
 // sharedOf sums the shares of a list of mappings, without the files in seen.
@@ -150,12 +194,12 @@ func (m *meter) note(dir int, name string, seen map[inode]int64) {
 	}
 }
 
-// entries lists an open directory.
-func (m *meter) entries(dir int, f func(name string)) {
+// entries lists an open directory until the deadline.
+func (m *meter) entries(dir int, deadline time.Time, f func(name string)) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := unix.Getdents(dir, buf)
-		if err != nil || n <= 0 {
+		if err != nil || n <= 0 || time.Now().After(deadline) {
 			return
 		}
 		var names []string

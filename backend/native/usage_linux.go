@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,17 +28,21 @@ type meter struct {
 	mu      sync.Mutex
 	proc    *os.File // the sandbox's /proc
 	tmpfs   []*os.File
-	shm     *os.File // /proc/sysvipc/shm, or nil
-	diag    *os.File // tells of the sandbox's sockets, or nil
-	threads int      // ours
+	ipc     []*os.File // /proc/sysvipc/{shm,msg,sem}, as far as there are
+	diag    *os.File   // tells of the sandbox's sockets, or nil
+	threads int        // ours
 	page    int64
 
-	files    int64 // memory files and pipes, counted last
-	counted  time.Time
-	pause    time.Duration
-	exact    int64 // memory of processes, when it was last asked exactly
-	exactSum int64 // the cheap sum at that time
-	cpu      time.Duration
+	files     int64 // memory files, counted last
+	mappedNow int64 // of them, those that are only mapped
+	buffers   int64 // of pipes and sockets
+	tables    int64 // page tables
+	counted   time.Time
+	pause     time.Duration
+	shared    shared
+	exact     int64 // memory of processes, when it was last asked exactly
+	exactSum  int64 // the cheap sum at that time
+	cpu       time.Duration
 }
 
 // pauses between two counts of memory files, which cost a look at every descriptor:
@@ -47,8 +52,8 @@ const (
 	filesShare = 8
 )
 
-func newMeter(proc *os.File, rest []*os.File, threads int) *meter {
-	m := &meter{proc: proc, threads: threads, page: int64(os.Getpagesize())}
+func newMeter(proc *os.File, rest []*os.File) *meter {
+	m := &meter{proc: proc, page: int64(os.Getpagesize()), shared: shared{others: hostShared()}}
 	for _, f := range rest {
 		var st unix.Statfs_t
 		if unix.Fstatfs(int(f.Fd()), &st) != nil {
@@ -59,7 +64,7 @@ func newMeter(proc *os.File, rest []*os.File, threads int) *meter {
 		case unix.TMPFS_MAGIC:
 			m.tmpfs = append(m.tmpfs, f)
 		case unix.PROC_SUPER_MAGIC:
-			m.shm = f
+			m.ipc = append(m.ipc, f)
 		default:
 			m.diag = f
 		}
@@ -74,7 +79,7 @@ func (m *meter) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.proc.Close()
-	wire.CloseAll(append(m.tmpfs, m.shm, m.diag))
+	wire.CloseAll(slices.Concat(m.tmpfs, m.ipc, []*os.File{m.diag}))
 	m.proc = nil
 }
 
@@ -105,16 +110,20 @@ func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
 	m.cpu = max(m.cpu, cpu)
 	u.CPU, u.Processes = m.cpu, max(threads-m.threads, 0)
 	m.countFiles(pids)
-	rest := m.memoryFileSystems() + m.segments() + m.files
+	segments, objects := m.systemV()
+	known := m.memoryFileSystems() + segments + m.files // of shared memory
+	rest := known + objects + m.buffers + m.tables
 	u.Memory = sum + rest
 	// Near the limit the cheap sum may count shared pages twice. It is asked exactly
-	// again when the sum has grown by what would matter.
-	if near := l.Memory - l.Memory/8; u.Memory > near {
+	// again when the sum has grown by what would matter. It takes its time where page
+	// tables are large.
+	if near := l.Memory - l.Memory/8; u.Memory > near && rest <= l.Memory {
 		if m.exact == 0 || sum-m.exactSum > l.Memory/32 || m.exactSum-sum > l.Memory/32 {
 			m.exact, m.exactSum = m.shares(pids), sum
 		}
 		u.Memory = min(u.Memory, m.exact+max(sum-m.exactSum, 0)+rest)
 	}
+	u.Memory += m.unseen(pids, u.Memory, known, l.Memory)
 	return u, nil
 }
 
@@ -187,6 +196,9 @@ func number(b []byte) int64 {
 	return n
 }
 
+// inodeSize is about what a file takes in a memory file system beside its content.
+const inodeSize = 1 << 10
+
 // memoryFileSystems is what files in them use.
 func (m *meter) memoryFileSystems() int64 {
 	var sum int64
@@ -195,36 +207,52 @@ func (m *meter) memoryFileSystems() int64 {
 		if unix.Fstatfs(int(f.Fd()), &st) == nil && st.Blocks > st.Bfree {
 			sum += int64(st.Blocks-st.Bfree) * st.Bsize
 		}
-	}
-	return sum
-}
-
-// segments is what System V segments use: the column rss of their list.
-func (m *meter) segments() int64 {
-	if m.shm == nil {
-		return 0
-	}
-	// A read gives a page at most.
-	list, err := io.ReadAll(io.NewSectionReader(m.shm, 0, maxSegments))
-	if err != nil {
-		return 0
-	}
-	return segmentsIn(string(list))
-}
-
-// maxSegments bounds what is read of the list, in bytes: more segments than the
-// kernel allows by default have room.
-const maxSegments = 1 << 20
-
-// segmentsIn sums the fifteenth column of a list of segments.
-func segmentsIn(list string) int64 {
-	var sum int64
-	for line := range strings.SplitSeq(list, "\n") {
-		if f := strings.Fields(line); len(f) >= 15 {
-			sum += number([]byte(f[14]))
+		if st.Files > st.Ffree {
+			sum += int64(st.Files-st.Ffree) * inodeSize
 		}
 	}
 	return sum
+}
+
+// systemV is what System V objects use: segments of shared memory, and queues of
+// messages and sets of semaphores, which are the kernel's own memory.
+func (m *meter) systemV() (segments, objects int64) {
+	for _, f := range m.ipc {
+		// A read gives a page at most.
+		list, err := io.ReadAll(io.NewSectionReader(f, 0, maxObjects))
+		if err != nil {
+			continue
+		}
+		a, b := objectsIn(string(list))
+		segments, objects = segments+a, objects+b
+	}
+	return segments, objects
+}
+
+const (
+	// maxObjects bounds what is read of a list, in bytes: more objects than the kernel
+	// allows by default have room.
+	maxObjects = 8 << 20
+	// What the kernel adds: to a queue or set, to each message, and what a semaphore is.
+	objectSize, messageSize, semaphoreSize = 256, 96, 64
+)
+
+// objectsIn reads a list of one kind of objects, which its first line tells.
+func objectsIn(list string) (segments, objects int64) {
+	head, list, _ := strings.Cut(list, "\n")
+	column := func(f []string, i int) int64 { return max(number([]byte(f[i])), 0) }
+	for line := range strings.SplitSeq(list, "\n") {
+		f := strings.Fields(line)
+		switch {
+		case strings.Contains(head, "shmid") && len(f) >= 15:
+			segments += column(f, 14) // rss
+		case strings.Contains(head, "msqid") && len(f) >= 5:
+			objects += objectSize + column(f, 3) + column(f, 4)*messageSize // cbytes, qnum
+		case strings.Contains(head, "semid") && len(f) >= 4:
+			objects += objectSize + column(f, 3)*semaphoreSize // nsems
+		}
+	}
+	return segments, objects
 }
 
 // shares is what processes have of memory by the kernel's own account: a page that
@@ -233,10 +261,10 @@ func (m *meter) shares(pids []string) int64 {
 	var sum int64
 	buf := make([]byte, 2048)
 	for _, pid := range pids {
-		for line := range bytes.SplitSeq(m.content(pid+"/smaps_rollup", buf), []byte("\n")) {
-			if v, ok := bytes.CutPrefix(line, []byte("Pss_Anon:")); ok {
-				sum += number(bytes.Fields(v)[0]) << 10
-			}
+		if rollup := m.content(pid+"/smaps_rollup", buf); len(rollup) > 0 {
+			sum += kilobytes(string(rollup), "\nPss_Anon:")
+		} else {
+			sum += m.process(pid).private // it may not be looked at: all is its own
 		}
 	}
 	return sum

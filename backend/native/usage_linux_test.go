@@ -26,8 +26,16 @@ func TestParse(t *testing.T) {
 	}
 	const segments = "key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap\n" +
 		" 0 1 600 8388608 17 17 0 1 1 1 1 2 3 4 4096 0\n 0 2 600 8388608 17 17 0 1 1 1 1 2 3 4 8192 0\n"
-	if got := segmentsIn(segments); got != 12288 {
-		t.Errorf("segments: %d", got)
+	if got, other := objectsIn(segments); got != 12288 || other != 0 {
+		t.Errorf("segments: %d, %d", got, other)
+	}
+	const queues = "key msqid perms cbytes qnum lspid lrpid uid gid cuid cgid stime rtime ctime\n 0 1 600 1000 10 17 0 1 1 1 1 2 3 4\n"
+	if segments, got := objectsIn(queues); got != 256+1000+960 || segments != 0 {
+		t.Errorf("queues: %d, %d", got, segments)
+	}
+	const sets = "key semid perms nsems uid gid cuid cgid otime ctime\n 0 1 600 100 1 1 1 1 2 3\n 0 2 600 1 1 1 1 1 2 3\n"
+	if segments, got := objectsIn(sets); got != 2*256+101*64 || segments != 0 {
+		t.Errorf("sets: %d, %d", got, segments)
 	}
 	for release, want := range map[string][2]int{"6.18.44-fc": {6, 18}, "5.14-rc1": {5, 14}, "5.4.0-1": {5, 4}, "6": {6, 0}, "": {0, 0}} {
 		if a, b := parseVersion(release); a != want[0] || b != want[1] {
@@ -56,10 +64,23 @@ func FuzzProcess(f *testing.F) {
 			t.Errorf("%s, %d threads", cpu, threads)
 		}
 		sharedOf(strings.NewReader(maps), nil)
-		segmentsIn(maps)
+		objectsIn(maps)
 		socketsBelow(maps, nil)
-		if sum, _ := buffersIn(stat); sum < 0 {
-			t.Errorf("buffers of %d bytes", sum)
+		for _, k := range []struct {
+			size int
+			attr uint16
+		}{{diagMsgSize, diagMemory}, {diagInetMsgSize, diagInetMemory}} {
+			if sum, _ := buffersIn(stat, k.size, k.attr); sum < 0 {
+				t.Errorf("buffers of %d bytes", sum)
+			}
+		}
+		for line := range strings.SplitSeq(maps, "\n") {
+			if _, end := sharedMapping(line); end < 0 {
+				t.Errorf("%q ends at %d", line, end)
+			}
+		}
+		if kilobytes(maps, "Size:") < 0 {
+			t.Error("a negative size")
 		}
 	})
 }

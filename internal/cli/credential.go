@@ -254,7 +254,7 @@ func (a *App) warnReal(h *host, f *planFlags, pol *policy.Policy) {
 		outside := "--credential " + name + "=HOST keeps it outside"
 		if slices.ContainsFunc(pol.Credentials(), func(c policy.Credential) bool { return c.Name == name }) {
 			outside = "without --env it stays outside; --credential " + name + "=HOST gives it to further hosts"
-		} else if harmless.MatchString(name) || !telling.MatchString(name) {
+		} else if harmless(name) || !telling(name) {
 			continue
 		}
 		fmt.Fprintf(a.Err, "belljar: warning: --env %s puts the real value into the sandbox; %s\n", terminal.Escape(name), terminal.Escape(outside))

@@ -180,7 +180,7 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		if named && err == nil && h.cwd == dir {
 			return nil, usage(fmt.Errorf("%s is a sandbox and a path", args[0]), "write ./"+args[0]+" for the path")
 		}
-		if !named && err != nil && validName.MatchString(args[0]) {
+		if !named && err != nil && validName(args[0]) {
 			t.notFound = a.noSandbox(h, args[0], "no sandbox has that name, and nothing waits at such a path here")
 		}
 	}

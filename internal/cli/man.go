@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/spf13/cobra"
@@ -75,7 +76,7 @@ func manPage(c *cobra.Command, name string) string {
 		}
 	}
 	b.WriteString(".SH OPTIONS\n")
-	for _, m := range flagLine.FindAllStringSubmatch(c.NonInheritedFlags().FlagUsages()+c.InheritedFlags().FlagUsages(), -1) {
+	for _, m := range flagLine().FindAllStringSubmatch(c.NonInheritedFlags().FlagUsages()+c.InheritedFlags().FlagUsages(), -1) {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(m[1]), roff(m[2]))
 	}
 	if status != "" {
@@ -91,7 +92,7 @@ func manPage(c *cobra.Command, name string) string {
 }
 
 // flagLine is one flag of a usage text: how it is written, what it does.
-var flagLine = regexp.MustCompile(`(?m)^ +(-\S.*?) {2,}(\S.*)$`)
+var flagLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^ +(-\S.*?) {2,}(\S.*)$`) })
 
 // roff is s as text of a page: nothing in it is a request or an escape.
 func roff(s string) string {

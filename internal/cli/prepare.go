@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,13 +196,16 @@ func (f *planFlags) paths() []string {
 	return out
 }
 
-var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+// validName is [a-z][a-z0-9-]{0,30}.
+func validName(s string) bool {
+	return s != "" && len(s) <= 31 && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 func (a *App) checkName(c *cobra.Command, name string) error {
 	if name == "" {
 		return nil
 	}
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
 	}
 	words := append(slices.Clone(later), "help", "completion")

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,17 +15,30 @@ func redacted(p *belljar.Plan, passed []string) *belljar.Plan {
 	c.Env = slices.Clone(p.Env)
 	for i, e := range c.Env {
 		name, _, _ := strings.Cut(e, "=")
-		if !harmless.MatchString(name) && (telling.MatchString(name) || slices.Contains(passed, name)) {
+		if !harmless(name) && (telling(name) || slices.Contains(passed, name)) {
 			c.Env[i] = name + "=[redacted]"
 		}
 	}
 	return &c
 }
 
-var (
-	telling  = regexp.MustCompile(`(?i)KEY|TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|SESSION`)
-	harmless = regexp.MustCompile(`^(GIT_CONFIG_KEY_[01]|LANG|LANGUAGE|LC_[A-Z]+|TERM|COLORTERM|TZ|NO_COLOR|FORCE_COLOR|EDITOR|VISUAL|PAGER)$`)
-)
+// telling says whether a variable's name sounds like a secret.
+func telling(name string) bool {
+	name = strings.ToUpper(name)
+	return slices.ContainsFunc([]string{"KEY", "TOKEN", "SECRET", "PASS", "CRED", "AUTH", "COOKIE", "SESSION"}, func(word string) bool {
+		return strings.Contains(name, word)
+	})
+}
+
+// harmless says whether a variable is known to hold no secret.
+func harmless(name string) bool {
+	switch name {
+	case "GIT_CONFIG_KEY_0", "GIT_CONFIG_KEY_1", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "NO_COLOR", "FORCE_COLOR", "EDITOR", "VISUAL", "PAGER":
+		return true
+	}
+	category, ok := strings.CutPrefix(name, "LC_")
+	return ok && category != "" && strings.Trim(category, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
 
 // noteUnset says which variables were to be passed and do not exist: a forgotten
 // key is hard to notice inside.

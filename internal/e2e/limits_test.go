@@ -26,6 +26,12 @@ for i in range(1500): b.append(bytearray(b"x")*(1<<20))'`, 137, "memory"},
 		{"memfd", []string{"--memory", "300MiB"}, `python3 -c 'import os
 f=os.memfd_create("x")
 for i in range(1500): os.write(f, b"x"*(1<<20))'`, 137, "memory"},
+		{"shared memory out of sight", []string{"--memory", "300MiB"}, `python3 -c 'import mmap, time
+m=mmap.mmap(-1, 1500<<20)
+for i in range(1500):
+    m[i<<20:(i+1)<<20]=b"x"*(1<<20)
+    m.madvise(mmap.MADV_DONTNEED, i<<20, 1<<20)
+time.sleep(20)'`, 137, "memory"},
 		{"tmpfs", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/tmp/x bs=1M count=1500; sleep 20`, 137, "memory"},
 		{"shm", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/dev/shm/x bs=1M count=1500; sleep 20`, 137, "memory"},
 		{"children", []string{"--memory", "300MiB"}, `for i in 1 2 3 4 5 6 7 8; do python3 -c 'x=bytearray(b"x")*(100<<20); import time; time.sleep(20)' & done; wait`, 137, "memory"},

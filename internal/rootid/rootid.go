@@ -22,6 +22,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/belljar-dev/belljar/internal/ahead"
 )
 
 const (
@@ -31,7 +33,7 @@ const (
 	StateDir   = "/var/lib/belljar" // where belljar keeps state as root
 	RuntimeDir = "/run/belljar"     // and its sockets
 
-	marker = "BELLJAR_STARTED_AS_ROOT"
+	marker = ahead.RootMarker
 )
 
 // A Request names what the identity must be able to reach.

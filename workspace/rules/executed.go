@@ -64,7 +64,7 @@ func (s *scan) line(line, base string, o belljar.Origin) bool {
 		line = strings.NewReplacer("$HOME/", s.home+"/", "${HOME}/", s.home+"/").Replace(line)
 	}
 	s.imports(line, base, o)
-	tokens := shellWords(unknownPrefix.ReplaceAllString(strings.ReplaceAll(line, `"`, ""), "./"))
+	tokens := shellWords(unknownPrefix().ReplaceAllString(strings.ReplaceAll(line, `"`, ""), "./"))
 	for i, w := range tokens {
 		if s.words++; s.words > maxWords {
 			return false

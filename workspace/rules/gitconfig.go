@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A setting is one assignment of a git configuration.
@@ -191,8 +192,10 @@ func (t setting) isCommand() bool {
 
 var (
 	// prefixes that stand for the top of the work tree more often than for anything else.
-	unknownPrefix = regexp.MustCompile("(\\$\\([^()]*\\)|`[^`]*`|\\$\\{[^{}]*\\}|\\$[A-Za-z_][A-Za-z0-9_]*)/+")
-	quotes        = strings.NewReplacer(`"`, "", "'", "", `\`, "")
+	unknownPrefix = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("(\\$\\([^()]*\\)|`[^`]*`|\\$\\{[^{}]*\\}|\\$[A-Za-z_][A-Za-z0-9_]*)/+")
+	})
+	quotes = strings.NewReplacer(`"`, "", "'", "", `\`, "")
 )
 
 // words are what a command may mean as files: the value split as a shell splits
@@ -202,7 +205,7 @@ func words(v, home string) []string {
 		v = strings.NewReplacer("$HOME/", home+"/", "${HOME}/", home+"/").Replace(v)
 	}
 	var out []string
-	for _, t := range []string{v, unknownPrefix.ReplaceAllString(strings.ReplaceAll(v, `"`, ""), ""), unknownPrefix.ReplaceAllString(v, "")} {
+	for _, t := range []string{v, unknownPrefix().ReplaceAllString(strings.ReplaceAll(v, `"`, ""), ""), unknownPrefix().ReplaceAllString(v, "")} {
 		out = append(out, shellWords(t)...)
 		out = append(out, strings.FieldsFunc(quotes.Replace(t), isBreak)...)
 	}

@@ -55,14 +55,14 @@ func TestLoads(t *testing.T) {
 		b, v := bare[len(bare)/2], view[len(view)/2]
 		fmt.Printf("%-22s host %7.1f ms  view %7.1f ms  %5.2fx  (first in the view %.1f)\n", l.name, b, v, v/b, first)
 	}
-	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.server.cmd.Process.Pid)); err == nil {
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.server.process.Pid)); err == nil {
 		for _, l := range strings.Split(string(b), "\n") {
 			if strings.HasPrefix(l, "VmRSS") || strings.HasPrefix(l, "Threads") || strings.HasPrefix(l, "RssAnon") {
 				fmt.Println(l)
 			}
 		}
 	}
-	if fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.server.cmd.Process.Pid)); err == nil {
+	if fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.server.process.Pid)); err == nil {
 		fmt.Println("descriptors", strconv.Itoa(len(fds)))
 	}
 }

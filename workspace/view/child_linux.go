@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
@@ -42,24 +43,21 @@ type child struct {
 }
 
 func (c *child) run() error {
-	for _, fd := range []int{fdSocket, fdConfig} {
-		unix.CloseOnExec(fd)
+	unix.CloseOnExec(fdSocket)
+	if err := inherited.Close(fdSocket); err != nil {
+		return fmt.Errorf("close what the caller left open: %w", err)
 	}
-	b, err := io.ReadAll(os.NewFile(fdConfig, "config"))
+	cfg, roots, err := c.configuration()
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	var cfg config
-	if err := json.Unmarshal(b, &cfg); err != nil {
-		return fmt.Errorf("parse configuration: %w", err)
+		return err
 	}
 	// The kernel has applied the umask of whoever makes a file inside.
 	syscall.Umask(0)
 	c.report = newReporter(c.send)
-	if err := c.setUp(&cfg); err != nil {
+	if err := c.setUp(cfg, roots); err != nil {
 		return err
 	}
-	if err := confine(&cfg); err != nil {
+	if err := confine(cfg); err != nil {
 		return err
 	}
 	go c.report.run(c.stop)
@@ -71,8 +69,40 @@ func (c *child) run() error {
 	return err
 }
 
+// configuration waits for the configuration and the descriptor of each view's root. A
+// server that was started ahead and is not needed ends here.
+func (c *child) configuration() (*config, []int, error) {
+	p, fds, err := c.receive(make([]byte, maxPacket), make([]byte, unix.CmsgSpace(maxViews*4)))
+	if err != nil {
+		os.Exit(0) // nobody wants it, or the supervisor is gone
+	}
+	if p.kind != msgConfig || len(fds) == 0 {
+		return nil, nil, errPacket
+	}
+	f := os.NewFile(uintptr(fds[0]), "config")
+	defer f.Close()
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxConfiguration))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg := new(config)
+	if err := json.Unmarshal(b, cfg); err != nil {
+		return nil, nil, fmt.Errorf("parse configuration: %w", err)
+	}
+	if roots := fds[1:]; len(roots) == len(cfg.Workspace.Views) {
+		return cfg, roots, nil
+	}
+	return nil, nil, errPacket
+}
+
+const (
+	// maxViews bounds the descriptors of one message; the kernel's own bound is 253.
+	maxViews         = 253
+	maxConfiguration = 64 << 20
+)
+
 // setUp opens every view.
-func (c *child) setUp(cfg *config) error {
+func (c *child) setUp(cfg *config, roots []int) error {
 	store, err := shadow.Create(cfg.Workspace.Shadow)
 	if err == nil {
 		err = store.Use()
@@ -94,8 +124,7 @@ func (c *child) setUp(cfg *config) error {
 		if err != nil {
 			return err
 		}
-		unix.CloseOnExec(fdRoots + i)
-		t := newTree(fdRoots+i, up, r)
+		t := newTree(roots[i], up, r)
 		t.quota, t.report, t.files, t.ids = q, c.report, open, cfg.Identity
 		t.live = cfg.Workspace.Mode == belljar.ModeLive
 		t.readOnly = v.ReadOnly || cfg.Workspace.Mode == belljar.ModeReadOnly
@@ -148,35 +177,55 @@ func (t *tree) sweep(rel string) {
 	_ = unix.Unlinkat(d, baseName(rel), 0)
 }
 
-// listen takes devices from the supervisor until it is gone.
+// listen takes devices from the supervisor until it is gone or wants us to be.
 func (c *child) listen() error {
 	buf, oob := make([]byte, maxPacket), make([]byte, 256)
+	for {
+		p, fds, err := c.receive(buf, oob)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = c.serve(&p, fds)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// receive takes one packet and the descriptors that came with it; io.EOF when there
+// will be no more.
+func (c *child) receive(buf, oob []byte) (packet, []int, error) {
 	for {
 		n, on, _, _, err := unix.Recvmsg(c.sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n == 0 {
-			return nil // the supervisor is gone or wants us to be
+			return packet{}, nil, io.EOF
 		}
-		if err := c.serve(buf[:n], oob[:on]); err != nil {
-			return err
+		p, err := decode(buf[:n])
+		if err != nil {
+			return packet{}, nil, err
 		}
+		fds, err := rights(oob[:on])
+		return p, fds, err
 	}
 }
 
-func (c *child) serve(b, oob []byte) error {
-	p, err := decode(b)
-	if err != nil || p.kind != msgServe {
-		return errors.Join(errPacket, err)
-	}
+func rights(oob []byte) ([]int, error) {
 	m, err := unix.ParseSocketControlMessage(oob)
 	if err != nil || len(m) != 1 {
-		return errors.Join(errors.New("no device came with the view"), err)
+		return nil, errors.Join(errPacket, err)
 	}
-	fds, err := unix.ParseUnixRights(&m[0])
-	if err != nil || len(fds) != 1 || p.view >= len(c.trees) {
-		return errors.Join(errors.New("no device came with the view"), err)
+	return unix.ParseUnixRights(&m[0])
+}
+
+// serve begins to answer the requests of a device.
+func (c *child) serve(p *packet, fds []int) error {
+	if p.kind != msgServe || len(fds) != 1 || p.view >= len(c.trees) {
+		return fmt.Errorf("%w: no device came with the view", errPacket)
 	}
 	c.trees[p.view].serve(fds[0], c.stop)
 	return c.send((&packet{kind: msgServed, view: p.view}).encode())

@@ -5,17 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/view/internal/early"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,11 +24,9 @@ type config struct {
 	Disk      int64
 }
 
-const (
-	fdSocket = 3 // both directions; its end is the end of the server
-	fdConfig = 4
-	fdRoots  = 5 // one per view
-)
+// fdSocket is the server's end of the socket, for both directions; its end is the end
+// of the server.
+const fdSocket = 3
 
 // graceful is how long the server may take to report the rest and end.
 const graceful = 2 * time.Second
@@ -41,7 +37,7 @@ const keepFirst = 20
 // A Server is a running file server. Its methods are safe for concurrent use.
 type Server struct {
 	sock    *os.File // SEQPACKET
-	cmd     *exec.Cmd
+	process *os.Process
 	events  belljar.EventSink
 	done    chan struct{}
 	drained chan struct{} // everything that it told has been taken
@@ -70,53 +66,17 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func start(ctx context.Context, o Options) (*Server, error) {
-	sp, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("make socket: %w", err)
-	}
-	theirs := os.NewFile(uintptr(sp[1]), "view")
-	files := []*os.File{theirs}
-	closeFiles := sync.OnceFunc(func() {
-		for _, f := range files {
-			f.Close()
-		}
-	})
-	defer closeFiles()
-	// Non-blocking, so that reads are by the runtime's poller and Close ends them.
-	if err := unix.SetNonblock(sp[0], true); err != nil {
-		unix.Close(sp[0])
-		return nil, fmt.Errorf("make socket: %w", err)
-	}
-	ours := os.NewFile(uintptr(sp[0]), "view")
-	cfg, err := configPipe(o.Plan)
-	if err != nil {
-		ours.Close()
-		return nil, err
-	}
-	files = append(files, cfg)
-	for _, v := range o.Plan.Workspace.Views {
-		fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if err != nil {
-			ours.Close()
-			return nil, fmt.Errorf("open %q: %w", v.Source, err)
-		}
-		files = append(files, os.NewFile(uintptr(fd), v.Source))
-	}
 	s := &Server{
-		sock: ours, events: o.Events, done: make(chan struct{}), drained: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
-	}
-	s.cmd = &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{Argv0}, Dir: "/", Env: append(ablate.Environ(), "GOMAXPROCS="+maxProcs()),
-		Stderr: os.Stderr, ExtraFiles: files,
-		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
+		events: o.Events, done: make(chan struct{}), drained: make(chan struct{}), views: len(o.Plan.Workspace.Views), served: make(chan int, 1),
 	}
 	if err := s.launch(); err != nil {
-		ours.Close()
-		return nil, err
+		return nil, fmt.Errorf("start file server: %w", err)
 	}
-	closeFiles() // theirs among them: its end is seen only when nobody else has it
 	ready := make(chan struct{})
 	go s.receive(context.WithoutCancel(ctx), ready)
+	if err := s.configure(o.Plan); err != nil {
+		s.fail(err)
+	}
 	context.AfterFunc(ctx, func() { s.Close() })
 	select {
 	case <-ready:
@@ -126,27 +86,32 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	}
 }
 
-// maxProcs gives every worker of a view a place in Go's scheduler, with two to spare, whatever
-// the number of processors: a worker that waits for the kernel keeps its place, and
-// when places are short the scheduler takes them away and gives them back for every
-// request. More than that many threads never run at the same time.
-func maxProcs() string { return fmt.Sprint(workers + 2) }
-
-// coarse is how late a timer of the server may be. Go's scheduler looks after itself
-// every 20 microseconds while there is work; each look is a timer interrupt and two
-// switches, and together they were a quarter of the server's time.
-const coarse = 500 * time.Microsecond
-
-// coarseTimers lets the timers of processes that this thread starts be late. The
-// caller has locked the thread, and calls the function that it gets.
-func coarseTimers() (exact func()) {
-	// It saves time only: without it everything works.
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(coarse.Nanoseconds()), 0, 0, 0)
-	return func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) } // the thread's own
+// configure sends the configuration, and the root of each view with it.
+func (s *Server) configure(p *belljar.Plan) error {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	cfg, err := configFile(p)
+	if err != nil {
+		return err
+	}
+	files = append(files, cfg)
+	fds := []int{int(cfg.Fd())}
+	for _, v := range p.Workspace.Views {
+		fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return fmt.Errorf("open %q: %w", v.Source, err)
+		}
+		files, fds = append(files, os.NewFile(uintptr(fd), v.Source)), append(fds, fd)
+	}
+	return s.send((&packet{kind: msgConfig}).encode(), fds...)
 }
 
-// configPipe gives the read end of a file that holds the configuration.
-func configPipe(p *belljar.Plan) (*os.File, error) {
+// configFile gives a file that holds the configuration.
+func configFile(p *belljar.Plan) (*os.File, error) {
 	b, err := json.Marshal(config{Workspace: p.Workspace, Identity: p.Identity, Disk: p.Limits.Disk})
 	if err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
@@ -156,51 +121,100 @@ func configPipe(p *belljar.Plan) (*os.File, error) {
 		return nil, fmt.Errorf("make configuration: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "view")
-	if _, err := f.Write(b); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write configuration: %w", err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if _, err := f.WriteAt(b, 0); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
 	return f, nil
 }
 
-// launch starts the process from a thread that lives as long as it does: the
-// parent-death signal follows the thread that forked.
+// launch starts the process, or takes the one that was started ahead.
 func (s *Server) launch() error {
+	if pid, socket, ok := early.Child.Take(); ok {
+		p, err := os.FindProcess(pid)
+		if err != nil {
+			return err
+		}
+		s.process = p
+		if err := s.hold(socket); err != nil {
+			return err
+		}
+		go s.reap()
+		return nil
+	}
+	sp, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(sp[1]), "view")
+	defer theirs.Close() // its end is seen only when nobody else has it
+	if err := s.hold(sp[0]); err != nil {
+		return err
+	}
+	if err := s.fork(theirs); err != nil {
+		s.sock.Close()
+		return err
+	}
+	return nil
+}
+
+// hold makes fd our end of the socket: non-blocking, so that reads are by the
+// runtime's poller and Close ends them.
+func (s *Server) hold(fd int) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("make socket: %w", err)
+	}
+	s.sock = os.NewFile(uintptr(fd), "view")
+	return nil
+}
+
+// fork starts the process from a thread that lives as long as it does: the
+// parent-death signal follows the thread that forked.
+func (s *Server) fork(theirs *os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		exact := coarseTimers() // the process gets them from this thread
-		err := s.cmd.Start()
+		defer runtime.UnlockOSThread()
+		exact := early.CoarseTimers() // the process gets them from this thread
+		p, err := os.StartProcess("/proc/self/exe", []string{Argv0}, &os.ProcAttr{
+			Dir: "/", Env: append(ablate.Environ(), early.Procs), Sys: early.Attr(), Files: []*os.File{null, null, os.Stderr, theirs},
+		})
 		exact()
+		s.process = p
 		started <- err
-		if err != nil {
-			return
+		if err == nil {
+			s.reap()
 		}
-		err = s.cmd.Wait()
-		select {
-		case <-s.drained: // its last words may say why
-		case <-time.After(graceful): // whoever takes events is stuck
-		}
-		s.mu.Lock()
-		if s.err == nil && !s.closed {
-			s.err = errors.New("the file server ended")
-			if err != nil {
-				s.err = fmt.Errorf("the file server ended: %w", err)
-			}
-		}
-		s.mu.Unlock()
-		close(s.done)
-		s.sock.Close()
-		runtime.UnlockOSThread()
 	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("start file server: %w", err)
+	return <-started
+}
+
+// reap waits for the end of the process, and for what it told last.
+func (s *Server) reap() {
+	state, err := s.process.Wait()
+	if err == nil && !state.Success() {
+		err = errors.New(state.String())
 	}
-	return nil
+	select {
+	case <-s.drained: // its last words may say why
+	case <-time.After(graceful): // whoever takes events is stuck
+	}
+	s.mu.Lock()
+	if s.err == nil && !s.closed {
+		s.err = errors.New("the file server ended")
+		if err != nil {
+			s.err = fmt.Errorf("the file server ended: %w", err)
+		}
+	}
+	s.mu.Unlock()
+	close(s.done)
+	s.sock.Close()
 }
 
 // receive reads what the server tells until it is gone.
@@ -283,7 +297,8 @@ func (s *Server) Serve(i int, dev *os.File) error {
 	s.serveMu.Lock()
 	defer s.serveMu.Unlock()
 	p := packet{kind: msgServe, view: i}
-	if err := s.send(p.encode(), dev); err != nil {
+	// Fd makes dev blocking, which is what the server wants of it anyway.
+	if err := s.send(p.encode(), int(dev.Fd())); err != nil {
 		return &belljar.Error{Op: "serve view", ID: fmt.Sprint(i), Kind: belljar.KindInternal, Err: err}
 	}
 	select {
@@ -294,15 +309,15 @@ func (s *Server) Serve(i int, dev *os.File) error {
 	}
 }
 
-func (s *Server) send(b []byte, dev *os.File) error {
+// send sends one packet and duplicates of descriptors.
+func (s *Server) send(b []byte, fds ...int) error {
 	raw, err := s.sock.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var sendErr error
 	err = raw.Write(func(fd uintptr) bool {
-		// Fd would make dev blocking, which is what the server wants of it anyway.
-		sendErr = unix.Sendmsg(int(fd), b, unix.UnixRights(int(dev.Fd())), nil, unix.MSG_NOSIGNAL)
+		sendErr = unix.Sendmsg(int(fd), b, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
 		return sendErr != unix.EAGAIN
 	})
 	return errors.Join(err, sendErr)
@@ -347,8 +362,4 @@ func (s *Server) Close() error {
 	return nil
 }
 
-func (s *Server) kill() {
-	if s.cmd.Process != nil {
-		_ = s.cmd.Process.Kill()
-	}
-}
+func (s *Server) kill() { _ = s.process.Kill() }

@@ -76,10 +76,11 @@ package view
 
 import (
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/view/internal/early"
 )
 
 // Argv0 is the name under which the server process runs.
-const Argv0 = "belljar-view"
+const Argv0 = early.Argv0
 
 // Options say what to serve.
 type Options struct {

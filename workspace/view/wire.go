@@ -17,6 +17,7 @@ const (
 	msgEvents = 4 // server: counts, file events
 	msgLimit  = 5 // server: limit, used
 	msgReady  = 6 // server: it is set up
+	msgConfig = 7 // supervisor, first: carries a file with the configuration and the root of each view
 
 	maxPacket = 60 << 10 // below every socket buffer
 	maxName   = 5 << 10  // PATH_MAX and some
@@ -81,7 +82,7 @@ func decode(b []byte) (packet, error) {
 	r := reader{b: b[1:]}
 	p := packet{kind: b[0]}
 	switch p.kind {
-	case msgReady:
+	case msgReady, msgConfig:
 	case msgServe, msgServed:
 		p.view = int(r.number() & 0xffff)
 	case msgFailed:

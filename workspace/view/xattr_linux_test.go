@@ -135,7 +135,7 @@ func TestWritesAskForNoAttribute(t *testing.T) {
 // writes counts the calls by which the server wrote: to the host and to the kernel.
 func writes(t *testing.T, w *world) int {
 	t.Helper()
-	b, err := os.ReadFile("/proc/" + itoa(w.server.cmd.Process.Pid) + "/io")
+	b, err := os.ReadFile("/proc/" + itoa(w.server.process.Pid) + "/io")
 	must(t, err)
 	_, rest, _ := strings.Cut(string(b), "syscw: ")
 	n, err := strconv.Atoi(strings.Fields(rest)[0])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -168,25 +167,6 @@ func ReadMemory(f *os.File) ([]byte, error) {
 		return nil, fmt.Errorf("read a memory file: %w", err)
 	}
 	return b, nil
-}
-
-// CloseInherited closes what a careless caller of the supervisor left open: all
-// beyond last that came through an execve. What this process opened has the flag.
-func CloseInherited(last int) error {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd <= last {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
-		}
-	}
-	return nil
 }
 
 // CloseAll closes files; nil ones are skipped.

@@ -15,6 +15,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
@@ -140,7 +141,7 @@ func (l *launcher) read() error {
 	if ablate.Off(ablate.Descriptors) {
 		return nil
 	}
-	return wire.CloseInherited(FDGofer)
+	return inherited.Close(FDGofer)
 }
 
 // watch ends the launcher, and with PID 1 every process of the sandbox, when the

@@ -47,6 +47,7 @@ var denied = []uint32{
 var unknown = []uint32{
 	unix.SYS_CLONE3,
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_IO_SETUP,                              // its events are counted for the whole machine
 	unix.SYS_MEMFD_SECRET,                          // memory that nobody can count
 	unix.SYS_LISTMOUNT, unix.SYS_STATMOUNT, newest, // they tell of mounts; 470 lists namespaces
 }

@@ -5,7 +5,8 @@
 //
 // Commands are forked from one thread, which has given up everything that they must
 // not have: capabilities, new privileges, files by Landlock, system calls by a
-// filter. The other threads never touch anything that comes from inside.
+// filter. The other threads, which never touch anything that comes from inside, give up
+// the same as far as Go can reach them.
 //
 // # Limitations
 //
@@ -14,10 +15,13 @@
 // but the ends of its children.
 package jail
 
-import "github.com/belljar-dev/belljar/backend/internal/stage"
+import (
+	"github.com/belljar-dev/belljar/backend/internal/stage"
+	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
+)
 
 // Name is argv[0] of the first process.
-const Name = "belljar-init"
+const Name = namespaces.Argv0
 
 // The kinds of steps beyond those of package stage.
 const (
@@ -70,9 +74,11 @@ type Report struct {
 	// Link: the network is ready; attached is its other end. It comes once, before Built.
 	Link   bool   `json:"link,omitempty"`
 	Header []byte `json:"header,omitempty"` // of the link's packets
-	// Built: all is ready. Attached are the process list, its memory file systems, and,
-	// where the kernel has them, the list of shared memory and a socket that tells of
-	// sockets.
+	// Counts: attached is what tells of use: the process list, its memory file systems,
+	// and, where the kernel has them, the lists of System V objects and a socket that
+	// tells of sockets. It comes once, before Built.
+	Counts bool `json:"counts,omitempty"`
+	// Built: all is ready.
 	Built bool `json:"built,omitempty"`
 	// Threads is how many processes and threads are ours.
 	Threads int `json:"threads,omitempty"`
@@ -89,11 +95,9 @@ type Report struct {
 // An Ack says that a view is served.
 type Ack struct{}
 
-// The descriptors that it is started with.
-const (
-	FDControl = 3 + iota // to the supervisor; its end is the end
-	FDJob                // a memory file with the [Job]
-)
+// FDControl is the one descriptor that it is started with beside the standard ones: a
+// socket to the supervisor. The [Job] comes over it first; its end is the end.
+const FDControl = 3
 
 // MTU is the largest packet of the sandbox's network.
 const MTU = 65520

@@ -1,11 +1,11 @@
 package jail
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,12 +14,9 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
-
-// Caps are the capabilities in its own user namespace that building takes. None is
-// left when the first command starts.
-var Caps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE}
 
 // Main is the program of the first process. It never returns.
 func Main() {
@@ -45,8 +42,12 @@ type jail struct {
 }
 
 func (j *jail) run() error {
-	if err := j.read(); err != nil {
-		return err
+	// It may have been born ahead: first, what every sandbox needs.
+	unix.CloseOnExec(FDControl)
+	if !ablate.Off(ablate.Descriptors) {
+		if err := inherited.Close(FDControl); err != nil {
+			return err
+		}
 	}
 	// Whatever is sent from inside, but by the kernel, changes nothing: the handlers
 	// are there, and children begin with the default ones.
@@ -56,13 +57,18 @@ func (j *jail) run() error {
 	}
 	j.linked = make(chan error, 1)
 	go func() { j.linked <- j.link() }()
-	shm, err := os.Open("/proc/sysvipc/shm") // stays with this namespace
-	if err != nil {
-		shm = nil // a kernel without
+	var ipc []*os.File // of this namespace, whoever reads it
+	for _, list := range []string{"shm", "msg", "sem"} {
+		if f, err := os.Open("/proc/sysvipc/" + list); err == nil { // there are kernels without
+			ipc = append(ipc, f)
+		}
 	}
 	var diag *os.File
 	if fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err == nil {
 		diag = os.NewFile(uintptr(fd), "sockets")
+	}
+	if _, err := wire.Recv(j.control, &j.job); err != nil {
+		return fmt.Errorf("take the job: %w", err)
 	}
 	if err := j.build(); err != nil {
 		return err
@@ -76,6 +82,16 @@ func (j *jail) run() error {
 	if err != nil {
 		return err
 	}
+	files := slices.Concat([]*os.File{procs}, j.tmpfs, ipc)
+	if diag != nil {
+		files = append(files, diag)
+	}
+	// Before it confines itself: then it may have fewer descriptors on their way.
+	err = wire.Send(j.control, Report{Counts: true}, files...)
+	wire.CloseAll(files)
+	if err != nil {
+		return err
+	}
 	if err := j.pin(); err != nil {
 		return err
 	}
@@ -83,37 +99,12 @@ func (j *jail) run() error {
 	if err := j.confine(); err != nil {
 		return err
 	}
-	files := append([]*os.File{procs}, j.tmpfs...)
-	for _, f := range []*os.File{shm, diag} {
-		if f != nil {
-			files = append(files, f)
-		}
-	}
-	err = wire.Send(j.control, Report{Built: true, Threads: j.threads}, files...)
-	wire.CloseAll(files)
-	if err != nil {
+	if err := wire.Send(j.control, Report{Built: true, Threads: j.threads}); err != nil {
 		return err
 	}
 	go j.reap()
 	go pages.Trim()
 	return j.obey()
-}
-
-func (j *jail) read() error {
-	f := os.NewFile(FDJob, "job")
-	b, err := wire.ReadMemory(f)
-	f.Close()
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, &j.job); err != nil {
-		return fmt.Errorf("decode the job: %w", err)
-	}
-	unix.CloseOnExec(FDControl)
-	if ablate.Off(ablate.Descriptors) {
-		return nil
-	}
-	return wire.CloseInherited(FDControl)
 }
 
 // link makes the network and hands out its other end. The kernel takes its time for
@@ -203,6 +194,7 @@ func (j *jail) sysctls() error {
 		// A kernel that does not let the owner of a namespace write them has the filter.
 		_ = os.WriteFile("/proc/sys/user/max_"+n+"_namespaces", []byte("0"), 0)
 	}
+	shareWatches()
 	if err := unix.Sethostname([]byte(j.job.Hostname)); err != nil && !ablate.Off(ablate.NSUTS) {
 		return fmt.Errorf("set the host name: %w", err)
 	}

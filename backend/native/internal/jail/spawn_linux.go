@@ -77,7 +77,7 @@ func (j *jail) limitProcesses(extra int) error {
 		return nil
 	}
 	j.limited = true
-	return lower(unix.RLIMIT_NPROC, uint64(j.job.Processes+j.threads+extra))
+	return lower(unix.RLIMIT_NPROC, func(uint64) uint64 { return uint64(j.job.Processes + j.threads + extra) })
 }
 
 func (j *jail) signal(r Request) {

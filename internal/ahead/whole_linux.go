@@ -1,0 +1,5 @@
+//go:build !ablation && !cgo
+
+package ahead
+
+const off = false

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
+)
+
+// TestAhead: helpers that were started before the command line was understood are gone
+// when nothing is run, whatever the reason, and when the run is killed at once.
+func TestAhead(t *testing.T) {
+	w := newWorld(t)
+	program := ownBinary(t)
+	for _, args := range [][]string{
+		{"run"},
+		{"run", "--nonsense", "--", "true"},
+		{"run", "--help"},
+		{"run", "--policy", "/nowhere", "--", "true"},
+		{"run", "--workspace", "/", "--", "true"},
+		{"run", "--", "/no/such/command"},
+		{"run", "--name", "NOT-A-NAME", "--", "true"},
+		{"run", "true", "--tier", "native"},
+	} {
+		c := w.cmd(t.Context(), args...)
+		c.Path = program
+		out, _ := c.CombinedOutput()
+		gone(t, program, args)
+		if len(out) == 0 && args[1] != "true" {
+			t.Errorf("%q said nothing", args)
+		}
+	}
+	// Where the command line says two things, the run takes one of them.
+	c := w.cmd(t.Context(), "run", "--tier", "gvisor", "sh", "-c", "echo ready; read x", "--tier", "native")
+	c.Path = program
+	in, out := startReady(t, c)
+	until(t, "a first process that is not needed is left", func() bool {
+		return !slices.ContainsFunc(ours(program), func(pid int) bool { return role(pid) == "belljar-init" })
+	})
+	in.Close()
+	_ = readUntil(t, out, "")
+	_ = c.Wait()
+	testenv.Need(t, "user") // root's helpers are another process's
+	for range rounds(5, 100) {
+		c := w.cmd(context.Background(), "run", "--", "true")
+		c.Path = program
+		c.Stdout, c.Stderr = io.Discard, io.Discard
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "no helper was started ahead", func() bool { return len(ours(program)) > 1 })
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		gone(t, program, c.Args)
+	}
+}
+
+// ownBinary is a copy of belljar, so that its processes can be told from others'.
+func ownBinary(t *testing.T) string {
+	dir := shortTemp(t)
+	if err := os.Chmod(dir, 0o755); err != nil { // the sandbox identity executes it
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "belljar")
+	if err := os.WriteFile(path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// ours are the processes that run program.
+func ours(program string) []int {
+	var pids []int
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, l := range links {
+		if exe, err := os.Readlink(l); err == nil && exe == program {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(l)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func gone(t *testing.T, program string, args []string) {
+	t.Helper()
+	until(t, "processes are left", func() bool { return len(ours(program)) == 0 })
+	if t.Failed() {
+		for _, p := range ours(program) {
+			t.Logf("%q: %d %s", args, p, cmdline(p))
+		}
+	}
+}
+
+// until waits for what is to come.
+func until(t *testing.T, otherwise string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatal(otherwise)
+		}
+	}
+}
