@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/belljar-dev/belljar/internal/userns"
+	"github.com/belljar-dev/belljar/internal/idmap"
 	"golang.org/x/sys/unix"
 )
 
@@ -125,8 +125,8 @@ func (w *world) host(ctx context.Context, argv []string) error {
 		"GIT_CONFIG_KEY_1=maintenance.auto", "GIT_CONFIG_VALUE_1=false", // repositories so small never need it
 		"GIT_TERMINAL_PROMPT=0", "GIT_EDITOR=true", "GIT_PAGER=cat", "LANG=C.UTF-8", "GIT_ALLOW_PROTOCOL=ext:file",
 	}
-	id := userns.Map{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid()}
-	c.SysProcAttr = userns.Attr(id, unix.CLONE_NEWNET|unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWIPC, nil)
+	id := idmap.Map{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid()}
+	c.SysProcAttr = idmap.Attr(id, unix.CLONE_NEWNET|unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWIPC, nil)
 	c.SysProcAttr.Pdeathsig = unix.SIGKILL
 	c.WaitDelay = time.Second
 	var ee *exec.ExitError

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/idmap"
 	"github.com/belljar-dev/belljar/internal/userns"
 	"golang.org/x/sys/unix"
 )
@@ -146,8 +147,8 @@ func startWorld(ctx context.Context, c worldConfig) (told, error) {
 	cmd.Env = append(os.Environ(), stageVariable+"=set-up")
 	cmd.ExtraFiles = []*os.File{theirResult, cfgRead, theirLife}
 	cmd.Stderr = &limitedBuffer{b: &stderr, left: 64 << 10}
-	id := userns.Map{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid()}
-	cmd.SysProcAttr = userns.Attr(id, worldFlags, worldCaps)
+	id := idmap.Map{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid()}
+	cmd.SysProcAttr = idmap.Attr(id, worldFlags, worldCaps)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr.Setsid = true // no terminal of the caller's
 	err = startLocked(cmd)

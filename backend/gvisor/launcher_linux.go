@@ -17,7 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
-	"github.com/belljar-dev/belljar/internal/userns"
+	"github.com/belljar-dev/belljar/internal/idmap"
 )
 
 // A launcherProcess is the supervisor's hold on the launcher.
@@ -61,7 +61,7 @@ func startLauncher(dir string, id belljar.Identity, job *launch.Job, sentry, gof
 		stderr = os.Stderr
 	}
 	l := &launcherProcess{dir: dir, control: mine, exited: make(chan struct{})}
-	attr := userns.Attr(userns.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, ablate.Namespaces(launcherFlags), launch.Caps)
+	attr := idmap.Attr(idmap.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}, ablate.Namespaces(launcherFlags), launch.Caps)
 	attr.Setsid = true
 	attr.Pdeathsig = syscall.SIGKILL
 	attr.PidFD = &l.pidfd

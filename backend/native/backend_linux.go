@@ -19,6 +19,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
 	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/idmap"
 )
 
 // Backend implements [belljar.Backend] with namespaces. It has no state: one value
@@ -88,7 +89,7 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 // its job.
 func (b *Backend) launch(in *instance, job *jail.Job) error {
 	id := in.plan.Identity
-	ids := namespaces.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}
+	ids := idmap.Map{HostUID: id.HostUID, HostGID: id.HostGID, UID: id.UID, GID: id.GID}
 	in.exited = make(chan struct{})
 	if pid, pidfd, socket, ok := namespaces.Take(ids); ok {
 		in.control, in.pidfd = os.NewFile(uintptr(socket), "wire"), pidfd
@@ -107,7 +108,7 @@ func (b *Backend) launch(in *instance, job *jail.Job) error {
 }
 
 // fork starts the first process.
-func (b *Backend) fork(in *instance, ids namespaces.Map) error {
+func (b *Backend) fork(in *instance, ids idmap.Map) error {
 	mine, theirs, err := wire.Pair()
 	if err != nil {
 		return err

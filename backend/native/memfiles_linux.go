@@ -36,13 +36,12 @@ func (m *meter) countFiles(pids []string) {
 	if errors.Is(m.allDescriptors(pids, seen, pipes, began.Add(filesBudget)), errSlow) {
 		return // as it was
 	}
-	m.mappedNow, m.tables = 0, 0
+	m.files, m.tables = 0, 0
 	for _, pid := range pids {
 		mapped, tables := m.mapped(pid, seen)
-		m.mappedNow += mapped
+		m.files += mapped
 		m.tables += tables
 	}
-	m.files = m.mappedNow
 	for _, size := range seen {
 		m.files += size
 	}

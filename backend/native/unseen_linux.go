@@ -25,13 +25,14 @@ type shared struct {
 	until  time.Time
 }
 
-// hostShared is the shared memory of the whole host; -1 when it is not told.
+// hostShared is the shared memory of the whole host, as in the line Shmem of
+// /proc/meminfo; -1 when it is not told.
 func hostShared() int64 {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
+	var s unix.Sysinfo_t
+	if unix.Sysinfo(&s) != nil {
 		return -1
 	}
-	return kilobytes(string(b), "\nShmem:")
+	return int64(s.Sharedram) * int64(s.Unit)
 }
 
 // unseen is the shared memory that the counts have missed, as far as it matters: where
@@ -57,13 +58,14 @@ func (m *meter) unseen(pids []string, used, known, limit int64) int64 {
 	}
 	s.grown, s.hidden = growth, growth // where the search does not come to an end
 	if all, err := m.extents(pids, now.Add(filesBudget)); err == nil {
-		s.hidden = min(max(all-m.mappedNow, 0), growth)
+		s.hidden = min(max(all-m.files, 0), growth)
 	}
 	s.until = time.Now().Add(max(filesPause, filesShare*time.Since(now)))
 	return s.hidden
 }
 
-// extents is what the shared mappings of files that nobody has open could hold at most.
+// extents is what memory files hold that are open now, and what the shared mappings of
+// those that nobody has open could hold at most.
 func (m *meter) extents(pids []string, deadline time.Time) (int64, error) {
 	seen := map[inode]int64{}
 	if err := m.allDescriptors(pids, seen, map[string]int64{}, deadline); err != nil {
@@ -83,6 +85,9 @@ func (m *meter) extents(pids []string, deadline time.Time) (int64, error) {
 		}
 	}
 	var sum int64
+	for _, size := range seen {
+		sum += size
+	}
 	for _, end := range ends {
 		sum += end
 	}

@@ -33,16 +33,15 @@ type meter struct {
 	threads int        // ours
 	page    int64
 
-	files     int64 // memory files, counted last
-	mappedNow int64 // of them, those that are only mapped
-	buffers   int64 // of pipes and sockets
-	tables    int64 // page tables
-	counted   time.Time
-	pause     time.Duration
-	shared    shared
-	exact     int64 // memory of processes, when it was last asked exactly
-	exactSum  int64 // the cheap sum at that time
-	cpu       time.Duration
+	files    int64 // memory files, counted last
+	buffers  int64 // of pipes and sockets
+	tables   int64 // page tables
+	counted  time.Time
+	pause    time.Duration
+	shared   shared
+	exact    int64 // memory of processes, when it was last asked exactly
+	exactSum int64 // the cheap sum at that time
+	cpu      time.Duration
 }
 
 // pauses between two counts of memory files, which cost a look at every descriptor:

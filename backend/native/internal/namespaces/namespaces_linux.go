@@ -4,13 +4,8 @@ import (
 	"syscall"
 
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/internal/idmap"
 )
-
-// A Map says which single host identity is which identity inside.
-type Map struct {
-	HostUID, HostGID int
-	UID, GID         int
-}
 
 // Capabilities of capabilities(7) in its own user namespace that building takes. None
 // is left when the first command starts.
@@ -33,22 +28,18 @@ func Flags() uintptr {
 }
 
 // Attr is how the first process is started, by a thread that lives as long as it.
-func Attr(m Map, flags uintptr) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | flags,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: m.UID, HostID: m.HostUID, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: m.GID, HostID: m.HostGID, Size: 1}},
-		AmbientCaps: []uintptr{capSysAdmin, capNetAdmin, capNetRaw, capSetpcap, capSysResource},
-		Setsid:      true,
-		Pdeathsig:   syscall.SIGKILL,
-	}
+func Attr(m idmap.Map, flags uintptr) *syscall.SysProcAttr {
+	attr := idmap.Attr(m, flags, []uintptr{capSysAdmin, capNetAdmin, capNetRaw, capSetpcap, capSysResource})
+	attr.Setsid = true
+	attr.Pdeathsig = syscall.SIGKILL
+	return attr
 }
 
 // A born process is the first one of a sandbox that is not known yet.
 type born struct {
 	*ahead.Child
 	pidfd int
-	ids   Map
+	ids   idmap.Map
 }
 
 var early = start()
@@ -57,7 +48,7 @@ func start() *born {
 	if !ahead.Flag("--tier", "native") {
 		return nil
 	}
-	b := &born{pidfd: -1, ids: Map{HostUID: syscall.Getuid(), HostGID: syscall.Getgid()}}
+	b := &born{pidfd: -1, ids: idmap.Map{HostUID: syscall.Getuid(), HostGID: syscall.Getgid()}}
 	if !ahead.StartedAsRoot() {
 		b.ids.UID, b.ids.GID = b.ids.HostUID, b.ids.HostGID
 	}
@@ -69,7 +60,7 @@ func start() *born {
 
 // Take hands out the first process that was born ahead with these identities: see
 // [ahead.Child.Take]; pidfd refers to it.
-func Take(m Map) (pid, pidfd, socket int, ok bool) {
+func Take(m idmap.Map) (pid, pidfd, socket int, ok bool) {
 	if early == nil {
 		return 0, -1, -1, false
 	}
