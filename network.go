@@ -37,9 +37,8 @@ const (
 // A Network says which names and addresses exist for a sandbox. Its zero value
 // allows nothing.
 type Network struct {
-	Rules       []NetRule     `json:"rules"`
-	Publish     []PublishRule `json:"publish,omitempty"`
-	Credentials []Credential  `json:"credentials,omitempty"`
+	Rules   []NetRule     `json:"rules"`
+	Publish []PublishRule `json:"publish,omitempty"`
 	// Upstream is the company's proxy, as host:port; empty for none. What it asks for
 	// as authentication is no part of a plan: the gateway is given it apart.
 	Upstream       string `json:"upstream,omitempty"`
@@ -56,11 +55,7 @@ type NetRule struct {
 	CIDR    netip.Prefix `json:"cidr,omitzero"`
 	Ports   []uint16     `json:"ports"`             // never empty
 	Private bool         `json:"private,omitempty"` // the name may resolve to RFC 1918, ULA and CGNAT addresses
-	// Methods (upper case; GET allows HEAD) and Paths (patterns of [MatchPath]) confine
-	// the HTTP requests; empty allows any. See [Network.Sees].
-	Methods []string `json:"methods,omitempty"`
-	Paths   []string `json:"paths,omitempty"`
-	Origin  Origin   `json:"origin"`
+	Origin  Origin       `json:"origin"`
 }
 
 // A PublishRule makes a port of the sandbox reachable on the host.
@@ -75,10 +70,6 @@ type NetRequest struct {
 	Host string // canonical; empty when only an address is known
 	Addr netip.Addr
 	Port uint16
-	// Method and Path (canonical, without the query) are those of an HTTP request;
-	// both are empty where a connection is asked about.
-	Method string
-	Path   string
 }
 
 // A Decision is a verdict with its reason.
@@ -90,10 +81,10 @@ type Decision struct {
 	Fix     string   // the policy line that would allow it, when refused; empty when no rule can
 }
 
-// Decide answers one request. It looks at names, ports, methods and paths only;
-// whether the address behind a name may be dialled is the gateway's address guard.
+// Decide answers one request. It looks at names and ports only; whether the
+// address behind a name may be dialled is the gateway's address guard.
 func (n *Network) Decide(r NetRequest) Decision {
-	var nearest, confined *NetRule
+	var nearest *NetRule
 	for i := range n.Rules {
 		rule := &n.Rules[i]
 		if !rule.names(r) {
@@ -103,19 +94,10 @@ func (n *Network) Decide(r NetRequest) Decision {
 		if r.Port == 0 {
 			return Decision{Allow: true, Rule: rule}
 		}
-		if !rule.allowsPort(r.Port) {
-			continue
-		}
-		if rule.requests(r) {
-			return Decision{Allow: true, Rule: rule}
-		}
-		confined = rule
-	}
-	if confined != nil {
-		return Decision{
-			Nearest: confined,
-			Reason:  r.target() + ": the policy allows this host, but not " + r.Method + " " + r.Path,
-			Fix:     r.requestFix(),
+		for _, p := range rule.Ports {
+			if p == r.Port {
+				return Decision{Allow: true, Rule: rule}
+			}
 		}
 	}
 	if nearest != nil {
@@ -189,18 +171,4 @@ func (r NetRequest) fix() string {
 		return "--allow [" + r.Addr.String() + "]" + port
 	}
 	return "--allow " + r.Addr.Unmap().String() + port
-}
-
-// requestFix is the entry of a policy's network.allow that would allow the request r
-// and nothing else: flags name hosts only.
-func (r NetRequest) requestFix() string {
-	host := r.Host
-	if host == "" {
-		return ""
-	}
-	ports := ""
-	if r.Port != 443 {
-		ports = ", ports: [" + strconv.Itoa(int(r.Port)) + "]"
-	}
-	return "network: {allow: [{host: " + strconv.Quote(host) + ports + ", methods: [" + r.Method + "], paths: [" + strconv.Quote(r.Path) + "]}]}"
 }
