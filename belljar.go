@@ -335,7 +335,7 @@ func (s ExitStatus) Status() int {
 type Usage struct {
 	Memory    int64         `json:"memory"`    // bytes, everything that the limit counts
 	Processes int           `json:"processes"` // threads, as the limit counts them; -1 unknown
-	CPU       time.Duration `json:"cpu"`
+	CPU       time.Duration `json:"cpu"`       // since its start, never less than before; 0 unknown
 }
 
 // EndReason says why a sandbox ended.

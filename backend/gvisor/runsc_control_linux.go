@@ -234,16 +234,13 @@ func (c *control) memoryFile() (*os.File, error) {
 	return files[1], nil
 }
 
-// stats are the number of tasks and the processor time that they used.
-func (c *control) stats() (tasks int, cpu time.Duration, err error) {
+// tasks is the number of tasks.
+func (c *control) tasks() (int, error) {
 	id := containerID
 	var out boot.EventOut
 	// Not on the quick connection: signals must not wait for it.
-	err = c.apart(func(conn *urpc.Client) error { return c.bounded(conn, boot.ContMgrEvent, &id, &out) })
-	if err != nil {
-		return 0, 0, err
-	}
-	return int(out.Event.Data.Pids.Current), time.Duration(out.ContainerUsage[containerID]), nil
+	err := c.apart(func(conn *urpc.Client) error { return c.bounded(conn, boot.ContMgrEvent, &id, &out) })
+	return int(out.Event.Data.Pids.Current), err
 }
 
 // setNetwork gives the sentry its only link, and the loopback.

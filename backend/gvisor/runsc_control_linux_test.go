@@ -33,7 +33,7 @@ func TestControlCloseEndsCalls(t *testing.T) {
 	c := unanswered(t)
 	const calls = 3
 	ended := make(chan error, calls)
-	go func() { _, _, err := c.stats(); ended <- err }()
+	go func() { _, err := c.tasks(); ended <- err }()
 	go func() { ended <- c.startRoot() }()
 	go func() { _, err := c.waitInit(); ended <- err }()
 	for made := 0; made < calls; {
@@ -60,8 +60,8 @@ func TestControlGivesUp(t *testing.T) {
 	c := unanswered(t)
 	c.prompt = 20 * time.Millisecond
 	for range 2 {
-		if _, _, err := c.stats(); err == nil || !strings.Contains(err.Error(), "did not answer within") {
-			t.Errorf("stats: %v", err)
+		if _, err := c.tasks(); err == nil || !strings.Contains(err.Error(), "did not answer within") {
+			t.Errorf("tasks: %v", err)
 		}
 		if err := c.startRoot(); err == nil || !strings.Contains(err.Error(), "did not answer within") {
 			t.Errorf("start: %v", err)

@@ -2,13 +2,14 @@ package gvisor
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/procstat"
 )
 
 // gVisor runs what is inside in processes of the host that contain nothing else, one
@@ -54,44 +55,97 @@ func (in *instance) watchStubs() {
 
 // deadStubs are the children of the sentry that have ended and were not collected.
 func (l *launcherProcess) deadStubs() (map[string]bool, error) {
-	sentry := path.Base(path.Dir(l.statm.Name()))
-	threads, err := os.ReadDir("/proc/" + sentry + "/task")
+	sentry, err := l.sentryPID()
 	if err != nil {
 		return nil, err
 	}
+	all, err := children(sentry)
+	dead := map[string]bool{}
+	for pid, s := range all {
+		if s.State == 'Z' {
+			dead[pid] = true
+		}
+	}
+	return dead, err
+}
+
+// cpu is the processor time that the sandbox cost this machine: the sentry's own and
+// that of the stubs, in which its programs run. What the sentry tells of its tasks
+// leaves out those that have ended.
+func (l *launcherProcess) cpu() (time.Duration, error) {
+	sentry, err := l.sentryPID()
+	if err != nil {
+		return 0, err
+	}
+	own, ok := stat(sentry)
+	if !ok {
+		return 0, fmt.Errorf("process %s tells no times", sentry)
+	}
+	below, err := cpuBelow(sentry, stubDepth)
+	return own.CPU + below, err
+}
+
+// stubDepth: a stub is a child of the sentry or a child of one.
+const stubDepth = 2
+
+func cpuBelow(pid string, depth int) (time.Duration, error) {
+	if depth == 0 {
+		return 0, nil
+	}
+	all, err := children(pid)
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for child, s := range all {
+		below, err := cpuBelow(child, depth-1)
+		if err != nil && !os.IsNotExist(err) { // it has just ended
+			return 0, err
+		}
+		sum += s.CPU + below
+	}
+	return sum, nil
+}
+
+// sentryPID is the sentry's number as long as it runs.
+func (l *launcherProcess) sentryPID() (string, error) {
 	// The number still is the sentry's as long as its open file tells something.
 	if n, err := l.statm.ReadAt(make([]byte, 1), 0); n == 0 {
+		return "", err
+	}
+	return path.Base(path.Dir(l.statm.Name())), nil
+}
+
+// children are the processes that the threads of pid started and that have not been
+// collected. It is an error when this kernel does not tell.
+func children(pid string) (map[string]procstat.Stat, error) {
+	threads, err := os.ReadDir("/proc/" + pid + "/task")
+	if err != nil {
 		return nil, err
 	}
-	dead := map[string]bool{}
+	parent, err := strconv.Atoi(pid)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]procstat.Stat{}
 	for _, t := range threads {
-		children, err := os.ReadFile("/proc/" + sentry + "/task/" + t.Name() + "/children")
-		if os.IsNotExist(err) && t.Name() == sentry {
-			return nil, err // this kernel does not tell
+		list, err := os.ReadFile("/proc/" + pid + "/task/" + t.Name() + "/children")
+		if err != nil && t.Name() == pid {
+			return nil, err
 		}
-		for pid := range strings.FieldsSeq(string(children)) {
-			if zombie(pid, sentry) {
-				dead[pid] = true
+		for child := range strings.FieldsSeq(string(list)) {
+			if s, ok := stat(child); ok && s.Parent == parent { // the number is not used again
+				all[child] = s
 			}
 		}
 	}
-	return dead, nil
+	return all, nil
 }
 
-// zombie says whether pid is a child of parent that has ended.
-func zombie(pid, parent string) bool {
-	f, err := os.Open("/proc/" + pid + "/stat")
+func stat(pid string) (procstat.Stat, bool) {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
-		return false
+		return procstat.Stat{}, false
 	}
-	defer f.Close()
-	buf := make([]byte, 256)
-	n, err := f.Read(buf)
-	if err != nil && err != io.EOF {
-		return false
-	}
-	// The name in parentheses may contain anything.
-	stat := string(buf[:n])
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	return len(fields) > 1 && fields[0] == "Z" && fields[1] == parent
+	return procstat.Parse(b)
 }

@@ -19,8 +19,9 @@ const (
 	statsAgeNear = 20 * time.Millisecond
 )
 
-// stats are what only the sentry knows. They are asked for in the background: a
-// sentry under load must never delay whoever watches its memory.
+// stats are what only the sentry knows, and what takes a look at many files. They are
+// asked for in the background: a sentry under load must never delay whoever watches
+// its memory.
 type stats struct {
 	mu        sync.Mutex
 	asked     time.Time
@@ -55,8 +56,9 @@ func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	s := &in.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	u.CPU = s.cpu
 	if s.known {
-		u.Processes, u.CPU = s.processes, s.cpu
+		u.Processes = s.processes
 		s.processes = s.latest
 	}
 	if !s.busy && time.Since(s.asked) > statsAge {
@@ -79,15 +81,18 @@ func (in *instance) refresh() {
 
 // refreshOnce says whether the limit of processes is near.
 func (in *instance) refreshOnce() bool {
-	processes, cpu, err := in.ctl.stats()
+	// Times that cannot be read leave processes known: the time stays what it was.
+	cpu, _ := in.launcher.cpu()
+	processes, err := in.ctl.tasks()
 	s := &in.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = time.Now()
 	if err == nil {
 		s.processes = max(processes, s.processes)
-		s.latest, s.known, s.cpu = processes, true, max(cpu, s.cpu)
+		s.latest, s.known = processes, true
 	}
+	s.cpu = max(cpu, s.cpu)
 	s.busy = err == nil && processes*2 >= in.plan.Limits.Processes
 	return s.busy
 }

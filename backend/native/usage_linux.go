@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/procstat"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
@@ -164,8 +165,7 @@ type sample struct {
 	cpu     time.Duration
 }
 
-// process reads one process. What it writes into its own line, its name, ends with
-// the last parenthesis.
+// process reads one process.
 func (m *meter) process(pid string) sample {
 	var s sample
 	buf := make([]byte, 1024)
@@ -173,21 +173,9 @@ func (m *meter) process(pid string) sample {
 	if len(f) > 2 {
 		s.private = (number(f[1]) - number(f[2])) * m.page
 	}
-	s.cpu, s.threads = parseStat(m.content(pid+"/stat", buf))
+	stat, _ := procstat.Parse(m.content(pid+"/stat", buf))
+	s.cpu, s.threads = stat.CPU, stat.Threads
 	return s
-}
-
-// parseStat reads processor time and threads from the line of a process.
-func parseStat(line []byte) (cpu time.Duration, threads int) {
-	f := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
-	if len(f) < 18 {
-		return 0, 0
-	}
-	const tick = time.Second / 100
-	for _, i := range []int{11, 12, 13, 14} { // user, system, and those of children that ended
-		cpu += time.Duration(max(number(f[i]), 0)) * tick
-	}
-	return cpu, int(max(number(f[17]), 0))
 }
 
 func number(b []byte) int64 {

@@ -4,23 +4,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar"
 )
 
 const (
-	statLine = "12 (a) R 1 (b)) S 1 12 12 0 -1 4194304 100 0 0 0 3 4 5 6 20 0 7 0 100 200 300"
-	smaps    = "7f00-7f10 rw-s 00000000 00:01 55   /memfd:x (deleted)\nSize: 100 kB\nPss:  40 kB\n" +
+	smaps = "7f00-7f10 rw-s 00000000 00:01 55   /memfd:x (deleted)\nSize: 100 kB\nPss:  40 kB\n" +
 		"7f20-7f30 rw-s 00000000 00:01 66   /memfd:seen (deleted)\nPss:  1000 kB\n" +
 		"7f40-7f50 rw-s 00000000 00:01 77   /dev/zero (deleted)\nPss:  8 kB\n" +
 		"7f60-7f70 r--p 00000000 08:01 88   /usr/lib/x\nPss:  5 kB\n"
 )
 
 func TestParse(t *testing.T) {
-	if cpu, threads := parseStat([]byte(statLine)); cpu != 180*time.Millisecond || threads != 7 {
-		t.Errorf("stat: %s, %d threads", cpu, threads)
-	}
 	if got := sharedOf(strings.NewReader(smaps), map[inode]int64{{1, 66}: 1}); got != 48<<10 {
 		t.Errorf("smaps: %d", got)
 	}
@@ -56,13 +51,10 @@ func TestSocketsBelow(t *testing.T) {
 
 // FuzzProcess: names of programs and of memory files are chosen inside.
 func FuzzProcess(f *testing.F) {
-	f.Add([]byte(statLine), smaps)
+	f.Add([]byte("socket"), smaps)
 	f.Add([]byte("1 (x"), "-\nPss:\n")
-	f.Add([]byte(") "), "a-b c d e f /memfd:\nPss: x kB\n")
+	f.Add([]byte{}, "a-b c d e f /memfd:\nPss: x kB\n")
 	f.Fuzz(func(t *testing.T, stat []byte, maps string) {
-		if cpu, threads := parseStat(stat); cpu < 0 || threads < 0 {
-			t.Errorf("%s, %d threads", cpu, threads)
-		}
 		sharedOf(strings.NewReader(maps), nil)
 		objectsIn(maps)
 		socketsBelow(maps, nil)
