@@ -93,9 +93,10 @@ func (p *pool) dial(ctx context.Context, hostport string, private bool) (net.Con
 	rule := *d.Rule
 	rule.Private = private
 	d.Rule = &rule
-	f, n := p.flows.open()
+	f, _ := p.flows.open()
 	if f == nil {
 		p.closeIdle() // there may be one that carries nothing
+		var n int
 		if f, n = p.flows.open(); f == nil {
 			g.rec.limited(ctx, "connections", MaxUpstream, int64(n))
 			return nil, errUpstreamFull

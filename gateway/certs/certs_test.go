@@ -65,7 +65,7 @@ func TestLeafIsAccepted(t *testing.T) {
 		if leaf.Leaf.IsCA || leaf.Leaf.KeyUsage&x509.KeyUsageCertSign != 0 {
 			t.Errorf("%s: the leaf may sign", c.name)
 		}
-		if age := leaf.Leaf.NotAfter.Sub(time.Now()); age > leafAge {
+		if age := time.Until(leaf.Leaf.NotAfter); age > leafAge {
 			t.Errorf("%s: lives %s", c.name, age)
 		}
 	}

@@ -36,7 +36,7 @@ func TestSlowAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mine, peer := net.Pipe()
-				var conn net.Conn = mine
+				conn := mine
 				if c.secure {
 					conn = asTLS{mine}
 				}
