@@ -10,8 +10,9 @@ const (
 	// for less.
 	room = 32 << 10
 	// patience is how long the end of a piece is held back because a value may begin in
-	// it. It is longer than what keeps the parts of one text apart on its way, also where
-	// the agent slows its connection down: a part that was passed on is not taken back.
+	// it, where it is so short (less than minFound) that it may be passed on: a prompt. No
+	// time is enough for more than that, because an agent can stall the connection with
+	// other requests, and where it stops is where a value is cut.
 	patience = time.Second
 )
 
@@ -21,8 +22,10 @@ const (
 // alphabet and on what arrives, never on a value: a host that sends what an agent chose
 // would otherwise tell the agent how much of its guess is right, character by character.
 // It holds back the run of characters at the end of a piece in which a value might begin,
-// until more arrives, the answer ends or [patience] is over. What was passed on then is
-// remembered: where it turns out to be the beginning of a value, the rest is replaced.
+// until more arrives or the answer ends; a short one until [patience] is over. What was
+// passed on then is remembered: where it turns out to be the beginning of a value, the rest
+// is replaced. What is held when an answer breaks off is dropped: an agent may have broken
+// it off.
 type answer struct {
 	src  io.ReadCloser
 	keys *Keys
@@ -68,7 +71,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	}
 }
 
-// wait reads behind what is held back, until something arrives or patience is over.
+// wait reads behind what is held back, until something arrives or, where that is short,
+// patience is over.
 func (a *answer) wait() {
 	if a.read == nil {
 		if a.buf == nil {
@@ -83,7 +87,7 @@ func (a *answer) wait() {
 		}()
 	}
 	var over <-chan time.Time
-	if len(a.held) > a.passed {
+	if len(a.held) > a.passed && len(a.held) < minFound {
 		t := time.NewTimer(patience)
 		defer t.Stop()
 		over = t.C
@@ -105,9 +109,9 @@ func (a *answer) wait() {
 func (a *answer) settle(b []byte, n int) []byte {
 	k := a.known()
 	hold := k.abc.hold
-	if a.err != nil {
+	if a.err == io.EOF {
 		hold = whole
-	} else if a.ws != nil && a.ws.ends(b[len(b)-n:]) {
+	} else if a.err == nil && a.ws != nil && a.ws.ends(b[len(b)-n:]) {
 		return a.letGo(b)
 	}
 	settled, _ := k.mask(b, hold)

@@ -3,6 +3,7 @@ package credential
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -104,7 +106,7 @@ func TestPiecesTellNothing(t *testing.T) {
 }
 
 // TestScrubAtOnce: what arrives is passed on at once but for the characters at its end
-// among which a value may begin; they follow, at last when patience is over.
+// among which a value may begin; they follow, few of them at last when patience is over.
 func TestScrubAtOnce(t *testing.T) {
 	keys, creds := keysFor(t, testKey)
 	synctest.Test(t, func(t *testing.T) {
@@ -139,13 +141,43 @@ func TestScrubAtOnce(t *testing.T) {
 			_, _ = io.WriteString(w, testKey[half:]+"\n")
 		}()
 		read("x"+creds[0].StandIn+"\n", 0)
-		for _, c := range []int{1, half, len(testKey) - 1} {
+		for _, c := range []int{1, minFound - 1} {
 			go func() { _, _ = io.WriteString(w, testKey[:c]) }()
 			read(testKey[:c], patience)
 			go func() { _, _ = io.WriteString(w, testKey[c:]+" "+testKey+"\n") }()
 			read(creds[0].StandIn[c:]+" "+creds[0].StandIn+"\n", 0)
 		}
+		// More of one than that is not passed on, however long it takes, also in small parts.
+		for _, cuts := range [][]int{{half}, {len(testKey) - 1}, {4, minFound + 1, half}} {
+			go func() {
+				from := 0
+				for _, c := range cuts {
+					_, _ = io.WriteString(w, testKey[from:c])
+					time.Sleep(time.Hour)
+					from = c
+				}
+				_, _ = io.WriteString(w, testKey[from:]+"\n")
+			}()
+			passed := 0
+			if cuts[0] < minFound {
+				read(testKey[:cuts[0]], patience)
+				passed = cuts[0]
+			}
+			read(creds[0].StandIn[passed:]+"\n", time.Duration(len(cuts))*time.Hour-time.Duration(min(passed, 1))*patience)
+		}
 	})
+}
+
+// TestBrokenAnswer: of an answer that breaks off nothing that was held back is seen; of one
+// that ends, all.
+func TestBrokenAnswer(t *testing.T) {
+	keys, _ := keysFor(t, testKey)
+	part := testKey[:len(testKey)-1]
+	for err, want := range map[error]string{io.ErrUnexpectedEOF: "key: ", errors.New("stream error"): "key: ", io.EOF: "key: " + part} {
+		if got, _ := seen(t, keys, io.MultiReader(strings.NewReader("key: "+part), iotest.ErrReader(err))); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
 }
 
 // TestCloseWhileHeld: a reader that waits behind what is held is let go.
@@ -165,7 +197,7 @@ func TestCloseWhileHeld(t *testing.T) {
 		}()
 		synctest.Wait()
 		_ = body.Close()
-		if got := <-done; got != "held true" {
+		if got := <-done; got != " true" {
 			t.Errorf("got %q", got)
 		}
 	})

@@ -9,13 +9,14 @@ import (
 )
 
 // plainName is a header or parameter without what servers do not tell apart:
-// X-Api-Key, x_api_key and XApiKey are one variable of a CGI program.
+// X-Api-Key, x_api_key and XApiKey are one variable of a CGI program, $key and key one
+// parameter of some.
 func plainName(name string) string {
 	var room [64]byte
 	b := room[:0]
 	for i := range len(name) {
 		switch c := name[i]; {
-		case c == '-' || c == '_' || c == '.' || c == ' ' || c == '[' || c == ']':
+		case c == '-' || c == '_' || c == '.' || c == ' ' || c == '[' || c == ']' || c == '$':
 		case 'A' <= c && c <= 'Z':
 			b = append(b, c-'A'+'a')
 		default:
@@ -122,11 +123,12 @@ func cutCookies(h http.Header) bool {
 	return cut
 }
 
-// overridesRequest says whether a header makes some servers treat a request as one of
-// another method or path than was judged.
-func overridesRequest(header string) bool {
+// OverridesRequest says whether a header makes some servers treat a request as one of
+// another method or path than was judged. Some of them read underscores as hyphens.
+func OverridesRequest(header string) bool {
 	switch plainName(header) {
-	case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride", "httpmethodoverride", "xoriginalurl", "xrewriteurl", "xoriginaluri":
+	case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride", "httpmethodoverride",
+		"xoriginalurl", "xoriginaluri", "xrewriteurl", "xforwardeduri", "xforwardedpath":
 		return true
 	}
 	return false

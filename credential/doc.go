@@ -63,16 +63,19 @@
 // is right. So the end of every piece in which any value might begin is held back (a run
 // of letters, digits and the other characters of tokens; where the stand-in does not show
 // the characters of its value, of any but control characters), until more arrives, the
-// answer ends, a frame of a WebSocket does, or a second is over.
+// answer ends or a frame of a WebSocket does; a run of less than 8 characters for a second.
+// What is held when an answer breaks off is dropped. Ranges of an answer are not asked for.
 //
 // # Limitations
 //
 //   - An upstream that shows a value in another form (reversed, compressed within the
 //     body, in lines of base64, in two frames, as HTML or UTF-16) shows it. So does one that
-//     answers ranges of such a text one by one. One that sends a part of a value and is
-//     then silent for more than a second shows that part; what follows is replaced.
+//     cuts its text where the agent says (an offset in the query, a text that is cut at a
+//     length). Of one that sends less than 8 characters of a value and is then silent for a
+//     second, these are seen; what follows is replaced.
 //   - Where what a host streams ends in such a run and is followed by silence, the run is
-//     late by a second. Events, lines and frames do not.
+//     late until more follows. Events, lines and frames do not; messages of gRPC may.
+//   - A download from a bound host is not resumed but begun again.
 //   - Whether a whole value is in an answer can be seen: it is replaced.
 //   - What stands in front of a value of less than 13 characters that is escaped in part can
 //     be such that its beginning reads as an escape (%4 and 1): it is not found.

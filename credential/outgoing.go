@@ -201,10 +201,12 @@ func (j *judge) headers() bool {
 	return true
 }
 
-// own says whether a header is the place of a credential of this host.
+// own says whether a header is the place of a credential of this host, for servers that
+// do not tell hyphens from underscores.
 func (j *judge) own(name string) bool {
-	for i := range j.bound {
-		if j.bound[i] && j.plan(i).Header == name {
+	plain := plainName(name)
+	for i, e := range j.k.entries {
+		if j.bound[i] && plainName(e.plan.Header) == plain {
 			return true
 		}
 	}
@@ -330,11 +332,12 @@ func (j *judge) mayBeSent() bool { return j.r.Secure || j.r.Host == belljar.Loca
 // that was judged.
 func (j *judge) narrow(confined bool) {
 	h := j.r.Header
-	if cutCookies(h) && !j.own("Cookie") {
+	if !j.own("Cookie") && cutCookies(h) {
 		j.Cut = append(j.Cut, "Cookie")
 	}
 	h["Accept-Encoding"] = []string{"identity"}
-	j.cut("Sec-Websocket-Extensions", "A-Im")
+	// Parts of an answer are no value each, and put together are one.
+	j.cut("Sec-Websocket-Extensions", "A-Im", "Range", "If-Range")
 	if up := h.Get("Upgrade"); up != "" && !strings.EqualFold(up, "websocket") {
 		j.cut("Upgrade")
 	}
@@ -345,7 +348,7 @@ func (j *judge) narrow(confined bool) {
 		return
 	}
 	for name := range h {
-		if overridesRequest(name) {
+		if OverridesRequest(name) {
 			j.cut(name)
 		}
 	}

@@ -263,7 +263,7 @@ func TestOutgoing(t *testing.T) {
 // as it was asked for.
 func TestOutgoingNarrows(t *testing.T) {
 	s := newSandboxed(t)
-	ask := []string{"Accept-Encoding: gzip, br", "Sec-Websocket-Extensions: permessage-deflate", "Upgrade: h2c", "Te: gzip"}
+	ask := []string{"Range: bytes=5-15,16-26", "If-Range: x", "Accept-Encoding: gzip, br", "Sec-Websocket-Extensions: permessage-deflate", "Upgrade: h2c", "Te: gzip"}
 	r := request("GET https://api.github.com/", ask...)
 	s.keys.Outgoing(t.Context(), r)
 	if r.Header.Get("Accept-Encoding") != "identity" || len(r.Header) != 2 {
@@ -271,8 +271,46 @@ func TestOutgoingNarrows(t *testing.T) {
 	}
 	r = request("GET https://other.example/", ask...)
 	s.keys.Outgoing(t.Context(), r)
-	if r.Header.Get("Accept-Encoding") != "gzip, br" || len(r.Header) != 4 {
+	if r.Header.Get("Accept-Encoding") != "gzip, br" || len(r.Header) != 6 {
 		t.Errorf("headers to another host: %v", r.Header)
+	}
+}
+
+// TestPlaces: a place is one in all its spellings, and a cookie may be one.
+func TestPlaces(t *testing.T) {
+	place := func(name, header, host string) belljar.Credential {
+		return belljar.Credential{Name: name, From: belljar.CredentialSource{Env: name}, Form: belljar.FormHeader, Header: header,
+			Hosts: []belljar.BoundHost{{Host: host, Port: 443}}, Paths: []string{"/v1/**"}}
+	}
+	keys, made := makeKeys(t, []belljar.Credential{
+		place("V", "X-Vendor-Id", "api.example.com"), place("S", "Cookie", "www.example.com"), place("G", "X-Goog-Api-Key", "generativelanguage.googleapis.com"),
+	}, "V=sk-live-Zq8vT2mWx0PkD4rYh7LcNb5s", "S=session=Zq8vT2mWx0PkD4rYh7LcNb5s", "G=AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY")
+	for _, tt := range []struct {
+		line, header string
+		refused      bool
+		sent         string // Name: value
+	}{
+		{"GET https://api.example.com/v1/x", "X-Vendor-Id: " + made[0].StandIn, false, "X-Vendor-Id: sk-live-Zq8vT2mWx0PkD4rYh7LcNb5s"},
+		{"GET https://api.example.com/v1/x", "X_Vendor_Id: attacker", true, ""},
+		{"GET https://api.example.com/v2/x", "X_Vendor_Id: attacker", true, ""},
+		{"GET https://api.example.com/v1/x", "X-Forwarded-Uri: /admin", false, "X-Forwarded-Uri: "},
+		{"GET https://api.example.com/v1/x", "x_forwarded_path: /admin", false, "X_forwarded_path: "},
+		{"GET https://www.example.com/v1/x", "Cookie: " + made[1].StandIn, false, "Cookie: session=Zq8vT2mWx0PkD4rYh7LcNb5s"},
+		{"GET https://www.example.com/v1/x", "Accept: */*", false, "Cookie: session=Zq8vT2mWx0PkD4rYh7LcNb5s"},
+		{"GET https://www.example.com/v1/x", "Cookie: session=attacker", true, ""},
+		{"GET https://generativelanguage.googleapis.com/v1/x?$key=attacker", "", true, ""},
+		{"GET https://generativelanguage.googleapis.com/v1/x?%24key=attacker", "", true, ""},
+	} {
+		var headers []string
+		if tt.header != "" {
+			headers = []string{tt.header}
+		}
+		r := request(tt.line, headers...)
+		v := keys.Outgoing(t.Context(), r)
+		name, want, _ := strings.Cut(tt.sent, ": ")
+		if got := strings.Join(r.Header[name], " "); (v.Refuse != "") != tt.refused || got != want {
+			t.Errorf("%s, %s: sent %q, refused %q", tt.line, tt.header, got, v.Refuse)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/belljar-dev/belljar/terminal"
 )
@@ -137,7 +138,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 				}
 			}
 		}
-		if v.bound && (carriesCredential(name) || name == "Cookie" || slices.ContainsFunc(v.keys.entries, func(e *entry) bool { return e.plan.Header == name })) {
+		if v.bound && (carriesCredential(name) || name == "Cookie" || slices.ContainsFunc(v.keys.entries, func(e *entry) bool { return plainName(e.plan.Header) == plainName(name) })) {
 			delete(h, name)
 		}
 	}
@@ -147,7 +148,8 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 // Response takes the real values out of an answer: in h, which it changes, and in
 // what is read from the returned body, in the same length, also those that become known
 // while it is read. What has arrived is passed on at once but for the run of characters
-// at its end in which any value might begin: that waits for more, for a second at most.
+// at its end in which any value might begin: that waits for more, one of less than 8 for a
+// second at most.
 // Close may be called while it is read. It also learns that the
 // upstream did not accept a value (status 401). Call it for the final answer; for
 // answers 1xx and trailers call [Verdict.Scrub]. After 101 the body is the stream from
@@ -195,12 +197,17 @@ func empty(status int, h http.Header) bool {
 	return status < 200 || status == http.StatusNoContent || status == http.StatusNotModified || h.Get("Content-Length") == "0"
 }
 
-// Scrub takes the real values out of h (an answer 1xx, trailers).
+// Scrub takes the real values out of h (an answer 1xx, trailers); a field with one in its
+// name is dropped.
 func (v *Verdict) Scrub(h http.Header) {
 	if !v.bound {
 		return
 	}
-	for _, values := range h {
+	for name, values := range h {
+		// Names arrive in a case that is not the sender's.
+		if low := strings.ToLower(name); v.keys.Clean(name) != name || v.keys.Clean(low) != low {
+			delete(h, name)
+		}
 		for i := range values {
 			values[i] = v.keys.Clean(values[i])
 		}

@@ -136,13 +136,27 @@ func (x *exchange) leak(l credential.Leak) {
 
 // failed words an error and puts the request on record.
 func (x *exchange) failed(err error) error {
-	reply := x.reply(err)
-	if x.v != nil {
-		reply.Reason, reply.Body = x.g.keys.Clean(reply.Reason), x.g.keys.Clean(reply.Body)
-	}
+	reply := x.reply(&cleanError{err, x.withoutValues(err.Error())})
 	x.end(reply.Status, reply.Reason)
 	return &replyError{reply}
 }
+
+// withoutValues takes values out of a text, before it is cut short: a part of a value is not found.
+func (x *exchange) withoutValues(text string) string {
+	if x.v == nil {
+		return text
+	}
+	return x.g.keys.Clean(text)
+}
+
+// A cleanError is an error without values in its text.
+type cleanError struct {
+	error
+	text string
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.error }
 
 func (x *exchange) reply(err error) *httpproxy.Reply {
 	var no *refusedError
@@ -155,7 +169,7 @@ func (x *exchange) reply(err error) *httpproxy.Reply {
 		d := belljar.Decision{Reason: leak.Error()}
 		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: d.Reason, Body: requestText(x.t, x.event.Method, x.event.Path, d, "send it to its own host only")}
 	case errors.As(err, &cert):
-		why := x.t.name() + ": the server's certificate is not accepted: " + printable(cert.Err.Error())
+		why := x.t.name() + ": the server's certificate is not accepted: " + printable(x.withoutValues(cert.Err.Error()))
 		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: why, Body: "belljar sent nothing to " + why + "\n"}
 	case x.broken() != nil:
 		why := "the request's body is malformed or broke off: " + printable(x.broken().Error())
@@ -248,10 +262,7 @@ func (b *responseBody) Close() error {
 	err := b.ReadCloser.Close()
 	reason := ""
 	if broken != nil && !errors.Is(broken, context.Canceled) && !errors.Is(broken, net.ErrClosed) {
-		reason = "the answer broke off: " + printable(broken.Error())
-		if b.x.v != nil {
-			reason = b.x.g.keys.Clean(reason)
-		}
+		reason = "the answer broke off: " + printable(b.x.withoutValues(broken.Error()))
 	}
 	b.x.end(0, reason)
 	return err

@@ -195,16 +195,13 @@ func (h *seen) byPath(rule *belljar.NetRule) bool {
 	return false
 }
 
-// overrides names a header by which some servers take another method or path. Some of
-// them read underscores as hyphens.
+// overrides names a header by which some servers take another method or path.
 func overrides(h http.Header) string {
 	for name := range h {
 		if name[0]|0x20 != 'x' && name[0]|0x20 != 'h' {
 			continue
 		}
-		switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
-		case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride", "httpmethodoverride",
-			"xoriginalurl", "xoriginaluri", "xrewriteurl", "xforwardeduri", "xforwardedpath":
+		if credential.OverridesRequest(name) {
 			return printable(name)
 		}
 	}
@@ -229,6 +226,18 @@ func write(r *http.Request, scheme string, t target, path urlpath.Target) {
 	}
 }
 
+// standsFor is the host that credentials are judged by. What listens on the host's own
+// loopback may hand requests on by the name that they ask for.
+func (h *seen) standsFor(r *http.Request) string {
+	if h.t.host != belljar.Localhost {
+		return h.t.host
+	}
+	if asked, err := parseAuthority(r.Host, h.t.port); err == nil && strings.HasSuffix(asked.host, "."+belljar.Localhost) {
+		return asked.host
+	}
+	return h.t.host
+}
+
 // keys puts credentials in, or says why the request is refused.
 func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x *exchange) (httpproxy.Action, bool) {
 	if h.g.keys == nil {
@@ -242,7 +251,7 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 		ctx = r.Context() // which ends with the stream
 	}
 	v := h.g.keys.Outgoing(ctx, &credential.Request{
-		Host: h.t.host, Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
+		Host: h.standsFor(r), Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
 	})
 	if len(v.Injected) > 0 && !h.secure && h.t.host != belljar.Localhost && v.Refuse == "" {
 		v.Refuse, v.Fix, v.Status = h.t.name()+": "+strings.Join(v.Injected, ", ")+" is not sent without TLS", "use https", http.StatusForbidden

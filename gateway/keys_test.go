@@ -3,12 +3,15 @@ package gateway
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
@@ -231,6 +234,62 @@ func TestKeysForLocalhost(t *testing.T) {
 		got := w.talk(belljar.LocalhostIPv4.String(), 3000, "GET / HTTP/1.1\r\nHost: "+host+"\r\nX-Api-Key: "+standIn+"\r\nConnection: close\r\n\r\n")
 		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, "fine") {
 			t.Errorf("%s: %q", host, got)
+		}
+	}
+	// What listens there may hand on by name, and to whom is not ours to know.
+	got := w.talk(belljar.LocalhostIPv4.String(), 3000, "GET / HTTP/1.1\r\nHost: other.localhost:3000\r\nX-Api-Key: "+standIn+"\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+		t.Errorf("another name of the loopback: %q", got)
+	}
+}
+
+// TestPartsOfAnswers: the value comes in no pieces: not as ranges, not as what came before
+// an answer broke off, not in the name of a header, not in the words for a broken head.
+func TestPartsOfAnswers(t *testing.T) {
+	half := realKey[:len(realKey)/2]
+	seen := func(text string) bool {
+		low := strings.ToLower(text)
+		return strings.Contains(low, strings.ToLower(half[8:])) || strings.Contains(low, fmt.Sprintf("%x", realKey))
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"ranges": func(rw http.ResponseWriter, r *http.Request) {
+			http.ServeContent(rw, r, "x.txt", time.Time{}, strings.NewReader("key: "+r.Header.Get("X-Api-Key")+"\n"))
+		},
+		"name": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header()[fmt.Sprintf("x-%x", r.Header.Get("X-Api-Key"))] = []string{"1"}
+		},
+		"broken": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(rw, "key: "+r.Header.Get("X-Api-Key")[:31])
+			_ = http.NewResponseController(rw).Flush()
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		each(t, func(t *testing.T, inner, outer bool) {
+			w, standIn := newKeyWorld(t)
+			w.site("api.example.com", apiAddr, outer, answer)
+			status, h, body := w.ask(inner, "GET", "https://api.example.com/", "", "X-Api-Key", standIn, "Range", "bytes=5-20,21-40")
+			if text := fmt.Sprint(status, h, body); status != 200 || seen(text) {
+				t.Errorf("%s: %s", name, text)
+			}
+		})
+	}
+	for pad := range 90 {
+		w, standIn := newKeyWorld(t)
+		leaf, err := w.outer.Leaf("api.example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.raw("api.example.com", apiAddr, func(c net.Conn) {
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*leaf}})
+			defer s.Close()
+			if r, err := http.ReadRequest(bufio.NewReader(s)); err == nil {
+				_, _ = fmt.Fprintf(s, "HTTP/1.1 200 ok\r\nContent-Length: %s%s\r\n\r\n", strings.Repeat("-", pad), r.Header.Get("X-Api-Key"))
+			}
+		})
+		status, h, body := w.ask(false, "GET", "https://api.example.com/", "", "X-Api-Key", standIn)
+		if text := fmt.Sprint(status, h, body, w.rec.of(belljar.EventRequest)); status != 502 || strings.Contains(text, realKey[:9]) {
+			t.Errorf("a broken head: %s", text)
 		}
 	}
 }

@@ -19,6 +19,11 @@ const (
 	// MaxRequests is how many requests may be under way on connections that are seen.
 	MaxRequests = 1024
 
+	// streamWindow is how much of one answer of HTTP/2 is taken before it is passed on. So
+	// much of each request may lie here; what is not read of some never holds up others on
+	// their connection.
+	streamWindow = 256 << 10
+
 	idleUpstream = 90 * time.Second
 	idlePerHost  = 64
 	idleAll      = 256
@@ -60,8 +65,8 @@ func (p *pool) transport(roots *x509.CertPool, private bool) *http.Transport {
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerConnection: 16 << 20,
-			MaxReceiveBufferPerStream:     1 << 20,
+			MaxReceiveBufferPerConnection: MaxRequests * streamWindow,
+			MaxReceiveBufferPerStream:     streamWindow,
 			SendPingTimeout:               time.Minute,
 			PingTimeout:                   15 * time.Second,
 		},

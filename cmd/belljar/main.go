@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 
 	"github.com/belljar-dev/belljar/backend/all"
@@ -15,6 +17,7 @@ func main() {
 	if all.Reexec(os.Args) || cli.Reexec(os.Args) {
 		return
 	}
+	log.SetOutput(io.Discard) // net/http prints there what a server sent
 	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Backends: all.Backends()}
 	os.Exit(app.Main(context.Background(), os.Args[1:]))
 }
