@@ -32,6 +32,7 @@ func rows() []row {
 		{"network: 200 MB up to the host", ">=250MB", moved("up")},
 		{"network: 200 MB down by curl", "", curlDown},
 		{"network: HTTPS passed, 32 conns", ">=0.9", passedHTTPS},
+		{"network: HTTPS seen, with a key", ">=0.45", seenHTTPS},
 		{"idle memory, PSS of everything", "<=60/30", idleMemory},
 	}
 }
