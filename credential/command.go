@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/belljar-dev/belljar/internal/links"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -110,37 +111,28 @@ func (h *Host) getenv(name string) (value string) {
 	return value
 }
 
-// environment is the caller's without what leads to where the sandbox may write: what
-// the command loads or runs by it, the agent writes.
-func (h *Host) environment() []string {
-	var env []string
-	for _, v := range h.Env {
-		name, value, _ := strings.Cut(v, "=")
-		if name == "PATH" {
-			dirs := slices.DeleteFunc(filepath.SplitList(value), func(d string) bool { return !filepath.IsAbs(d) || h.leadsIn(d) })
-			env = append(env, "PATH="+strings.Join(dirs, string(filepath.ListSeparator)))
-			continue
-		}
-		words := strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(":;,= \t\n'\"", r) })
-		if !slices.ContainsFunc(words, h.leadsIn) {
-			env = append(env, v)
-		}
-	}
-	return env
-}
-
-// leadsIn says whether a path is one that the sandbox may write, also by a link, and also
-// where nothing is there yet.
+// leadsIn says whether a path is one that the sandbox may write, also by a link, or by one
+// that the sandbox may write, and also where nothing is there yet.
 func (h *Host) leadsIn(path string) bool {
 	if !filepath.IsAbs(path) {
 		return false
 	}
+	names := links.Hops(path)
+	return slices.ContainsFunc(h.places(), func(dir string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return within(dir, name) })
+	})
+}
+
+// places are the folders that the sandbox may write, as they are written and with links
+// followed.
+func (h *Host) places() (dirs []string) {
 	for _, dir := range append([]string{h.Project}, h.Writable...) {
-		if dir != "" && (within(dir, filepath.Clean(path)) || within(dir, real(path)) || within(real(dir), real(path))) {
-			return true
+		if dir != "" {
+			dirs = append(dirs, filepath.Clean(dir), real(dir))
 		}
 	}
-	return false
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
 }
 
 func within(dir, path string) bool {

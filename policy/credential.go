@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/links"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -129,7 +130,7 @@ func (d *decoder) secretFile(n ast.Node, path string) string {
 		d.add(d.at(n), path, suggestion, "%s", err)
 		return ""
 	}
-	for _, name := range both(abs) {
+	for _, name := range links.Hops(abs) {
 		for _, w := range d.paths.works {
 			if within(name, w) {
 				d.add(d.at(n), path, "", "%s lies in the workspace, where what is inside can change it", abs)
@@ -158,7 +159,7 @@ func (d *decoder) sourceCommand(p pair, path string) []string {
 	}
 	for _, name := range commandPaths(argv, d.paths.home) {
 		in := func(dir string) bool {
-			return slices.ContainsFunc(both(name), func(n string) bool { return within(n, dir) })
+			return slices.ContainsFunc(links.Hops(name), func(n string) bool { return within(n, dir) })
 		}
 		if slices.ContainsFunc(d.paths.works, in) {
 			d.add(p.key, path, "", "%s lies in the workspace, where what is inside can change it", name)

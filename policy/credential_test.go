@@ -78,17 +78,35 @@ func TestProjectNamesNoSource(t *testing.T) {
 // Nor is a source where the sandbox may write, or a file where it may read.
 func TestSourcesAreNotWritable(t *testing.T) {
 	for from, key := range map[string]string{"{file: ~/out/key}": "write", "{file: ~/link/key}": "write", "{command: [~/out/get]}": "write", "{command: [sh, \"~/out/get\"]}": "write",
-		"{command: [get, --from=$HOME/link/x]}": "write", "{file: ~/./out/key}": "read"} {
+		"{command: [get, --from=$HOME/link/x]}": "write", "{file: ~/./out/key}": "read",
+		// by a link that what is inside can change, although both ends lie elsewhere
+		"{file: ~/over}": "write", "{command: [cat, \"~/over\"]}": "write"} {
 		b := newBench(t)
 		if err := os.MkdirAll(filepath.Join(b.home, "out"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink("out", filepath.Join(b.home, "link")); err != nil {
-			t.Fatal(err)
+		for link, to := range map[string]string{"link": "out", "over": "out/key", "out/key": "../elsewhere"} {
+			if err := os.Symlink(to, filepath.Join(b.home, link)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		from = strings.ReplaceAll(from, "[~", "["+b.home)
 		b.user("version: 1\nfiles: {" + key + ": [~/out]}\nnetwork: {allow: [a.test]}\ncredentials: [{name: A, from: " + from + ", hosts: [a.test]}]\n")
 		b.refused(belljar.KindUsage, "where the credential A comes from")
+	}
+}
+
+// Nor behind a link of the project.
+func TestSourcesAreNotBehindTheProject(t *testing.T) {
+	b := newBench(t)
+	for link, to := range map[string]string{"key": "src/p/key", "src/p/key": "../../elsewhere"} {
+		if err := os.Symlink(to, filepath.Join(b.home, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, from := range []string{"{file: ~/key}", "{command: [cat, \"~/key\"]}"} {
+		b.user("version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: A, from: " + from + ", hosts: [a.test]}]\n")
+		b.refused(belljar.KindUsage, "lies in the workspace")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/belljar-dev/belljar/internal/links"
 )
 
 // holdOwn keeps the policy's own files out of reach: a file that decides about the
@@ -20,7 +22,7 @@ func (l *loader) holdOwn(s *state) {
 			continue // nobody knows where it is, nor could have read it
 		}
 		src := newSource(f.layer, f.name, "", nil)
-		for _, p := range both(abs) {
+		for _, p := range links.Hops(abs) {
 			for _, w := range l.paths.works {
 				if rel := strings.TrimPrefix(p, w+"/"); rel != p {
 					g := "/" + literal(rel)
@@ -55,7 +57,7 @@ func (l *loader) ownSource(c item[grant], from, key string, open []item[string])
 	}
 	for _, i := range open {
 		in := func(name string) bool { return within(name, real(i.value)) || within(name, i.value) }
-		if slices.ContainsFunc(both(from), in) {
+		if slices.ContainsFunc(links.Hops(from), in) {
 			l.add(i.mark, key, "", "%s holds %s, where the credential %s comes from", i.value, from, c.value.Name)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/certs"
+	"github.com/belljar-dev/belljar/internal/links"
 	"github.com/belljar-dev/belljar/internal/spell"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
@@ -212,19 +213,40 @@ func writeStandIns(file string, before map[string]string, made []belljar.Credent
 	}
 }
 
-// unseenSources refuses a credential whose file the sandbox can read: by a PATH entry
-// that it lies in, say.
+// unseenSources refuses a credential whose file the sandbox can read, by a PATH entry
+// that it lies in, say, or that is reached by a link which the sandbox could change.
 func unseenSources(r plan.Reasoned) error {
 	for _, c := range r.Plan.Network.Credentials {
 		if c.From.File == "" {
 			continue
 		}
-		e, err := r.Explain("path", c.From.File)
-		if err == nil && e.Allowed {
-			err = errors.New("the sandbox can read " + c.From.File + ": " + e.Reason)
-		}
-		if err != nil {
+		if err := unseen(r, c.From.File); err != nil {
 			return &belljar.Error{Op: "use credential", ID: c.Name, Kind: belljar.KindRefused, Err: err, Hint: "move the file to a folder that is not visible inside"}
+		}
+	}
+	return nil
+}
+
+// unseen asks the plan for every name by which file is reached: what is visible inside
+// under its real name may be named by a link that is not.
+func unseen(r plan.Reasoned, file string) error {
+	for _, name := range links.Hops(file) {
+		by := file
+		if name != file {
+			by += " (by its links " + name + ")"
+		}
+		e, err := r.Explain("path", name)
+		if err != nil {
+			return err
+		}
+		if e.Allowed {
+			return errors.New("the sandbox can read " + by + ": " + e.Reason)
+		}
+		if e, err = r.Explain("path", filepath.Dir(name)); err != nil {
+			return err
+		}
+		if e.Verdict == "write" || e.Verdict == "pass" {
+			return errors.New("the sandbox can write where it finds " + by + ": " + e.Reason)
 		}
 	}
 	return nil

@@ -344,13 +344,19 @@ func TestVisibleSourceIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.env = append([]string{"PATH=" + bin + ":/usr/bin:/bin"}, slices.DeleteFunc(w.env, func(e string) bool { return strings.HasPrefix(e, "PATH=") })...)
-	w.write("seen.yaml", "version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: K, from: {file: "+filepath.Join(bin, "key")+"}, hosts: [a.test]}]\n")
-	r := w.trySh("true", "--policy", "seen.yaml")
-	if r.status != 126 {
-		t.Errorf("status %d\n%s", r.status, r.errout)
+	link := filepath.Join(w.home, ".key")
+	if err := os.Symlink("tools/bin/key", link); err != nil {
+		t.Fatal(err)
 	}
-	mustContain(t, "error", r.errout, "use credential K: the sandbox can read")
-	mustLack(t, "error", r.errout, realKey)
+	for _, file := range []string{filepath.Join(bin, "key"), link} {
+		w.write("seen.yaml", "version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: K, from: {file: "+file+"}, hosts: [a.test]}]\n")
+		r := w.trySh("true", "--policy", "seen.yaml")
+		if r.status != 126 {
+			t.Errorf("%s: status %d\n%s", file, r.status, r.errout)
+		}
+		mustContain(t, "error", r.errout, "use credential K: the sandbox can read "+file)
+		mustLack(t, "error", r.errout, realKey)
+	}
 }
 
 // TestRealValueIsWarnedOf: --env still passes a key, and says so.
