@@ -60,22 +60,28 @@ func (g *giveaway) look(l *loader) {
 	mergeDocument(without, l.user)
 	l.presets(with, true)
 	mergeDocument(with, l.user)
+	extended := with.clone() // by the presets of the project's file, without its own entries
 	mergeDocument(with, l.project)
 	for _, c := range without.credentials {
 		g.known = append(g.known, c.value.Name)
 	}
 	for _, c := range with.credentials {
 		n, had := without.credential(c.value.Name)
+		_, has := extended.credential(c.value.Name) // in every run, where the user has a value
 		switch {
 		case had && beyond(c.value, without.credentials[n].value) != "":
 			g.tell("sends " + c.value.giving() + " (without trust: " + without.credentials[n].value.place() + ")")
-		case !had && l.uses(c.value.Name) && !slices.Contains(g.known, c.value.Name):
-			g.tell("sends " + c.value.giving() + ", in runs where a flag gives that credential")
-		case !had && !l.uses(c.value.Name):
+			g.rules(without.credentials[n].value, without, with)
+		case had:
+			g.rules(c.value, without, with)
+		case has:
 			g.tell("sends " + c.value.giving() + ", where you have it")
+		case !slices.Contains(g.known, c.value.Name):
+			g.tell("sends " + c.value.giving() + ", in runs where a flag gives that credential")
 		}
 	}
 	g.files(l, without, with)
+	g.commands(l, without, with)
 	for _, i := range l.project.pass.items {
 		if !slices.ContainsFunc(without.pass, func(p item[string]) bool { return p.value == i.value }) {
 			g.tell("hands the sandbox the real value of your variable " + i.value)
@@ -93,7 +99,9 @@ func (g *giveaway) look(l *loader) {
 func secretPlaces() []string {
 	return []string{
 		".ssh", ".gnupg", ".aws", ".azure", ".config/gcloud", ".config/gh", ".config/git/credentials", ".git-credentials", ".netrc", ".npmrc", ".pypirc",
-		".cargo/credentials.toml", ".m2/settings.xml", ".docker/config.json", ".kube", ".vault-token", ".claude", ".codex", ".gemini", ".password-store",
+		".cargo/credentials.toml", ".m2/settings.xml", ".docker/config.json", ".kube", ".claude", ".codex", ".gemini",
+		".op", ".config/op", ".config/1Password", ".password-store", ".vault", ".vault-token", ".config/Bitwarden CLI", ".local/share/keyrings", "Library/Keychains",
+		".config/lpass", ".local/share/lpass", ".config/keepassxc", ".config/sops", ".doppler", ".infisical",
 	}
 }
 
@@ -111,9 +119,21 @@ func (g *giveaway) files(l *loader, without, with *state) {
 	}
 }
 
-// uses says whether the project's file has an entry for the credential name.
-func (l *loader) uses(name string) bool {
-	return slices.ContainsFunc(l.project.credentials.items, func(i item[grant]) bool { return i.value.Name == name })
+// commands tells of folders of the user that become writable while a credential comes
+// from a command: nobody can list what a program obeys. What is known is refused, see
+// [obeyedBelowHome].
+func (g *giveaway) commands(l *loader, without, with *state) {
+	writable := pathCovers(without.write)
+	for _, i := range with.write {
+		if writable(i.value) || l.paths.home == "" || !within(real(i.value), real(l.paths.home)) {
+			continue
+		}
+		for _, c := range with.credentials {
+			if argv := c.value.From.Command; len(argv) > 0 {
+				g.tell("lets the sandbox write " + printable(i.value) + ": make sure that the command " + printable(argv[0]) + ", which gives " + c.value.Name + ", keeps nothing there that it obeys")
+			}
+		}
+	}
 }
 
 // giving is what goes where.

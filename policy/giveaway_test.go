@@ -28,6 +28,10 @@ func TestGivenAway(t *testing.T) {
 			"sends GITHUB_TOKEN to api.evil.test in header authorization (bearer), in runs where a flag gives that credential"},
 		{"credentials: [{name: GITHUB_TOKEN, header: x-evil}]",
 			"sends GITHUB_TOKEN to the hosts that the flag names in header x-evil, in runs where a flag gives that credential"},
+		// A preset of the project's gives it in every run.
+		{"extends: [git]\nnetwork: {allow: [api.evil.test]}\ncredentials: [{name: GITHUB_TOKEN, hosts: [api.evil.test]}, {name: GITLAB_TOKEN, paths: [/x]}]",
+			"sends GITHUB_TOKEN to api.evil.test in header authorization (basic, user x-access-token), only /**/git-receive-pack|/**/git-upload-pack|/**/info/refs, where you have it\n" +
+				"sends GITLAB_TOKEN to gitlab.com in header authorization (basic, user oauth2), only /x, where you have it"},
 		{"extends: [git]", "sends GITHUB_TOKEN to github.com in header authorization (basic, user x-access-token), only /**/git-receive-pack|/**/git-upload-pack|/**/info/refs, where you have it\n" +
 			"sends GITLAB_TOKEN to gitlab.com in header authorization (basic, user oauth2), only /**/git-receive-pack|/**/git-upload-pack|/**/info/refs, where you have it"},
 		{"env: {pass: [A, LANG]}", "hands the sandbox the real value of your variable A"},
@@ -56,6 +60,74 @@ func TestGivenAway(t *testing.T) {
 	}
 	if _, err := GivenAway(b.opts, hashOf(data)); belljar.KindOf(err) != belljar.KindUsage {
 		t.Error(err)
+	}
+}
+
+// A rule of the project's that lets a credential of the user into more requests is told,
+// and one that does not is not.
+func TestGivenAwayByRules(t *testing.T) {
+	const bearer = " in header authorization (bearer)"
+	for _, c := range []struct{ rules, bound, project, want string }{
+		{"{host: api.acme.dev, methods: [GET], paths: [/v1/**]}", "api.acme.dev", "api.acme.dev",
+			"sends A to api.acme.dev" + bearer + ", by a rule of its own (without trust: to api.acme.dev GET /v1/**)"},
+		{"{host: api.acme.dev, methods: [GET]}", "\"*.acme.dev\"", "x.acme.dev",
+			"sends A to x.acme.dev" + bearer + ", by a rule of its own (without trust: not there)"},
+		{"api.acme.dev", "\"*.acme.dev\"", "\"*.acme.dev\"",
+			"sends A to *.acme.dev" + bearer + ", by a rule of its own (without trust: to api.acme.dev)"},
+		{"{host: api.acme.dev, methods: [GET]}", "api.acme.dev", "{host: api.acme.dev, methods: [POST], paths: [/v1/*]}",
+			"sends A to api.acme.dev" + bearer + ", only POST /v1/*, by a rule of its own (without trust: to api.acme.dev GET)"},
+		{"api.acme.dev", "api.acme.dev", "{host: api.acme.dev, private: true}",
+			"sends A to api.acme.dev" + bearer + ", also at addresses of a private network, by a rule of its own (without trust: to api.acme.dev)"},
+		{"api.acme.dev", "api.acme.dev", "\"*.acme.dev\"", ""},
+		{"api.acme.dev", "api.acme.dev", "\"api.acme.dev:80\"", ""},
+		{"{host: api.acme.dev, paths: [/v1/**]}", "api.acme.dev", "{host: api.acme.dev, methods: [GET], paths: [/v1/x]}", ""},
+		{"{host: api.acme.dev, paths: [/v1/**]}", "api.acme.dev, methods: [GET], paths: [/v1/**]", "api.acme.dev", ""},
+		{"{host: api.acme.dev, paths: [/v1/**]}", "api.acme.dev, paths: [/v1/**]", "{host: api.acme.dev, paths: [/v2/**]}", ""},
+		{"{host: api.acme.dev, paths: [/v1/y/**]}", "api.acme.dev, paths: [/v1/*/x]", "{host: api.acme.dev, paths: [/v1/y/**]}", ""},
+		// What both have no pattern can name: it is told as all of the credential's.
+		{"{host: api.acme.dev, paths: [/v2]}", "api.acme.dev, paths: [/v1/*/x]", "{host: api.acme.dev, paths: [/v1/y/**]}",
+			"sends A to api.acme.dev" + bearer + ", only /v1/*/x, by a rule of its own (without trust: not there)"},
+	} {
+		hosts, fields, _ := strings.Cut(c.bound, ", ")
+		if fields != "" {
+			fields = ", " + fields
+		}
+		b := newBench(t).user("version: 1\nnetwork: {allow: [" + c.rules + "]}\ncredentials: [{name: A, hosts: [" + hosts + "]" + fields + "}]\n")
+		b.project("version: 1\nnetwork: {allow: [" + c.project + "]}\n")
+		_, hash, err := ReadProject(b.opts.ProjectFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := GivenAway(b.opts, hash)
+		if text := strings.Join(got, "\n"); err != nil || text != c.want {
+			t.Errorf("%s, %s, then %s: %v\n%s\nwant\n%s", c.rules, c.bound, c.project, err, text, c.want)
+		}
+	}
+}
+
+// A folder that the command of a credential may obey is told; a known one no policy makes
+// writable.
+func TestGivenAwayOfCommands(t *testing.T) {
+	b := newBench(t).user("version: 1\nnetwork: {allow: [a.test]}\nfiles: {write: [~/mine]}\ncredentials: [{name: A, from: {command: [mytool]}, hosts: [a.test]}]\n")
+	for project, want := range map[string]string{
+		"[~/.mytool]":      "lets the sandbox write " + b.home + "/.mytool: make sure that the command mytool, which gives A, keeps nothing there that it obeys",
+		"[/srv/x, ~/mine]": "",
+	} {
+		b.project("version: 1\nfiles: {write: " + project + "}\n")
+		_, hash, err := ReadProject(b.opts.ProjectFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := GivenAway(b.opts, hash)
+		if text := strings.Join(got, "\n"); err != nil || text != want {
+			t.Errorf("%s: %v\n%s", project, err, text)
+		}
+	}
+	b.opts.Trusted = func(string) bool { return true }
+	b.opts.Env = func(name string) (string, bool) { return b.home + "/gh", name == "GH_CONFIG_DIR" }
+	for _, place := range []string{"~/.config/op", "~/.config/op/x", "~/.config/gh", "~/gh", "~/.password-store", "~/.vault", "~/.aws", "~/.config/Bitwarden CLI", "~/Library"} {
+		b.project("version: 1\nfiles: {write: [\"" + place + "\"]}\n")
+		b.refused(belljar.KindUsage, "execute or obey later")
 	}
 }
 

@@ -194,6 +194,8 @@ func obeyed(home string, env func(string) (string, bool)) []string {
 		"GOCACHE", "GOMODCACHE", "GOBIN", "CARGO_HOME", "RUSTUP_HOME", "npm_config_cache", "NPM_CONFIG_CACHE", "PNPM_HOME",
 		"YARN_CACHE_FOLDER", "PIP_CACHE_DIR", "UV_CACHE_DIR", "GRADLE_USER_HOME", "MAVEN_USER_HOME", "CCACHE_DIR", "NVM_DIR", "PYENV_ROOT",
 		"BUN_INSTALL", "DENO_DIR", "COMPOSER_HOME", "NUGET_PACKAGES", "XDG_CACHE_HOME", "GNUPGHOME",
+		"OP_CONFIG_DIR", "GH_CONFIG_DIR", "PASSWORD_STORE_DIR", "VAULT_CONFIG_PATH", "BITWARDENCLI_APPDATA_DIR", "CLOUDSDK_CONFIG", "AZURE_CONFIG_DIR",
+		"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "LPASS_HOME",
 	} {
 		if v, ok := env(name); ok && filepath.IsAbs(v) && filepath.Clean(v) != "/" {
 			l = append(l, filepath.Clean(v))
@@ -227,5 +229,8 @@ func obeyedBelowHome() []string {
 		".emacs", ".emacs.d", ".config/emacs", ".vscode", ".vscode-server", ".config/Code", ".cursor", ".config/direnv", ".tmux.conf", ".config/tmux",
 		".claude", ".claude.json", ".codex", ".gemini", ".config/opencode", ".npmrc", ".yarnrc", ".yarnrc.yml", ".config/pip", ".config/pnpm", ".config/uv",
 		".config/go", ".docker", ".kube", ".aws", ".config/gcloud", ".azure", ".mozilla", ".config/google-chrome", ".config/chromium",
+		// what programs obey by which credentials are read: op, gh, pass, vault, bw, secret-tool, security, lpass, keepassxc-cli, sops, doppler, infisical
+		".op", ".config/op", ".config/1Password", ".config/gh", ".local/share/gh", ".password-store", ".vault", ".vault-token", ".config/Bitwarden CLI",
+		".local/share/keyrings", "Library/Keychains", ".config/lpass", ".local/share/lpass", ".lpass", ".config/keepassxc", ".config/sops", ".doppler", ".infisical",
 	}
 }
