@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/policy"
 )
 
 // A corpusCase is one line of a file of cases.
@@ -68,4 +70,18 @@ func TestCorpora(t *testing.T) {
 			t.Errorf("%s: %d of %d benign lines are asked", name, asked, benign)
 		}
 	}
+}
+
+// corpusJudge judges by the rule-set of the corpus, as the policy package reads it.
+func corpusJudge(t testing.TB) *Judge {
+	t.Helper()
+	p, err := policy.Load(policy.LoadOptions{PolicyFile: filepath.Join("..", "testdata", "corpus", "commands.yaml"), Home: "/nonexistent", Dir: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := New(p.Commands())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
 }

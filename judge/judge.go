@@ -51,9 +51,9 @@ func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 // A Finding is the verdict of one part of a line.
 type Finding struct {
 	Verdict Verdict `json:"verdict"`
-	Reason  string  `json:"reason"`         // for people, one line
-	Rule    string  `json:"rule,omitempty"` // the pattern or the name of the guard that decided
-	Part    string  `json:"part,omitempty"` // the part of the line that was judged
+	Reason  string  `json:"reason"` // for people, one line
+	Rule    string  `json:"rule"`   // the pattern or the name of the guard that decided
+	Part    string  `json:"part"`   // the part of the line that was judged
 }
 
 // A Decision is the verdict of a line: its strictest finding, and all of them in the
