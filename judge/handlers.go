@@ -141,6 +141,7 @@ func linkCommand(w *walk, c *cmd, u *table.Use) bool {
 		dest, ops = ops[len(ops)-1], ops[:len(ops)-1]
 	}
 	symbolic := u.Has("-s", "--symbolic")
+	var links [][2]string
 	for _, o := range ops {
 		target := w.resolve(o)
 		at := w.resolve(dest)
@@ -152,14 +153,16 @@ func linkCommand(w *walk, c *cmd, u *table.Use) bool {
 		if !shell.Static(target) {
 			w.ask(guardDynamic, "a link to what is not known")
 		}
-		w.state.link(at, target)
-		w.state.link(path.Join(at, path.Base(target)), target)
+		links = append(links, [2]string{at, target}, [2]string{path.Join(at, path.Base(target)), target})
 		if w.judge.control.Has(target) == place.Yes {
 			w.ask(guardControl, "another name for what controls other programs: "+shell.Show(target))
 		}
 		w.into(path.Join(dest, path.Base(o)))
 	}
 	w.write(dest)
+	for _, l := range links {
+		w.state.link(l[0], l[1])
+	}
 	return true
 }
 

@@ -120,7 +120,7 @@ func sequences(word *syntax.Word) *syntax.Word {
 
 func bracesOf(word *syntax.Word) func(func(*syntax.Word) bool) {
 	return func(yield func(*syntax.Word) bool) {
-		for x, err := range expand.BracesSeq(nil, word) {
+		for x, err := range expand.BracesSeq(&expand.Config{}, word) {
 			if err != nil || !yield(x) {
 				return
 			}
