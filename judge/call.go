@@ -24,6 +24,10 @@ func (w *walk) call(c *syntax.CallExpr) {
 		return
 	}
 	for _, a := range c.Assigns {
+		if a.Name.Value == "IFS" && c.Args[0].Lit() == "read" {
+			w.value(a.Value) // how one line is cut, and nothing else
+			continue
+		}
 		w.prefix(a)
 	}
 	var argv []string

@@ -61,7 +61,7 @@ func (w *walk) read(field string, quiet bool) {
 		switch {
 		case shell.Unknown(p):
 			w.ask(guardDynamic, "a file that is not known is read: "+shell.Show(field))
-		case quiet && !strings.Contains(base(p), ".env"):
+		case quiet && !strings.Contains(base(p), ".env"), isSource(p):
 		default:
 			w.ask(guardSecret, "may read a secret: "+shell.Show(p))
 		}
@@ -70,6 +70,17 @@ func (w *walk) read(field string, quiet bool) {
 	if w.judge.doubtful.Has(p) == place.Yes {
 		w.ask(guardSecret, "often holds a secret: "+shell.Show(p))
 	}
+}
+
+// isSource says whether a path that is partly known ends as source code and documents
+// do, which no secret of the lists does.
+func isSource(p string) bool {
+	switch path.Ext(base(p)) {
+	case ".go", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs", ".py", ".rb", ".rs", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".kt", ".swift", ".cs", ".php", ".pl", ".sh", ".lua",
+		".md", ".txt", ".html", ".css", ".scss", ".vue", ".svelte", ".sql", ".proto", ".toml", ".xml", ".log", ".rst", ".csv", ".scala", ".ex", ".exs", ".hs", ".ml", ".zig", ".dart", ".r", ".tf", ".yaml", ".yml", ".json":
+		return !strings.Contains(base(p), ".env")
+	}
+	return false
 }
 
 func base(p string) string { return path.Base(p) }

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -27,24 +28,48 @@ func (w *walk) fields(word *syntax.Word) []string {
 	if lit := plain(word); lit != "" {
 		return []string{lit}
 	}
-	if split(word) {
-		return w.braces(word)
+	if x := split(word); x != nil {
+		return w.braces(x)
 	}
 	return w.expand(word)
 }
 
-// split finds brace expansions; a word that is judged again has been split before.
-func split(word *syntax.Word) bool {
+// split finds brace expansions, in a copy: the tree is walked again. It returns nil
+// when there are none.
+func split(word *syntax.Word) *syntax.Word {
 	open := false
 	for _, p := range word.Parts {
-		switch p := p.(type) {
-		case *syntax.BraceExp:
-			return true
-		case *syntax.Lit:
-			open = open || strings.Contains(p.Value, "{")
+		if l, ok := p.(*syntax.Lit); ok {
+			open = open || strings.Contains(l.Value, "{")
 		}
 	}
-	return open && syntax.SplitBraces(word)
+	if !open {
+		return nil
+	}
+	c := &syntax.Word{Parts: slices.Clone(word.Parts)}
+	if !syntax.SplitBraces(c) {
+		return nil
+	}
+	return c
+}
+
+// count is how many words a brace expansion makes, and whether there is a sequence.
+func count(word *syntax.Word) (n int, sequence bool) {
+	n = 1
+	for _, p := range word.Parts {
+		e, ok := p.(*syntax.BraceExp)
+		if !ok {
+			continue
+		}
+		sequence = sequence || e.Sequence
+		sum := 0
+		for _, x := range e.Elems {
+			k, s := count(x)
+			sum, sequence = min(sum+k, maxBraces+1), sequence || s
+		}
+		n = min(n*max(1, sum), maxBraces+1)
+	}
+	return n, sequence
 }
 
 // plain is the text of a word that is nothing but plain characters, the usual case.
@@ -68,15 +93,7 @@ func (w *walk) expand(word *syntax.Word) []string {
 
 // braces expands {a,b}; sequences and very many words are not told apart.
 func (w *walk) braces(word *syntax.Word) []string {
-	n := 1
-	sequence := false
-	syntax.Walk(word, func(x syntax.Node) bool {
-		if e, ok := x.(*syntax.BraceExp); ok {
-			n *= max(1, len(e.Elems))
-			sequence = sequence || e.Sequence
-		}
-		return n <= maxBraces
-	})
+	n, sequence := count(word)
 	if n > maxBraces || sequence {
 		for _, p := range word.Parts {
 			if e, ok := p.(*syntax.BraceExp); ok {
@@ -91,9 +108,9 @@ func (w *walk) braces(word *syntax.Word) []string {
 		return []string{string(shell.Any)}
 	}
 	var fields []string
-	count := 0
+	made := 0
 	for x := range bracesOf(word) {
-		if count++; count > maxBraces {
+		if made++; made > maxBraces {
 			return []string{string(shell.Any)}
 		}
 		fields = append(fields, w.expand(x)...)
