@@ -86,6 +86,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffSets("env.pass", a.pass, b.pass, true)...)
 	l = append(l, diffEnv(a, b)...)
 	l = append(l, diffCredentials(a, b)...)
+	l = append(l, diffCommands(a, b)...)
 	l = append(l, diffHome(a, b)...)
 	return append(l, diffSets("sessions", a.sessions, b.sessions, true)...)
 }

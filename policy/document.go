@@ -37,6 +37,9 @@ type document struct {
 	pass        list[string]
 	set         list[setting]
 	credentials list[grant]
+	// of commands.allow, commands.ask and commands.deny
+	commandRules   [3]list[command]
+	commandContext *item[belljar.CommandContext]
 
 	// What only presets may say.
 	about    string

@@ -22,7 +22,8 @@ func (d *decoder) root(n ast.Node) {
 		"credentials": func(p pair) {
 			d.doc.credentials = decodeList(d, p, "credentials", "credentials", d.credential)
 		},
-		"env": func(p pair) { d.fields(p.value, "env", map[string]func(pair){"pass": d.pass, "set": d.set}) },
+		"commands": func(p pair) { d.fields(p.value, "commands", d.commandKeys()) },
+		"env":      func(p pair) { d.fields(p.value, "env", map[string]func(pair){"pass": d.pass, "set": d.set}) },
 	}
 	if d.src.layer == layerPreset {
 		d.presetFields(known)

@@ -103,6 +103,24 @@ func newKeys() []key {
 			"only names that are there already, with the same or fewer hosts, methods and paths, never a source; [] takes all of them away; where one is taken away, other keys are still refused",
 			"the names allowed, each with the hosts, methods and paths that its entry has; elsewhere other keys are still refused", credentialsRule{},
 		},
+		key{
+			"commands.allow", "list of rules", "nothing", "commands: {allow: [\"npm run *\", \"git status *\"]}",
+			"Commands that `belljar judge` allows; everything else is asked. A rule is a pattern, or a mapping with `pattern`, `reason` and the examples `match` and `not_match`.",
+			"only patterns that are already allowed; [] takes all of them away", "the patterns that may be allowed", allowedCommands(),
+		},
+		key{
+			"commands.ask", "list of rules", "nothing", "commands: {ask: [\"git push *\"]}",
+			"Commands that are asked, whatever allows them.", "anything: every rule asks more", "asked as well", strictCommands{1},
+		},
+		key{
+			"commands.deny", "list of rules", "nothing", "commands: {deny: [{pattern: \"sudo *\", reason: no other user}]}",
+			"Commands that are denied, whatever allows them.", "anything: every rule denies more", "denied as well", strictCommands{2},
+		},
+		key{
+			"commands.context", "mapping: dir, home, writable, programs", "the project, HOME, the project and /tmp, the system's folders", "commands: {context: {writable: [/src/app, /tmp]}}",
+			"Where lines are judged: the working folder, HOME, the folders that may be written, the folders whose programs are what their names say. Paths as text; nothing need exist.",
+			"nothing", "not allowed in a ceiling", commandPlace{},
+		},
 	)
 }
 
@@ -159,7 +177,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"git", "commands", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
+		"git", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
 		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
 	} {
 		m[k] = true
@@ -169,7 +187,7 @@ func laterKeys() map[string]bool {
 
 // presetKeys are the keys that only belljar's presets have.
 func presetKeys() map[string]bool {
-	return map[string]bool{"about": true, "commands": true, "home": true, "sessions": true}
+	return map[string]bool{"about": true, "home": true, "sessions": true}
 }
 
 // nearestOf is nearest over names in any order.

@@ -275,7 +275,7 @@ func (p *Policy) canonical() []byte {
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
 		"registries": sorted(p.state.registries), "allow": rules, "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
-		"pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
+		"commands": p.state.commandTexts(), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b
 }

@@ -22,6 +22,27 @@ type (
 		Env       schemaEnv       `json:"env,omitempty"`
 
 		Credentials []schemaCredential `json:"credentials,omitempty"`
+		Commands    schemaCommands     `json:"commands,omitempty"`
+	}
+	schemaCommands struct {
+		Allow   []commandRule  `json:"allow,omitempty"`
+		Ask     []commandRule  `json:"ask,omitempty"`
+		Deny    []commandRule  `json:"deny,omitempty"`
+		Context commandContext `json:"context,omitempty"`
+	}
+	commandRule        struct{}
+	commandContext     struct{}
+	commandRuleMapping struct {
+		Pattern  string   `json:"pattern" jsonschema:"description=Words; a word * stands for any number of words"`
+		Reason   string   `json:"reason,omitempty" jsonschema:"maxLength=200,description=What people and agents are told"`
+		Match    []string `json:"match,omitempty" jsonschema:"maxItems=32,description=Lines that the pattern must match; checked when the file is read"`
+		NotMatch []string `json:"not_match,omitempty" jsonschema:"maxItems=32,description=Lines that it must not match"`
+	}
+	commandContextMapping struct {
+		Dir      string   `json:"dir,omitempty" jsonschema:"pattern=^/,description=The working folder; the top of the project"`
+		Home     string   `json:"home,omitempty" jsonschema:"pattern=^/"`
+		Writable []string `json:"writable,omitempty" jsonschema:"description=Folders that may be written"`
+		Programs []string `json:"programs,omitempty" jsonschema:"description=Folders whose programs are what their names say"`
 	}
 	schemaWorkspace struct {
 		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=review,enum=readonly"`
@@ -88,6 +109,20 @@ func (hostRule) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 		{Type: "string", Description: "host, host:port, address or address:port"}, m,
 	}}
+}
+
+// JSONSchema says that a rule for commands is a pattern or a mapping.
+func (commandRule) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(commandRuleMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Description: "words; a word * stands for any number of words"}, m}}
+}
+
+// JSONSchema says what a context is.
+func (commandContext) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(commandContextMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
 }
 
 // JSONSchema says what a port is.

@@ -23,10 +23,11 @@ type Shown struct {
 	Limits     map[string]Value  `json:"limits"`
 	Env        ShownEnv          `json:"env"`
 	// Credentials are without values and stand-ins.
-	Credentials []Credential `json:"credentials"`
-	Home        []HomeFile   `json:"home"`
-	Sessions    []string     `json:"sessions"`
-	Cuts        []Cut        `json:"cuts"`
+	Credentials []Credential     `json:"credentials"`
+	Commands    belljar.Commands `json:"commands"`
+	Home        []HomeFile       `json:"home"`
+	Sessions    []string         `json:"sessions"`
+	Cuts        []Cut            `json:"cuts"`
 }
 
 // A Value is a word of a policy, in the form of the policy file.
@@ -55,7 +56,7 @@ func (p *Policy) Shown() Shown {
 		Version: 1, Hash: p.Hash(), Presets: p.Presets(), Tier: word(s.tier), Mode: Value{string(s.mode.value), s.mode.origin()},
 		Read: p.Read(), Write: p.Write(), Hide: p.Hide(), Hold: p.Hold(), Network: p.Network(), Limits: map[string]Value{},
 		Registries: []Value{}, Env: ShownEnv{Pass: []Value{}, Tools: ToolVariables(), Certs: CertVariables(), Set: map[string]Value{}},
-		Credentials: p.Credentials(), Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
+		Credentials: p.Credentials(), Commands: p.Commands(), Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
 	}
 	v.Network.Rules = slices.Concat([]belljar.NetRule{}, v.Network.Rules)
 	for _, i := range s.registries {

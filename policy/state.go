@@ -25,6 +25,9 @@ type state struct {
 	set         map[string]item[string]
 	credentials []item[grant] // one per name
 
+	commands       [3][]item[command] // allow, ask, deny
+	commandContext item[belljar.CommandContext]
+
 	tiers    []string // strongest first; empty: not known
 	presets  []item[string]
 	home     []item[HomeFile]
@@ -69,6 +72,9 @@ func (s *state) clone() *state {
 	c.presets = append(c.presets[:0:0], s.presets...)
 	c.home = append(c.home[:0:0], s.home...)
 	c.sessions = append(c.sessions[:0:0], s.sessions...)
+	for i := range s.commands {
+		c.commands[i] = append(c.commands[i][:0:0], s.commands[i]...)
+	}
 	c.limits = make(map[string]item[int64], len(s.limits))
 	for k, v := range s.limits {
 		c.limits[k] = v

@@ -38,6 +38,7 @@ func (p *Policy) YAML() ([]byte, error) {
 	}
 	w.env(s)
 	w.credentials(s)
+	w.commands(s)
 	for _, h := range p.Home() {
 		w.line(0, "# home: "+h.Path, asComment(h.Origin))
 	}

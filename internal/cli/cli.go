@@ -175,7 +175,7 @@ func (a *App) commands() []*cobra.Command {
 		a.runCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
-		a.policyCommand(), a.planCommand(), a.trustCommand(),
+		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
 		a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

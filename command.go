@@ -1,0 +1,27 @@
+package belljar
+
+// A CommandRule says what becomes of the commands that a pattern matches.
+type CommandRule struct {
+	// Verdict is "allow", "ask" or "deny".
+	Verdict string `json:"verdict"`
+	// Pattern is a list of words; a word * stands for any number of words.
+	Pattern string `json:"pattern"`
+	// Reason is what people and agents are told; it may be empty.
+	Reason string `json:"reason,omitempty"`
+	Origin Origin `json:"origin"`
+}
+
+// Commands is what a policy says of commands. Without a rule nothing is allowed.
+type Commands struct {
+	Rules   []CommandRule  `json:"rules"`
+	Context CommandContext `json:"context"`
+}
+
+// A CommandContext is where a command runs, as far as a judge of its text needs it.
+// Paths are absolute; empty ones are filled in by whoever asks.
+type CommandContext struct {
+	Dir      string   `json:"dir"`      // the working folder, the top of the project
+	Home     string   `json:"home"`     // HOME
+	Writable []string `json:"writable"` // folders that may be written
+	Programs []string `json:"programs"` // folders whose programs are what their names say
+}

@@ -1,0 +1,182 @@
+package judge
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/belljar-dev/belljar/judge/internal/shell"
+	"github.com/belljar-dev/belljar/judge/internal/table"
+)
+
+// makeCommand judges operands of make: variables may replace programs, or run one.
+func makeCommand(w *walk, _ *cmd, u *table.Use) bool {
+	w.here()
+	for _, o := range u.Operands {
+		name, v, set := strings.Cut(o, "=")
+		if !set {
+			if shell.MayBeOption(o) {
+				w.ask(guardOption, "an argument of make that is not known")
+			}
+			continue
+		}
+		name = strings.TrimRight(name, ":?+!")
+		w.environ(name, v)
+		switch {
+		case strings.ContainsAny(v, "`$;|&<>(") || shell.Unknown(v):
+			w.ask(guardOption, "a variable of make that may run a command: "+shell.Show(o))
+		case slices.Contains([]string{"SHELL", ".SHELLFLAGS", "MAKE", "MAKEFLAGS", "RM", "INSTALL", "PYTHON", "NODE", "NPM", "GO", "CARGO", "DOCKER", "YACC", "LEX", "BASH", "SH"}, name),
+			strings.Contains(v, "/") && !w.inProject(v):
+			w.ask(guardOption, "a variable of make that replaces a program or a file: "+shell.Show(o))
+		}
+	}
+	return true
+}
+
+func (w *walk) inProject(p string) bool { return w.project(w.resolve(p)) && !strings.Contains(p, " ") }
+
+// goCommand judges what is built: packages of the project, or by import path.
+func goCommand(w *walk, c *cmd, u *table.Use) bool {
+	w.here()
+	if v, ok := u.Value("-ldflags"); ok && (strings.Contains(v, "-ext") || strings.Contains(v, "-linkmode") || strings.Contains(v, "-tmpdir") || shell.Unknown(v) && !strings.Contains(v, "-X")) {
+		w.ask(guardOption, "-ldflags names a linker: "+shell.Show(v))
+	}
+	for _, o := range u.Operands {
+		if u.Has("-args") {
+			break
+		}
+		if strings.HasPrefix(o, "/") || strings.HasPrefix(o, ".") || shell.Unknown(o) {
+			w.within(strings.TrimSuffix(strings.TrimSuffix(o, "..."), "/"), c.spec.Name+" takes a package")
+		}
+	}
+	return true
+}
+
+// npmCommand: scripts get what follows --; before it are settings.
+func npmCommand(w *walk, _ *cmd, _ *table.Use) bool {
+	w.here()
+	return true
+}
+
+// cargoCommand: another toolchain is another program.
+func cargoCommand(w *walk, _ *cmd, u *table.Use) bool {
+	w.here()
+	if len(u.Operands) > 0 && strings.HasPrefix(u.Operands[0], "+") {
+		w.ask(guardOption, "another toolchain: "+shell.Show(u.Operands[0]))
+	}
+	return len(u.Operands) > 0
+}
+
+// stopDash: what follows -- belongs to what is run.
+func stopDash(*walk, *cmd, *table.Use) bool { return true }
+
+// pytestCommand: the tests must be the project's.
+func pytestCommand(w *walk, c *cmd, u *table.Use) bool {
+	w.here()
+	for _, o := range u.Operands {
+		file, _, _ := strings.Cut(o, "::")
+		w.within(file, c.name+" runs tests")
+	}
+	return true
+}
+
+// tarCommand judges tar, whose first word may be a bundle of letters.
+func tarCommand(w *walk, c *cmd, u *table.Use) bool {
+	if len(c.args) > 0 && c.args[0] != "" && c.args[0][0] != '-' && shell.Static(c.args[0]) {
+		u = c.spec.Read(bundled(c.args))
+		w.settings(c.spec, u)
+	}
+	dir := w.state.dir
+	defer func() { w.state.dir = dir }()
+	create := u.Has("-c", "--create", "-r", "--append", "-u", "--update", "-A", "--catenate", "--concatenate")
+	extract := u.Has("-x", "--extract", "--get")
+	for _, s := range u.Settings {
+		switch s.Name {
+		case "-f", "--file":
+			w.archive(s.Value, create)
+		case "-C", "--directory":
+			w.state.dir = w.resolve(s.Value)
+		case "--checkpoint-action":
+			if action, line, ok := strings.Cut(s.Value, "="); ok && action == "exec" {
+				w.runs(use{c.spec, "line", line, "tar --checkpoint-action", false})
+			} else if !slices.Contains([]string{"dot", "echo", ".", "bell", "totals"}, action) {
+				w.ask(guardOption, "an action of tar that is not known")
+			}
+		case "-P", "--absolute-names":
+			if extract {
+				w.ask(guardOption, "tar writes absolute names")
+			}
+		}
+	}
+	if extract && !u.Has("-O", "--to-stdout") {
+		w.write(w.state.dir)
+	}
+	if create {
+		for _, o := range u.Operands {
+			w.read(o, false)
+			w.tree(o)
+		}
+	}
+	return true
+}
+
+// bundled are arguments of tar in the old style, rewritten with dashes: letters that
+// take a value take the next words in order.
+func bundled(args []string) []string {
+	var out []string
+	rest := args[1:]
+	for _, r := range args[0] {
+		out = append(out, "-"+string(r))
+		if strings.ContainsRune("bfCFgHIKLNTVX", r) && len(rest) > 0 {
+			out, rest = append(out, rest[0]), rest[1:]
+		}
+	}
+	return append(out, rest...)
+}
+
+// archive judges the file of an archive; host:file runs a remote shell.
+func (w *walk) archive(f string, create bool) {
+	if host, _, remote := strings.Cut(f, ":"); remote && !strings.Contains(host, "/") {
+		w.ask(guardOption, "an archive on another machine: "+f)
+		return
+	}
+	if f == "-" {
+		return
+	}
+	if create {
+		w.write(f)
+		return
+	}
+	w.read(f, false)
+}
+
+// sshCommand: what runs on the other machine is not judged, what is known to be
+// privileged is said.
+func sshCommand(w *walk, _ *cmd, u *table.Use) bool {
+	if v, ok := u.Value("-o"); ok {
+		name, line, _ := strings.Cut(v, "=")
+		if strings.HasSuffix(strings.ToLower(strings.TrimSpace(name)), "command") {
+			w.program(line)
+		}
+	}
+	return true
+}
+
+// remoteCopy: a word with a colon is on another machine.
+func remoteCopy(w *walk, _ *cmd, u *table.Use) bool {
+	for i, o := range u.Operands {
+		if host, _, remote := strings.Cut(o, ":"); remote && !strings.Contains(host, "/") {
+			continue
+		}
+		if last := i == len(u.Operands)-1; last && i > 0 {
+			w.write(o)
+			if b := path.Base(u.Operands[0]); b != "." && b != ".." {
+				w.into(path.Join(o, b))
+			}
+			continue
+		}
+		w.read(o, false)
+		w.tree(o)
+	}
+	return true
+}
