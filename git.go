@@ -117,7 +117,11 @@ func LooksLikePush(method, path string) bool {
 	if strings.Contains(p, string(GitPush)) {
 		return true
 	}
-	return method != "GET" && method != "HEAD" && strings.Contains(p, "info/lfs") && !strings.HasSuffix(path, "/"+string(GitLFSBatch))
+	if method == "GET" || method == "HEAD" || !strings.Contains(p, "info/lfs") {
+		return false
+	}
+	_, service, ok := ParseGitPath("", path)
+	return !ok || service != GitLFSBatch
 }
 
 // decodeOnce decodes the percent-encoding of a path; what is none stays.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +33,30 @@ func (p *Push) Pack(r *bufio.Reader) io.Reader {
 		}
 	}
 	return r
+}
+
+// Whole is head with the pack behind it, read from r to its end as by [Push.Pack]. It is
+// for small ones: all of it is held.
+func (p *Push) Whole(head []byte, r *bufio.Reader) ([]byte, error) {
+	pack := p.Pack(r)
+	for {
+		n := cap(head) - len(head)
+		if n == 0 {
+			if err := p.hold(int64(len(head))); err != nil {
+				return nil, err
+			}
+			head = slices.Grow(head, len(head))
+			continue
+		}
+		n, err := pack.Read(head[len(head):cap(head)])
+		head = head[:len(head)+n]
+		if errors.Is(err, io.EOF) {
+			return head, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // NotForward is that a push is not shown to be a fast-forward, or its pack malformed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,9 +55,9 @@ func (c *Command) creates() bool { return strings.Trim(c.Old, "0") == "" }
 type Push struct {
 	Commands []Command // empty: the probe that git sends before a large push
 
-	capabilities []string
-	idLen        int // 40 or 64 digits
-	budget       *Budget
+	reports, bands bool // the client understands reports, and words beside them
+	idLen          int  // 40 or 64 digits
+	budget         *Budget
 
 	mu     sync.Mutex // the pack is read while others ask how it stands
 	held   int64
@@ -129,6 +130,8 @@ func ReadPush(r *bufio.Reader, budget *Budget) (p *Push, head []byte, err error)
 func (p *Push) line(s string) error {
 	switch {
 	case strings.HasPrefix(s, "push-cert"):
+		_, caps, _ := strings.Cut(s, "\x00")
+		p.words(caps)
 		return errors.New("signed pushes (push-cert) are not allowed: push without --signed")
 	case strings.HasPrefix(s, "shallow "):
 		id := strings.TrimSuffix(s[len("shallow "):], "\n")
@@ -178,7 +181,7 @@ func (p *Push) command(s string) (c Command, err error) {
 // abilities reads what the client asks of the server. What is unknown may change what
 // follows, and is refused.
 func (p *Push) abilities(s string) error {
-	for _, word := range strings.Fields(strings.TrimSuffix(s, "\n")) {
+	for _, word := range p.words(s) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
 		case "report-status", "report-status-v2", "side-band-64k", "quiet", "atomic", "ofs-delta", "delete-refs", "agent", "session-id":
@@ -197,9 +200,16 @@ func (p *Push) abilities(s string) error {
 		default:
 			return errors.New("an unknown capability: " + printable(name))
 		}
-		p.capabilities = append(p.capabilities, name)
 	}
 	return nil
+}
+
+// words splits a list of capabilities, and notes in which form reports are understood.
+func (p *Push) words(s string) []string {
+	l := strings.Fields(strings.TrimSuffix(s, "\n"))
+	p.reports = p.reports || slices.Contains(l, "report-status") || slices.Contains(l, "report-status-v2")
+	p.bands = p.bands || slices.Contains(l, "side-band-64k")
+	return l
 }
 
 // wellFormed looks at the head as a whole. Without commands nothing may follow.
@@ -214,15 +224,6 @@ func (p *Push) wellFormed(r *bufio.Reader) error {
 		return errors.New("a pack without commands")
 	}
 	return nil
-}
-
-func (p *Push) has(capability string) bool {
-	for _, c := range p.capabilities {
-		if c == capability {
-			return true
-		}
-	}
-	return false
 }
 
 // isID says whether s is an object's id of n digits.
@@ -279,14 +280,17 @@ func (p *Push) Judge(patterns []string) (no []Refusal) {
 }
 
 // Report is the answer to a push of which nothing was done: git prints it. The words
-// are one line for each reason; refs without a refusal of their own are refused with
-// the others. ok is false where the client does not ask for reports.
-func (p *Push) Report(no []Refusal, words []string) (body []byte, ok bool) {
-	if !p.has("report-status") && !p.has("report-status-v2") {
+// are lines; references without a refusal of their own are refused with the others, and
+// without any the push as a whole is. ok is false where the client asks for no report.
+func (p *Push) Report(no []Refusal, words ...string) (body []byte, ok bool) {
+	if !p.reports {
 		return nil, false
 	}
-	var report []byte
-	report = appendPkt(report, "unpack ok\n")
+	state := "ok"
+	if len(no) == 0 {
+		state = strings.Join(words[:min(1, len(words))], "")
+	}
+	report := appendPkt(nil, "unpack "+state+"\n")
 	for i := range p.Commands {
 		why := "belljar refused the push"
 		for _, r := range no {
@@ -297,7 +301,7 @@ func (p *Push) Report(no []Refusal, words []string) (body []byte, ok bool) {
 		report = appendPkt(report, "ng "+p.Commands[i].Ref+" "+why+"\n")
 	}
 	report = append(report, "0000"...)
-	if !p.has("side-band-64k") {
+	if !p.bands {
 		return report, true
 	}
 	for _, w := range words {

@@ -42,7 +42,7 @@ func TestReadPush(t *testing.T) {
 		{"two", head(zero+" "+one+" refs/heads/a"+caps, one+" "+two+" refs/heads/b\n") + "PACK", ""},
 		{"shallow", head("shallow "+one, zero+" "+one+" refs/heads/a"+caps) + "PACK", ""},
 		{"upper-case length", strings.Replace(head(zero+" "+one+" refs/heads/a"+caps), "00a1", "00A1", 1), ""},
-		{"sha256", head(zero+zero[:24]+" "+one+one[:24]+" refs/heads/a\x00object-format=sha256"), ""},
+		{"sha256", head(zero + zero[:24] + " " + one + one[:24] + " refs/heads/a\x00object-format=sha256"), ""},
 		{"probe", "0000", ""},
 		{"probe with a pack", "0000PACK", "a pack without commands"},
 		{"nothing", "", "the commands have no end"},
@@ -124,7 +124,7 @@ func TestJudge(t *testing.T) {
 		case c.want != "" && (len(no) != 1 || no[0].Ref != c.ref || !strings.Contains(no[0].Why, c.want)):
 			t.Errorf("%s: %v, want %q", c.ref, no, c.want)
 		}
-		body, ok := p.Report(no, []string{"belljar: words"})
+		body, ok := p.Report(no, "belljar: words")
 		if !ok || c.want != "" && (!strings.Contains(string(body), "ng "+c.ref+" belljar: ") || !strings.Contains(string(body), "ng refs/heads/agent/other belljar refused the push\n")) {
 			t.Errorf("%q", body)
 		}
@@ -339,7 +339,7 @@ func FuzzReadPush(f *testing.F) {
 					t.Errorf("%+v", c)
 				}
 			}
-			p.Report(p.Judge([]string{"refs/heads/*"}), nil)
+			p.Report(p.Judge([]string{"refs/heads/*"}))
 		}
 		p.Close()
 		if budget.left.Load() != 4<<20 {
