@@ -40,6 +40,8 @@ type Network struct {
 	Rules       []NetRule     `json:"rules"`
 	Publish     []PublishRule `json:"publish,omitempty"`
 	Credentials []Credential  `json:"credentials,omitempty"`
+	// Pushes are hosts where git pushes only as rules with Git say. See [Network.ConfinesPushes].
+	Pushes []BoundHost `json:"pushes,omitempty"`
 	// Upstream is the company's proxy, as host:port; empty for none. What it asks for
 	// as authentication is no part of a plan: the gateway is given it apart.
 	Upstream       string `json:"upstream,omitempty"`
@@ -60,7 +62,9 @@ type NetRule struct {
 	// the HTTP requests; empty allows any. See [Network.Sees].
 	Methods []string `json:"methods,omitempty"`
 	Paths   []string `json:"paths,omitempty"`
-	Origin  Origin   `json:"origin"`
+	// Git confines them to those that git makes. A rule with Git has no Methods and Paths.
+	Git    *GitRule `json:"git,omitempty"`
+	Origin Origin   `json:"origin"`
 }
 
 // A PublishRule makes a port of the sandbox reachable on the host.
@@ -94,6 +98,7 @@ type Decision struct {
 // whether the address behind a name may be dialled is the gateway's address guard.
 func (n *Network) Decide(r NetRequest) Decision {
 	var nearest, confined *NetRule
+	push := r.Method != "" && n.ConfinesPushes(r.Host, r.Port) && LooksLikePush(r.Method, r.Path)
 	for i := range n.Rules {
 		rule := &n.Rules[i]
 		if !rule.names(r) {
@@ -106,10 +111,17 @@ func (n *Network) Decide(r NetRequest) Decision {
 		if !rule.allowsPort(r.Port) {
 			continue
 		}
-		if rule.requests(r) {
+		if rule.requests(r) && (rule.Git != nil || !push) {
 			return Decision{Allow: true, Rule: rule}
 		}
 		confined = rule
+	}
+	if confined != nil && push {
+		return Decision{
+			Nearest: confined,
+			Reason:  r.target() + ": the policy allows pushes to some repositories of this host only, and not " + r.Method + " " + r.Path,
+			Fix:     r.gitFix(),
+		}
 	}
 	if confined != nil {
 		return Decision{
@@ -197,6 +209,9 @@ func (r NetRequest) requestFix() string {
 	host := r.Host
 	if host == "" {
 		return ""
+	}
+	if fix := r.gitFix(); fix != "" {
+		return fix
 	}
 	ports := ""
 	if r.Port != 443 {

@@ -46,6 +46,9 @@ func clearEscapes(reach []bool, path string) {
 // requests says whether a rule that names r's host and port allows the request. It
 // does where r is only a connection.
 func (rule *NetRule) requests(r NetRequest) bool {
+	if rule.Git != nil && r.Method != "" {
+		return rule.Git.allows(r)
+	}
 	return r.Method == "" || matchRequest(rule.Methods, rule.Paths, r.Method, r.Path)
 }
 
@@ -69,10 +72,13 @@ func matchRequest(methods, paths []string, method, path string) bool {
 
 // Confined says whether a rule asks to see the requests: whether it allows some of
 // them only.
-func (rule *NetRule) Confined() bool { return len(rule.Methods) > 0 || len(rule.Paths) > 0 }
+func (rule *NetRule) Confined() bool {
+	return len(rule.Methods) > 0 || len(rule.Paths) > 0 || rule.Git != nil
+}
 
 // Sees says whether the requests of a connection to host and port must be seen: a
-// credential is bound to it, or every rule that allows the connection is confined.
+// credential is bound to it, pushes to it are confined, or every rule that allows the
+// connection is confined.
 // Where it says so and the connection speaks TLS, the gateway ends TLS itself; what is
 // neither TLS nor HTTP is refused.
 func (n *Network) Sees(host string, port uint16) bool {
@@ -80,6 +86,9 @@ func (n *Network) Sees(host string, port uint16) bool {
 		if n.Credentials[i].Bound(host, port) {
 			return true
 		}
+	}
+	if n.ConfinesPushes(host, port) {
+		return true
 	}
 	seen := false
 	for i := range n.Rules {

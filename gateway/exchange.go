@@ -15,6 +15,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
+	"github.com/belljar-dev/belljar/gateway/git"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 )
 
@@ -162,12 +163,16 @@ func (x *exchange) reply(err error) *httpproxy.Reply {
 	var no *refusedError
 	var leak *credential.LeakError
 	var cert *tls.CertificateVerificationError
+	var push *git.NotForward
 	switch {
 	case errors.As(err, &no):
 		return refusalReply(x.t, no.Decision)
 	case errors.As(err, &leak):
 		d := belljar.Decision{Reason: leak.Error()}
 		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: d.Reason, Body: requestText(x.t, x.event.Method, x.event.Path, d, "send it to its own host only")}
+	case errors.As(err, &push):
+		d := belljar.Decision{Reason: x.t.name() + ": " + printable(push.Why)}
+		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: d.Reason, Body: requestText(x.t, x.event.Method, x.event.Path, d, "")}
 	case errors.As(err, &cert):
 		why := x.t.name() + ": the server's certificate is not accepted: " + printable(x.withoutValues(cert.Err.Error()))
 		return &httpproxy.Reply{Status: http.StatusBadGateway, Reason: why, Body: "belljar sent nothing to " + why + "\n"}

@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/certs"
 	"github.com/belljar-dev/belljar/gateway/dns"
+	"github.com/belljar-dev/belljar/gateway/git"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/gateway/netstack"
 )
@@ -65,6 +66,7 @@ type Gateway struct {
 	tls       *tls.Config      // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
+	git       *git.Budget
 
 	drops chan netstack.Drop
 
@@ -131,6 +133,7 @@ func New(o Options) (*Gateway, error) {
 		authority: o.Authority,
 		keys:      o.Keys,
 		h2:        httpproxy.NewH2(),
+		git:       git.NewBudget(gitMemory),
 	}
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
 	return g, nil

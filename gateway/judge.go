@@ -124,6 +124,10 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if !d.Allow {
 		return h.refuse(r, d, path.Path, http.StatusForbidden)
 	}
+	call, no := h.git(r, path, &d)
+	if no.Reason != "" {
+		return h.refuse(r, no, path.Path, http.StatusForbidden)
+	}
 	write(r, h.scheme(), h.t, path)
 	if r.URL.RequestURI() != path.String() {
 		return h.refuse(r, belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the path cannot be written as it was judged"}, path.Path, http.StatusForbidden)
@@ -141,6 +145,10 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		}}
 	}
 	x.leave = h.g.pool.leave
+	if call != nil {
+		call.exchange = x
+		return httpproxy.Action{Forward: call}
+	}
 	return httpproxy.Action{Forward: x}
 }
 
@@ -166,7 +174,7 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 	case path.Nested && byPath:
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a path that is another one when it is decoded twice, where the policy judges paths"}
 	}
-	if name := overrides(r.Header); name != "" && d.Rule.Confined() {
+	if name := overrides(r.Header); name != "" && (d.Rule.Confined() || h.g.network.ConfinesPushes(h.t.host, h.t.port)) {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the header " + name + " asks for another method or path than the one that is judged"}
 	}
 	if readOnly(d.Rule) && r.ContentLength != 0 {
@@ -183,7 +191,7 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 
 // byPath says whether a rule or a credential judges the paths of t.
 func (h *seen) byPath(rule *belljar.NetRule) bool {
-	if len(rule.Paths) > 0 {
+	if len(rule.Paths) > 0 || rule.Git != nil {
 		return true
 	}
 	for i := range h.g.network.Credentials {

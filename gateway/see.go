@@ -34,6 +34,11 @@ func needsAuthority(n *belljar.Network) string {
 			}
 		}
 	}
+	for _, b := range n.Pushes {
+		if b.Port != 80 && b.Host != belljar.Localhost {
+			return "the rule for pushes to " + b.Host
+		}
+	}
 	for i := range n.Credentials {
 		for _, b := range n.Credentials[i].Hosts {
 			if b.Port != 80 && b.Host != belljar.Localhost {

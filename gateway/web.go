@@ -55,6 +55,12 @@ func ruleText(r *belljar.NetRule) string {
 	if len(r.Paths) > 0 {
 		s += ", paths " + strings.Join(r.Paths, " ")
 	}
+	if r.Git != nil {
+		s += ", git " + r.Git.Repo
+		if len(r.Git.Push) > 0 {
+			s += ", pushes to " + strings.Join(r.Git.Push, " ")
+		}
+	}
 	if r.Private {
 		s += ", private addresses too"
 	}

@@ -156,7 +156,8 @@ func (credentialsRule) limit(s *state, c *document, r *report, cut func(string, 
 
 // reaches says whether some rule allows connections to b, or to a part of it.
 func (s *state) reaches(b belljar.BoundHost) bool {
-	for _, i := range s.rules {
+	giving := slices.DeleteFunc(slices.Clone(s.push), func(i item[belljar.NetRule]) bool { return !gives(i.value) })
+	for _, i := range slices.Concat(s.rules, s.fetch, giving) {
 		if _, ok := intersectPlace(belljar.NetRule{Host: b.Host, Ports: []uint16{b.Port}}, i.value); ok {
 			return true
 		}

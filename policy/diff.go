@@ -79,6 +79,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffSets("network.registries", a.registries, b.registries, true)...)
 	l = append(l, diffRules(keyAllow, a.rules, b.rules)...)
 	l = append(l, diffRules(keyPrivate, onlyPrivate(a.rules), onlyPrivate(b.rules))...)
+	l = append(l, diffGit(a, b)...)
 	l = append(l, diffSets("network.publish", portWords(a.publish), portWords(b.publish), true)...)
 	for _, n := range limitNames() {
 		l = append(l, diffLimit(n, a.limits[n], b.limits[n])...)

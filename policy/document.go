@@ -33,6 +33,7 @@ type document struct {
 	registries  list[string]
 	allow       list[belljar.NetRule]
 	publish     list[uint16]
+	fetch, push list[belljar.NetRule]
 	limits      map[string]item[int64]
 	pass        list[string]
 	set         list[setting]

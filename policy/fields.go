@@ -18,6 +18,7 @@ func (d *decoder) root(n ast.Node) {
 		"workspace": func(p pair) { d.fields(p.value, "workspace", map[string]func(pair){"mode": d.mode}) },
 		"files":     func(p pair) { d.fields(p.value, "files", d.fileKeys()) },
 		"network":   func(p pair) { d.fields(p.value, "network", d.networkKeys()) },
+		"git":       func(p pair) { d.fields(p.value, "git", d.gitKeys()) },
 		"limits":    func(p pair) { d.fields(p.value, "limits", d.limitKeys()) },
 		"credentials": func(p pair) {
 			d.doc.credentials = decodeList(d, p, "credentials", "credentials", d.credential)

@@ -82,6 +82,11 @@ func (g *giveaway) look(l *loader) {
 	}
 	g.files(l, without, with)
 	g.commands(l, without, with)
+	for _, i := range l.project.push.items {
+		if p := (gitRule{push: true}); gives(i.value) && !p.covers(without, i.value) {
+			g.tell("lets the sandbox push to " + printable(repoText(i.value)) + ": " + printable(strings.Join(i.value.Git.Push, ", ")))
+		}
+	}
 	for _, i := range l.project.pass.items {
 		if !slices.ContainsFunc(without.pass, func(p item[string]) bool { return p.value == i.value }) {
 			g.tell("hands the sandbox the real value of your variable " + i.value)

@@ -77,6 +77,7 @@ func newKeys() []key {
 		},
 	}
 	list = append(list, networkKeys()...)
+	list = append(list, gitKeys()...)
 	for _, n := range limitNames() {
 		k := limitKindOf(n)
 		list = append(list, key{
@@ -145,6 +146,23 @@ func networkKeys() []key {
 	}
 }
 
+func gitKeys() []key {
+	return []key{
+		{
+			keyFetch, "list of repositories", "none", "git: {fetch: [github.com/acme/*]}",
+			"Repositories that git may clone and fetch from, over https, as `HOST/PATH`; nothing else of their hosts.",
+			"only repositories that may be fetched from already; [] takes all of them away",
+			"repositories that must cover every other one; where only network.allow is there, its hosts", gitRule{},
+		},
+		{
+			keyPush, "list of mappings", "none", "git: {push: [{repo: github.com/acme/widget, refs: [\"refs/heads/agent/*\"]}]}",
+			"Repositories that git may push to, and fetch from: `refs` may be created and fast-forwarded. To their hosts nothing else is pushed, whatever network.allow says.",
+			"only what may be pushed already; of a host to which anything may be pushed, what is left; [] takes all of them away",
+			"repositories and refs that must cover every other one; to their hosts nothing else is pushed", gitRule{push: true},
+		},
+	}
+}
+
 func limitType(name string) string {
 	switch name {
 	case limitMemory, limitDisk:
@@ -177,7 +195,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"git", "setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
+		"setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
 		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate", "network.allow.ask",
 	} {
 		m[k] = true

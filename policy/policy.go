@@ -74,15 +74,7 @@ func build(s *state, p *paths, cuts []Cut) *Policy {
 func (s *state) settle() {
 	// The first rule that matches decides whether a name may resolve to private
 	// addresses; permissions add up, so the permissive one comes first.
-	slices.SortStableFunc(s.rules, func(a, b item[belljar.NetRule]) int {
-		switch {
-		case a.value.Private == b.value.Private:
-			return 0
-		case a.value.Private:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(s.rules, func(a, b item[belljar.NetRule]) int { return privateFirst(a.value, b.value) })
 	s.write = outermost(s.write)
 	s.read = slices.DeleteFunc(outermost(s.read), func(i item[string]) bool { return pathCovers(s.write)(i.value) })
 	s.settleCredentials()
@@ -159,6 +151,7 @@ func (p *Policy) Network() belljar.Network {
 		r.Origin = i.origin()
 		n.Rules = append(n.Rules, r)
 	}
+	p.state.gitNetwork(&n)
 	for _, i := range p.state.publish {
 		n.Publish = append(n.Publish, belljar.PublishRule{Port: i.value, Origin: i.origin()})
 	}
@@ -245,11 +238,18 @@ func (p *Policy) Hash() string { return p.hash() }
 // canonical is the policy without origins, in a fixed order.
 func (p *Policy) canonical() []byte {
 	n := p.Network()
-	rules := make([]string, len(n.Rules))
-	for i, r := range n.Rules {
-		rules[i] = ruleText(r)
+	rules := make([]string, len(p.state.rules))
+	for i, r := range p.state.rules {
+		rules[i] = ruleText(r.value)
 	}
 	slices.Sort(rules)
+	var git []string
+	for _, g := range []gitRule{{}, {push: true}} {
+		for _, i := range *g.of(p.state) {
+			git = append(git, g.key()+" "+g.text(i.value))
+		}
+	}
+	slices.Sort(git)
 	type file struct{ Path, Content string }
 	var home []file
 	for _, h := range p.Home() {
@@ -274,7 +274,7 @@ func (p *Policy) canonical() []byte {
 	b, _ := json.Marshal(map[string]any{
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
-		"registries": sorted(p.state.registries), "allow": rules, "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
+		"registries": sorted(p.state.registries), "allow": rules, "git": git, "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
 		"commands": p.state.commandTexts(), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b

@@ -102,6 +102,11 @@ func yamlOf(d *document) string {
 		})
 		textList(&b, 2, "publish", d.publish, func(p uint16) string { return strconv.Itoa(int(p)) })
 	}
+	if d.fetch.set || d.push.set {
+		b.WriteString("git:\n")
+		textList(&b, 2, "fetch", d.fetch, fetchText)
+		textList(&b, 2, "push", d.push, pushText)
+	}
 	if len(d.limits) > 0 {
 		b.WriteString("limits:\n")
 		for n, v := range d.limits {
@@ -198,7 +203,10 @@ func TestDiffAgreesWithTheDecider(t *testing.T) {
 	var differ int
 	n := rounds(4000, 200_000)
 	for i := range n {
-		a, b := merged(randomDocument(r, layerUser, 4), nil, nil, nil, false), merged(randomDocument(r, layerUser, 4), nil, nil, nil, false)
+		// What git may do is told entry by entry.
+		one, other := randomDocument(r, layerUser, 4), randomDocument(r, layerUser, 4)
+		one.fetch, one.push, other.fetch, other.push = list[belljar.NetRule]{}, list[belljar.NetRule]{}, list[belljar.NetRule]{}, list[belljar.NetRule]{}
+		a, b := merged(one, nil, nil, nil, false), merged(other, nil, nil, nil, false)
 		if a == nil || b == nil {
 			continue // a credential for a host that nothing allows
 		}
@@ -264,7 +272,9 @@ func samePath(t *testing.T, p string, changes []Change, kind func(Change) bool, 
 func TestIndexAgreesWithTheDecider(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 4))
 	for range rounds(4000, 200_000) {
-		p := merged(randomDocument(r, layerUser, 6), nil, nil, nil, false)
+		d := randomDocument(r, layerUser, 6)
+		d.fetch, d.push = list[belljar.NetRule]{}, list[belljar.NetRule]{} // they are not in the index
+		p := merged(d, nil, nil, nil, false)
 		if p == nil {
 			continue
 		}

@@ -23,6 +23,7 @@ var (
 
 	askHosts    = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
 	askRequests = []string{"/", "/a", "/ab", "/a/b", "/a/b/c", "/x/b", "/a/", "/x/y/b", "/b"}
+	askGit      = []string{"/a/git-receive-pack", "/a/b.git/git-receive-pack", "/b/git-receive-pack", "/a/b/info/refs", "/a/git-upload-pack", "/c/d/git-upload-pack"}
 	askMethods  = []string{"", "", "GET", "HEAD", "POST", "PUT"}
 	askAddrs    = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
 	askPaths    = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
@@ -62,6 +63,7 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 		rules = append(rules, randomRule(r))
 	}
 	d.allow = randomList(r, at, rules, 2*size)
+	d.fetch, d.push = randomGit(r, at, false, size), randomGit(r, at, true, size)
 	if d.credentials = randomCredentials(r, at, layer, size); len(d.credentials.items) > 0 && layer == layerUser && r.IntN(4) > 0 {
 		for _, h := range []string{"a.test", "*.a.test"} { // to which they are bound
 			d.allow.set = true
@@ -89,8 +91,27 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 
 var (
 	someSecrets = []string{"K", "L"}
+	someRepos   = []string{"/a", "/a/b", "/a/*", "/**", "/*"}
+	someRefs    = []string{"refs/heads/a", "refs/heads/*", "refs/**", "refs/heads/b"}
 	someBounds  = []belljar.BoundHost{{Host: "a.test", Port: 443}, {Host: "b.a.test", Port: 443}, {Host: "*.a.test", Port: 443}, {Host: "a.test", Port: 80}}
 )
+
+// randomGit is git.fetch or git.push.
+func randomGit(r *rand.Rand, at mark, push bool, size int) list[belljar.NetRule] {
+	var rules []belljar.NetRule
+	for range 4 {
+		rule := belljar.NetRule{Host: pick(r, []string{"a.test", "b.a.test", "d.test"}), Ports: []uint16{pick(r, []uint16{443, 443, 8080})}}
+		rule.Private = r.IntN(6) == 0
+		rule.Git = &belljar.GitRule{Repo: pick(r, someRepos)}
+		if push {
+			refs, _ := some(r, someRefs, 2)
+			slices.Sort(refs)
+			rule.Git.Push = slices.Compact(refs)
+		}
+		rules = append(rules, rule)
+	}
+	return randomList(r, at, rules, size)
+}
 
 // randomCredentials names few credentials, each once.
 func randomCredentials(r *rand.Rand, at mark, layer string, size int) list[grant] {
@@ -327,6 +348,31 @@ func widerNetwork(a, b belljar.Network, r *rand.Rand) string {
 		if now.Rule.Private && !before.Rule.Private {
 			return requestText(q) + " private"
 		}
+		if ref := widerRefs(a, b, q, before, now); ref != "" {
+			return requestText(q) + " " + ref
+		}
+	}
+	return ""
+}
+
+// widerRefs names a reference that a push to q may be for with b and not with a.
+func widerRefs(a, b belljar.Network, q belljar.NetRequest, before, now belljar.Decision) string {
+	repo, service, ok := belljar.ParseGitPath(q.Host, q.Path)
+	if !ok || service != belljar.GitPush || before.Rule.Git == nil {
+		return ""
+	}
+	if now.Rule.Git == nil {
+		return "any reference"
+	}
+	may := func(n belljar.Network, ref string) bool {
+		return slices.ContainsFunc(n.GitRules(q.Host, q.Port, repo), func(r *belljar.NetRule) bool {
+			return slices.ContainsFunc(r.Git.Push, func(p string) bool { return belljar.MatchPath(p, ref) })
+		})
+	}
+	for _, ref := range []string{"refs/heads/a", "refs/heads/b", "refs/heads/a/b", "refs/tags/v"} {
+		if may(b, ref) && !may(a, ref) {
+			return ref
+		}
 	}
 	return ""
 }
@@ -338,7 +384,9 @@ func randomRequest(r *rand.Rand) belljar.NetRequest {
 	} else {
 		q.Host = pick(r, askHosts)
 		if q.Method = pick(r, askMethods); q.Method != "" {
-			q.Path = pick(r, askRequests)
+			if q.Path = pick(r, askRequests); r.IntN(3) == 0 {
+				q.Path = pick(r, askGit)
+			}
 		}
 	}
 	return q

@@ -18,6 +18,7 @@ type (
 		Workspace schemaWorkspace `json:"workspace,omitempty"`
 		Files     schemaFiles     `json:"files,omitempty"`
 		Network   schemaNetwork   `json:"network,omitempty"`
+		Git       schemaGit       `json:"git,omitempty"`
 		Limits    schemaLimits    `json:"limits,omitempty"`
 		Env       schemaEnv       `json:"env,omitempty"`
 
@@ -57,6 +58,20 @@ type (
 		Registries []string   `json:"registries,omitempty"`
 		Allow      []hostRule `json:"allow,omitempty"`
 		Publish    []port     `json:"publish,omitempty"`
+	}
+	schemaGit struct {
+		Fetch []repoRule   `json:"fetch,omitempty"`
+		Push  []schemaPush `json:"push,omitempty"`
+	}
+	schemaPush struct {
+		Repo    string   `json:"repo" jsonschema:"description=HOST/PATH; * within one part and ** across them"`
+		Refs    []string `json:"refs" jsonschema:"maxItems=64,description=refs/heads/agent/* and the like; none: no push to that host"`
+		Private bool     `json:"private,omitempty" jsonschema:"description=The host may resolve to addresses of private networks"`
+	}
+	repoRule    struct{}
+	repoMapping struct {
+		Repo    string `json:"repo" jsonschema:"description=HOST/PATH; * within one part and ** across them"`
+		Private bool   `json:"private,omitempty" jsonschema:"description=The host may resolve to addresses of private networks"`
 	}
 	schemaLimits struct {
 		Memory    size     `json:"memory,omitempty"`
@@ -123,6 +138,15 @@ func (commandContext) JSONSchema() *jsonschema.Schema {
 	m := reflector().Reflect(commandContextMapping{})
 	m.Version = ""
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
+}
+
+// JSONSchema says that a repository is a word or a mapping.
+func (repoRule) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(repoMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		{Type: "string", Description: "HOST/PATH or HOST:PORT/PATH"}, m,
+	}}
 }
 
 // JSONSchema says what a port is.

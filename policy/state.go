@@ -20,6 +20,7 @@ type state struct {
 	registries  []item[string]
 	rules       []item[belljar.NetRule]
 	publish     []item[uint16]
+	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]
@@ -66,6 +67,7 @@ func (s *state) clone() *state {
 	c.hide, c.hold = append(c.hide[:0:0], s.hide...), append(c.hold[:0:0], s.hold...)
 	c.registries = append(c.registries[:0:0], s.registries...)
 	c.rules = append(c.rules[:0:0], s.rules...)
+	c.fetch, c.push = append(c.fetch[:0:0], s.fetch...), append(c.push[:0:0], s.push...)
 	c.publish = append(c.publish[:0:0], s.publish...)
 	c.pass = append(c.pass[:0:0], s.pass...)
 	c.credentials = append(c.credentials[:0:0], s.credentials...)

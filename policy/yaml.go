@@ -32,6 +32,7 @@ func (p *Policy) YAML() ([]byte, error) {
 	}
 	w.files(s)
 	w.network(s)
+	w.git(s)
 	w.line(0, "limits:", "")
 	for _, n := range limitNames() {
 		w.line(1, n+": "+limitKindOf(n).format(s.limits[n].value), asComment(s.limits[n].origin()))
@@ -151,6 +152,21 @@ func (w *yamlWriter) network(s *state) {
 	w.line(1, "publish:", "")
 	for _, i := range s.publish {
 		w.line(2, "- "+strconv.Itoa(int(i.value)), asComment(i.origin()))
+	}
+}
+
+func (w *yamlWriter) git(s *state) {
+	if len(s.fetch)+len(s.push) == 0 {
+		return
+	}
+	w.line(0, "git:", "")
+	for _, g := range []gitRule{{}, {push: true}} {
+		if l := *g.of(s); len(l) > 0 {
+			w.line(1, strings.TrimPrefix(g.key(), "git.")+":", "")
+			for _, i := range l {
+				w.line(2, "- "+g.text(i.value), asComment(i.origin()))
+			}
+		}
 	}
 }
 

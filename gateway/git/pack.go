@@ -1,0 +1,477 @@
+package git
+
+import (
+	"bufio"
+	"compress/zlib"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxCommit bounds one commit; a longer one is not looked at.
+	maxCommit = 1 << 20
+	// packMemory is what reading a pack takes by itself.
+	packMemory = 80 << 10
+)
+
+// Pack is what r has left of the push: the pack, to be sent as it is. Where the push
+// updates references, reading fails with a *[NotForward] before the last bytes of the
+// pack, unless the pack shows that every update is a fast-forward. The bytes arrive as
+// they are read. It is called once, after [Push.Judge].
+func (p *Push) Pack(r *bufio.Reader) io.Reader {
+	for i := range p.Commands {
+		if c := &p.Commands[i]; !c.creates() && c.Old != c.New {
+			return &pack{push: p, src: &tee{r: r}}
+		}
+	}
+	return r
+}
+
+// Whole is head with the pack behind it, read from r to its end as by [Push.Pack]. It is
+// for small ones: all of it is held.
+func (p *Push) Whole(head []byte, r *bufio.Reader) ([]byte, error) {
+	pack := p.Pack(r)
+	for {
+		n := cap(head) - len(head)
+		if n == 0 {
+			if err := p.hold(int64(len(head))); err != nil {
+				return nil, err
+			}
+			head = slices.Grow(head, len(head))
+			continue
+		}
+		n, err := pack.Read(head[len(head):cap(head)])
+		head = head[:len(head)+n]
+		if errors.Is(err, io.EOF) {
+			return head, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// NotForward is that a push is not shown to be a fast-forward, or its pack malformed.
+type NotForward struct {
+	Refusals []Refusal // empty when the pack cannot be read
+	Why      string
+}
+
+// Error says why.
+func (e *NotForward) Error() string { return e.Why }
+
+// Refused is why the pack was not passed on to its end, nil when it was or is under way.
+// Safe for concurrent use.
+func (p *Push) Refused() *NotForward {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.no
+}
+
+func (p *Push) refuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = errors.As(err, &p.no)
+}
+
+// A tee reads bytes and keeps them to be passed on.
+type tee struct {
+	r    *bufio.Reader
+	kept []byte
+	at   int64 // bytes read
+}
+
+func (t *tee) ReadByte() (byte, error) {
+	c, err := t.r.ReadByte()
+	if err == nil {
+		t.kept = append(t.kept, c)
+		t.at++
+	}
+	return c, err
+}
+
+// Read never reads more than there is in the reader's buffer.
+func (t *tee) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	t.kept = append(t.kept, b[:n]...)
+	t.at += int64(n)
+	return n, err
+}
+
+// The types of objects in a pack.
+const (
+	typeCommit   = 1
+	typeTag      = 4
+	typeOfsDelta = 6
+	typeRefDelta = 7
+)
+
+// A pack is read while it is passed on.
+type pack struct {
+	push *Push
+	src  *tee
+	err  error // for good
+
+	begun   bool
+	left    uint32        // objects that are not begun
+	object  *packObject   // that is being read
+	inflate io.ReadCloser // reused
+	scratch []byte
+
+	byPlace map[int64]*commit
+	byID    map[string]*commit
+}
+
+// A commit of the pack. Its text is kept: later ones may be told as differences to it.
+type commit struct {
+	text    []byte
+	parents []string
+}
+
+type packObject struct {
+	at    int64 // place in the pack
+	kind  byte
+	size  uint64
+	base  *commit // of a delta; nil where it is none of a commit
+	data  []byte  // kept of a commit, or of a difference to one
+	seen  uint64
+	keeps bool
+}
+
+// Read implements [io.Reader].
+func (k *pack) Read(b []byte) (int, error) {
+	for len(k.src.kept) == 0 {
+		if k.err != nil {
+			return 0, k.err
+		}
+		if err := k.step(); err != nil {
+			k.err = err
+			if !errors.Is(err, io.EOF) {
+				k.src.kept = nil
+				k.push.refuse(err)
+			}
+		}
+	}
+	n := copy(b, k.src.kept)
+	k.src.kept = k.src.kept[n:]
+	if len(k.src.kept) == 0 {
+		k.src.kept = nil
+	}
+	return n, nil
+}
+
+func malformed(what string) error { return &NotForward{Why: "a malformed pack: " + what} }
+
+// broken words an error in the middle of the pack.
+func broken(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, zlib.ErrChecksum) || errors.Is(err, zlib.ErrHeader) || errors.Is(err, zlib.ErrDictionary) {
+		return malformed(err.Error())
+	}
+	return err
+}
+
+// step reads a piece: the header, the head of an object, some of its content, or the
+// end, which is passed on only when everything is shown.
+func (k *pack) step() error {
+	switch {
+	case !k.begun:
+		return k.begin()
+	case k.object != nil:
+		return k.content()
+	case k.left > 0:
+		k.left--
+		return k.next()
+	}
+	return k.end()
+}
+
+func (k *pack) begin() error {
+	if err := k.push.hold(packMemory); err != nil {
+		return &NotForward{Why: err.Error()}
+	}
+	var head [12]byte
+	if _, err := io.ReadFull(k.src, head[:]); err != nil {
+		return broken(err)
+	}
+	if v := binary.BigEndian.Uint32(head[4:]); string(head[:4]) != "PACK" || v != 2 && v != 3 {
+		return malformed("no header")
+	}
+	k.begun, k.left = true, binary.BigEndian.Uint32(head[8:])
+	k.byPlace, k.byID, k.scratch = map[int64]*commit{}, map[string]*commit{}, make([]byte, 16<<10)
+	return nil
+}
+
+// next reads the head of an object.
+func (k *pack) next() error {
+	o := &packObject{at: k.src.at}
+	c, err := k.src.ReadByte()
+	if err != nil {
+		return broken(err)
+	}
+	o.kind, o.size = c>>4&7, uint64(c&15)
+	for shift := 4; c&0x80 != 0; shift += 7 {
+		if shift > 56 {
+			return malformed("an object's size")
+		}
+		if c, err = k.src.ReadByte(); err != nil {
+			return broken(err)
+		}
+		o.size |= uint64(c&0x7f) << shift
+	}
+	switch {
+	case o.kind == typeCommit:
+		o.keeps = true
+	case o.kind == typeOfsDelta:
+		o.base, err = k.baseByPlace(o.at)
+	case o.kind == typeRefDelta:
+		id := make([]byte, k.push.idLen/2)
+		if _, err = io.ReadFull(k.src, id); err == nil {
+			o.base = k.byID[hex.EncodeToString(id)]
+		}
+	case o.kind == 0 || o.kind > typeTag:
+		return malformed("an object's type")
+	}
+	if err != nil {
+		return broken(err)
+	}
+	if o.keeps = (o.keeps || o.base != nil) && o.size <= maxCommit; o.keeps {
+		if err := k.push.hold(int64(o.size)); err != nil {
+			return &NotForward{Why: err.Error()}
+		}
+	}
+	if k.inflate == nil {
+		k.inflate, err = zlib.NewReader(k.src)
+	} else {
+		err = k.inflate.(zlib.Resetter).Reset(k.src, nil)
+	}
+	k.object = o
+	return broken(err)
+}
+
+// baseByPlace reads how far back the base of a difference lies.
+func (k *pack) baseByPlace(at int64) (*commit, error) {
+	c, err := k.src.ReadByte()
+	back := int64(c & 0x7f)
+	for err == nil && c&0x80 != 0 {
+		if back > 1<<48 {
+			return nil, malformed("the place of a base")
+		}
+		c, err = k.src.ReadByte()
+		back = (back+1)<<7 | int64(c&0x7f)
+	}
+	if err == nil && (back <= 0 || back > at) {
+		err = malformed("the place of a base")
+	}
+	return k.byPlace[at-back], err
+}
+
+// content inflates a piece of the object.
+func (k *pack) content() error {
+	o := k.object
+	n, err := k.inflate.Read(k.scratch)
+	if o.seen += uint64(n); o.seen > o.size {
+		return malformed("an object is longer than it says")
+	}
+	if o.keeps {
+		o.data = append(o.data, k.scratch[:n]...)
+	}
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, io.EOF) {
+		return malformed(err.Error())
+	}
+	if o.seen != o.size {
+		return malformed("an object is shorter than it says")
+	}
+	k.object = nil
+	return k.ended(o)
+}
+
+// ended takes note of an object that is a commit.
+func (k *pack) ended(o *packObject) error {
+	if !o.keeps {
+		return nil
+	}
+	text := o.data
+	if o.base != nil {
+		var err error
+		if text, err = k.patch(o.base.text, o.data); err != nil {
+			return err
+		}
+		k.push.release(int64(len(o.data)))
+	}
+	const own = 256 // a commit's place in both tables, about
+	parents := parentsOf(text, k.push.idLen)
+	if err := k.push.hold(own + int64(len(parents)*k.push.idLen)); err != nil {
+		return &NotForward{Why: err.Error()}
+	}
+	c := &commit{text, parents}
+	k.byPlace[o.at] = c
+	k.byID[k.push.id("commit", text)] = c
+	return nil
+}
+
+// id is the id of an object.
+func (p *Push) id(kind string, text []byte) string {
+	var h hash.Hash
+	if p.idLen == 40 {
+		h = sha1.New()
+	} else {
+		h = sha256.New()
+	}
+	fmt.Fprintf(h, "%s %d\x00", kind, len(text))
+	h.Write(text)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// parentsOf reads the parents at the head of a commit, as git does: right behind its
+// tree.
+func parentsOf(text []byte, idLen int) (parents []string) {
+	line, rest, ok := strings.Cut(string(text[:min(len(text), maxCommit)]), "\n")
+	if !ok || !strings.HasPrefix(line, "tree ") || !isID(line[len("tree "):], idLen) {
+		return nil
+	}
+	for {
+		line, rest, ok = strings.Cut(rest, "\n")
+		id, is := strings.CutPrefix(line, "parent ")
+		if !ok || !is || !isID(id, idLen) {
+			return parents
+		}
+		parents = append(parents, strings.Clone(id))
+	}
+}
+
+// patch makes a commit of another one and the difference to it.
+func (k *pack) patch(base, delta []byte) ([]byte, error) {
+	bad := malformed("a difference to a commit")
+	from, n := varint(delta)
+	to, m := varint(delta[max(n, 0):])
+	if n <= 0 || m <= 0 || from != uint64(len(base)) || to > maxCommit {
+		return nil, bad
+	}
+	if err := k.push.hold(int64(to)); err != nil {
+		return nil, &NotForward{Why: err.Error()}
+	}
+	delta = delta[n+m:]
+	out := make([]byte, 0, to)
+	for len(delta) > 0 {
+		op := delta[0]
+		delta = delta[1:]
+		piece := delta
+		if op&0x80 == 0 {
+			if op == 0 || int(op) > len(delta) {
+				return nil, bad
+			}
+			piece, delta = delta[:op], delta[op:]
+		} else {
+			var at, size uint64
+			for i := range 7 {
+				if op&(1<<i) == 0 {
+					continue
+				}
+				if len(delta) == 0 {
+					return nil, bad
+				}
+				if i < 4 {
+					at |= uint64(delta[0]) << (8 * i)
+				} else {
+					size |= uint64(delta[0]) << (8 * (i - 4))
+				}
+				delta = delta[1:]
+			}
+			if size == 0 {
+				size = 1 << 16
+			}
+			if at+size > uint64(len(base)) {
+				return nil, bad
+			}
+			piece = base[at : at+size]
+		}
+		if len(out)+len(piece) > int(to) {
+			return nil, bad
+		}
+		out = append(out, piece...)
+	}
+	if len(out) != int(to) {
+		return nil, bad
+	}
+	return out, nil
+}
+
+// varint reads a size of a difference: its value and its length, or 0.
+func varint(b []byte) (v uint64, n int) {
+	for i, c := range b {
+		if i > 8 {
+			return 0, 0
+		}
+		v |= uint64(c&0x7f) << (7 * i)
+		if c&0x80 == 0 {
+			return v, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// end reads the checksum of the pack. Nothing may follow.
+func (k *pack) end() error {
+	sum := make([]byte, k.push.idLen/2)
+	if _, err := io.ReadFull(k.src, sum); err != nil {
+		return broken(err)
+	}
+	if _, err := k.src.r.Peek(1); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return err
+		}
+		return malformed("something follows it")
+	}
+	if no := k.shown(); no != nil {
+		return no
+	}
+	return io.EOF // with the checksum, which is passed on now
+}
+
+// shown looks for every old commit among the ancestors of the new one.
+func (k *pack) shown() error {
+	var no []Refusal
+	for i := range k.push.Commands {
+		c := &k.push.Commands[i]
+		if c.creates() || c.Old == c.New || k.reaches(c.New, c.Old) {
+			continue
+		}
+		no = append(no, Refusal{Ref: c.Ref, Why: "not shown to be a fast-forward: the pushed commits do not lead from " + c.New[:10] + " back to " + c.Old[:10]})
+	}
+	if no == nil {
+		return nil
+	}
+	return &NotForward{no, no[0].Ref + ": " + no[0].Why}
+}
+
+func (k *pack) reaches(from, to string) bool {
+	seen := map[string]bool{from: true}
+	for todo := []string{from}; len(todo) > 0; {
+		c := k.byID[todo[len(todo)-1]]
+		todo = todo[:len(todo)-1]
+		if c == nil {
+			continue
+		}
+		for _, p := range c.parents {
+			if p == to {
+				return true
+			}
+			if !seen[p] {
+				seen[p] = true
+				todo = append(todo, p)
+			}
+		}
+	}
+	return false
+}
