@@ -32,6 +32,9 @@ type exchange struct {
 	rt    http.RoundTripper
 	v     *credential.Verdict // nil: no credentials
 	leave func()              // gives the request's slot back; may be nil
+	// ask waits until somebody outside allows it, or says how it is refused; nil: it is
+	// allowed.
+	ask func(ctx context.Context) *httpproxy.Reply
 
 	began          time.Time
 	sent, received atomic.Int64
@@ -44,6 +47,11 @@ type exchange struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	if x.ask != nil {
+		if no := x.ask(r.Context()); no != nil {
+			return nil, x.refused(no)
+		}
+	}
 	x.began = time.Now()
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected, Got1xxResponse: x.interim})
 	r = r.WithContext(ctx)
@@ -142,6 +150,19 @@ func (x *exchange) failed(err error) error {
 	}
 	x.end(reply.Status, reply.Reason)
 	return &replyError{reply}
+}
+
+// refused ends an exchange that was not sent.
+func (x *exchange) refused(no *httpproxy.Reply) error {
+	x.once.Do(func() {
+		x.g.rec.refuseRequest(x.ctx, x.event.Proto, x.t, belljar.Decision{Reason: no.Reason}, belljar.NetEvent{
+			Method: x.event.Method, Path: x.event.Path, Status: no.Status,
+		})
+		if x.leave != nil {
+			x.leave()
+		}
+	})
+	return &replyError{no}
 }
 
 func (x *exchange) reply(err error) *httpproxy.Reply {

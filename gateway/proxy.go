@@ -87,7 +87,7 @@ func (g *Gateway) socks(ctx context.Context, in *inside) {
 		return
 	}
 	t = g.known(t)
-	d := g.decide(t)
+	d := g.permit(ctx, t)
 	if !d.Allow {
 		g.rec.refuse(ctx, "socks", t, d)
 		g.answer(in, req.Reply(socks.NotAllowed))
@@ -178,7 +178,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 		return (&page{g: h.g}).Handle(r)
 	}
 	t = h.g.known(t)
-	d := h.g.decide(t)
+	d := h.g.permit(h.ctx, t)
 	if !d.Allow {
 		h.g.rec.refuse(h.ctx, "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}
@@ -202,7 +202,7 @@ func (h *explicit) dial(ctx context.Context, _, hostport string) (net.Conn, erro
 	}
 	t = h.g.known(t)
 	d := h.g.decide(t)
-	if !d.Allow {
+	if !d.Allow && !d.Ask { // what is asked about was answered for the request
 		return nil, &refusedError{d}
 	}
 	up, addr, err := h.g.connect(ctx, h.in.flow, "http", t, d)
@@ -231,7 +231,7 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 			}
 		}}
 	}
-	d := h.g.decide(t)
+	d := h.g.permit(h.ctx, t)
 	if !d.Allow {
 		h.g.rec.refuse(h.ctx, "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}

@@ -29,6 +29,8 @@ func refusalOf(sort, what string, d belljar.Decision, next string) string {
 	if d.Fix != "" {
 		fmt.Fprintf(&b, "to allow it: %s\n", d.Fix)
 		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: ask them.\n")
+	} else if d.Ask {
+		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: go on with\nsomething else, and try again later.\n")
 	} else if next != "" {
 		fmt.Fprintf(&b, "next step: %s\n", next)
 	} else {
@@ -57,6 +59,9 @@ func ruleText(r *belljar.NetRule) string {
 	}
 	if r.Private {
 		s += ", private addresses too"
+	}
+	if r.Ask {
+		s += ", when somebody outside says so"
 	}
 	return s
 }
@@ -229,8 +234,9 @@ const maxShown = 50
 
 func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	o := Overview{Allowed: []string{}, Refused: []Explanation{}}
-	for i := range h.g.network.Rules {
-		o.Allowed = append(o.Allowed, ruleText(&h.g.network.Rules[i]))
+	rules := h.g.current().Rules
+	for i := range rules {
+		o.Allowed = append(o.Allowed, ruleText(&rules[i]))
 	}
 	refused := h.g.rec.summary().Refused
 	for i := len(refused) - 1; i >= 0 && len(o.Refused) < maxShown; i-- {
