@@ -44,6 +44,7 @@ type question struct {
 	Question
 	waiters []chan error // each has room for one
 	expire  *time.Timer
+	done    chan struct{} // closed when it is no longer open
 }
 
 // New makes a queue.
@@ -171,7 +172,7 @@ func (q *Queue) add(with Question, waiters []chan error) *question {
 	q.last++
 	now := time.Now()
 	with.ID, with.Asked, with.Until = strconv.Itoa(q.last), now, now.Add(Life)
-	x := &question{Question: with, waiters: waiters}
+	x := &question{Question: with, waiters: waiters, done: make(chan struct{})}
 	q.open[x.Subject], q.byID[x.ID] = x, x
 	x.expire = time.AfterFunc(Life, func() { q.expired(x) })
 	q.o.Tell(Note{Question: x.shown(), State: Open})
@@ -187,6 +188,7 @@ func (x *question) shown() Question {
 // remove takes x out and notes what became of it; q.mu is held.
 func (q *Queue) remove(x *question, n Note) {
 	x.expire.Stop()
+	close(x.done)
 	delete(q.open, x.Subject)
 	delete(q.byID, x.ID)
 	n.Question = x.shown()
@@ -233,6 +235,26 @@ func (q *Queue) Look(id string) (Question, State, bool) {
 	}
 	m, ok := q.past.get(id)
 	return m.question, m.state, ok
+}
+
+// Await is Look once the question is no longer open, or when ctx ends or too many wait.
+func (q *Queue) Await(ctx context.Context, id string) (Question, State, bool) {
+	q.mu.Lock()
+	x := q.byID[id]
+	if x == nil || q.waits >= MaxWaiting {
+		q.mu.Unlock()
+		return q.Look(id)
+	}
+	q.waits++
+	q.mu.Unlock()
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+	}
+	q.mu.Lock()
+	q.waits--
+	q.mu.Unlock()
+	return q.Look(id)
 }
 
 // Answer answers the question id and returns it with the scope that the answer has.

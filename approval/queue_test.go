@@ -193,6 +193,20 @@ func TestProposals(t *testing.T) {
 			t.Errorf("%v %v %v", scope, err, l.given)
 		}
 		d, _ := q.Propose(post("b.example"), "")
+		heard := make(chan State, 1)
+		go func() {
+			_, s, _ := q.Await(t.Context(), d.ID)
+			heard <- s
+		}()
+		synctest.Wait()
+		if len(heard) != 0 {
+			t.Error("it did not wait")
+		}
+		defer func() {
+			if s := <-heard; s != Denied {
+				t.Errorf("heard of %v", s)
+			}
+		}()
 		if _, _, err := q.Answer(d.ID, Answer{}); err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,7 @@ func (a *attempt) service(ctx context.Context) {
 		}
 	case 80:
 		if in, ok := a.open(); ok {
-			serveHTTP(ctx, in, &page{g: g})
+			serveHTTP(ctx, in, &page{g: g, in: in})
 		}
 	case belljar.ProxyPort:
 		if in, ok := a.open(); ok {

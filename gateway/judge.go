@@ -287,7 +287,7 @@ func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Ver
 // has no canonical form.
 func (h *seen) refuse(r *http.Request, d belljar.Decision, path string, status int) httpproxy.Action {
 	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, d, belljar.NetEvent{Method: printable(r.Method), Path: path, Status: status})
-	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(explain(d)), Body: requestText(h.t, r.Method, path, d, "")}}
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(explain(d)), Body: requestText(h.t, r.Method, path, d, "") + proposeText(attempted{h.t.host, h.t.port, r.Method, path}, d)}}
 }
 
 // requestText is what a person or a model reads whose request was refused.

@@ -162,7 +162,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 	}
 	if r.URL.Host == "" {
 		// Asked directly, as a page is asked: it is the gateway's own.
-		return (&page{g: h.g}).Handle(r)
+		return (&page{g: h.g, in: h.in}).Handle(r)
 	}
 	t, err := parseAuthority(r.URL.Host, 80)
 	switch {
@@ -175,7 +175,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 		return refuse(t, "the request is for "+t.name()+", but its Host is "+printable(r.Host))
 	}
 	if t.host == belljar.PolicyHost && t.port == 80 {
-		return (&page{g: h.g}).Handle(r)
+		return (&page{g: h.g, in: h.in}).Handle(r)
 	}
 	t = h.g.known(t)
 	d := h.g.permit(h.ctx, t)
@@ -227,7 +227,7 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 		return httpproxy.Action{Take: func(br *bufio.Reader) {
 			h.in.br = br
 			if h.established() {
-				serveHTTP(h.ctx, h.in, &page{g: h.g})
+				serveHTTP(h.ctx, h.in, &page{g: h.g, in: h.in})
 			}
 		}}
 	}
