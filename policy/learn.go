@@ -44,7 +44,15 @@ func Learn(seen []Seen, refused bool) []byte {
 	w.WriteString("version: 1\n")
 	live, other := places(seen, func(s Seen) bool { return refused || !s.Refused }), map[learnPlace]*learned(nil)
 	if !refused {
-		other = places(seen, func(s Seen) bool { return s.Refused })
+		n := belljar.Network{}
+		for at, p := range live {
+			rules, _ := p.rules(at)
+			n.Rules = append(n.Rules, rules...)
+		}
+		other = places(seen, func(s Seen) bool {
+			q := belljar.NetRequest{Host: s.Host, Addr: s.Addr, Port: cmp.Or(s.Port, defaultPort), Method: s.Method, Path: s.Path}
+			return s.Refused && !n.Decide(q).Allow // it was allowed meanwhile
+		})
 	}
 	if len(live) == 0 {
 		w.WriteString("# nothing was reached\n")

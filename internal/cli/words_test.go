@@ -59,7 +59,7 @@ func TestWrongWords(t *testing.T) {
 		"frob --help":            "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
 		"log verfy --help":       "error: belljar log has no command \"verfy\"\nhint: did you mean belljar log verify?",
 		"policy chek":            "error: belljar policy has no command \"chek\"\nhint: did you mean belljar policy check?",
-		"policy frob":            "error: belljar policy has no command \"frob\"\nhint: there is: check, diff, explain, schema, show",
+		"policy frob":            "error: belljar policy has no command \"frob\"\nhint: there is: check, diff, explain, learn, schema, show",
 		"doctor x":               "error: belljar doctor: unexpected \"x\"\nhint: usage: belljar doctor [flags]",
 		"man":                    "error: DIR is missing\nhint: usage: belljar man DIR [flags]",
 		"policy explain":         "error: KIND and SUBJECT are missing\nhint: usage: belljar policy explain [flags] KIND SUBJECT",

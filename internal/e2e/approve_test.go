@@ -160,7 +160,7 @@ echo metadata $(try -d host=169.254.169.254:80 http://policy.belljar/)
 	learned := w.belljar("policy", "learn", "loop").out
 	mustContain(t, "what is learned", learned, `- {host: "api.example.com", ports: [443], methods: ["GET"], paths: ["/closed", "/open"]}`,
 		`#   - {host: "api.example.com", ports: [443], methods: ["GET"], paths: ["/closed2"]}`)
-	mustLack(t, "what is learned", learned, "secret")
+	mustLack(t, "what is learned", learned, "secret", "# refused; to be allowed, below network.allow:\n#   - new")
 	w.write("learned.yaml", learned)
 	if r := w.belljar("policy", "check", "learned.yaml"); r.status != 0 {
 		t.Errorf("check: %s\n%s", r.errout, learned)
