@@ -20,6 +20,8 @@ const (
 	EventFile     EventKind = "file"     // a file passed to the host or is held
 	EventLimit    EventKind = "limit"    // a limit was reached
 	EventSampled  EventKind = "sampled"  // so many events of a kind were not written
+	EventAsk      EventKind = "ask"      // somebody outside is asked, because of a rule or a proposal
+	EventAnswer   EventKind = "answer"   // what became of it
 	EventPublish  EventKind = "publish"  // a port of the sandbox is reachable on the host
 	EventTerminal EventKind = "terminal" // something dangerous was dropped from the terminal's output
 	EventEnd      EventKind = "end"      // last: why it ended
@@ -43,6 +45,7 @@ type Event struct {
 	Exec     *ExecEvent     `json:"exec,omitempty"`
 	Exit     *ExitEvent     `json:"exit,omitempty"`
 	Net      *NetEvent      `json:"net,omitempty"` // connect, request, refuse, publish
+	Ask      *AskEvent      `json:"ask,omitempty"` // ask, answer
 	File     *FileEvent     `json:"file,omitempty"`
 	Limit    *LimitEvent    `json:"limit,omitempty"`
 	Sampled  *SampledEvent  `json:"sampled,omitempty"`
@@ -92,6 +95,7 @@ type NetEvent struct {
 	Port     uint16  `json:"port,omitempty"`    //
 	Rule     *Origin `json:"rule,omitempty"`    // the rule that allowed it
 	Nearest  *Origin `json:"nearest,omitempty"` // the rule that came nearest, for refusals
+	Missing  bool    `json:"missing,omitempty"` // refused because no rule is about it, and for no other reason
 	Reason   string  `json:"reason,omitempty"`  // why it was refused or failed
 	Fix      string  `json:"fix,omitempty"`     // the line that would allow it; empty when nothing may
 	Sent     int64   `json:"sent,omitempty"`    // bytes, sandbox to host
@@ -107,6 +111,22 @@ type NetEvent struct {
 	// Credential names what was put in, or, of a refusal, whose stand-in was found where
 	// it does not belong; several are separated by a comma.
 	Credential string `json:"credential,omitempty"`
+}
+
+// AskEvent is a question to somebody outside, or what became of it. Note comes from
+// inside.
+type AskEvent struct {
+	ID       string  `json:"id,omitempty"` // of the question; empty where a rule was added without one
+	Host     string  `json:"host"`         // or an address
+	Port     uint16  `json:"port"`
+	Method   string  `json:"method,omitempty"` // of a request; empty: a connection
+	Path     string  `json:"path,omitempty"`   // canonical, without the query
+	Proposed bool    `json:"proposed,omitempty"`
+	Note     string  `json:"note,omitempty"`
+	Rule     *Origin `json:"rule,omitempty"`   // the rule that asks
+	Answer   string  `json:"answer,omitempty"` // allowed, denied, expired, ended
+	Scope    string  `json:"scope,omitempty"`  // of what is allowed: once, sandbox, always
+	By       string  `json:"by,omitempty"`     // who answered
 }
 
 // FileEvent is a change below the workspace.

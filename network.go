@@ -63,8 +63,12 @@ type NetRule struct {
 	Methods []string `json:"methods,omitempty"`
 	Paths   []string `json:"paths,omitempty"`
 	// Git confines them to those that git makes. A rule with Git has no Methods and Paths.
-	Git    *GitRule `json:"git,omitempty"`
-	Origin Origin   `json:"origin"`
+	Git *GitRule `json:"git,omitempty"`
+	// Ask says that what the rule would allow waits until somebody outside allows it: a
+	// request where Methods or Paths confine the rule, else a connection. What another
+	// rule allows without asking is not asked about.
+	Ask    bool   `json:"ask,omitempty"`
+	Origin Origin `json:"origin"`
 }
 
 // A PublishRule makes a port of the sandbox reachable on the host.
@@ -88,16 +92,18 @@ type NetRequest struct {
 // A Decision is a verdict with its reason.
 type Decision struct {
 	Allow   bool
-	Rule    *NetRule // that decided, when allowed
+	Ask     bool     // somebody outside has to be asked: not allowed yet
+	Rule    *NetRule // that decided, when allowed or asked about
 	Nearest *NetRule // that came nearest, when refused; may be nil
 	Reason  string   // one sentence without a period, when refused
 	Fix     string   // the policy line that would allow it, when refused; empty when no rule can
+	Missing bool     // it was refused because no rule is about it, and for no other reason
 }
 
 // Decide answers one request. It looks at names, ports, methods and paths only;
 // whether the address behind a name may be dialled is the gateway's address guard.
 func (n *Network) Decide(r NetRequest) Decision {
-	var nearest, confined *NetRule
+	var nearest, confined, asks *NetRule
 	push := r.Method != "" && n.ConfinesPushes(r.Host, r.Port) && LooksLikePush(r.Method, r.Path)
 	for i := range n.Rules {
 		rule := &n.Rules[i]
@@ -111,10 +117,17 @@ func (n *Network) Decide(r NetRequest) Decision {
 		if !rule.allowsPort(r.Port) {
 			continue
 		}
-		if rule.requests(r) && (rule.Git != nil || !push) {
+		switch {
+		case !rule.requests(r) || push && rule.Git == nil:
+			confined = rule
+		case !rule.Ask:
 			return Decision{Allow: true, Rule: rule}
+		case asks == nil:
+			asks = rule
 		}
-		confined = rule
+	}
+	if asks != nil {
+		return Decision{Ask: true, Rule: asks, Reason: r.target() + ": the policy asks somebody outside first"}
 	}
 	if confined != nil && push {
 		return Decision{
@@ -128,6 +141,7 @@ func (n *Network) Decide(r NetRequest) Decision {
 			Nearest: confined,
 			Reason:  r.target() + ": the policy allows this host, but not " + r.Method + " " + r.Path,
 			Fix:     r.requestFix(),
+			Missing: true,
 		}
 	}
 	if nearest != nil {
@@ -135,9 +149,10 @@ func (n *Network) Decide(r NetRequest) Decision {
 			Nearest: nearest,
 			Reason:  r.target() + ": the policy allows this host, but not port " + strconv.Itoa(int(r.Port)),
 			Fix:     r.fix(),
+			Missing: true,
 		}
 	}
-	return Decision{Nearest: n.nearest(r), Reason: r.target() + " is not in the policy", Fix: r.fix()}
+	return Decision{Nearest: n.nearest(r), Reason: r.target() + " is not in the policy", Fix: r.fix(), Missing: true}
 }
 
 func (rule *NetRule) names(r NetRequest) bool {

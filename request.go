@@ -77,8 +77,8 @@ func (rule *NetRule) Confined() bool {
 }
 
 // Sees says whether the requests of a connection to host and port must be seen: a
-// credential is bound to it, pushes to it are confined, or every rule that allows the
-// connection is confined.
+// credential is bound to it, pushes to it are confined, every rule that allows the
+// connection without asking is confined, or one that asks is.
 // Where it says so and the connection speaks TLS, the gateway ends TLS itself; what is
 // neither TLS nor HTTP is refused.
 func (n *Network) Sees(host string, port uint16) bool {
@@ -96,10 +96,12 @@ func (n *Network) Sees(host string, port uint16) bool {
 		if !rule.names(NetRequest{Host: host, Port: port}) || !rule.allowsPort(port) {
 			continue
 		}
-		if !rule.Confined() {
+		switch {
+		case rule.Confined():
+			seen = true
+		case !rule.Ask:
 			return false
 		}
-		seen = true
 	}
 	return seen
 }

@@ -251,12 +251,21 @@ func (j *judge) carrier(name string, values []string) bool {
 // foreignCredential refuses a credential that is not the sandbox's: an agent that was
 // talked into it would carry data to somebody else's account at an allowed host.
 func (j *judge) foreignCredential(where string) bool {
-	var names []string
+	var names, own []string
 	for i := range j.bound {
-		if j.bound[i] {
-			names = append(names, "$"+j.plan(i).Name)
+		if !j.bound[i] {
+			continue
+		}
+		names = append(names, "$"+j.plan(i).Name)
+		if !j.plan(i).Withheld {
+			own = append(own, "$"+j.plan(i).Name)
 		}
 	}
+	if len(own) == 0 { // nothing inside holds it, and a rule does not change that
+		return j.refuse("leave it out; http://"+belljar.PolicyHost+"/ says what is allowed, and takes proposals for rules",
+			"the %s carries a credential that is not yours, and this host takes none from here: %s is withheld", where, strings.Join(names, ", "))
+	}
+	names = own
 	return j.refuse("leave it out, or send "+strings.Join(names, " or ")+" there",
 		"the %s carries a credential that is not yours: this host takes %s only", where, strings.Join(names, ", "))
 }

@@ -71,6 +71,8 @@ func Line(e *Entry) string {
 		return fmt.Sprintf("pid %d %s", e.Exit.PID, statusText(e.Exit.Status))
 	case e.Net != nil:
 		return netLine(e)
+	case e.Ask != nil:
+		return askLine(e.Ask)
 	case e.File != nil:
 		return fileLine(e.File)
 	case e.Limit != nil:
@@ -232,4 +234,32 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%d %s", int64(f), units[i])
 	}
 	return fmt.Sprintf("%.1f %s", f, units[i])
+}
+
+// askLine tells a question, or what became of it.
+func askLine(a *belljar.AskEvent) string {
+	what := fmt.Sprintf("%s port %d", terminal.Escape(a.Host), a.Port)
+	if a.Method != "" {
+		what = terminal.Escape(a.Method) + " " + terminal.Escape(a.Path) + " at " + what
+	}
+	s := what
+	if a.ID != "" {
+		s = "question " + terminal.Escape(a.ID) + ": " + what
+	}
+	if a.Proposed {
+		s += ", proposed"
+	}
+	if a.Answer != "" {
+		s += ": " + terminal.Escape(a.Answer)
+	}
+	if a.Scope != "" {
+		s += " (" + terminal.Escape(a.Scope) + ")"
+	}
+	if a.By != "" {
+		s += " by " + terminal.Escape(a.By)
+	}
+	if a.Note != "" {
+		s += ", it says: " + terminal.Escape(a.Note)
+	}
+	return s
 }

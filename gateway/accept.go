@@ -104,7 +104,7 @@ func (a *attempt) service(ctx context.Context) {
 		}
 	case 80:
 		if in, ok := a.open(); ok {
-			serveHTTP(ctx, in, &page{g: g})
+			serveHTTP(ctx, in, &page{g: g, in: in})
 		}
 	case belljar.ProxyPort:
 		if in, ok := a.open(); ok {
@@ -132,7 +132,7 @@ func (g *Gateway) decide(t target) belljar.Decision {
 func (a *attempt) outside(ctx context.Context, t target) {
 	g := a.g
 	d := g.decide(t)
-	if !d.Allow {
+	if !d.Allow && !d.Ask {
 		g.rec.refuse(ctx, "tcp", t, d)
 		a.deny(ctx, t, d)
 		return
@@ -141,6 +141,10 @@ func (a *attempt) outside(ctx context.Context, t target) {
 		if in, ok := a.open(); ok {
 			g.see(ctx, in, t, d)
 		}
+		return
+	}
+	if d.Ask {
+		a.asked(ctx, t)
 		return
 	}
 	up, addr, err := g.connect(ctx, a.f, "tcp", t, d)
@@ -158,6 +162,39 @@ func (a *attempt) outside(ctx context.Context, t target) {
 		return
 	}
 	g.carry(ctx, &passage{in: in, up: up, t: t, d: d, addr: addr, started: time.Now(), proto: "tcp"})
+}
+
+// asked is a connection that is asked about. The handshake is completed first: what
+// waits would otherwise keep others from connecting.
+func (a *attempt) asked(ctx context.Context, t target) {
+	g := a.g
+	in, ok := a.open()
+	if !ok {
+		return
+	}
+	d := g.permit(ctx, t)
+	var up *counted
+	addr := ""
+	if d.Allow {
+		var err error
+		if up, addr, err = g.connect(ctx, a.f, "tcp", t, d); err == nil {
+			g.carry(ctx, &passage{in: in, up: up, t: t, d: d, addr: addr, started: time.Now(), proto: "tcp"})
+			return
+		}
+		var no *refusedError
+		if !errors.As(err, &no) {
+			in.abort()
+			return
+		}
+		d = no.Decision
+	} else {
+		g.rec.refuse(ctx, "tcp", t, d)
+	}
+	if t.port == 80 && t.host != "" {
+		serveHTTP(ctx, in, &denial{t: t, d: d})
+		return
+	}
+	in.abort()
 }
 
 // deny refuses the attempt; to a name's port 80 it answers with the reason first.

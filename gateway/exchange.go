@@ -33,6 +33,9 @@ type exchange struct {
 	rt    http.RoundTripper
 	v     *credential.Verdict // nil: no credentials
 	leave func()              // gives the request's slot back; may be nil
+	// ask waits until somebody outside allows it, or says how it is refused; nil: it is
+	// allowed.
+	ask func(ctx context.Context) *httpproxy.Reply
 
 	began          time.Time
 	sent, received atomic.Int64
@@ -45,6 +48,11 @@ type exchange struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	if x.ask != nil {
+		if no := x.ask(r.Context()); no != nil {
+			return nil, x.refused(no)
+		}
+	}
 	x.began = time.Now()
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected, Got1xxResponse: x.interim})
 	r = r.WithContext(ctx)
@@ -158,6 +166,19 @@ type cleanError struct {
 
 func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
+
+// refused ends an exchange that was not sent.
+func (x *exchange) refused(no *httpproxy.Reply) error {
+	x.once.Do(func() {
+		x.g.rec.refuseRequest(x.ctx, x.event.Proto, x.t, belljar.Decision{Reason: no.Reason}, belljar.NetEvent{
+			Method: x.event.Method, Path: x.event.Path, Status: no.Status,
+		})
+		if x.leave != nil {
+			x.leave()
+		}
+	})
+	return &replyError{no}
+}
 
 func (x *exchange) reply(err error) *httpproxy.Reply {
 	var no *refusedError

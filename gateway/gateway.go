@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/certs"
 	"github.com/belljar-dev/belljar/gateway/dns"
@@ -44,6 +46,9 @@ type Options struct {
 	// Keys are the values of Network.Credentials; nil for none. The caller closes them
 	// once Run has returned.
 	Keys *credential.Keys
+	// Questions take what rules ask about, and proposals; nil: nobody answers, so that
+	// what asks is refused.
+	Questions *approval.Queue
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -52,7 +57,8 @@ type Options struct {
 // A Gateway is the only way out of one sandbox. Its methods are safe for
 // concurrent use.
 type Gateway struct {
-	network *belljar.Network
+	network *belljar.Network                // the plan's
+	rules   atomic.Pointer[belljar.Network] // the plan's with what was added; see Allow
 	name    string
 	names   *table
 	guard   *guard
@@ -63,6 +69,7 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
+	questions *approval.Queue  // nil: nobody answers
 	tls       *tls.Config      // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
@@ -132,9 +139,11 @@ func New(o Options) (*Gateway, error) {
 
 		authority: o.Authority,
 		keys:      o.Keys,
+		questions: o.Questions,
 		h2:        httpproxy.NewH2(),
 		git:       git.NewBudget(gitMemory),
 	}
+	g.rules.Store(o.Network)
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
 	return g, nil
 }

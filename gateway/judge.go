@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/gateway/urlpath"
@@ -121,7 +122,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		return h.refuse(r, belljar.Decision{Reason: h.t.name() + ": " + err.Error()}, "", http.StatusForbidden)
 	}
 	d := h.decide(r, path)
-	if !d.Allow {
+	if !d.Allow && !d.Ask {
 		return h.refuse(r, d, path.Path, http.StatusForbidden)
 	}
 	call, no := h.git(r, path, &d)
@@ -145,6 +146,9 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		}}
 	}
 	x.leave = h.g.pool.leave
+	if !d.Allow {
+		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path}, d)
+	}
 	if call != nil {
 		call.exchange = x
 		return httpproxy.Action{Forward: call}
@@ -157,24 +161,27 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 	ask := h.t.request()
 	ask.Method, ask.Path = r.Method, path.Path
 	d := h.g.judge(ask)
-	if !d.Allow {
+	if !d.Allow && !d.Ask {
 		return d
+	}
+	if why := unaskable(r, path.Path, path.Merged()); d.Ask && why != "" {
+		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + why}
 	}
 	if merged := path.Merged(); merged != path.Path {
 		ask.Path = merged
 		if m := h.g.judge(ask); !m.Allow {
-			m.Fix = ""
+			m.Ask, m.Fix, m.Missing = false, "", false
 			m.Reason = h.t.name() + ": the path has empty segments, and without them it is not allowed: " + merged
 			return m
 		}
 	}
-	switch byPath := h.byPath(d.Rule); {
+	switch byPath := d.Ask || h.byPath(d.Rule); {
 	case path.Slash && byPath:
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": an encoded slash in the path, where the policy judges paths"}
 	case path.Nested && byPath:
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a path that is another one when it is decoded twice, where the policy judges paths"}
 	}
-	if name := overrides(r.Header); name != "" && (d.Rule.Confined() || h.g.network.ConfinesPushes(h.t.host, h.t.port)) {
+	if name := overrides(r.Header); name != "" && (d.Ask || d.Rule.Confined() || h.g.network.ConfinesPushes(h.t.host, h.t.port)) {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the header " + name + " asks for another method or path than the one that is judged"}
 	}
 	if readOnly(d.Rule) && r.ContentLength != 0 {
@@ -297,7 +304,7 @@ func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Ver
 // has no canonical form.
 func (h *seen) refuse(r *http.Request, d belljar.Decision, path string, status int) httpproxy.Action {
 	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, d, belljar.NetEvent{Method: printable(r.Method), Path: path, Status: status})
-	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(explain(d)), Body: requestText(h.t, r.Method, path, d, "")}}
+	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(explain(d)), Body: requestText(h.t, r.Method, path, d, "") + proposeText(attempted{h.t.host, h.t.port, r.Method, path}, d)}}
 }
 
 // requestText is what a person or a model reads whose request was refused.
@@ -311,7 +318,7 @@ func requestText(t target, method, path string, d belljar.Decision, next string)
 
 // judge asks the policy.
 func (g *Gateway) judge(r belljar.NetRequest) belljar.Decision {
-	d := g.network.Decide(r)
+	d := g.current().Decide(r)
 	if !d.Allow && ablate.Off(ablate.Decide) {
 		return belljar.Decision{Allow: true, Rule: &belljar.NetRule{Host: r.Host, Ports: []uint16{r.Port}, Private: true}}
 	}

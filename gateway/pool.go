@@ -92,7 +92,7 @@ func (p *pool) dial(ctx context.Context, hostport string, private bool) (net.Con
 		return nil, err
 	}
 	d := g.decide(t)
-	if !d.Allow {
+	if !d.Allow && !d.Ask { // what is asked about was answered for the request
 		return nil, &refusedError{d}
 	}
 	rule := *d.Rule

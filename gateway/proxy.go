@@ -87,7 +87,7 @@ func (g *Gateway) socks(ctx context.Context, in *inside) {
 		return
 	}
 	t = g.known(t)
-	d := g.decide(t)
+	d := g.permit(ctx, t)
 	if !d.Allow {
 		g.rec.refuse(ctx, "socks", t, d)
 		g.answer(in, req.Reply(socks.NotAllowed))
@@ -162,7 +162,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 	}
 	if r.URL.Host == "" {
 		// Asked directly, as a page is asked: it is the gateway's own.
-		return (&page{g: h.g}).Handle(r)
+		return (&page{g: h.g, in: h.in}).Handle(r)
 	}
 	t, err := parseAuthority(r.URL.Host, 80)
 	switch {
@@ -175,10 +175,10 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 		return refuse(t, "the request is for "+t.name()+", but its Host is "+printable(r.Host))
 	}
 	if t.host == belljar.PolicyHost && t.port == 80 {
-		return (&page{g: h.g}).Handle(r)
+		return (&page{g: h.g, in: h.in}).Handle(r)
 	}
 	t = h.g.known(t)
-	d := h.g.decide(t)
+	d := h.g.permit(h.ctx, t)
 	if !d.Allow {
 		h.g.rec.refuse(h.ctx, "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}
@@ -202,7 +202,7 @@ func (h *explicit) dial(ctx context.Context, _, hostport string) (net.Conn, erro
 	}
 	t = h.g.known(t)
 	d := h.g.decide(t)
-	if !d.Allow {
+	if !d.Allow && !d.Ask { // what is asked about was answered for the request
 		return nil, &refusedError{d}
 	}
 	up, addr, err := h.g.connect(ctx, h.in.flow, "http", t, d)
@@ -227,11 +227,11 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 		return httpproxy.Action{Take: func(br *bufio.Reader) {
 			h.in.br = br
 			if h.established() {
-				serveHTTP(h.ctx, h.in, &page{g: h.g})
+				serveHTTP(h.ctx, h.in, &page{g: h.g, in: h.in})
 			}
 		}}
 	}
-	d := h.g.decide(t)
+	d := h.g.permit(h.ctx, t)
 	if !d.Allow {
 		h.g.rec.refuse(h.ctx, "http", t, d)
 		return httpproxy.Action{Reply: refusalReply(t, d)}

@@ -93,7 +93,7 @@ func TestProxyRequests(t *testing.T) {
 		{"the page", "GET http://policy.belljar/?host=evil.example HTTP/1.1\r\nHost: policy.belljar\r\n\r\n", "--allow evil.example"},
 		{"the page by a tunnel", "CONNECT policy.belljar:80 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: policy.belljar\r\n\r\n", "b.example.com port 80"},
 		{"the page by origin form", "GET / HTTP/1.1\r\nHost: 198.18.0.1:3128\r\n\r\n", "b.example.com port 80"},
-		{"a write to the page", "POST http://policy.belljar/ HTTP/1.1\r\nHost: policy.belljar\r\nContent-Length: 0\r\n\r\n", " 405 "},
+		{"a write to the page", "PUT http://policy.belljar/ HTTP/1.1\r\nHost: policy.belljar\r\nContent-Length: 0\r\n\r\n", " 405 "},
 		{"smuggling", "POST http://api.example.com/ HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", " 400 "},
 		{"nonsense", "\x16\x03\x01\x00\x00", ""},
 	} {

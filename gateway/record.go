@@ -80,6 +80,7 @@ type recorder struct {
 	over    map[string]int64 // refusals beyond the rate, by protocol
 	limit   map[string]time.Time
 	others  int64
+	tried   tried
 }
 
 func newRecorder(sink belljar.EventSink) *recorder {
@@ -121,7 +122,11 @@ func (r *recorder) refuseRequest(ctx context.Context, proto string, t target, d 
 	if len(d.Fix) > maxText {
 		d.Fix = "" // cut it would say something else
 	}
+	if d.Missing && t.host != "" {
+		r.tried.add(attempted{t.host, t.port, what.Method, what.Path})
+	}
 	d.Reason, what.Path = clip(d.Reason), clip(what.Path)
+	what.Missing = d.Missing
 	x := Refusal{Port: t.port, Proto: proto, Reason: d.Reason, Fix: d.Fix, Nearest: origin(d.Nearest), Count: 1}
 	if t.host != "" || t.addr.IsValid() {
 		x.Host = t.name()
@@ -158,7 +163,7 @@ func (r *recorder) overflow(proto string) {
 func (x *refusal) event() belljar.Event {
 	n := &belljar.NetEvent{
 		Proto: x.Proto, Host: x.t.host, Port: x.Port, Nearest: x.Nearest, Reason: x.Reason, Fix: x.Fix,
-		Method: x.what.Method, Path: x.what.Path, Status: x.what.Status, Credential: x.what.Credential,
+		Missing: x.what.Missing, Method: x.what.Method, Path: x.what.Path, Status: x.what.Status, Credential: x.what.Credential,
 	}
 	if x.t.addr.IsValid() {
 		n.Addr = x.t.addr.String()

@@ -60,7 +60,7 @@ func unseeable(n *belljar.Network) string {
 }
 
 // sees says whether the requests of a connection to t must be seen.
-func (g *Gateway) sees(t target) bool { return t.host != "" && g.network.Sees(t.host, t.port) }
+func (g *Gateway) sees(t target) bool { return t.host != "" && g.current().Sees(t.host, t.port) }
 
 // see serves a connection whose requests must be seen. Nothing is dialled for it
 // until one of them is allowed.
@@ -114,7 +114,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 		return
 	}
 	raw = append(raw, buffered(in.br)...)
-	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.network, t)}
+	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.current(), t)}
 	secure := tls.Server(c, g.tls)
 	_ = in.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := secure.HandshakeContext(ctx); err != nil {

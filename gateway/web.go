@@ -15,7 +15,7 @@ import (
 
 // refusalText is what a person or a model reads who was refused.
 func refusalText(t target, d belljar.Decision) string {
-	return refusalOf("connection", fmt.Sprintf("%s port %d", t.name(), t.port), d, "")
+	return refusalOf("connection", fmt.Sprintf("%s port %d", t.name(), t.port), d, "") + proposeText(attempted{t.host, t.port, "", ""}, d)
 }
 
 // refusalOf words the refusal of a connection or a request. Next is the next step for
@@ -29,6 +29,8 @@ func refusalOf(sort, what string, d belljar.Decision, next string) string {
 	if d.Fix != "" {
 		fmt.Fprintf(&b, "to allow it: %s\n", d.Fix)
 		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: ask them.\n")
+	} else if d.Ask {
+		b.WriteString("\nOnly the person who started this sandbox can allow it, outside of it. Do not look for a way around: go on with\nsomething else, and try again later.\n")
 	} else if next != "" {
 		fmt.Fprintf(&b, "next step: %s\n", next)
 	} else {
@@ -63,6 +65,9 @@ func ruleText(r *belljar.NetRule) string {
 	}
 	if r.Private {
 		s += ", private addresses too"
+	}
+	if r.Ask {
+		s += ", when somebody outside says so"
 	}
 	return s
 }
@@ -176,15 +181,24 @@ func sameTarget(got, t target, withPort bool) bool {
 }
 
 // page is http://policy.belljar/.
-type page struct{ g *Gateway }
+type page struct {
+	g  *Gateway
+	in *inside // the connection
+}
 
 func (h *page) Handle(r *http.Request) httpproxy.Action {
+	if r.Method == http.MethodPost {
+		return httpproxy.Action{Reply: h.propose(r)}
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return httpproxy.Action{Reply: &httpproxy.Reply{Status: http.StatusMethodNotAllowed, Reason: "this page can be read only"}}
 	}
 	wantJSON := strings.Contains(r.Header.Get("Accept"), "application/json")
 	if asked := r.URL.Query().Get("host"); asked != "" {
 		return httpproxy.Action{Reply: h.explain(asked, wantJSON)}
+	}
+	if id := strings.TrimPrefix(r.URL.Path, "/"); id != "" {
+		return httpproxy.Action{Reply: h.progress(r, id, wantJSON)}
 	}
 	return httpproxy.Action{Reply: h.overview(wantJSON)}
 }
@@ -228,20 +242,27 @@ func (h *page) explain(asked string, wantJSON bool) *httpproxy.Reply {
 type Overview struct {
 	Allowed []string      `json:"allowed"`
 	Refused []Explanation `json:"refused"`
+	// Proposable are what was tried and refused because no rule is about it: a rule for
+	// it may be proposed.
+	Proposable []Proposal `json:"proposable"`
 }
 
 // maxShown bounds the lists of the page.
 const maxShown = 50
 
 func (h *page) overview(wantJSON bool) *httpproxy.Reply {
-	o := Overview{Allowed: []string{}, Refused: []Explanation{}}
-	for i := range h.g.network.Rules {
-		o.Allowed = append(o.Allowed, ruleText(&h.g.network.Rules[i]))
+	o := Overview{Allowed: []string{}, Refused: []Explanation{}, Proposable: []Proposal{}}
+	rules := h.g.current().Rules
+	for i := range rules {
+		o.Allowed = append(o.Allowed, ruleText(&rules[i]))
 	}
 	refused := h.g.rec.summary().Refused
 	for i := len(refused) - 1; i >= 0 && len(o.Refused) < maxShown; i-- {
 		x := refused[i]
 		o.Refused = append(o.Refused, Explanation{Host: x.Host, Port: x.Port, Reason: x.Reason, Fix: x.Fix})
+	}
+	for _, a := range h.g.rec.tried.newest(maxShown) {
+		o.Proposable = append(o.Proposable, Proposal{Host: a.host, Port: a.port, Method: a.method, Path: a.path})
 	}
 	if wantJSON {
 		return jsonReply(o)
@@ -264,6 +285,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	if len(o.Refused) == 0 {
 		b.WriteString("  nothing\n")
 	}
+	b.WriteString(proposableText(o.Proposable))
 	fmt.Fprintf(&b, "\nabout one host: http://%s/?host=NAME[:PORT]\n", belljar.PolicyHost)
 	return &httpproxy.Reply{Status: http.StatusOK, Body: b.String()}
 }

@@ -99,6 +99,11 @@ func (r *explainer) host(e *Explanation) error {
 		e.Reason += r.confined(q)
 		return nil
 	}
+	if d.Ask {
+		e.Verdict, e.Rule = "ask", origin(d.Rule.Origin)
+		e.Reason = "a rule names it, and somebody outside is asked each time: belljar approve"
+		return nil
+	}
 	e.Verdict, e.Reason, e.Fix = "refuse", d.Reason, d.Fix
 	if d.Nearest != nil {
 		e.Nearest = origin(d.Nearest.Origin)
@@ -118,7 +123,11 @@ func (r *explainer) confined(q belljar.NetRequest) string {
 	var some []string
 	for _, rule := range n.Rules {
 		one := belljar.Network{Rules: []belljar.NetRule{rule}}
-		if !one.Decide(q).Allow {
+		d := one.Decide(q)
+		if d.Ask {
+			some = append(some, strings.TrimSpace("after asking: "+requestText(rule.Methods, rule.Paths)))
+		}
+		if !d.Allow {
 			continue
 		}
 		if !rule.Confined() {

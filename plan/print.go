@@ -76,6 +76,14 @@ func printPatterns(row func(...string), what string, ps []belljar.Pattern) {
 	}
 }
 
+// asks says of a rule that it asks.
+func asks(r belljar.NetRule) string {
+	if r.Ask {
+		return "after asking you"
+	}
+	return ""
+}
+
 func printNetwork(row func(...string), n *belljar.Network) {
 	for _, r := range n.Rules {
 		name := r.Host
@@ -90,7 +98,7 @@ func printNetwork(row func(...string), n *belljar.Network) {
 		if r.Private {
 			private = "may be private"
 		}
-		row(quoted(name), "ports "+strings.Join(ports, " "), strings.TrimSpace(private+" "+requestText(r.Methods, r.Paths)), strings.Trim(at(r.Origin), " ()"))
+		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(asks(r)+" "+private+" "+requestText(r.Methods, r.Paths)), " "), strings.Trim(at(r.Origin), " ()"))
 	}
 	for i := range n.Credentials {
 		c := &n.Credentials[i]

@@ -54,6 +54,7 @@ func (c Change) Covers(r belljar.NetRequest) bool {
 const (
 	keyAllow   = "network.allow"
 	keyPrivate = "network.private"
+	keyAsk     = "network.ask"
 )
 
 // matches asks the real decider.
@@ -77,8 +78,11 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffSets("files.hide", a.hide, b.hide, false)...)
 	l = append(l, diffSets("files.hold", a.hold, b.hold, false)...)
 	l = append(l, diffSets("network.registries", a.registries, b.registries, true)...)
-	l = append(l, diffRules(keyAllow, a.rules, b.rules)...)
-	l = append(l, diffRules(keyPrivate, onlyPrivate(a.rules), onlyPrivate(b.rules))...)
+	unasked := func(r belljar.NetRule) bool { return !r.Ask }
+	l = append(l, diffRules(keyAllow, only(a.rules, unasked), only(b.rules, unasked))...)
+	private := func(r belljar.NetRule) bool { return r.Private && !r.Ask }
+	l = append(l, diffRules(keyPrivate, only(a.rules, private), only(b.rules, private))...)
+	l = append(l, diffSets(keyAsk, asking(a.rules), asking(b.rules), true)...)
 	l = append(l, diffGit(a, b)...)
 	l = append(l, diffSets("network.publish", portWords(a.publish), portWords(b.publish), true)...)
 	for _, n := range limitNames() {
@@ -161,14 +165,25 @@ func portWords(l []item[uint16]) []item[string] {
 	return words
 }
 
-func onlyPrivate(l []item[belljar.NetRule]) []item[belljar.NetRule] {
+func only(l []item[belljar.NetRule], keep func(belljar.NetRule) bool) []item[belljar.NetRule] {
 	var kept []item[belljar.NetRule]
 	for _, i := range l {
-		if i.value.Private {
+		if keep(i.value) {
 			kept = append(kept, i)
 		}
 	}
 	return kept
+}
+
+// asking are the rules that ask, as they are written.
+func asking(l []item[belljar.NetRule]) []item[string] {
+	var words []item[string]
+	for _, i := range l {
+		if i.value.Ask {
+			words = append(words, item[string]{ruleText(i.value), i.mark})
+		}
+	}
+	return words
 }
 
 func diffEnv(a, b *state) []Change {
@@ -263,7 +278,7 @@ func (c *Change) exceptAtoms(others []item[belljar.NetRule], index *index) {
 	}
 	for o := range of {
 		part, ok := intersectPlace(o, c.net)
-		part.Private, part.Methods, part.Paths = false, o.Methods, o.Paths
+		part.Private, part.Ask, part.Methods, part.Paths = false, false, o.Methods, o.Paths
 		if !ok || slices.ContainsFunc(c.except, func(e belljar.NetRule) bool { return samePlace(e, part) }) {
 			continue
 		}

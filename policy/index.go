@@ -95,7 +95,7 @@ func (x *index) about(r belljar.NetRule) []int {
 }
 
 // covers says whether every port of r is allowed already, private where r is, with
-// all requests that r allows.
+// all requests that r allows, and without asking where r does not ask.
 func (x *index) covers(r belljar.NetRule) bool {
 	about := x.about(r)
 	for _, p := range r.Ports {
@@ -110,7 +110,7 @@ func (x *index) coversPort(r belljar.NetRule, port uint16, about []int) bool {
 	var some []requests
 	for _, i := range about {
 		rule := &x.rules[i]
-		if r.Private && !rule.Private || !slices.Contains(rule.Ports, port) {
+		if r.Private && !rule.Private || rule.Ask && !r.Ask || !slices.Contains(rule.Ports, port) {
 			continue
 		}
 		if !rule.Confined() {
@@ -150,7 +150,7 @@ func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRu
 
 // samePlace says whether rules differ in nothing but their ports.
 func samePlace(a, b belljar.NetRule) bool {
-	return a.Host == b.Host && a.CIDR == b.CIDR && a.Private == b.Private && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths)
+	return a.Host == b.Host && a.CIDR == b.CIDR && a.Private == b.Private && a.Ask == b.Ask && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths)
 }
 
 func union(a, b []uint16) []uint16 {
@@ -172,7 +172,7 @@ func intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
 
 // intersectPlace is the hosts, addresses and ports that both rules name.
 func intersectPlace(a, b belljar.NetRule) (belljar.NetRule, bool) {
-	r := belljar.NetRule{Private: a.Private && b.Private, Origin: a.Origin}
+	r := belljar.NetRule{Private: a.Private && b.Private, Ask: a.Ask || b.Ask, Origin: a.Origin}
 	switch {
 	case a.Host != "" && hostWithin(a.Host, b.Host):
 		r.Host = a.Host

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -39,6 +40,41 @@ func (p *Policy) MayReach(r belljar.NetRequest) error {
 	}
 	if c := p.ceiling; c != nil && c.allow.set && !indexItems(c.allow.items).covers(rule) {
 		return byCeiling(c.allow.mark)
+	}
+	return nil
+}
+
+// MayGrant says why rule, which somebody allows while a sandbox runs, must not be: it is
+// no rule of a policy, or the organisation's ceiling.
+func (p *Policy) MayGrant(rule belljar.NetRule) error {
+	if err := checkRule(rule); err != nil {
+		return err
+	}
+	if c := p.ceiling; c != nil && c.allow.set && !indexItems(c.allow.items).covers(rule) {
+		return byCeiling(c.allow.mark)
+	}
+	return nil
+}
+
+// checkRule says why a rule for a host that is not from a file could not be in one.
+func checkRule(r belljar.NetRule) error {
+	for _, p := range r.Ports {
+		if _, _, err := parseRule(fmt.Sprintf("%s:%d", r.Host, p)); err != nil {
+			return err
+		}
+	}
+	for _, m := range r.Methods {
+		if _, err := parseMethod(m); err != nil {
+			return err
+		}
+	}
+	for _, p := range r.Paths {
+		if _, err := parsePathPattern(p); err != nil {
+			return err
+		}
+	}
+	if h, err := Host(r.Host); err != nil || h != r.Host || len(r.Ports) == 0 {
+		return errors.New("no host name or no port")
 	}
 	return nil
 }

@@ -167,6 +167,7 @@ func randomRule(r *rand.Rand) belljar.NetRule {
 	}
 	if r.IntN(3) == 0 {
 		rule.CIDR = netip.MustParsePrefix(pick(r, someCIDRs))
+		rule.Ask = r.IntN(4) == 0
 		return rule
 	}
 	rule.Host = pick(r, someHosts)
@@ -175,6 +176,7 @@ func randomRule(r *rand.Rand) belljar.NetRule {
 		q := randomRequests(r)
 		rule.Methods, rule.Paths = q.methods, q.paths
 	}
+	rule.Ask = r.IntN(4) == 0
 	return rule
 }
 
@@ -338,10 +340,13 @@ func widerNetwork(a, b belljar.Network, r *rand.Rand) string {
 	for range 12 {
 		q := randomRequest(r)
 		now := b.Decide(q)
+		before := a.Decide(q)
+		if now.Ask && !before.Ask && !before.Allow {
+			return requestText(q) + " after asking"
+		}
 		if !now.Allow {
 			continue
 		}
-		before := a.Decide(q)
 		if !before.Allow {
 			return requestText(q)
 		}

@@ -88,8 +88,8 @@ func (d *decoder) port(n ast.Node, path string) (uint16, bool) {
 	return p, true
 }
 
-// ruleMapping decodes {host: …, ports: […], private: true, methods: […], paths: […]}
-// and {cidr: …, ports: […]}.
+// ruleMapping decodes {host: …, ports: […], private: true, methods: […], paths: […],
+// ask: true} and {cidr: …, ports: […], ask: true}.
 func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 	var r belljar.NetRule
 	before := len(d.faults) + d.more
@@ -104,6 +104,7 @@ func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 		"private": func(p pair) { private = true; r.Private = d.boolean(p.value, path+".private") },
 		"methods": func(p pair) { r.Methods = d.methods(p, path+".methods") },
 		"paths":   func(p pair) { r.Paths = d.requestPaths(p, path+".paths") },
+		"ask":     func(p pair) { r.Ask = d.boolean(p.value, path+".ask") },
 	})
 	if len(d.faults)+d.more != before {
 		return r, false
@@ -181,7 +182,7 @@ func parseMode(s string) (m belljar.Mode, suggestion string, err error) {
 
 // ruleText is a rule as it can be written again.
 func ruleText(r belljar.NetRule) string {
-	if len(r.Ports) == 1 && !r.Private && !r.Confined() {
+	if len(r.Ports) == 1 && !r.Private && !r.Confined() && !r.Ask {
 		host := r.Host
 		if host == "" && r.CIDR.IsSingleIP() {
 			host = r.CIDR.Addr().String()
@@ -214,6 +215,9 @@ func ruleText(r belljar.NetRule) string {
 		b.WriteString(", private: true")
 	}
 	b.WriteString(requestsOf(r).fields())
+	if r.Ask {
+		b.WriteString(", ask: true")
+	}
 	return b.String() + "}"
 }
 

@@ -108,6 +108,7 @@ type (
 
 		Methods []string `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Of a host: the methods allowed; GET allows HEAD"`
 		Paths   []string `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Of a host: patterns of the paths allowed; * within one part and ** across them"`
+		Ask     bool     `json:"ask,omitempty" jsonschema:"description=It waits until somebody outside allows it: belljar approve"`
 	}
 	port     int
 	size     string

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
@@ -35,6 +36,9 @@ type Options struct {
 	// Gateway says how the gateway leaves and what it knows that is no part of a plan:
 	// UpstreamAuth, Authority, Keys and Roots; Run fills in the rest, and closes Keys.
 	Gateway gateway.Options
+	// MayGrant says why a rule that somebody allows while the sandbox runs must not be,
+	// for the organisation's ceiling; nil: every rule may.
+	MayGrant func(belljar.NetRule) error
 	// Files are written into the scratch folder, by name, for the plan to mount.
 	Files map[string][]byte
 	// The caller's standard streams. None of them enters the sandbox.
@@ -54,16 +58,21 @@ type Result struct {
 
 // A run carries what the steps of [Run] share.
 type run struct {
-	o       Options
-	p       *belljar.Plan
-	began   time.Time
-	undo    rollback
-	rec     *event.Record
-	counts  counter
-	repos   []gitcommits.Repository // as they were before the start
-	view    *view.Server
-	gw      *gateway.Gateway
-	gwGone  chan struct{} // closed when the gateway has ended
+	o      Options
+	p      *belljar.Plan
+	began  time.Time
+	undo   rollback
+	rec    *event.Record
+	counts counter
+	repos  []gitcommits.Repository // as they were before the start
+	view   *view.Server
+	gw     *gateway.Gateway
+	gwGone chan struct{} // closed when the gateway has ended
+
+	questions   *approval.Queue
+	notices     chan string  // of new questions, for the user
+	stopControl func() error // ends the control socket; nil before it is there
+
 	inst    belljar.Instance
 	proc    belljar.Process
 	session *terminal.Session
@@ -274,13 +283,17 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.undo.add(v.close)
 	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
 	o := r.o.Gateway
-	o.Network, o.Events, o.Name = &r.p.Network, &r.counts, r.p.Name
+	r.startQuestions(ctx)
+	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err
 	}
 	r.gw = gw
 	r.runGateway(ctx)
+	if err := r.serveControl(ctx, scratch); err != nil {
+		return err
+	}
 	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true})
 	if err != nil {
 		return v.why(err)

@@ -26,6 +26,7 @@ func (r *run) wait(ctx context.Context) (int, belljar.End) {
 	go func() { watched <- r.watchLimits(ctx) }()
 	go r.watchParts(ctx)
 	go r.forward(ctx)
+	go r.printNotices(ctx)
 
 	status, err := r.proc.Wait(context.WithoutCancel(ctx))
 	if err == nil {
@@ -160,6 +161,8 @@ func (r *run) forward(ctx context.Context) {
 // stop ends everything inside, lets what was printed arrive, and records what was
 // kept from the terminal, so that what is counted afterwards is final.
 func (r *run) stop(ctx context.Context) {
+	_ = r.stopControl() // who answered has been heard; nobody is any more
+	_ = r.questions.Close()
 	_ = r.inst.Close() // idempotent, like the others: undo reports their errors
 	r.drain()
 	_ = r.view.Close() // its last events arrive

@@ -293,6 +293,21 @@ func (s *Session) finish() {
 	}
 }
 
+// Note prints a line of belljar's own for the user while [Session.Run] runs: to the
+// caller's standard error, between what the command prints. It waits for a terminal that
+// was halted. The line holds no control characters.
+func (s *Session) Note(line string) {
+	if s.o.Stderr == nil {
+		return
+	}
+	if s.tty { // raw, and whatever the command draws stays where it is but for this line
+		line = "\r\n" + line + "\r"
+	}
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	_, _ = io.WriteString(s.o.Stderr, line+"\n") // a caller who has left reads nothing
+}
+
 // Dropped says what was kept from the caller's terminal, and how often.
 func (s *Session) Dropped() map[string]int {
 	d := make(map[string]int)

@@ -19,7 +19,7 @@ belljar.yaml and flags, under the organisation's ceiling.
 `,
 	}
 	onlyCommands(c)
-	c.AddCommand(a.policyCheck(), a.policyShow(), a.policyExplain(), a.policySchema(), a.policyDiff())
+	c.AddCommand(a.policyCheck(), a.policyShow(), a.policyExplain(), a.policySchema(), a.policyDiff(), a.policyLearn())
 	return c
 }
 

@@ -96,7 +96,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
-	o.Gateway, o.Files = p.gateway, p.files
+	o.Gateway, o.Files, o.MayGrant = p.gateway, p.files, p.policy.MayGrant
 	return o
 }
 

@@ -69,7 +69,7 @@ func newSecureServer(t *testing.T, dir string) *secureServer {
 		t.Fatal(err)
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost", "*.example.com"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &caKey.PublicKey, caKey)
 	if err != nil {

@@ -1,0 +1,132 @@
+// Package api is the control API of a running sandbox: the questions that wait, answers
+// to them, and rules that are added. [Serve] is its server, in the supervisor, [Dial]
+// its client, in the command line; both speak HTTP with JSON over a unix socket.
+//
+//	GET  /v1/questions        what waits: [Questions]
+//	POST /v1/questions/ID     an [Answer]; back comes what was [Granted]
+//	POST /v1/rules            a belljar.NetRule that holds from now on
+//
+// An error is {"error": {"kind", "message", "hint"}}.
+//
+// # Who may speak
+//
+// The socket lies in the sandbox's private folder (0700), is 0600, and a peer must have
+// the supervisor's uid and live in its user namespace: a process inside that has the uid
+// of its user has not the namespace. Nothing of the folder is visible inside.
+//
+// # Limitations
+//
+// Linux only. On kernels before 6.5 a peer that ends while it is being looked at is told
+// apart by its process ID alone.
+package api
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
+)
+
+// SocketName is the socket's name in the sandbox's private folder.
+const SocketName = "control"
+
+const (
+	maxBody     = 64 << 10 // of a request
+	maxAnswer   = 4 << 20  // of a response
+	maxRequests = 32       // connections at a time
+)
+
+// A Control is a running sandbox. Its methods are safe for concurrent use.
+type Control interface {
+	// Questions lists what waits, the oldest first.
+	Questions(ctx context.Context) ([]approval.Question, error)
+	// Answer answers a question. [belljar.KindNoSuch]: it does not wait (any more);
+	// [belljar.KindRefused]: it cannot be allowed so.
+	Answer(ctx context.Context, id string, a approval.Answer) (Granted, error)
+	// Allow adds a rule until the sandbox ends; by says who did.
+	Allow(ctx context.Context, rule belljar.NetRule, by string) error
+}
+
+// Granted is what an answer came to.
+type Granted struct {
+	Question approval.Question `json:"question"`
+	Allowed  bool              `json:"allowed"`
+	Scope    approval.Scope    `json:"scope,omitempty"`
+	// Rule is what was added, for the scopes that last.
+	Rule *belljar.NetRule `json:"rule,omitempty"`
+}
+
+// Questions is the answer to what waits.
+type Questions struct {
+	Questions []approval.Question `json:"questions"`
+}
+
+// Answer is the body of an answer. Who answers is who speaks.
+type Answer struct {
+	Allow bool           `json:"allow"`
+	Scope approval.Scope `json:"scope,omitempty"`
+}
+
+// fault is an error on its way.
+type fault struct {
+	Error struct {
+		Kind    string `json:"kind"`
+		Message string `json:"message"`
+		Hint    string `json:"hint,omitempty"`
+	} `json:"error"`
+}
+
+// kinds are the names of the kinds of errors that are carried.
+func kinds() map[belljar.Kind]string {
+	return map[belljar.Kind]string{
+		belljar.KindInternal: "internal", belljar.KindUsage: "usage", belljar.KindRefused: "refused",
+		belljar.KindNoSuch: "no-such", belljar.KindConflict: "conflict", belljar.KindNotHere: "not-here",
+	}
+}
+
+// Listen makes the socket in dir, which is private. Whoever removes dir removes it.
+func Listen(dir string) (*net.UnixListener, error) {
+	at, done, err := reach(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := os.Chmod(filepath.Join(dir, SocketName), 0o600); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// maxName is how long the name of a socket may be on every system.
+const maxName = 100
+
+// reach is a name of the socket in dir that is short enough; done gives it back.
+func reach(dir string) (name string, done func(), err error) {
+	name = filepath.Join(dir, SocketName)
+	if len(name) <= maxName {
+		return name, func() {}, nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + SocketName, func() { _ = d.Close() }, nil
+}
+
+// ended says whether err means that nobody listens any more.
+func ended(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}

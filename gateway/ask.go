@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/gateway/httpproxy"
+)
+
+const (
+	// MaxGranted is how many rules may be added while a sandbox runs.
+	MaxGranted = 256
+	// maxAskedPath bounds a path that is asked about: a rule could have no longer one.
+	maxAskedPath = 512
+)
+
+// LayerApproved is the layer of rules that were added while the sandbox runs.
+const LayerApproved = "approved"
+
+// current is the policy as it is now: the plan's with what was added since.
+func (g *Gateway) current() *belljar.Network { return g.rules.Load() }
+
+// Allow adds a rule for one host and port, or one address and port, at once: every
+// question and connection from now on is judged by it. The address guard is not part of
+// what is judged by rules. The error says why the rule cannot hold here.
+func (g *Gateway) Allow(rule belljar.NetRule) error {
+	switch {
+	case strings.HasPrefix(rule.Host, "*."), rule.Host == belljar.Localhost, rule.Host == belljar.PolicyHost, len(rule.Ports) != 1:
+		return errors.New("only one host and one port is allowed while a sandbox runs")
+	case rule.Host == "" && (!rule.CIDR.IsSingleIP() || rule.Confined()):
+		return errors.New("only one address is allowed while a sandbox runs")
+	case g.blind(rule.Ports[0]) && rule.Confined():
+		return errors.New("this sandbox began without a rule or credential for which TLS is ended, so that it cannot see single requests: allow the host")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.current()
+	if len(old.Rules)-len(g.network.Rules) >= MaxGranted {
+		return fmt.Errorf("more than %d rules were added: put them into a policy", MaxGranted)
+	}
+	if rule.Host != "" {
+		if _, err := g.names.add(rule.Host); err != nil {
+			return err
+		}
+	}
+	if rule.Origin.Layer == "" {
+		rule.Origin = belljar.Origin{Layer: LayerApproved}
+	}
+	now := *old
+	now.Rules = append(slices.Clone(old.Rules), rule)
+	g.rules.Store(&now)
+	return nil
+}
+
+// blind says whether requests to a port cannot be seen.
+func (g *Gateway) blind(port uint16) bool { return g.authority == nil && port != 80 }
+
+// RuleFor is the rule that allows the subject of a question and nothing else.
+func (g *Gateway) RuleFor(s approval.Subject) belljar.NetRule {
+	rule := belljar.NetRule{Host: s.Host, Ports: []uint16{s.Port}}
+	if a, err := netip.ParseAddr(s.Host); err == nil {
+		rule.Host, rule.CIDR = "", netip.PrefixFrom(a, a.BitLen())
+	}
+	if s.Method != "" {
+		rule.Methods, rule.Paths = []string{s.Method}, []string{s.Path}
+	}
+	if d := g.current().Decide(netRequest(s)); d.Ask {
+		rule.Private = d.Rule.Private // the policy says so, whoever answers
+	}
+	return rule
+}
+
+// Allows says whether what a question is about passes without asking now.
+func (g *Gateway) Allows(s approval.Subject) bool { return g.current().Decide(netRequest(s)).Allow }
+
+func netRequest(s approval.Subject) belljar.NetRequest {
+	q := belljar.NetRequest{Host: s.Host, Port: s.Port, Method: s.Method, Path: s.Path}
+	if a, err := netip.ParseAddr(s.Host); err == nil {
+		q.Host, q.Addr = "", a
+	}
+	return q
+}
+
+// ask waits for the answer about something that d asks about. What comes back allows it
+// or says why not.
+func (g *Gateway) ask(ctx context.Context, s approval.Subject, d belljar.Decision) belljar.Decision {
+	what := s.Host
+	if s.Method != "" {
+		what += ": " + s.Method + " " + s.Path
+	}
+	no := belljar.Decision{Ask: true, Nearest: d.Rule}
+	if g.questions == nil {
+		no.Reason = what + ": the policy asks somebody outside first, but nobody is there"
+		return no
+	}
+	id, err := g.questions.Ask(ctx, s, origin(d.Rule))
+	switch {
+	case err == nil:
+		return belljar.Decision{Allow: true, Rule: d.Rule}
+	case errors.Is(err, approval.ErrDenied):
+		no.Reason = what + ": somebody outside was asked and denied it"
+	case errors.Is(err, approval.ErrParked):
+		no.Reason = fmt.Sprintf("%s: somebody outside is asked (question %s), and has not answered yet", what, id)
+	case ctx.Err() != nil:
+		no.Reason = what + ": nobody answered while it waited"
+	default:
+		no.Reason = what + ": the policy asks somebody outside first: " + err.Error()
+	}
+	return no
+}
+
+// permit judges a connection, and waits where it is asked about. A connection whose
+// requests are seen is allowed: they are asked about one by one.
+func (g *Gateway) permit(ctx context.Context, t target) belljar.Decision {
+	d := g.decide(t)
+	if !d.Ask {
+		return d
+	}
+	if g.sees(t) {
+		d.Allow = true
+		return d
+	}
+	return g.ask(ctx, approval.Subject{Host: t.name(), Port: t.port}, d)
+}
+
+// askRequest makes x wait for an answer before it is sent.
+func (h *seen) askRequest(x *exchange, s approval.Subject, d belljar.Decision) {
+	x.ask = func(ctx context.Context) *httpproxy.Reply {
+		no := h.g.ask(ctx, s, d)
+		if no.Allow {
+			return nil
+		}
+		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: clip(no.Reason), Body: requestText(h.t, s.Method, s.Path, no, "")}
+	}
+}
+
+// unaskable says why a request is not asked about; empty: it is.
+func unaskable(r *http.Request, path, merged string) string {
+	_, upgrades := r.Header["Upgrade"]
+	switch {
+	case upgrades:
+		return "a WebSocket, on which anything may be sent, is not asked about"
+	case len(path) > maxAskedPath, len(r.Method) > 32:
+		return "the path is too long to ask about"
+	case path == "*", merged != path:
+		return "a path with empty segments is not asked about"
+	}
+	return ""
+}
