@@ -76,6 +76,11 @@
 //   - Where what a host streams ends in such a run and is followed by silence, the run is
 //     late until more follows. Events, lines and frames do not; messages of gRPC may.
 //   - A download from a bound host is not resumed but begun again.
+//   - Escapes are undone to a depth: percent-encoding twice, backslashes as in JSON in JSON in
+//     JSON. Of characters that are not ASCII, escapes of their bytes are found, and JSON's of
+//     the characters (\u00e4) where all of them, and no others but those that JSON must
+//     escape, are escaped, in JSON and in JSON in JSON. Of a value that holds percent signs or
+//     several backslashes in a row some of the deeper forms are not found.
 //   - Whether a whole value is in an answer can be seen: it is replaced.
 //   - What stands in front of a value of less than 13 characters that is escaped in part can
 //     be such that its beginning reads as an escape (%4 and 1): it is not found.

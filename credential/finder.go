@@ -121,6 +121,11 @@ func (f *finder) add(t finderText) {
 			f.needles = append(f.needles, needle{bytes: b, mask: masks[i], id: t.id})
 		}
 	}
+	for _, m := range jsonForms(t.text, t.mask) {
+		if !f.has(m.form) {
+			f.needles = append(f.needles, needle{bytes: m.form, mask: m.mask, id: t.id})
+		}
+	}
 }
 
 func (f *finder) has(form []byte) bool {

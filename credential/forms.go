@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // fixedForms are the forms in which a text stands as one run of bytes that depends on
@@ -19,6 +23,57 @@ func fixedForms(text []byte) [][]byte {
 		}
 	}
 	return forms
+}
+
+// A masked form is one form of a text and, of the same length, of what replaces it.
+type masked struct{ form, mask []byte }
+
+// jsonForms are how JSON that is all ASCII has a text with other characters, also in JSON
+// once more: its escapes are of characters, not of bytes. None where there are no such
+// characters.
+func jsonForms(text, mask []byte) (forms []masked) {
+	if utf8.RuneCount(text) == len(text) || !utf8.Valid(text) {
+		return nil
+	}
+	for level := 1; level <= 2; level++ {
+		for _, format := range []string{"u%04x", "u%04X"} {
+			forms = append(forms, jsonForm(text, mask, level, format))
+		}
+	}
+	return forms
+}
+
+func jsonForm(text, mask []byte, level int, format string) (m masked) {
+	for i, r := range string(text) {
+		var c byte
+		if mask != nil {
+			c = mask[i]
+		}
+		if r < utf8.RuneSelf {
+			if e := inJSON(string(r), level); len(e) > 1 { // stays, as in respell
+				m.form, m.mask = append(m.form, e...), append(m.mask, e...)
+			} else {
+				m.form, m.mask = append(m.form, byte(r)), append(m.mask, c)
+			}
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			m.form = fmt.Appendf(append(m.form, inJSON(`\`, level-1)...), format, u)
+			m.mask = fmt.Appendf(append(m.mask, inJSON(`\`, level-1)...), format, c)
+		}
+	}
+	if mask == nil {
+		m.mask = nil
+	}
+	return m
+}
+
+// inJSON is a quote or a backslash as a string of JSON has it, at that level of nesting.
+func inJSON(s string, level int) string {
+	for range level {
+		s = strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`)
+	}
+	return s
 }
 
 // base64Core is the part of an encoding in which text follows so many bytes (modulo 3)
@@ -37,10 +92,13 @@ func base64Core(enc *base64.Encoding, text []byte, before int) []byte {
 }
 
 // A unit is one character of a text as it stands in an escaped form of it.
-const maxUnit = 9 // \\\\u0073
+const (
+	maxUnit    = maxSlashes + 5 // u0073
+	maxSlashes = 8              // one backslash in JSON in JSON in JSON
+)
 
 // unit reads the escape that b begins with: percent-encoding, and the escapes of JSON
-// and of string literals, also with the backslash doubled. It returns the byte and the
+// and of string literals, also with the backslash doubled up to three times. It returns the byte and the
 // length, 0 when b begins with none. more says that b is too short to tell.
 func unit(b []byte) (c byte, n int, more bool) {
 	switch {
@@ -56,14 +114,14 @@ func unit(b []byte) (c byte, n int, more bool) {
 		return 0, 0, false
 	}
 	n = 1
-	for n < 4 && n < len(b) && b[n] == '\\' {
+	for n < maxSlashes && n < len(b) && b[n] == '\\' {
 		n++
 	}
 	if n == len(b) {
 		return 0, 0, true
 	}
 	switch b[n] {
-	case '/', '"':
+	case '/', '"', '\'':
 		return b[n], n + 1, false
 	case 'x':
 		n++
@@ -89,6 +147,22 @@ func unit(b []byte) (c byte, n int, more bool) {
 		return 0, 0, more
 	}
 	return c, n + 2, false
+}
+
+// deepUnit reads what is percent-encoded twice: %252F.
+func deepUnit(b []byte) (c byte, n int, more bool) {
+	const percent = "%25"
+	if len(b) < len(percent) {
+		return 0, 0, string(b) == percent[:len(b)]
+	}
+	if string(b[:len(percent)]) != percent {
+		return 0, 0, false
+	}
+	c, ok, more := hexByte(b[len(percent):])
+	if !ok {
+		return 0, 0, more
+	}
+	return c, len(percent) + 2, false
 }
 
 // hexByte reads two hexadecimal digits.
@@ -144,6 +218,11 @@ func spelled(b []byte, c byte) (n int, more bool) {
 		return 0, false
 	}
 	got, n, more := unit(b)
+	if n > 0 && got == c {
+		return n, more
+	}
+	got, n, deep := deepUnit(b)
+	more = more || deep
 	switch {
 	case n > 0 && got == c:
 		return n, more

@@ -49,6 +49,10 @@ func (f *finder) probes(b []byte, found func(i int, p probe)) {
 	}
 }
 
+// twice stands, in place of the escapes that are left, for percent-encoding that is undone
+// twice.
+const twice = 1
+
 // A decodedRun is a run of text without its escapes.
 type decodedRun struct {
 	b  []byte
@@ -74,6 +78,9 @@ func (f *finder) escaped(b []byte, all []match) []match {
 		}
 		for _, skip := range f.abc.literal {
 			all = f.within(b, lo, hi, skip, all)
+		}
+		if bytes.Contains(b[lo:hi], []byte("%25")) {
+			all = f.within(b, lo, hi, twice, all)
 		}
 		i = e.next(hi)
 	}
@@ -115,7 +122,8 @@ func behind(run []byte, at []int32, i, offset int, text []byte) (start, end int,
 	return 0, 0, false
 }
 
-// decode makes u what run is without its escapes, but for those that begin with skip.
+// decode makes u what run is without its escapes, but for those that begin with skip. With skip
+// [twice] none is left.
 func (u *decodedRun) decode(run []byte, skip byte) {
 	u.b, u.at = u.b[:0], u.at[:0]
 	for i := 0; i < len(run); {
@@ -123,6 +131,11 @@ func (u *decodedRun) decode(run []byte, skip byte) {
 		if (c == '%' || c == '\\') && c != skip {
 			if d, l, _ := unit(run[i:]); l > 0 {
 				c, n = d, l
+			}
+			if skip == twice {
+				if d, l, _ := deepUnit(run[i:]); l > 0 {
+					c, n = d, l
+				}
 			}
 		}
 		u.b, u.at = append(u.b, c), append(u.at, int32(i))
