@@ -43,6 +43,8 @@ const (
 	MaxKind = 32 // proposals; others
 	// MaxWaiting bounds the requests that wait at a time.
 	MaxWaiting = 128
+	// MaxLooking bounds those who wait to hear what becomes of a question.
+	MaxLooking = 32
 	// maxRemembered bounds what is remembered of answers.
 	maxRemembered = 256
 )

@@ -26,12 +26,13 @@ type Options struct {
 type Queue struct {
 	o Options
 
-	mu     sync.Mutex
-	closed bool
-	last   int // the ID given last
-	open   map[Subject]*question
-	byID   map[string]*question
-	waits  int // of all questions together
+	mu      sync.Mutex
+	closed  bool
+	last    int // the ID given last
+	open    map[Subject]*question
+	byID    map[string]*question
+	waits   int // of all questions together
+	looking int // who waits to hear of a question without being let pass by it
 
 	// What became of questions, by subject and, for those who ask about a proposal, by
 	// ID: the newest maxRemembered of each.
@@ -241,18 +242,18 @@ func (q *Queue) Look(id string) (Question, State, bool) {
 func (q *Queue) Await(ctx context.Context, id string) (Question, State, bool) {
 	q.mu.Lock()
 	x := q.byID[id]
-	if x == nil || q.waits >= MaxWaiting {
+	if x == nil || q.looking >= MaxLooking {
 		q.mu.Unlock()
 		return q.Look(id)
 	}
-	q.waits++
+	q.looking++
 	q.mu.Unlock()
 	select {
 	case <-x.done:
 	case <-ctx.Done():
 	}
 	q.mu.Lock()
-	q.waits--
+	q.looking--
 	q.mu.Unlock()
 	return q.Look(id)
 }

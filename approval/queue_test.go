@@ -234,6 +234,9 @@ func TestFlood(t *testing.T) {
 		if n := len(q.List()); n != MaxKind {
 			t.Errorf("%d are open", n)
 		}
+		for range 10 * MaxLooking { // they keep nobody from asking
+			go func() { _, _, _ = q.Await(t.Context(), "1") }()
+		}
 		var ended atomic.Int64
 		for i := range 1000 {
 			go func() {

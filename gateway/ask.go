@@ -32,11 +32,13 @@ func (g *Gateway) current() *belljar.Network { return g.rules.Load() }
 // what is judged by rules. The error says why the rule cannot hold here.
 func (g *Gateway) Allow(rule belljar.NetRule) error {
 	switch {
-	case strings.HasPrefix(rule.Host, "*."), rule.Host == belljar.Localhost, rule.Host == belljar.PolicyHost, len(rule.Ports) != 1:
+	case strings.HasPrefix(rule.Host, "*."), rule.Host == belljar.PolicyHost, len(rule.Ports) != 1:
 		return errors.New("only one host and one port is allowed while a sandbox runs")
+	case rule.Host == belljar.Localhost && !g.asksAbout(rule):
+		return errors.New("a service of this host is allowed by a policy only")
 	case rule.Host == "" && (!rule.CIDR.IsSingleIP() || rule.Confined()):
 		return errors.New("only one address is allowed while a sandbox runs")
-	case g.blind(rule.Ports[0]) && rule.Confined():
+	case g.blind(rule.Ports[0]) && rule.Host != belljar.Localhost && rule.Confined():
 		return errors.New("this sandbox began without a rule or credential for which TLS is ended, so that it cannot see single requests: allow the host")
 	}
 	g.mu.Lock()
@@ -45,7 +47,7 @@ func (g *Gateway) Allow(rule belljar.NetRule) error {
 	if len(old.Rules)-len(g.network.Rules) >= MaxGranted {
 		return fmt.Errorf("more than %d rules were added: put them into a policy", MaxGranted)
 	}
-	if rule.Host != "" {
+	if rule.Host != "" && rule.Host != belljar.Localhost {
 		if _, err := g.names.add(rule.Host); err != nil {
 			return err
 		}
@@ -57,6 +59,19 @@ func (g *Gateway) Allow(rule belljar.NetRule) error {
 	now.Rules = append(slices.Clone(old.Rules), rule)
 	g.rules.Store(&now)
 	return nil
+}
+
+// asksAbout says whether a rule of the policy asks about exactly what rule allows.
+func (g *Gateway) asksAbout(rule belljar.NetRule) bool {
+	q := belljar.NetRequest{Host: rule.Host, Port: rule.Ports[0]}
+	if rule.Confined() {
+		if len(rule.Methods) != 1 || len(rule.Paths) != 1 {
+			return false
+		}
+		q.Method, q.Path = rule.Methods[0], rule.Paths[0]
+	}
+	d := g.current().Decide(q)
+	return d.Ask && (rule.Confined() || !d.Rule.Confined())
 }
 
 // blind says whether requests to a port cannot be seen.

@@ -270,6 +270,19 @@ func TestAllowAtOnce(t *testing.T) {
 			t.Errorf("added %+v", r)
 		}
 	}
+	service := asks(confined(belljar.Localhost, 9000, "GET", ""))
+	service.Private = false
+	l := newDeskWorld(t, belljar.Network{Rules: []belljar.NetRule{service, asks(belljar.NetRule{Host: "in.example.com", Ports: []uint16{22}, Private: true})}})
+	for s, want := range map[approval.Subject]string{
+		{Host: belljar.Localhost, Port: 9000, Method: "GET", Path: "/x"}: "", {Host: belljar.Localhost, Port: 9000}: "policy only",
+		{Host: belljar.Localhost, Port: 9001}: "policy only", {Host: belljar.Localhost, Port: 9000, Method: "PUT", Path: "/x"}: "policy only",
+		{Host: "in.example.com", Port: 22}: "",
+	} {
+		r := l.g.RuleFor(s)
+		if err := l.g.Allow(r); (err == nil) != (want == "") || r.Private != (s.Port == 22) {
+			t.Errorf("%+v: %+v %v", s, r, err)
+		}
+	}
 	var err error
 	for i := 0; err == nil && i <= MaxGranted; i++ {
 		err = w.g.Allow(rule("api.example.com", uint16(1000+i)))

@@ -51,6 +51,9 @@ func (l *tried) add(a attempted) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n := len(l.list); n > 0 && l.list[n-1] == a {
+		return
+	}
 	if i := slices.Index(l.list, a); i >= 0 {
 		l.list = slices.Delete(l.list, i, i+1)
 	} else if len(l.list) >= maxTried {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -77,7 +78,17 @@ func TestAskCeiling(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
+	one := belljar.NetRule{CIDR: netip.MustParsePrefix("10.20.0.5/32"), Ports: []uint16{5432}}
+	if err := p.MayGrant(one); err == nil {
+		t.Error("an address is granted that the ceiling does not cover")
+	}
+	for _, ok := range []belljar.NetRule{one, {Host: belljar.Localhost, Ports: []uint16{9000}}} {
+		if err := newBench(t).must().MayGrant(ok); err != nil {
+			t.Error(err)
+		}
+	}
 	for _, bad := range []belljar.NetRule{
+		{CIDR: netip.MustParsePrefix("10.20.0.0/24"), Ports: []uint16{1}}, {CIDR: netip.MustParsePrefix("169.254.169.254/32"), Ports: []uint16{80}},
 		{Host: "open.example.org"}, {Ports: []uint16{443}}, {Host: "127.1", Ports: []uint16{443}}, {Host: "169.254.169.254", Ports: []uint16{80}},
 		{Host: "open.example.org", Ports: []uint16{443}, Paths: []string{"/a/../b"}}, {Host: "open.example.org", Ports: []uint16{443}, Methods: []string{"CONNECT"}},
 	} {

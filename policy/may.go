@@ -56,8 +56,12 @@ func (p *Policy) MayGrant(rule belljar.NetRule) error {
 	return nil
 }
 
-// checkRule says why a rule for a host that is not from a file could not be in one.
+// checkRule says why a rule for one host, or one address, that is not from a file could
+// not be in one.
 func checkRule(r belljar.NetRule) error {
+	if r.Host == "" && r.CIDR.IsSingleIP() && len(r.Ports) > 0 && !r.Confined() {
+		return checkPrefix(r.CIDR)
+	}
 	for _, p := range r.Ports {
 		if _, _, err := parseRule(fmt.Sprintf("%s:%d", r.Host, p)); err != nil {
 			return err

@@ -113,7 +113,7 @@ func (r *run) grant(s approval.Subject, _ *belljar.Origin, _ approval.Scope) err
 
 // add adds a rule to the running gateway, unless the organisation forbids it.
 func (r *run) add(rule belljar.NetRule) error {
-	if r.o.MayGrant != nil && rule.Host != "" {
+	if r.o.MayGrant != nil {
 		if err := r.o.MayGrant(rule); err != nil {
 			return err
 		}
@@ -133,6 +133,10 @@ func (c control) Questions(context.Context) ([]approval.Question, error) {
 
 // Answer implements [api.Control].
 func (c control) Answer(_ context.Context, id string, a approval.Answer) (api.Granted, error) {
+	var rule belljar.NetRule
+	if q, _, ok := c.r.questions.Look(id); ok { // before it is answered: then no rule asks about it any more
+		rule = c.r.gw.RuleFor(q.Subject)
+	}
 	q, scope, err := c.r.questions.Answer(id, a)
 	switch {
 	case errors.Is(err, approval.ErrNone):
@@ -146,7 +150,6 @@ func (c control) Answer(_ context.Context, id string, a approval.Answer) (api.Gr
 	}
 	g := api.Granted{Question: q, Allowed: a.Allow, Scope: scope}
 	if a.Allow && scope != approval.Once {
-		rule := c.r.gw.RuleFor(q.Subject)
 		g.Rule = &rule
 		c.r.questions.Cover(c.r.gw.Allows, a.By)
 	}

@@ -208,3 +208,21 @@ done
 		t.Errorf("%d of %d were repaired\n%s\n%s", got, n, r.out, r.errout)
 	}
 }
+
+// TestQuestionOnTerminal: whoever sits at the terminal is told, on a line of its own.
+func TestQuestionOnTerminal(t *testing.T) {
+	testenv.Need(t, "curl", "tmux")
+	w, _ := deskWorld(t)
+	s := newScreen(t, w)
+	run := binary + " run --policy desk.yaml --upstream-by-name --name loop"
+	if tier != "" {
+		run += " --tier " + tier
+	}
+	w.write("asks.sh", "printf 'half a line'; curl -sS -o /dev/null -w 'code %{http_code} ' -X POST https://api.example.com/asked/1; echo end-$((1+1))\n")
+	s.keys(run+" -- sh asks.sh", "Enter")
+	s.want("\nbelljar: POST api.example.com/asked/1 waits for you: belljar approve loop 1\n")
+	if r := w.belljar("approve", "loop", "1"); r.status != 0 {
+		t.Error(r.errout)
+	}
+	s.want("\ncode 200 end-2\n")
+}

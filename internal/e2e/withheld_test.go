@@ -34,6 +34,8 @@ curl -sSk -w '%{http_code}\n' "$u/v1/foreign?api_key=of-somebody-else-0123456789
 			if n := strings.Count(r.out, "credential that is not yours"); n != 3 {
 				t.Errorf("%d foreign keys were refused\n%s\n%s", n, r.out, r.errout)
 			}
+			mustContain(t, "the refusal", r.out, "next step: leave it out; http://policy.belljar/ says what is allowed")
+			mustLack(t, "the refusal", r.out, "or send $")
 			seen := s.requests()[before:]
 			if len(seen) != 1 || !strings.HasPrefix(seen[0], "GET /v1/own ") || strings.Contains(seen[0], realKey) {
 				t.Errorf("it was sent %q\n%s\n%s", seen, r.out, r.errout)
