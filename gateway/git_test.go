@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -280,11 +281,34 @@ func TestGitLargePush(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
+	w.git("", "-C", w.work, "checkout", "-q", "-b", "side", w.at("main"))
+	_, _ = rand.Read(big)
+	if err := os.WriteFile(filepath.Join(w.work, "other"), big, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.git("", "-C", w.work, "add", "other")
+	w.commit("other")
+	for _, version := range []string{"HTTP/2", "HTTP/1.1"} {
+		out, err := w.try("-c", "http.version="+version, "push", "--force", "origin", "HEAD:agent/old")
+		if err == nil || !strings.Contains(out, "remote: belljar: git.example.com/acme/widget: refs/heads/agent/old: not shown to be a fast-forward") {
+			t.Errorf("%s: %v\n%s", version, err, out)
+		}
+	}
 	if w.at("agent/old") != head || w.at("agent/new") != head || w.at("main") == head {
 		t.Error("not as it should be")
 	}
-	if left := w.g.git; left == nil {
-		t.Error("no budget")
+	w.rec.wait(t, belljar.EventRefuse, "not shown to be a fast-forward")
+	w.allGivenBack()
+}
+
+// allGivenBack waits until no request holds memory.
+func (w *gitWorld) allGivenBack() {
+	w.t.Helper()
+	for w.ctx.Err() == nil && w.g.git.Left() != gitMemory {
+		runtime.Gosched()
+	}
+	if left := w.g.git.Left(); left != gitMemory {
+		w.t.Errorf("%d bytes are not given back", gitMemory-left)
 	}
 }
 
@@ -436,6 +460,15 @@ func TestGitAttacks(t *testing.T) {
 	if got := w.say("git.example.com", push(at, zip(again+empty), "Content-Encoding: gzip")); !strings.Contains(got, "ok refs/heads/agent/zip") {
 		t.Errorf("%q", got)
 	}
+	again = strings.ReplaceAll(create, "agent/raw", "agent/way")
+	if got := w.say("git.example.com", push(at, again+empty, "Expect: 100-continue")); !strings.HasPrefix(got, "HTTP/1.1 100 Continue") || !strings.Contains(got, "ok refs/heads/agent/way") {
+		t.Errorf("%q", got)
+	}
+	batch := strings.Replace(push("/acme/x.git/info/lfs/objects/batch", `{"operation":"download"}`), "git.example.com", "open.example.com", 1)
+	if got := w.say("open.example.com", batch); !strings.Contains(got, "HTTP/1.1 200") {
+		t.Errorf("%q", got)
+	}
+	w.allGivenBack()
 	if got := w.say("open.example.com", strings.Replace(get("/anything"), "git.example.com", "open.example.com", 1)); !strings.Contains(got, "HTTP/1.1 200") {
 		t.Errorf("%q", got)
 	}
