@@ -211,23 +211,20 @@ func testGitPushes(t *testing.T, w *gitWorld, part int) {
 		name, want string
 		args       []string
 	}{
-		{"main", "refs/heads/main: the policy allows refs/heads/agent/*", []string{"origin", main2 + ":refs/heads/main"}},
-		{"the way out", `to allow it: git: {push: [{repo: "git.example.com/acme/widget", refs: ["refs/heads/main"]}]}`, []string{"origin", main2 + ":refs/heads/main"}},
+		{"main", `to allow it: git: {push: [{repo: "git.example.com/acme/widget", refs: ["refs/heads/main"]}]}`, []string{"origin", main2 + ":refs/heads/main"}},
 		{"case", "refs/heads/AGENT/x: the policy allows", []string{"origin", "HEAD:refs/heads/AGENT/x"}},
 		{"tag", "refs/tags/v2: the policy allows", []string{"origin", "HEAD:refs/tags/v2"}},
-		{"review", "refs/for/main: the policy allows", []string{"origin", "HEAD:refs/for/main"}},
 		{"delete", "references are not deleted", []string{"origin", ":agent/old"}},
 		{"one of two", "belljar refused the push", []string{"origin", "HEAD:refs/heads/agent/z", main2 + ":refs/heads/main"}},
 		{"atomic", "the policy allows", []string{"--atomic", "origin", "HEAD:refs/heads/agent/z", main2 + ":refs/heads/main"}},
 		{"force", "not shown to be a fast-forward", []string{"--force", "origin", side + ":agent/x"}},
-		{"force back", "not shown to be a fast-forward", []string{"--force", "origin", main2 + ":agent/x"}},
 		{"force with a creation", "not shown to be a fast-forward", []string{"--force", "origin", "HEAD:refs/heads/agent/z", side + ":agent/x"}},
 		{"moved tag", "tags are not moved", []string{"--force", "origin", main2 + ":refs/tags/agent/v1"}},
 		{"options", "push options are not allowed", []string{"-o", "merge_request.create", "origin", "HEAD:refs/heads/agent/z"}},
 		{"another repository", "the policy allows no push to this repository", []string{"https://git.example.com/acme/other.git", "HEAD:refs/heads/agent/x"}},
 		{"a repository of nobody", "does not allow|but not GET /evil/repo.git/info/refs", []string{"https://git.example.com/evil/repo.git", "HEAD:refs/heads/agent/x"}},
 	} {
-		if i%4 == 3*part { // most of them with each kind of server
+		if (i%4 == 0) != (part == 1) { // each with one kind of server
 			continue
 		}
 		out, err := w.try(append([]string{"push"}, c.args...)...)
@@ -242,8 +239,10 @@ func testGitPushes(t *testing.T, w *gitWorld, part int) {
 	if w.at("main") != first || w.at("agent/x") != main3 || w.at("agent/z") != "" || w.at("agent/old") != first || w.at("refs/tags/agent/v1") != first {
 		t.Errorf("it was done: main %s, agent/x %s", w.at("main"), w.at("agent/x"))
 	}
-	w.signedPush()
-	w.rec.wait(t, belljar.EventRefuse, "git.example.com", "not shown to be a fast-forward")
+	if part == 1 {
+		w.signedPush()
+	}
+	w.rec.wait(t, belljar.EventRefuse, "git.example.com/acme/widget: refs/")
 }
 
 // signedPush tries a push certificate.
