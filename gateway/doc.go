@@ -40,6 +40,12 @@
 // 403 with reason, nearest rule and the line that would allow it; 421 for another name.
 // Every request that is sent is on record, without its query.
 //
+// Of git's requests (rules with Git) the query of info/refs, the head of a fetch and the
+// commands of a push are judged, and whether its pack shows fast-forwards (package
+// git). A push that is refused is answered as git's servers do, so that git prints why.
+// One of up to 1 MiB is read before anything is sent; of a larger one the last bytes are
+// held back until it is judged, and the request is broken off where it is refused.
+//
 // What any other connection carries is looked at as far as it is in clear. The first
 // bytes decide: a ClientHello must carry exactly the name that was connected to;
 // of HTTP, every request's Host must be that name; anything else passes

@@ -168,7 +168,7 @@ func newWorld(t testing.TB, n belljar.Network, change ...func(*Options)) *world 
 		t.Fatal(err)
 	}
 	a, b := socketPair(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	if err := g.Attach(a); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func Credentials(p *policy.Policy, env []string) (creds []belljar.Credential, no
 
 // sees says whether the gateway ends TLS for some connection of n.
 func sees(n *belljar.Network) bool {
-	if len(n.Credentials) > 0 {
+	if len(n.Credentials)+len(n.Pushes) > 0 {
 		return true
 	}
 	for _, r := range n.Rules {
@@ -93,6 +93,17 @@ func requestText(methods, paths []string) string {
 		s = append(s, strings.Join(paths, " "))
 	}
 	return strings.Join(s, " of ")
+}
+
+// ruleRequests is what confines a rule, for people.
+func ruleRequests(r *belljar.NetRule) string {
+	switch {
+	case r.Git == nil:
+		return requestText(r.Methods, r.Paths)
+	case len(r.Git.Push) == 0:
+		return "git fetch of " + quoted(r.Git.Repo)
+	}
+	return "git fetch of " + quoted(r.Git.Repo) + " and push to " + quoted(strings.Join(r.Git.Push, " "))
 }
 
 // formText is how a credential stands in a request.

@@ -133,7 +133,7 @@ func (r *explainer) confined(q belljar.NetRequest) string {
 		if !rule.Confined() {
 			return "; the gateway sees its requests, for a credential is bound to it"
 		}
-		some = append(some, requestText(rule.Methods, rule.Paths))
+		some = append(some, ruleRequests(&rule))
 	}
 	return "; its requests are seen, and only these pass: " + strings.Join(some, "; ")
 }

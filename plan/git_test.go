@@ -1,12 +1,14 @@
 package plan
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
@@ -279,4 +281,39 @@ func FuzzGitConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestGitHosts: real git reaches the hosts of the policy's git by https.
+func TestGitHosts(t *testing.T) {
+	testenv.Need(t, "git")
+	f := loadFacts(t, "testdata/credentials.facts.json")
+	w := wishes{limits: belljar.Limits{Memory: 1, CPUs: 1, Processes: 1, Disk: 1, Files: 1, Time: 1}, mode: belljar.ModeLive}
+	w.network.Rules = []belljar.NetRule{
+		{Host: "git.test", Ports: []uint16{443}, Git: &belljar.GitRule{Repo: "/acme/*"}},
+		{Host: "git.test", Ports: []uint16{443}, Git: &belljar.GitRule{Repo: "/acme/widget", Push: []string{"refs/heads/x"}}},
+	}
+	p, err := build(w, f, fullCaps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := ""
+	for _, m := range p.Mounts {
+		if m.Target == "/etc/gitconfig" {
+			config = filepath.Join(t.TempDir(), "gitconfig")
+			if err := os.WriteFile(config, []byte(m.Content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for url, want := range map[string]string{
+		"git@git.test:acme/widget.git": "https://git.test/acme/widget.git", "ssh://git@git.test/acme/widget": "https://git.test/acme/widget",
+		"git@other.test:acme/widget.git": "git@other.test:acme/widget.git",
+	} {
+		c := exec.Command("git", "ls-remote", "--get-url", url)
+		c.Env = testenv.Environ("GIT_CONFIG_SYSTEM="+config, "GIT_CONFIG_GLOBAL=/dev/null")
+		out, err := c.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %s %v, want %s", url, out, err, want)
+		}
+	}
 }

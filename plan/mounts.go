@@ -190,7 +190,23 @@ func (m *maker) gitConfig() string {
 	}
 	b.WriteString("[core]\n\tcheckStat = minimal\n[safe]\n\tdirectory = *\n")
 	m.writeGitHelpers(&b)
+	m.writeGitHosts(&b)
 	return b.String()
+}
+
+// writeGitHosts lets remotes by ssh reach the hosts of the policy's git by https, where
+// the gateway can judge what is asked for. Nothing inside has a key for ssh.
+func (m *maker) writeGitHosts(b *strings.Builder) {
+	var hosts []string
+	for _, r := range m.p.Network.Rules {
+		if r.Git != nil && r.Host != belljar.Localhost && slices.Contains(r.Ports, 443) && !slices.Contains(hosts, r.Host) {
+			hosts = append(hosts, r.Host)
+			b.WriteString("[url \"https://" + r.Host + "/\"]\n")
+			writeGitValue(b, "insteadOf", "git@"+r.Host+":")
+			writeGitValue(b, "insteadOf", "ssh://git@"+r.Host+"/")
+			writeGitValue(b, "insteadOf", "ssh://git@"+r.Host+":22/")
+		}
+	}
 }
 
 func writeGitValue(b *strings.Builder, key, value string) {

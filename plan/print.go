@@ -98,7 +98,10 @@ func printNetwork(row func(...string), n *belljar.Network) {
 		if r.Private {
 			private = "may be private"
 		}
-		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(asks(r)+" "+private+" "+requestText(r.Methods, r.Paths)), " "), strings.Trim(at(r.Origin), " ()"))
+		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(asks(r)+" "+private+" "+ruleRequests(&r)), " "), strings.Trim(at(r.Origin), " ()"))
+	}
+	for _, b := range n.Pushes {
+		row(quoted(b.Host), "pushes by git", "only those above")
 	}
 	for i := range n.Credentials {
 		c := &n.Credentials[i]

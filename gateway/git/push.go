@@ -32,6 +32,9 @@ func NewBudget(n int64) *Budget {
 	return b
 }
 
+// Left is what could be held now.
+func (b *Budget) Left() int64 { return b.left.Load() }
+
 var errBudget = errors.New("too many pushes at once, or too many commits in them: push less at a time")
 
 func (b *Budget) take(n int64) error {

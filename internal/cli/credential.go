@@ -41,7 +41,8 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		return err
 	}
 	p.facts.Credentials = creds
-	if len(creds) == 0 && !slices.ContainsFunc(p.policy.Network().Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
+	n := p.policy.Network()
+	if len(creds)+len(n.Pushes) == 0 && !slices.ContainsFunc(n.Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
 		return nil
 	}
 	ca, err := certs.New()

@@ -43,6 +43,7 @@ func reversed(s string) string {
 type secureServer struct {
 	port string
 	ca   string // PEM file
+	git  http.Handler
 	mu   sync.Mutex
 	seen []string // "METHOD path proto credential"
 }
@@ -84,6 +85,10 @@ func newSecureServer(t *testing.T, dir string) *secureServer {
 		s.mu.Lock()
 		s.seen = append(s.seen, strings.TrimSpace(fmt.Sprintf("%s %s %s %s%s", r.Method, r.URL.Path, r.Proto, r.Header.Get("X-Acme-Key"), pass)))
 		s.mu.Unlock()
+		if s.git != nil {
+			s.git.ServeHTTP(w, r)
+			return
+		}
 		// A server that tells the caller its own key does not tell it inside.
 		fmt.Fprintf(w, "you sent %s\n", r.Header.Get("X-Acme-Key"))
 	}))

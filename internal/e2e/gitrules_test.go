@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
+)
+
+// serveGit serves the repositories below root by git's own program.
+func (s *secureServer) serveGit(t *testing.T, root string) {
+	t.Helper()
+	out, err := exec.Command("git", "--exec-path").Output()
+	backend := filepath.Join(strings.TrimSpace(string(out)), "git-http-backend")
+	if _, serr := os.Stat(backend); err != nil || serr != nil {
+		t.Skipf("this machine lacks git-http-backend: %v %v", err, serr)
+	}
+	h := &cgi.Handler{Path: backend, Root: "/", Stderr: io.Discard, InheritEnv: []string{"PATH"}, Env: []string{
+		"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=agent",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
+	}}
+	s.git = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pass, _ := r.BasicAuth(); pass != realKey {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		b, err := io.ReadAll(r.Body) // git-http-backend spins at the end of a body that broke off
+		if err != nil {
+			return
+		}
+		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+		h.ServeHTTP(w, r)
+	})
+}
+
+// TestGitRules: git inside fetches and pushes what the policy's git allows, with a
+// token that is nowhere inside; all else is refused in words that git prints.
+func TestGitRules(t *testing.T) {
+	testenv.Need(t, "git")
+	w := newWorld(t)
+	s := newSecureServer(t, w.home)
+	root := filepath.Join(w.home, "served")
+	for _, repo := range []string{"acme/widget.git", "evil/repo.git"} {
+		w.host("git", "init", "-q", "--bare", "-b", "main", filepath.Join(root, repo))
+		w.host("git", "-C", filepath.Join(root, repo), "config", "gc.auto", "0")
+	}
+	widget := filepath.Join(root, "acme/widget.git")
+	w.host("git", "init", "-q", "-b", "main", filepath.Join(w.home, "first"))
+	w.host("git", "-C", filepath.Join(w.home, "first"), "-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "-q", "--allow-empty", "-m", "first")
+	w.host("git", "-C", filepath.Join(w.home, "first"), "push", "-q", widget, "main", "main:agent/old")
+	s.serveGit(t, root)
+	w.env = append(w.env, "ACME_GIT="+realKey, "NODE_EXTRA_CA_CERTS="+s.ca)
+	w.write("git.yaml", `version: 1
+git:
+  fetch: ["localhost:`+s.port+`/acme/*"]
+  push: [{repo: "localhost:`+s.port+`/acme/widget", refs: ["refs/heads/agent/*"]}]
+credentials: [{name: ACME_GIT, hosts: ["localhost:`+s.port+`"], header: basic, user: agent}]
+`)
+	r := w.trySh(`u=https://localhost:`+s.port+`
+git clone -q $u/acme/widget.git /tmp/c && cd /tmp/c
+git commit -q --allow-empty -m second
+git push -q origin HEAD:refs/heads/agent/x && echo created
+git commit -q --allow-empty -m third
+git push -q origin HEAD:refs/heads/agent/x && echo forwarded
+git push origin HEAD:main 2>&1
+git push origin :agent/old 2>&1
+git push --force origin HEAD~2:agent/x 2>&1
+git ls-remote $u/evil/repo.git 2>&1
+curl -sS $u/acme/widget
+`, "--policy", "git.yaml")
+	mustContain(t, "output", r.out, "created\nforwarded\n", "remote: belljar: localhost/acme/widget: refs/heads/main: the policy allows refs/heads/agent/*",
+		"! [remote rejected] HEAD -> main", "references are not deleted", "not shown to be a fast-forward", "remote: why:", "not GET /evil/repo.git/info/refs", "not GET /acme/widget")
+	mustLack(t, "output", r.out+r.errout, realKey)
+	got := strings.Fields(w.host("git", "-C", widget, "for-each-ref", "--format=%(refname)=%(subject)"))
+	if want := "refs/heads/agent/old=first refs/heads/agent/x=third refs/heads/main=first"; strings.Join(got, " ") != want {
+		t.Errorf("the server has %q\n%s%s", got, r.out, r.errout)
+	}
+	log := w.belljar("log", "--kind", "refuse")
+	mustContain(t, "the record", log.out, "refs/heads/main: the policy allows")
+}
