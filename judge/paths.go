@@ -61,7 +61,7 @@ func (w *walk) read(field string, quiet bool) {
 		switch {
 		case shell.Unknown(p):
 			w.ask(guardDynamic, "a file that is not known is read: "+shell.Show(field))
-		case quiet && !strings.Contains(base(p), ".env"), isSource(p):
+		case quiet && w.ours(p) && !strings.Contains(base(p), ".env"), isSource(p):
 		default:
 			w.ask(guardSecret, "may read a secret: "+shell.Show(p))
 		}
@@ -91,7 +91,7 @@ func (w *walk) tree(field string) {
 		return
 	}
 	p := w.resolve(field)
-	if w.judge.secrets.Above(p) && !place.Within(w.judge.context.Dir, w.judge.context.Home+"/x") && !w.ours(p) {
+	if w.judge.secrets.Above(p) && !w.ours(p) {
 		w.ask(guardSecret, "reads a folder with secrets below: "+shell.Show(p))
 	}
 }

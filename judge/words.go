@@ -196,6 +196,9 @@ func (b *builder) parts(parts []syntax.WordPart, quoted bool) {
 			b.w.ask(guardDynamic, "an extended pattern")
 			b.cur.WriteByte(shell.Any)
 		case *syntax.BraceExp:
+			for _, x := range p.Elems {
+				b.w.expand(x)
+			}
 			b.cur.WriteByte(shell.Any)
 		default:
 			b.w.ask(guardShape, "a kind of word that is not known")
