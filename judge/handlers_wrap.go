@@ -79,6 +79,10 @@ func envCommand(w *walk, c *cmd, u *table.Use) bool {
 	}
 	for len(operands) > 0 {
 		name, v, ok := strings.Cut(operands[0], "=")
+		if operands[0] == "-" {
+			operands = operands[1:]
+			continue
+		}
 		if !ok {
 			break
 		}
