@@ -116,9 +116,9 @@ func (x *findUse) names(w *walk) []string {
 
 // globbed is a pattern of find as a field. Its star matches a leading dot.
 func globbed(p string) string {
-	p = strings.ReplaceAll(strings.ReplaceAll(p, "*", string(shell.Name)), "?", string(shell.One))
+	p = strings.ReplaceAll(strings.ReplaceAll(p, "*", string(shell.File)), "?", string(shell.One))
 	if i := strings.IndexByte(p, '['); i >= 0 {
-		p = p[:i] + string(shell.Name)
+		p = p[:i] + string(shell.File)
 	}
 	return p
 }

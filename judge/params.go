@@ -144,8 +144,10 @@ func part(fields []string) []string {
 		switch {
 		case shell.FromNet(f):
 			out[i] = string(shell.Net)
-		case isPlainName(f) && !strings.Contains(f, "-"):
+		case isPlainName(f) && shell.Static(f) && !strings.ContainsAny(f, "-."):
 			out[i] = string(shell.Name)
+		case isPlainName(f) && !strings.Contains(f, "-"):
+			out[i] = string(shell.File)
 		default:
 			out[i] = string(shell.Any)
 		}
