@@ -13,6 +13,9 @@ import (
 // output says what a statement prints, as far as that is known. The statement has
 // been judged; nothing is noted again.
 func (w *walk) output(s *syntax.Stmt, in input) (out input) {
+	if !w.spend(1) {
+		return input{net: in.net}
+	}
 	w.quiet++
 	left, nets := w.left, w.nets
 	defer func() { w.quiet--; w.left, w.nets = left, nets }()

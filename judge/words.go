@@ -85,6 +85,9 @@ func plain(word *syntax.Word) string {
 }
 
 func (w *walk) expand(word *syntax.Word) []string {
+	if !w.spend(1) {
+		return []string{string(shell.Any)}
+	}
 	b := &builder{w: w, split: true}
 	b.parts(word.Parts, false)
 	b.end()
@@ -152,6 +155,9 @@ func (w *walk) value(word *syntax.Word) string {
 	}
 	if lit := plain(word); lit != "" {
 		return lit
+	}
+	if !w.spend(1) {
+		return string(shell.Any)
 	}
 	b := &builder{w: w}
 	b.parts(word.Parts, false)
