@@ -76,6 +76,9 @@ func (w *walk) declare(c *syntax.DeclClause) {
 			if integer && a.Value != nil {
 				w.operand(a.Value)
 			}
+			if a.Value != nil && strings.HasPrefix(w.value(a.Value), "(") {
+				w.ask(guardDynamic, "text that becomes an array is expanded again")
+			}
 			w.assignment(a)
 		}
 		if reference && a.Name != nil {
@@ -101,6 +104,9 @@ func (w *walk) declared1(f string, reference, integer bool) (bool, bool) {
 		if !isIdentifier(name) {
 			w.ask(guardDynamic, "the name of a variable that is computed")
 			break
+		}
+		if set && strings.ContainsAny(v, "(`") {
+			w.ask(guardDynamic, "text that becomes an array is expanded again")
 		}
 		if set {
 			w.assign(name, scalar(v))

@@ -67,6 +67,13 @@ func (w *walk) run(argv []string) {
 		}
 		return
 	}
+	size := len(argv) / 4
+	for _, a := range argv {
+		size += len(a) / 256
+	}
+	if !w.spend(1 + size) {
+		return
+	}
 	if len(argv) == 0 {
 		w.note(Finding{Allow, "nothing is run", "", w.part})
 		return

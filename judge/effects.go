@@ -23,7 +23,9 @@ func (w *walk) apply(c *cmd, u *table.Use) {
 			w.inner(u.Operands[c.spec.Wrap:])
 		}
 	}
-	if c.spec.Handler != "chdir" && c.spec.Handler != "eval" && c.spec.Handler != "source" {
+	switch c.spec.Handler {
+	case "chdir", "eval", "source", "lookup", "trap":
+	default:
 		w.state.dir = dir
 	}
 }

@@ -13,6 +13,7 @@ type findUse struct {
 	roots    []string
 	patterns []string   // of -name and its like
 	commands [][]string // of -exec and its like
+	there    []bool     // whether a command runs in the folder of what was found
 	writes   []string
 	reads    []string
 	deletes  bool
@@ -74,6 +75,7 @@ func (x *findUse) step(args []string, i int) int {
 			end++
 		}
 		x.commands = append(x.commands, args[i+1:min(end, len(args))])
+		x.there = append(x.there, strings.HasSuffix(a, "dir"))
 		return end
 	case "-delete":
 		x.deletes = true
@@ -114,9 +116,9 @@ func (x *findUse) names(w *walk) []string {
 
 // globbed is a pattern of find as a field. Its star matches a leading dot.
 func globbed(p string) string {
-	p = strings.ReplaceAll(strings.ReplaceAll(p, "*", string(shell.Name)), "?", string(shell.One))
+	p = strings.ReplaceAll(strings.ReplaceAll(p, "*", string(shell.File)), "?", string(shell.One))
 	if i := strings.IndexByte(p, '['); i >= 0 {
-		p = p[:i] + string(shell.Name)
+		p = p[:i] + string(shell.File)
 	}
 	return p
 }
@@ -137,13 +139,18 @@ func findCommand(w *walk, c *cmd, _ *table.Use) bool {
 		w.inner(append([]string{"rm", "-r", "--"}, x.roots...))
 	}
 	names := x.names(w)
-	for _, argv := range x.commands {
+	dir := w.state.dir
+	for k, argv := range x.commands {
 		if len(argv) == 0 {
 			w.ask(guardShape, "find runs a command that is missing")
 			continue
 		}
-		for _, n := range names {
+		for i, n := range names {
+			if x.there[k] {
+				w.state.dir = w.resolve(w.below(x.roots[i]))
+			}
 			w.inner(replaced(argv, n))
+			w.state.dir = dir
 		}
 	}
 	return true

@@ -28,11 +28,15 @@ func (w *walk) declareFunc(c *syntax.FuncDecl) {
 		w.ask(guardShape, "a function without one name")
 		return
 	}
+	if len(w.defining) >= maxNested {
+		w.ask(guardShape, "too many functions within functions")
+		return
+	}
 	f := function{body: c.Body, src: w.src, uses: &uses{}}
 	kept := w.findings
 	w.findings = nil
 	w.aside(func() {
-		w.state.forget([]*syntax.Stmt{c.Body})
+		w.forget([]*syntax.Stmt{c.Body})
 		w.state.args = nil
 		w.inside(c.Name.Value, f)
 	})

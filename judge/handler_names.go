@@ -29,6 +29,8 @@ func handlerOf(name string) handler {
 		return tarCommand
 	case "printf":
 		return printfCommand
+	case "jq":
+		return jqCommand
 	case "find":
 		return findCommand
 	case "fd":

@@ -251,6 +251,16 @@ func awkCommand(w *walk, c *cmd, u *table.Use) bool {
 	return true
 }
 
+// jqCommand: a filter can neither run nor write, but import reads files.
+func jqCommand(w *walk, c *cmd, u *table.Use) bool {
+	for i, e := range c.spec.Given(u) {
+		if o := u.Operands[i]; e == "value" && (strings.Contains(o, "import") || strings.Contains(o, "include")) && strings.Contains(o, `"`) {
+			w.ask(guardOption, "a filter of jq that imports a file")
+		}
+	}
+	return false
+}
+
 // sedCommand judges a script of sed; with -i the files are written.
 func sedCommand(w *walk, c *cmd, u *table.Use) bool {
 	var texts []string

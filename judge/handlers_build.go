@@ -38,8 +38,8 @@ func (w *walk) inProject(p string) bool { return w.project(w.resolve(p)) && !str
 // goCommand judges what is built: packages of the project, or by import path.
 func goCommand(w *walk, c *cmd, u *table.Use) bool {
 	w.here()
-	if v, ok := u.Value("-ldflags"); ok && (strings.Contains(v, "-ext") || strings.Contains(v, "-linkmode") || strings.Contains(v, "-tmpdir") || shell.Unknown(v) && !strings.Contains(v, "-X")) {
-		w.ask(guardOption, "-ldflags names a linker: "+shell.Show(v))
+	if v, ok := u.Value("-ldflags"); ok && !harmlessLinking(v) {
+		w.ask(guardOption, "-ldflags may name a linker: "+shell.Show(v))
 	}
 	for _, o := range u.Operands {
 		if u.Has("-args") {
@@ -50,6 +50,17 @@ func goCommand(w *walk, c *cmd, u *table.Use) bool {
 		}
 	}
 	return true
+}
+
+// harmlessLinking says whether options of the linker only set names and leave out symbols.
+func harmlessLinking(v string) bool {
+	for _, o := range strings.Fields(v) {
+		o = strings.Trim(o, `'"`)
+		if strings.HasPrefix(o, "-") && o != "-s" && o != "-w" && o != "-X" && o != "-v" && !strings.HasPrefix(o, "-X=") && !strings.HasPrefix(o, "-buildid") && !strings.HasPrefix(o, "-s=") && !strings.HasPrefix(o, "-w=") && o != "-extldflags=-static" {
+			return false
+		}
+	}
+	return !shell.MayBeOption(v) && !strings.Contains(v, " "+string(shell.Any))
 }
 
 // npmCommand: scripts get what follows --; before it are settings.
@@ -73,6 +84,11 @@ func stopDash(*walk, *cmd, *table.Use) bool { return true }
 // pytestCommand: the tests must be the project's.
 func pytestCommand(w *walk, c *cmd, u *table.Use) bool {
 	w.here()
+	for _, s := range u.Settings {
+		if s.Name == "-p" && !strings.HasPrefix(s.Value, "no:") {
+			w.ask(guardOption, "a plugin of pytest: "+shell.Show(s.Value))
+		}
+	}
 	for _, o := range u.Operands {
 		file, _, _ := strings.Cut(o, "::")
 		w.within(file, c.name+" runs tests")

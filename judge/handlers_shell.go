@@ -209,7 +209,11 @@ func trapCommand(w *walk, c *cmd, _ *table.Use) bool {
 		case a == "-l" || a == "-p" || a == "-" || a == "":
 			return true
 		}
-		w.literal(a)
+		after := w.aside(func() { w.literal(a) })
+		if shell.Static(a) {
+			after = w.aside(func() { w.quiet++; w.line(a); w.quiet-- })
+		}
+		w.state.join(after) // it may run at any time from now on
 		break
 	}
 	return true

@@ -10,10 +10,14 @@ import (
 
 // lookupCommand: command -v only looks up; builtin and command run no function.
 func lookupCommand(w *walk, c *cmd, u *table.Use) bool {
-	if c.name == "command" && u.Has("-v", "-V") {
+	if c.name == "command" && u.Has("-v", "-V") || len(u.Operands) == 0 {
 		return true
 	}
-	return false
+	external := w.external
+	w.external = true
+	w.run(u.Operands) // in this very shell: cd and the like stay
+	w.external = external
+	return true
 }
 
 // flockCommand: a lock file, then a command, or -c and a line.
@@ -75,6 +79,10 @@ func envCommand(w *walk, c *cmd, u *table.Use) bool {
 	}
 	for len(operands) > 0 {
 		name, v, ok := strings.Cut(operands[0], "=")
+		if operands[0] == "-" {
+			operands = operands[1:]
+			continue
+		}
 		if !ok {
 			break
 		}

@@ -120,16 +120,17 @@ func cleaned(l []string) []string {
 
 // Bounds of the work for one line.
 const (
-	maxCommands = 4000 // commands, those of loops counted each time
-	maxNested   = 8    // lines within lines
-	maxFindings = 64   // findings that are kept
-	maxPart     = 160  // bytes of a part that are shown
+	maxCommands = 4000    // commands, those of loops counted each time
+	maxWork     = 300_000 // steps of any kind
+	maxNested   = 8       // lines within lines
+	maxFindings = 64      // findings that are kept
+	maxPart     = 160     // bytes of a part that are shown
 )
 
 // Line judges a line. It never panics, and takes time and memory in proportion to
 // the line, within bounds; what lies beyond them is a question.
 func (j *Judge) Line(line string) (d Decision) {
-	w := &walk{judge: j, left: maxCommands, state: newState(j)}
+	w := &walk{judge: j, left: maxCommands, work: maxWork, state: newState(j)}
 	defer func() {
 		if e := recover(); e != nil { // hostile bytes met a fault of ours: never allow
 			w.note(Finding{Ask, "the line could not be judged", guardShape, shorten(line)})

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -12,12 +13,17 @@ import (
 // output says what a statement prints, as far as that is known. The statement has
 // been judged; nothing is noted again.
 func (w *walk) output(s *syntax.Stmt, in input) (out input) {
+	if !w.spend(1) {
+		return input{net: in.net}
+	}
 	w.quiet++
 	left, nets := w.left, w.nets
 	defer func() { w.quiet--; w.left, w.nets = left, nets }()
 	for _, r := range s.Redirs {
 		switch r.Op {
 		case syntax.DplOut, syntax.DplIn:
+		case syntax.RdrIn:
+			in = input{net: in.net}
 		case syntax.RdrOut, syntax.AppOut, syntax.RdrClob, syntax.RdrAll, syntax.AppAll:
 			if r.N == nil || r.N.Value == "1" {
 				return input{}
@@ -85,7 +91,10 @@ func (w *walk) prints(argv []string, in input) input {
 	case "true", ":":
 		return input{known: true, net: false}
 	}
-	if spec := table.Find(argv[0]); spec != nil && spec.Output == "name" || plainOutput(argv) {
+	switch {
+	case argv[0] == "basename":
+		out.names = []string{string(shell.File)}
+	case plainOutput(argv):
 		out.names = []string{string(shell.Name)}
 	}
 	return out
@@ -95,14 +104,11 @@ func (w *walk) prints(argv []string, in input) input {
 // arguments may not say otherwise.
 func plainOutput(argv []string) bool {
 	switch argv[0] {
-	case "nproc", "date", "whoami", "uname", "hostname", "arch", "seq", "id", "basename", "wc", "getconf", "tput":
+	case "nproc", "date", "whoami", "uname", "hostname", "arch", "seq", "id", "wc", "getconf", "tput":
 	default:
 		return false
 	}
 	for _, a := range argv[1:] {
-		if argv[0] == "basename" {
-			continue
-		}
 		if strings.ContainsAny(a, "/ \t\n\x03\x05\x06") || strings.Contains(a, "%n") || strings.Contains(a, "%t") || strings.HasPrefix(a, "+-") || argv[0] == "wc" && a[0] != '-' {
 			return false
 		}
@@ -157,6 +163,9 @@ func (w *walk) listed(argv []string) []string {
 		return []string{w.below(".")}
 	case "ls":
 		for _, a := range argv[1:] {
+			if isSource(a) {
+				return []string{a}
+			}
 			if !strings.HasPrefix(a, "-") {
 				return []string{w.below(a)}
 			}
@@ -196,7 +205,7 @@ func (w *walk) gitLists(args []string) []string {
 		if has("--show-toplevel") {
 			return []string{w.judge.context.Dir}
 		}
-		if safe && has("HEAD") {
+		if safe && has("HEAD") && !slices.ContainsFunc(args[1:], func(a string) bool { return a != "HEAD" && !strings.HasPrefix(a, "-") }) {
 			return []string{string(shell.Name)}
 		}
 	case "describe", "branch", "merge-base":

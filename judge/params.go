@@ -144,8 +144,10 @@ func part(fields []string) []string {
 		switch {
 		case shell.FromNet(f):
 			out[i] = string(shell.Net)
-		case isPlainName(f) && !strings.Contains(f, "-"):
+		case isPlainName(f) && shell.Static(f) && !strings.ContainsAny(f, "-."):
 			out[i] = string(shell.Name)
+		case isPlainName(f) && !strings.Contains(f, "-"):
+			out[i] = string(shell.File)
 		default:
 			out[i] = string(shell.Any)
 		}
@@ -206,6 +208,9 @@ func either(a, b string) string {
 
 // substitute judges a command substitution and says what it may print.
 func (w *walk) substitute(c *syntax.CmdSubst) string {
+	if !w.spend(1) {
+		return string(shell.Any)
+	}
 	nets, in := w.nets, w.input
 	w.input = input{}
 	w.aside(func() { w.stmts(c.Stmts) })
@@ -231,6 +236,9 @@ func (w *walk) substitute(c *syntax.CmdSubst) string {
 // process judges a process substitution; its path says whether it brings data
 // from the network.
 func (w *walk) process(p *syntax.ProcSubst) string {
+	if !w.spend(1) {
+		return string(shell.Any)
+	}
 	nets, in := w.nets, w.input
 	w.input = input{given: true, net: in.net && p.Op == syntax.CmdOut}
 	w.aside(func() { w.stmts(p.Stmts) })
@@ -244,7 +252,7 @@ func (w *walk) process(p *syntax.ProcSubst) string {
 // arithm judges an arithmetic expression: names in it are evaluated again, so that
 // text in a variable may run a command in a subscript.
 func (w *walk) arithm(x syntax.ArithmExpr) {
-	if x == nil {
+	if x == nil || !w.spend(1) {
 		return
 	}
 	switch x := x.(type) {

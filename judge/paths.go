@@ -61,7 +61,7 @@ func (w *walk) read(field string, quiet bool) {
 		switch {
 		case shell.Unknown(p):
 			w.ask(guardDynamic, "a file that is not known is read: "+shell.Show(field))
-		case quiet && !strings.Contains(base(p), ".env"), isSource(p):
+		case quiet && w.ours(p) && !strings.Contains(base(p), ".env"), isSource(p):
 		default:
 			w.ask(guardSecret, "may read a secret: "+shell.Show(p))
 		}
@@ -77,7 +77,7 @@ func (w *walk) read(field string, quiet bool) {
 func isSource(p string) bool {
 	switch path.Ext(base(p)) {
 	case ".go", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs", ".py", ".rb", ".rs", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".kt", ".swift", ".cs", ".php", ".pl", ".sh", ".lua",
-		".md", ".txt", ".html", ".css", ".scss", ".vue", ".svelte", ".sql", ".proto", ".toml", ".xml", ".log", ".rst", ".csv", ".scala", ".ex", ".exs", ".hs", ".ml", ".zig", ".dart", ".r", ".tf", ".yaml", ".yml", ".json":
+		".md", ".txt", ".html", ".css", ".scss", ".vue", ".svelte", ".sql", ".proto", ".toml", ".xml", ".log", ".rst", ".csv", ".scala", ".ex", ".exs", ".hs", ".ml", ".zig", ".dart", ".r", ".tf", ".yaml", ".yml", ".json", ".mod", ".sum", ".lock":
 		return !strings.Contains(base(p), ".env")
 	}
 	return false
@@ -91,7 +91,7 @@ func (w *walk) tree(field string) {
 		return
 	}
 	p := w.resolve(field)
-	if w.judge.secrets.Above(p) && !place.Within(w.judge.context.Dir, w.judge.context.Home+"/x") && !w.ours(p) {
+	if w.judge.secrets.Above(p) && !w.ours(p) {
 		w.ask(guardSecret, "reads a folder with secrets below: "+shell.Show(p))
 	}
 }
@@ -125,7 +125,7 @@ func (w *walk) write(field string) {
 		w.deny(guardControl, "writes what controls other programs: "+shell.Show(p))
 	case shell.Unknown(p):
 		w.ask(guardDynamic, "a file that is not known is written: "+shell.Show(field))
-	case control == place.Maybe:
+	case control == place.Maybe && !onlyNames(p):
 		w.ask(guardControl, "may write what controls other programs: "+shell.Show(p))
 	case !ours:
 		w.ask(guardOutside, "writes outside the writable folders: "+shell.Show(p))
@@ -133,6 +133,10 @@ func (w *walk) write(field string) {
 		w.ask(guardControl, "writes into a repository's own files: "+shell.Show(p))
 	}
 }
+
+// onlyNames says whether what is not known of a path is numbers, dates and the like,
+// which no name of the lists is.
+func onlyNames(p string) bool { return !strings.ContainsAny(p, "\x01\x02\x03\x05\x06") }
 
 // remove judges that a file, or a folder with all that is below, is removed.
 func (w *walk) remove(field string, recursive bool) {

@@ -118,9 +118,9 @@ func (s *state) load(p string) {
 }
 
 // forget makes unknown what statements may assign, before a loop runs them again.
-// Counters stay numbers.
-func (s *state) forget(stmts []*syntax.Stmt) {
-	numbers, others := assigned(stmts)
+// Counters stay numbers. It returns how many nodes it has seen.
+func (s *state) forget(stmts []*syntax.Stmt) int {
+	numbers, others, seen := assigned(stmts)
 	for n := range numbers {
 		if v, ok := s.vars[n]; others[n] || ok && weaken(v, scalar("0"), true) != string(shell.Name) {
 			continue
@@ -130,13 +130,15 @@ func (s *state) forget(stmts []*syntax.Stmt) {
 	for n := range others {
 		s.vars[n] = scalar(string(shell.Any))
 	}
+	return seen
 }
 
 // assigned lists the variables that statements assign: numbers only, and others.
-func assigned(stmts []*syntax.Stmt) (numbers, others map[string]bool) {
+func assigned(stmts []*syntax.Stmt) (numbers, others map[string]bool, seen int) {
 	numbers, others = map[string]bool{}, map[string]bool{}
 	for _, st := range stmts {
 		syntax.Walk(st, func(n syntax.Node) bool {
+			seen++
 			switch n := n.(type) {
 			case *syntax.Assign:
 				if n.Name == nil {
@@ -159,7 +161,7 @@ func assigned(stmts []*syntax.Stmt) (numbers, others map[string]bool) {
 			return true
 		})
 	}
-	return numbers, others
+	return numbers, others, seen
 }
 
 // callAssigns adds the variables that builtins such as read set.

@@ -16,6 +16,7 @@ type walk struct {
 	state    *state
 	findings []Finding
 	left     int    // commands that may still be judged
+	work     int    // steps that may still be taken
 	nested   int    // lines within lines
 	quiet    int    // findings are not noted
 	src      string // the text that is walked
@@ -83,9 +84,29 @@ func (w *walk) text(n syntax.Node) string {
 	return w.src[from:to]
 }
 
+// spend takes steps from what a line may cost. It says false when nothing is left: then
+// the line is a question, and the rest of it is not looked at.
+func (w *walk) spend(n int) bool {
+	if w.work < 0 {
+		return false
+	}
+	if w.work -= n; w.work < 0 {
+		quiet := w.quiet
+		w.quiet = 0
+		w.ask(guardShape, "judging the line takes too long")
+		w.quiet = quiet
+		return false
+	}
+	return true
+}
+
+// forget makes unknown what statements may assign, before a loop runs them again.
+func (w *walk) forget(l []*syntax.Stmt) { w.spend(w.state.forget(l)) }
+
 // aside runs f on a copy of the state, as a subshell does, and returns the copy.
 func (w *walk) aside(f func()) *state {
 	before := w.state
+	w.spend(1 + len(before.vars)/4)
 	w.state = before.clone()
 	f()
 	after := w.state
@@ -100,7 +121,7 @@ func (w *walk) stmts(l []*syntax.Stmt) {
 }
 
 func (w *walk) stmt(s *syntax.Stmt) {
-	if s == nil {
+	if s == nil || !w.spend(1) {
 		return
 	}
 	part, in := w.part, w.input
@@ -143,8 +164,8 @@ func (w *walk) command(c syntax.Command) {
 	case *syntax.IfClause:
 		w.branch(c)
 	case *syntax.WhileClause:
-		w.state.forget(c.Cond)
-		w.state.forget(c.Do)
+		w.forget(c.Cond)
+		w.forget(c.Do)
 		w.stmts(c.Cond)
 		after := w.aside(func() { w.stmts(c.Do) })
 		w.state.join(after)
@@ -191,6 +212,7 @@ func (w *walk) binary(c *syntax.BinaryCmd) {
 	}
 	w.stmt(left.X)
 	for i := len(rest) - 1; i >= 0; i-- {
+		w.spend(1 + len(w.state.vars)/4)
 		before := w.state.clone()
 		w.stmt(rest[i])
 		if i == 0 && !plainMove(rest[i]) {
@@ -253,7 +275,7 @@ const maxRounds = 8
 
 func (w *walk) loop(c *syntax.ForClause) {
 	if l, ok := c.Loop.(*syntax.CStyleLoop); ok {
-		w.state.forget(c.Do)
+		w.forget(c.Do)
 		for _, x := range []syntax.ArithmExpr{l.Init, l.Cond} {
 			if x != nil {
 				w.arithm(x)
@@ -275,7 +297,7 @@ func (w *walk) loop(c *syntax.ForClause) {
 		items = w.positional()
 	}
 	before := w.state.clone()
-	w.state.forget(c.Do)
+	w.forget(c.Do)
 	if len(items) > maxRounds || c.Select {
 		items = []string{merge(items)}
 	}

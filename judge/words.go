@@ -85,6 +85,9 @@ func plain(word *syntax.Word) string {
 }
 
 func (w *walk) expand(word *syntax.Word) []string {
+	if !w.spend(1) {
+		return []string{string(shell.Any)}
+	}
 	b := &builder{w: w, split: true}
 	b.parts(word.Parts, false)
 	b.end()
@@ -153,6 +156,9 @@ func (w *walk) value(word *syntax.Word) string {
 	if lit := plain(word); lit != "" {
 		return lit
 	}
+	if !w.spend(1) {
+		return string(shell.Any)
+	}
 	b := &builder{w: w}
 	b.parts(word.Parts, false)
 	b.end()
@@ -196,6 +202,9 @@ func (b *builder) parts(parts []syntax.WordPart, quoted bool) {
 			b.w.ask(guardDynamic, "an extended pattern")
 			b.cur.WriteByte(shell.Any)
 		case *syntax.BraceExp:
+			for _, x := range p.Elems {
+				b.w.expand(x)
+			}
 			b.cur.WriteByte(shell.Any)
 		default:
 			b.w.ask(guardShape, "a kind of word that is not known")

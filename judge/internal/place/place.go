@@ -202,8 +202,8 @@ func meets(pattern, p string, start bool) bool {
 		}
 		switch p[0] {
 		case shell.Star, shell.Name, shell.File, shell.Any, shell.Net:
-			if start && p[0] == shell.Star && strings.HasPrefix(pattern, ".") {
-				return false // a glob does not match a leading dot
+			if start && (p[0] == shell.Star || p[0] == shell.Name) && strings.HasPrefix(pattern, ".") {
+				return false // neither begins with a dot
 			}
 			for i := 0; i <= len(pattern); i++ {
 				if meets(pattern[i:], p[1:], false) {

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar/judge/internal/shell"
@@ -17,14 +18,33 @@ func Awk(text string) []Deed {
 	if !shell.Static(text) {
 		return []Deed{{Unknown, "a program that is not literal"}}
 	}
-	a := &awk{tokens: awkTokens(text)}
-	if a.tokens == nil && strings.TrimSpace(text) != "" {
+	// A slash behind a parenthesis or a word divides or begins an expression, which only
+	// the whole grammar tells: both are looked at.
+	var deeds []Deed
+	understood := false
+	for _, divides := range []bool{true, false} {
+		tokens := awkTokens(text, divides)
+		if tokens == nil && strings.TrimSpace(text) != "" {
+			continue
+		}
+		understood = true
+		a := &awk{tokens: tokens}
+		for a.i = 0; a.i < len(a.tokens); a.i++ {
+			a.step()
+		}
+		for _, d := range a.deeds {
+			if !slices.Contains(deeds, d) {
+				deeds = append(deeds, d)
+			}
+		}
+		if !strings.ContainsAny(text, "/") {
+			break
+		}
+	}
+	if !understood {
 		return []Deed{{Unknown, "a program that is not understood"}}
 	}
-	for a.i = 0; a.i < len(a.tokens); a.i++ {
-		a.step()
-	}
-	return a.deeds
+	return deeds
 }
 
 type awk struct {
@@ -129,7 +149,7 @@ func (a *awk) before() {
 }
 
 // awkTokens cuts a program into tokens, or returns nil.
-func awkTokens(text string) []token {
+func awkTokens(text string, divides bool) []token {
 	var out []token
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -157,7 +177,7 @@ func awkTokens(text string) []token {
 				out = append(out, token{'o', "|"}, token{'s', "nc " + s}, token{'o', ";"})
 			}
 			out, end = append(out, token{'s', s}), i+1+n
-		case c == '/' && regexMayFollow(out):
+		case c == '/' && regexMayFollow(out, divides):
 			n := awkRegex(text[i+1:])
 			if n < 0 {
 				return nil
@@ -230,7 +250,7 @@ func awkRegex(s string) int {
 }
 
 // regexMayFollow says whether a slash begins a regular expression here.
-func regexMayFollow(out []token) bool {
+func regexMayFollow(out []token, divides bool) bool {
 	if len(out) == 0 {
 		return true
 	}
@@ -238,9 +258,13 @@ func regexMayFollow(out []token) bool {
 	case 's', '0', 'r':
 		return false
 	case 'n':
-		return t.text == "print" || t.text == "return" || t.text == "case" || t.text == "in"
+		switch t.text {
+		case "print", "printf", "return", "case", "in", "else", "do", "exit", "delete":
+			return true
+		}
+		return t.text == "getline" && !divides
 	case 'o':
-		return t.text != ")" && t.text != "]" && t.text != "$"
+		return t.text != "]" && t.text != "$" && (t.text != ")" || !divides)
 	}
 	return true
 }

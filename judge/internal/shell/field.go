@@ -8,8 +8,8 @@ const (
 	Star = '\x01' // of a glob: any text of one name
 	One  = '\x02' // of a glob: one character of a name
 	Any  = '\x03' // any text, and unquoted any number of arguments
-	Name = '\x04' // text without slash, blank and leading dash: a number, a date, a hash
-	File = '\x05' // paths of files below the working folder
+	Name = '\x04' // text without slash, blank, leading dash and leading dot: a number, a date, a hash
+	File = '\x05' // text of a path that does not begin with a slash or dash and does not lead up
 	Net  = '\x06' // any text that came from the network
 )
 

@@ -68,6 +68,9 @@ func deep(line string) bool {
 			most = max(most, depth)
 		case ')', '}', ']':
 			depth = max(0, depth-1)
+			if c == ')' && i > 0 && line[i-1] == '(' {
+				words++ // a function, whose body may be a function
+			}
 		case '`':
 			ticks++
 		}

@@ -67,9 +67,7 @@ type Spec struct {
 	Numbers bool    // -5 is an option
 	Quiet   bool    // does not print the files that it reads
 	Net     bool    // prints what comes from the network
-	Reads   []string
 	Handler string
-	Output  string // "name" or "file": what it prints
 	Subs    map[string]*Spec
 
 	options map[string]Option
@@ -232,12 +230,8 @@ func (s *Spec) say(words []string) error {
 		s.Quiet = true
 	case "net":
 		s.Net = true
-	case "input":
-		s.Reads = rest
 	case "handler":
 		s.Handler = rest[0]
-	case "output":
-		s.Output = rest[0]
 	case "maybe", "pair":
 		if len(rest) < 2 {
 			return fmt.Errorf("%q needs an effect and options", words[0])
