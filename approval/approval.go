@@ -14,7 +14,8 @@
 // What asks is hostile. Open questions are bounded in all ([MaxOpen]), for one host
 // ([MaxHost]) and of one kind ([MaxKind]), so that neither the proposals nor one host
 // keep others from asking; so is what waits ([MaxWaiting]) and what is remembered of
-// earlier answers. Beyond a bound a new question is refused at once: [ErrFull].
+// earlier answers. Beyond a bound a new question takes the place of the oldest one for
+// which nothing has waited since [Wait]; where there is none it is refused at once: [ErrFull].
 //
 // # Limitations
 //
@@ -23,7 +24,9 @@
 package approval
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -50,13 +53,32 @@ const (
 )
 
 // A Subject is what a question is about. It holds nothing that was not checked: Host is
-// canonical, Method a token, Path canonical and without a query. Method and Path are
-// empty where a connection is meant.
+// canonical, Method a token, Path canonical. Method and Path are empty where a connection
+// is meant. Query is that of the request that asks, as [ShortQuery] gives it: whoever prints
+// it escapes it. What is allowed for longer than once, or denied, is so with any query.
 type Subject struct {
 	Host   string `json:"host"` // or an address
 	Port   uint16 `json:"port"`
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
+	Query  string `json:"query,omitempty"`
+}
+
+// anyQuery is the subject without its query.
+func (s Subject) anyQuery() Subject {
+	s.Query = ""
+	return s
+}
+
+// maxQuery is how much of a query is shown.
+const maxQuery = 200
+
+// ShortQuery is a query of any length, short and different for different ones.
+func ShortQuery(q string) string {
+	if len(q) <= maxQuery {
+		return q
+	}
+	return fmt.Sprintf("%s… (%d bytes, sha256 %x)", q[:maxQuery], len(q), sha256.Sum256([]byte(q)))
 }
 
 // A Scope says how long an answer holds.

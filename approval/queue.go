@@ -102,7 +102,7 @@ func (q *Queue) settled(s Subject) (bool, error) {
 			return true, nil
 		}
 	}
-	if _, ok := q.denied.get(s); ok {
+	if _, ok := q.denied.get(s.anyQuery()); ok {
 		return true, ErrDenied
 	}
 	return false, nil
@@ -134,7 +134,7 @@ func (q *Queue) Propose(s Subject, note string) (Question, error) {
 	if q.closed {
 		return Question{}, ErrClosed
 	}
-	if _, ok := q.denied.get(s); ok {
+	if _, ok := q.denied.get(s.anyQuery()); ok {
 		return Question{}, ErrDenied
 	}
 	x, err := q.find(s, Question{Proposed: true, Note: note})
@@ -150,22 +150,41 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 		return x, nil
 	}
 	kind, host := 0, 0
+	var left, leftHere *question // the oldest ones that nothing waits for
 	for _, x := range q.open {
 		if x.Proposed == with.Proposed {
 			kind++
+			left = x.olderLeft(left)
 		}
 		if x.Host == s.Host {
 			host++
+			leftHere = x.olderLeft(leftHere)
 		}
 	}
+	var err error
 	switch {
 	case len(q.open) >= MaxOpen, kind >= MaxKind:
-		return nil, ErrFull
+		err = ErrFull
 	case host >= MaxHost:
-		return nil, fmt.Errorf("%w about this host", ErrFull)
+		left, err = leftHere, fmt.Errorf("%w about this host", ErrFull)
+	}
+	if err != nil {
+		if left == nil {
+			return nil, err
+		}
+		q.remove(left, Note{State: Expired})
 	}
 	with.Subject = s
 	return q.add(with, nil), nil
+}
+
+// olderLeft is x where nothing has waited for it for [Wait] and it is older than y. A
+// proposal is for somebody to read at leisure.
+func (x *question) olderLeft(y *question) *question {
+	if x.Proposed || len(x.waiters) > 0 || time.Since(x.Asked) < Wait || y != nil && !x.Asked.Before(y.Asked) {
+		return y
+	}
+	return x
 }
 
 // add opens a question; q.mu is held.
@@ -272,7 +291,7 @@ func (q *Queue) Answer(id string, a Answer) (Question, Scope, error) {
 		return Question{}, "", ErrNone
 	case !a.Allow:
 		was := x.shown()
-		q.denied.put(x.Subject, remembered{})
+		q.denied.put(x.Subject.anyQuery(), remembered{})
 		q.remove(x, Note{State: Denied, By: a.By})
 		q.release(x.waiters, ErrDenied)
 		return was, "", nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -271,6 +272,67 @@ func TestFlood(t *testing.T) {
 		}
 		if _, _, err := q.Answer("1", Answer{Allow: true}); !errors.Is(err, ErrClosed) {
 			t.Error(err)
+		}
+	})
+}
+
+// TestQueries: once is for the query that was shown, a denial for every one.
+func TestQueries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, l := newQueue()
+		defer q.Close()
+		with := func(query string) Subject {
+			s := post("a.example")
+			s.Query = ShortQuery(query)
+			return s
+		}
+		got := make(chan error, 2)
+		go func() { _, err := q.Ask(t.Context(), with("a=1"), nil); got <- err }()
+		synctest.Wait()
+		go func() { _, err := q.Ask(t.Context(), with("a=2"), nil); got <- err }()
+		synctest.Wait()
+		if _, _, err := q.Answer("1", Answer{Allow: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if open := q.List(); len(got) != 1 || <-got != nil || len(open) != 1 || open[0].Query != "a=2" {
+			t.Fatalf("open: %+v", open)
+		}
+		if _, _, err := q.Answer("2", Answer{}); err != nil || !errors.Is(<-got, ErrDenied) {
+			t.Fatal(err)
+		}
+		if _, err := q.Ask(t.Context(), with("a=3"), nil); !errors.Is(err, ErrDenied) {
+			t.Errorf("another query of what was denied: %v", err)
+		}
+		if len(l.notes) != 4 {
+			t.Errorf("%d notes", len(l.notes))
+		}
+		long := strings.Repeat("x", 10_000)
+		if a, b := ShortQuery(long+"1"), ShortQuery(long+"2"); a == b || len(a) > 400 {
+			t.Errorf("long queries are %q and %q", a, b)
+		}
+	})
+}
+
+// TestLeftQuestions: what nothing waits for any more makes room for what does.
+func TestLeftQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := newQueue()
+		defer q.Close()
+		for i := range MaxKind {
+			go func() { _, _ = q.Ask(t.Context(), post(fmt.Sprintf("h%d-%d.example", i/MaxHost, i)), nil) }()
+			time.Sleep(time.Second) // one is the oldest
+		}
+		if _, err := q.Ask(t.Context(), post("real.example"), nil); !errors.Is(err, ErrFull) {
+			t.Fatalf("beside %d that wait: %v", MaxKind, err)
+		}
+		time.Sleep(Wait)
+		synctest.Wait()
+		go func() { _, _ = q.Ask(t.Context(), post("real.example"), nil) }()
+		synctest.Wait()
+		open := q.List()
+		if n := len(open); n != MaxKind || open[n-1].Host != "real.example" || open[n-1].Waiting != 1 || open[0].ID != "2" {
+			t.Errorf("%d are open: the first %+v, the last %+v", n, open[0], open[n-1])
 		}
 	})
 }

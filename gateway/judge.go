@@ -147,7 +147,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	}
 	x.leave = h.g.pool.leave
 	if !d.Allow {
-		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path}, d)
+		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
 	}
 	if call != nil {
 		call.exchange = x

@@ -252,7 +252,7 @@ func note(s string) string {
 		}
 		b.WriteRune(r)
 	}
-	return strings.TrimSpace(b.String())
+	return strings.Join(strings.Fields(b.String()), " ") // no gaps, behind which it looks like a line of ours
 }
 
 func advice(s approval.State, id string) string {

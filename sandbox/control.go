@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -38,7 +39,12 @@ func (r *run) serveControl(ctx context.Context, scratch string) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = api.Serve(ctx, l, control{r})
+		if err := api.Serve(ctx, l, control{r}); err != nil && ctx.Err() == nil {
+			select {
+			case r.notices <- "belljar: nobody can answer what this sandbox asks any more: " + terminal.Escape(err.Error()):
+			default:
+			}
+		}
 	}()
 	r.stopControl = func() error {
 		cancel()
@@ -74,7 +80,7 @@ func notice(name string, q approval.Question) string {
 	}
 	s := fmt.Sprintf("belljar: %s %s: belljar approve %s %s", Asked(q.Subject), verb, name, q.ID)
 	if q.Note != "" {
-		s += " (it says: " + terminal.Escape(q.Note) + ")"
+		s += " (it says: " + strconv.Quote(terminal.Escape(q.Note)) + ")"
 	}
 	return s
 }
@@ -88,7 +94,11 @@ func Asked(s approval.Subject) string {
 	if s.Method == "" {
 		return "a connection to " + at
 	}
-	return terminal.Escape(s.Method) + " " + at + terminal.Escape(s.Path)
+	what := terminal.Escape(s.Method) + " " + at + terminal.Escape(s.Path)
+	if s.Query != "" {
+		what += "?" + terminal.Escape(s.Query)
+	}
+	return what
 }
 
 // printNotices tells the user of questions until ctx ends.

@@ -20,18 +20,23 @@ func (a *App) allowCommand() *cobra.Command {
 	var name string
 	var only bool
 	c := &cobra.Command{
-		Use:     "allow [flags] HOST[:PORT]",
+		Use:     "allow [flags] HOST[:PORT] [METHOD PATH]",
 		Short:   "allow the last refusal of a host from now on",
 		GroupID: "run",
-		Long: `Allows exactly what HOST was last refused for: the connection, or the one request where the
+		Long: `Allows exactly what HOST was refused for: the connection, or the one request where the
 policy allows others. It is looked up in the record of the newest sandbox of this project, holds at once
-where that still runs, and is written into your own policy. A host that was never refused is not
-allowed so: name it in a policy, or with run --allow.
+where that still runs, and is written into your own policy. Where several things were refused at HOST they
+are listed, and METHOD and PATH (or a port) say which one is meant: what is inside decides what comes last.
+A host that was never refused is not allowed so: name it in a policy, or with run --allow.
 ` + exitStatus,
-		Example: "  belljar allow docs.example.com\n  belljar allow --sandbox docs.example.com",
-		Args:    exactly(cobra.ExactArgs(1)),
+		Example: "  belljar allow docs.example.com\n  belljar allow --sandbox docs.example.com\n  belljar allow api.example.com GET /v1/models",
+		Args:    exactly(oneOrThree),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.allow(c.Context(), name, args[0], only)
+			w := wanted{text: args[0]}
+			if len(args) == 3 {
+				w.method, w.path = args[1], args[2]
+			}
+			return a.allow(c.Context(), name, w, only)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "the sandbox `NAME` instead of the newest one of this project")
@@ -40,7 +45,21 @@ allowed so: name it in a policy, or with run --allow.
 	return c
 }
 
-func (a *App) allow(ctx context.Context, name, host string, only bool) error {
+func oneOrThree(_ *cobra.Command, args []string) error {
+	if len(args) != 1 && len(args) != 3 {
+		return fmt.Errorf("accepts HOST, or HOST METHOD PATH, received %d words", len(args))
+	}
+	return nil
+}
+
+// A wanted is what the user asks to be allowed.
+type wanted struct {
+	text         string // HOST or HOST:PORT
+	method, path string // of one request; empty for whatever it was
+}
+
+func (a *App) allow(ctx context.Context, name string, w wanted, only bool) error {
+	host := w.text
 	want, err := policy.ParseTarget(host)
 	if err == nil && want.Host == "" {
 		err = errors.New("an address: only hosts are allowed by name")
@@ -56,7 +75,8 @@ func (a *App) allow(ctx context.Context, name, host string, only bool) error {
 	if err != nil {
 		return err
 	}
-	rule, err := lastRefusal(info, want, strings.Contains(host, ":"))
+	want.Method, want.Path = w.method, w.path
+	rule, err := refusedRule(info, want, strings.Contains(host, ":"))
 	if err != nil {
 		return err
 	}
@@ -90,9 +110,14 @@ func subject(r belljar.NetRule) approval.Subject {
 	return approval.Subject{Host: r.Host, Port: r.Ports[0], Method: strings.Join(r.Methods, " "), Path: strings.Join(r.Paths, " ")}
 }
 
-// lastRefusal is the rule that allows what want's host was last refused for.
-func lastRefusal(info event.Info, want belljar.NetRequest, onPort bool) (belljar.NetRule, error) {
-	var last *belljar.NetEvent
+// maxListed bounds what is listed of a record, which holds what a program inside chose.
+const maxListed = 8
+
+// refusedRule is the rule that allows what want's host was refused for, which must be one
+// thing only: what is inside could have itself refused something else just before somebody
+// allows what they saw.
+func refusedRule(info event.Info, want belljar.NetRequest, onPort bool) (belljar.NetRule, error) {
+	var missing []approval.Subject
 	other := ""
 	var hosts []string
 	for e, err := range event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventRefuse}}) {
@@ -101,31 +126,55 @@ func lastRefusal(info event.Info, want belljar.NetRequest, onPort bool) (belljar
 		}
 		n := e.Net
 		switch {
-		case !n.Missing:
-			if n.Host == want.Host {
-				other = n.Reason
+		case n.Host == want.Host && !n.Missing:
+			other = n.Reason
+		case n.Host == want.Host && (!onPort || n.Port == 0 || n.Port == want.Port) && (want.Method == "" || n.Method == want.Method && n.Path == want.Path):
+			s := approval.Subject{Host: n.Host, Port: n.Port, Method: n.Method, Path: n.Path}
+			if s.Port == 0 { // only the name was asked for
+				s.Port = want.Port
 			}
-		case n.Host == want.Host && (!onPort || n.Port == 0 || n.Port == want.Port):
-			last = n
-		case !slices.Contains(hosts, n.Host) && len(hosts) < 8:
+			if !slices.Contains(missing, s) && len(missing) <= maxListed {
+				missing = append(missing, s)
+			}
+		case n.Missing && n.Host != want.Host && !slices.Contains(hosts, n.Host) && len(hosts) < maxListed:
 			hosts = append(hosts, n.Host)
 		}
 	}
-	if last == nil {
-		err := &belljar.Error{Op: "allow", ID: want.Host, Kind: belljar.KindNoSuch, Err: fmt.Errorf("sandbox %s was not refused it", info.Name), Hint: "belljar run --allow " + want.Host + ", or network.allow of a policy"}
-		if other != "" {
-			err.Err = fmt.Errorf("it was refused for another reason than the want of a rule: %s", other)
-		} else if len(hosts) > 0 {
-			err.Hint = "it was refused: " + terminal.Escape(strings.Join(hosts, ", "))
-		}
-		return belljar.NetRule{}, err
+	switch {
+	case len(missing) > 1:
+		return belljar.NetRule{}, severalRefused(want.Host, missing)
+	case len(missing) == 0:
+		return belljar.NetRule{}, neverRefused(info.Name, want.Host, other, hosts)
 	}
-	rule := belljar.NetRule{Host: last.Host, Ports: []uint16{last.Port}}
-	if last.Port == 0 { // only the name was asked for
-		rule.Ports[0] = want.Port
-	}
-	if last.Method != "" {
-		rule.Methods, rule.Paths = []string{last.Method}, []string{last.Path}
+	s := missing[0]
+	rule := belljar.NetRule{Host: s.Host, Ports: []uint16{s.Port}}
+	if s.Method != "" {
+		rule.Methods, rule.Paths = []string{s.Method}, []string{s.Path}
 	}
 	return rule, nil
+}
+
+func severalRefused(host string, missing []approval.Subject) error {
+	var l []string
+	for i, s := range missing {
+		if i == maxListed {
+			l = append(l, "…")
+			break
+		}
+		l = append(l, sandbox.Asked(s))
+	}
+	return &belljar.Error{
+		Op: "allow", ID: host, Kind: belljar.KindUsage, Err: fmt.Errorf("several things were refused there: %s", strings.Join(l, "; ")),
+		Hint: fmt.Sprintf("say which one: belljar allow %s METHOD PATH, or %s:PORT", host, host),
+	}
+}
+
+func neverRefused(name, host, other string, hosts []string) error {
+	err := &belljar.Error{Op: "allow", ID: host, Kind: belljar.KindNoSuch, Err: fmt.Errorf("sandbox %s was not refused it", name), Hint: "belljar run --allow " + host + ", or network.allow of a policy"}
+	if other != "" {
+		err.Err = fmt.Errorf("it was refused for another reason than the want of a rule: %s", other)
+	} else if len(hosts) > 0 {
+		err.Hint = "it was refused: " + terminal.Escape(strings.Join(hosts, ", "))
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,7 @@ func (a *App) approveCommand() *cobra.Command {
 unless you say otherwise; a rule that something inside proposes, until the sandbox ends unless you
 say otherwise. It holds at once. Without an ID it lists what waits, without a NAME in every sandbox.
 
+A query is shown and counts for once; for longer, any query is allowed, since rules do not judge them.
 An answer is about the rule only: addresses that are never dialled stay refused.
 ` + exitStatus,
 		Example: "  belljar approve quiet-otter\n  belljar approve quiet-otter 3\n  belljar approve quiet-otter 3 --always",
@@ -172,11 +174,10 @@ func (a *App) listQuestions(ctx context.Context, name string, asJSON bool) error
 			if q.Proposed {
 				state = "proposed"
 			}
-			what := sandbox.Asked(q.Subject)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", terminal.Escape(q.Sandbox), terminal.Escape(q.ID), q.Asked.Local().Format(time.TimeOnly), state, sandbox.Asked(q.Subject))
 			if q.Note != "" {
-				what += "  (it says: " + terminal.Escape(q.Note) + ")"
+				fmt.Fprintf(w, "\t\t\t\tit says: %s\n", strconv.Quote(terminal.Escape(q.Note)))
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", terminal.Escape(q.Sandbox), terminal.Escape(q.ID), q.Asked.Local().Format(time.TimeOnly), state, what)
 		}
 	})
 }
@@ -207,12 +208,17 @@ func (a *App) answer(ctx context.Context, name, id string, ans approval.Answer, 
 
 // granted is what an answer came to, for people.
 func granted(g api.Granted, name string) string {
-	what := sandbox.Asked(g.Question.Subject)
-	switch {
-	case !g.Allowed:
+	if g.Allowed && g.Scope == approval.Once {
+		return "allowed once: " + sandbox.Asked(g.Question.Subject)
+	}
+	of := g.Question.Subject
+	of.Query = ""
+	what := sandbox.Asked(of)
+	if of.Method != "" {
+		what += ", with any query"
+	}
+	if !g.Allowed {
 		return "denied: " + what
-	case g.Scope == approval.Once:
-		return "allowed once: " + what
 	}
 	return "allowed until " + terminal.Escape(name) + " ends: " + what
 }

@@ -176,7 +176,11 @@ func (w *world) forGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustContain(t, "the policy", string(b), `- {host: "new.example.com", ports: [443], methods: ["GET"], paths: ["/x"]}  # approved `)
-	if r := w.belljar("allow", "api.example.com"); r.status != 0 {
+	// Several things were refused there: what came last was chosen inside.
+	if r := w.belljar("allow", "api.example.com"); r.status != 2 || !strings.Contains(r.errout, "GET api.example.com/closed2") {
+		t.Errorf("allow, where several things were refused: %+v", r)
+	}
+	if r := w.belljar("allow", "api.example.com", "GET", "/closed2"); r.status != 0 {
 		t.Errorf("allow: %+v", r)
 	}
 	b, _ = os.ReadFile(file)
