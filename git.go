@@ -31,7 +31,8 @@ const (
 
 // ParseGitPath splits a canonical path of a URL at host into the path of a repository
 // and what is asked of it. The repository's path is without ".git", so that both
-// spellings are one, and in lower case at the forges that do not tell case apart.
+// spellings are one, and in lower case at the forges that do not tell case apart. A
+// path that some server reads as another one, such as "/a;b", is no repository's.
 func ParseGitPath(host, path string) (repo string, service GitService, ok bool) {
 	for _, s := range []GitService{GitRefs, GitFetch, GitPush, GitLFSBatch} {
 		if repo, ok = strings.CutSuffix(path, "/"+string(s)); ok {
@@ -46,7 +47,8 @@ func ParseGitPath(host, path string) (repo string, service GitService, ok bool) 
 		service = GitLFSObject
 	}
 	repo = strings.TrimSuffix(repo, ".git")
-	if len(repo) < 2 || repo[0] != '/' || strings.HasSuffix(repo, "/") || strings.Contains(repo, "//") {
+	if len(repo) < 2 || repo[0] != '/' || strings.HasSuffix(repo, "/") || strings.Contains(repo, "//") ||
+		strings.ContainsAny(decodeOnce(repo), `;%?#\`) {
 		return "", "", false
 	}
 	return GitRepo(host, repo), service, true
@@ -107,21 +109,61 @@ func (n *Network) ConfinesPushes(host string, port uint16) bool {
 }
 
 // LooksLikePush says whether some server could take a request for one that writes to a
-// repository, however its path is spelled.
+// repository or to its large files, however its path is spelled. Of requests of git-lfs
+// only the plain spelling of [GitLFSBatch] is none: its body says more.
 func LooksLikePush(method, path string) bool {
-	p := path
-	for range 4 {
-		p = decodeOnce(p)
-	}
-	p = strings.ToLower(p)
-	if strings.Contains(p, string(GitPush)) {
+	p, known := decoded(path)
+	if !known || strings.Contains(p, string(GitPush)) {
 		return true
 	}
-	if method == "GET" || method == "HEAD" || !strings.Contains(p, "info/lfs") {
+	parts := plainParts(p)
+	if strings.Contains(strings.Join(parts, "/"), string(GitPush)) {
+		return true
+	}
+	if method == "GET" || method == "HEAD" || !asksLFS(parts) && !strings.Contains(p, "info/lfs") {
 		return false
 	}
 	_, service, ok := ParseGitPath("", path)
-	return !ok || service != GitLFSBatch
+	return !ok || service != GitLFSBatch || method != "POST"
+}
+
+// decoded is a path decoded to its end, in one case; known is false where there is no
+// end after a few rounds, which nobody has a reason for.
+func decoded(p string) (s string, known bool) {
+	for range 4 {
+		p = decodeOnce(p)
+	}
+	return strings.ToLower(strings.ToUpper(p)), decodeOnce(p) == p
+}
+
+// plainParts are the segments of a decoded path as the most lenient server reads them:
+// without parameters (";a"), without what is dropped at their ends or anywhere in them,
+// without the empty ones, and with a backslash for a slash.
+func plainParts(p string) (parts []string) {
+	for part := range strings.FieldsFuncSeq(p, func(r rune) bool { return r == '/' || r == '\\' }) {
+		part, _, _ = strings.Cut(part, ";")
+		part = strings.Map(func(r rune) rune {
+			if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' {
+				return r
+			}
+			return -1
+		}, part)
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// asksLFS says whether the segments of a path lead to the interface of git-lfs, which is
+// in a folder of its own at some forges. What stands between may be dropped by dot segments.
+func asksLFS(parts []string) bool {
+	info := slices.Index(parts, "info")
+	if info >= 0 && slices.Contains(parts[info:], "lfs") {
+		return true
+	}
+	folder := slices.IndexFunc(parts, func(s string) bool { return s == "lfs" || s == "git-lfs" || s == "gitlab-lfs" })
+	return folder >= 0 && slices.ContainsFunc(parts[folder:], func(s string) bool { return s == "objects" || s == "locks" || s == "storage" })
 }
 
 // decodeOnce decodes the percent-encoding of a path; what is none stays.

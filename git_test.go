@@ -28,6 +28,10 @@ func TestParseGitPath(t *testing.T) {
 		{"/acme/widget/git-receive-pack/", "", ""},
 		{"/acme/widget/Git-Receive-Pack", "", ""},
 		{"/acme/widget/info/refs;x", "", ""},
+		{"/acme/widget;x/git-receive-pack", "", ""},
+		{"/acme/widget%3Bx/git-receive-pack", "", ""},
+		{"/acme/widget.git/info/lfs/objects/batch%3F/git-upload-pack", "", ""},
+		{"/acme/my%20widget.git/info/lfs/objects/batch", "/acme/my%20widget", GitLFSBatch},
 		{"/acme/widget.git/info/lfs/locks", "", ""},
 		{"/acme/widget.git/info/lfs/objects/" + oid + "/1", "", ""},
 		{"*", "", ""},
@@ -94,5 +98,33 @@ func TestDecideGit(t *testing.T) {
 	d := n.Decide(NetRequest{Host: "git.example.com", Port: 443, Method: "POST", Path: "/acme/other/git-receive-pack"})
 	if want := `git: {push: [{repo: "git.example.com/acme/other", refs: ["refs/heads/agent/*"]}]}`; d.Fix != want {
 		t.Errorf("fix %q, want %q", d.Fix, want)
+	}
+}
+
+func TestLooksLikePush(t *testing.T) {
+	for _, path := range []string{
+		"/a/x/git-receive-pack", "/a/x/GIT-Receive-Pack", "/a/x/git-receive-pack/", "/a/x/git%252Dreceive-pack;x", "/a/x/git-receive-pac%E2%84%AA",
+		"/a/x/git-%01receive-pack", "/a/x%2Fgit-receive-pack", "/a/%2525252525252541",
+		"/a/x.git/info//lfs/objects/batch", "/a/x.git/info;a/lfs/objects/batch", "/a/x.git/info/lfs;a/objects/batch", "/a/x.git/info%3Ba/lfs/objects/batch",
+		"/a/x.git/info%253Ba/lfs/objects/batch", "/a/x.git/info;a%2Fb/lfs/objects/batch", "/a/x.git/info%2Flfs/objects/batch", "/a/x.git/info%252Flfs/objects/batch",
+		"/a/x.git/info%5Clfs%5Cobjects/batch", "/a/x.git/info/./lfs/objects/batch", "/a/x.git/info/y/%252e%252e/lfs/objects/batch", "/a/x.git/info./lfs%20/objects/batch",
+		"/a/x.git/INFO/Lfs/objects/batch", "/a/x.git/%2569nfo/l%C5%BFf%C5%BF/lf%C5%BF/objects/batch", "/a/x.git/info/lfs/objects/batch/", "/a/x.git/info/lfs/objects/batch;a",
+		"/a/x.git/info/lfs/objects//batch", "/a/x.git/info/lfs/%6Fbjects/batch", "/a;b/x.git/info/lfs/objects/batch", "//a/x.git/info/lfs/objects/batch", "/a//x.git/info/lfs/objects/batch",
+		"/a/x.git/info/lfs/locks", "/a/x.git/info/lfs/objects/0/1", "/a/x.git/gitlab-lfs/objects/0/1", "/rest/git-lfs/storage/a/x/0", "/a/x.git/info/lfs/objects/batch.json",
+	} {
+		if !LooksLikePush("POST", path) {
+			t.Errorf("POST %s is taken for none", path)
+		}
+	}
+	for _, path := range []string{
+		"/", "*", "/a/x.git/git-upload-pack", "/a/x.git/info/lfs/objects/batch", "/git-lfs/git-lfs.git/git-upload-pack", "/git-lfs/git-lfs/issues",
+		"/a/golfshop/issues", "/api/v4/projects/a%2Fx/issues", "/a/100%25/info", "/a;b/c", "/lfs/about",
+	} {
+		if LooksLikePush("POST", path) {
+			t.Errorf("POST %s is taken for a push", path)
+		}
+	}
+	if LooksLikePush("GET", "/a/x.git/info/lfs/objects/0") || LooksLikePush("GET", "/a/x.git/info//refs") || !LooksLikePush("PUT", "/a/x.git/info/lfs/objects/batch") {
+		t.Error("it goes by the method")
 	}
 }

@@ -395,6 +395,7 @@ func TestGitAttacks(t *testing.T) {
 		{"encoded slash within", get("/acme/widget.git%2f..%2f..%2fevil%2frepo.git/info/refs?service=git-upload-pack"), "403"},
 		{"empty segment", get("//acme/widget.git/info/refs?service=git-upload-pack"), "403"},
 		{"empty segment within", get("/acme//widget.git/info/refs?service=git-upload-pack"), "403"},
+		{"parameters of a segment", push("/acme/widget;x/git-receive-pack", create), "403"},
 		{"case", get("/ACME/widget.git/info/refs?service=git-upload-pack"), "403"},
 		{"upload-pack archive", push("/acme/widget.git/git-upload-archive", create), "403"},
 		{"push as fetch", push("/acme/widget.git/git-upload-pack", bad), "403"},
@@ -428,13 +429,21 @@ func TestGitAttacks(t *testing.T) {
 		}
 		w.mu.Unlock()
 	}
-	for _, request := range []string{
+	var uploads []string
+	for _, path := range []string{
+		"/info//lfs/objects/batch", "/info;a/lfs/objects/batch", "/info/lfs;a/objects/batch", "/info/lfs/objects/batch/", "/info/lfs/objects//batch", "/info/lfs/objects/batch;a",
+		"/info%2flfs/objects/batch", "/info%3ba/lfs/objects/batch", "/info;a%2fb/lfs/objects/batch", "/info%252flfs/objects/batch", "/info/%2e/lfs/objects/batch",
+		"/info/a/%252e%252e/lfs/objects/batch", "/info%5clfs/objects/batch", "/INFO/lfs/objects/batch", "/info./lfs/objects/batch", ";a/info/lfs/objects/batch",
+	} {
+		uploads = append(uploads, push("/acme/x.git"+path, `{"operation":"upload"}`))
+	}
+	for _, request := range append(uploads,
 		push("/acme/x.git/git-receive-pack", create), push("/acme/x.git/git-receive-pack/", create), push("/acme/x.git/GIT-receive-pack", create),
 		push("/acme/x.git/git%2dreceive-pack", create), push("/acme%2fx.git%2fgit-receive-pack", create), push("//acme/x.git/info/lfs/objects/batch", `{"operation":"upload"}`),
 		push("/acme/x.git/info/lfs/objects/batch", `{"operation":"upload"}`), get("/acme/x.git/info/refs?service=git-receive-pack"),
 		push("/", create, "X-Original-URL: /acme/x.git/git-receive-pack"),
 		strings.Replace(push("/acme/x.git/info/lfs/objects/0/1", "x"), "POST", "PUT", 1),
-	} {
+	) {
 		w.mu.Lock()
 		w.arrived = nil
 		w.mu.Unlock()
