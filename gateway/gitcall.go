@@ -190,7 +190,7 @@ func (c *gitCall) push(r *http.Request, br *bufio.Reader) (*http.Response, error
 	// Where a body of a known length breaks off some servers wait for the rest: its end is
 	// told by its last chunk.
 	r.ContentLength = -1
-	body := &gitBody{Reader: io.MultiReader(bytes.NewReader(head), p.Pack(br)), closer: r.Body, ended: p.Close}
+	body := &gitBody{Reader: io.MultiReader(bytes.NewReader(head), p.Pack(r.Context(), br)), closer: r.Body, ended: p.Close}
 	body.failed = func() {
 		if no := p.Refused(); no != nil {
 			c.tell(c.no(no.Why))
@@ -206,7 +206,7 @@ func (c *gitCall) push(r *http.Request, br *bufio.Reader) (*http.Response, error
 // small sends a push whose pack is read to its end before, so that nothing is sent of
 // one that is refused.
 func (c *gitCall) small(r *http.Request, p *git.Push, head []byte, br *bufio.Reader) (*http.Response, error) {
-	b, err := p.Whole(head, br)
+	b, err := p.Whole(r.Context(), head, br)
 	if err != nil {
 		defer p.Close()
 		if no := p.Refused(); no != nil {

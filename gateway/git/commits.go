@@ -24,10 +24,10 @@ func (k *pack) ended(o *packObject) error {
 	}
 	const own = 256 // a commit's place in both tables, about
 	parents := parentsOf(text, k.push.idLen)
-	if err := k.push.hold(own + int64(len(parents)*k.push.idLen)); err != nil {
+	if err := k.push.hold(own + int64(len(parents)*(k.push.idLen+24))); err != nil {
 		return &NotForward{Why: err.Error()}
 	}
-	c := &commit{text, parents}
+	c := &commit{text: text, parents: parents}
 	k.byPlace[o.at] = c
 	k.byID[k.push.id("commit", text)] = c
 	return nil
@@ -132,41 +132,4 @@ func varint(b []byte) (v uint64, n int) {
 		}
 	}
 	return 0, 0
-}
-
-// shown looks for every old commit among the ancestors of the new one.
-func (k *pack) shown() error {
-	var no []Refusal
-	for i := range k.push.Commands {
-		c := &k.push.Commands[i]
-		if c.creates() || c.Old == c.New || k.reaches(c.New, c.Old) {
-			continue
-		}
-		no = append(no, Refusal{Ref: c.Ref, Why: "not shown to be a fast-forward: the pushed commits do not lead from " + c.New[:10] + " back to " + c.Old[:10]})
-	}
-	if no == nil {
-		return nil
-	}
-	return &NotForward{no, no[0].Ref + ": " + no[0].Why}
-}
-
-func (k *pack) reaches(from, to string) bool {
-	seen := map[string]bool{from: true}
-	for todo := []string{from}; len(todo) > 0; {
-		c := k.byID[todo[len(todo)-1]]
-		todo = todo[:len(todo)-1]
-		if c == nil {
-			continue
-		}
-		for _, p := range c.parents {
-			if p == to {
-				return true
-			}
-			if !seen[p] {
-				seen[p] = true
-				todo = append(todo, p)
-			}
-		}
-	}
-	return false
 }

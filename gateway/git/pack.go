@@ -3,6 +3,7 @@ package git
 import (
 	"bufio"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -20,20 +21,19 @@ const (
 // Pack is what r has left of the push: the pack, to be sent as it is. Where the push
 // updates references, reading fails with a *[NotForward] before the last bytes of the
 // pack, unless the pack shows that every update is a fast-forward. The bytes arrive as
-// they are read. It is called once, after [Push.Judge].
-func (p *Push) Pack(r *bufio.Reader) io.Reader {
-	for i := range p.Commands {
-		if c := &p.Commands[i]; !c.creates() && c.Old != c.New {
-			return &pack{push: p, src: &tee{r: r}}
-		}
+// they are read. It is called once, after [Push.Judge]. Looking at the commits stops
+// when ctx ends or the push is closed.
+func (p *Push) Pack(ctx context.Context, r *bufio.Reader) io.Reader {
+	if len(p.updates()) > 0 {
+		return &pack{ctx: ctx, push: p, src: &tee{r: r}}
 	}
 	return r
 }
 
 // Whole is head with the pack behind it, read from r to its end as by [Push.Pack]. It is
 // for small ones: all of it is held.
-func (p *Push) Whole(head []byte, r *bufio.Reader) ([]byte, error) {
-	pack := p.Pack(r)
+func (p *Push) Whole(ctx context.Context, head []byte, r *bufio.Reader) ([]byte, error) {
+	pack := p.Pack(ctx, r)
 	for {
 		n := cap(head) - len(head)
 		if n == 0 {
@@ -111,6 +111,7 @@ const (
 
 // A pack is read while it is passed on.
 type pack struct {
+	ctx  context.Context
 	push *Push
 	src  *tee
 	err  error // for good
@@ -123,12 +124,15 @@ type pack struct {
 
 	byPlace map[int64]*commit
 	byID    map[string]*commit
+	steps   int // that it took to look at the commits
 }
 
 // A commit of the pack. Its text is kept: later ones may be told as differences to it.
 type commit struct {
 	text    []byte
 	parents []string
+	placed  bool   // a walk has it in order
+	leads   uint64 // of the old commits that a walk looks for, those that it leads to
 }
 
 type packObject struct {
@@ -303,7 +307,7 @@ func (k *pack) end() error {
 		}
 		return malformed("something follows it")
 	}
-	if no := k.shown(); no != nil {
+	if no := k.shown(k.ctx); no != nil {
 		return no
 	}
 	return io.EOF // with the checksum, which is passed on now

@@ -4,7 +4,7 @@
 //
 //	p, head, err := git.ReadPush(body, budget)
 //	if no := p.Judge(patterns); no == nil {
-//		send(io.MultiReader(head, p.Pack(body)))
+//		send(io.MultiReader(head, p.Pack(ctx, body)))
 //	}
 //
 // # Model

@@ -90,6 +90,16 @@ func (p *Push) hold(n int64) error {
 	return nil
 }
 
+// open fails once the push is closed.
+func (p *Push) open() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return io.ErrClosedPipe
+	}
+	return nil
+}
+
 func (p *Push) release(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -183,7 +183,7 @@ func update(t *testing.T, old, new, pack string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := io.ReadAll(p.Pack(br))
+	out, err := io.ReadAll(p.Pack(t.Context(), br))
 	if (p.Refused() != nil) != (err != nil) {
 		t.Errorf("refused %v, error %v", p.Refused(), err)
 	}
@@ -359,7 +359,7 @@ func FuzzPack(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := io.ReadAll(p.Pack(r))
+		out, err := io.ReadAll(p.Pack(t.Context(), r))
 		if !bytes.HasPrefix(b, out) || err == nil || p.Refused() == nil && err != io.ErrUnexpectedEOF {
 			t.Errorf("%d of %d bytes, %v", len(out), len(b), err)
 		}
