@@ -197,6 +197,8 @@ func (c *gitCall) push(r *http.Request, br *bufio.Reader) (*http.Response, error
 		}
 	}
 	resp, err := c.send(r, body)
+	// A refused pack reads no more, also where the server has answered or gone meanwhile:
+	// what is left of the client's body is for words to read.
 	if no := p.Refused(); err != nil && no != nil {
 		return c.words(r, p, c.no(no.Why), no.Refusals)
 	}
