@@ -10,6 +10,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/limit"
+	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: "end it, or choose another --name: two runs cannot share one HOME"}
 		}
 	}
-	a.printGaps(p.plan)
+	a.printGaps(p.policy, p.plan)
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	signals := make(chan os.Signal, 8)
@@ -100,8 +101,11 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// printGaps says what --best-effort leaves open.
-func (a *App) printGaps(p *belljar.Plan) {
+// printGaps says what nothing holds: rules for commands, and what --best-effort leaves open.
+func (a *App) printGaps(pol *policy.Policy, p *belljar.Plan) {
+	if n := len(pol.Commands().Rules); n > 0 {
+		a.note("not enforced in a run yet: the policy's %d rules for commands; belljar judge answers by them", n)
+	}
 	if !p.BestEffort {
 		return
 	}
