@@ -64,7 +64,10 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: "end it, or choose another --name: two runs cannot share one HOME"}
 		}
 	}
-	a.printGaps(p.policy, p.plan)
+	if err := a.unenforced(p.policy, p.plan.BestEffort); err != nil {
+		return err
+	}
+	a.printGaps(p.plan)
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	signals := make(chan os.Signal, 8)
@@ -101,11 +104,25 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// printGaps says what nothing holds: rules for commands, and what --best-effort leaves open.
-func (a *App) printGaps(pol *policy.Policy, p *belljar.Plan) {
-	if n := len(pol.Commands().Rules); n > 0 {
-		a.note("not enforced in a run yet: the policy's %d rules for commands; belljar judge answers by them", n)
+// unenforced is the error for rules that nothing holds in a run: those for commands.
+func (a *App) unenforced(pol *policy.Policy, bestEffort bool) error {
+	rules := pol.Commands().Rules
+	switch {
+	case len(rules) == 0:
+		return nil
+	case bestEffort:
+		a.note("not enforced here: rules for commands (%d): belljar judge answers by them", len(rules))
+		return nil
 	}
+	return &belljar.Error{
+		Op: "start sandbox", Kind: belljar.KindUsage,
+		Err:  fmt.Errorf("rules for commands, as given%s, are for belljar judge: nothing holds them in a run yet", place(rules[0].Origin)),
+		Hint: "keep them in a file of their own, for belljar judge --policy FILE, or run with --best-effort",
+	}
+}
+
+// printGaps says what --best-effort leaves open.
+func (a *App) printGaps(p *belljar.Plan) {
 	if !p.BestEffort {
 		return
 	}
