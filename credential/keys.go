@@ -43,7 +43,8 @@ type known struct {
 
 // An entry is one credential with its source.
 type entry struct {
-	plan belljar.Credential
+	plan  belljar.Credential
+	place string // its header, as servers read it: see plainName
 	// busy holds one token: who has it looks at the source.
 	busy chan struct{}
 	src  source
@@ -77,7 +78,7 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	errs := make([]error, len(creds))
 	var wait sync.WaitGroup
 	for i := range creds {
-		e := &entry{plan: creds[i], busy: make(chan struct{}, 1)}
+		e := &entry{plan: creds[i], place: plainName(creds[i].Header), busy: make(chan struct{}, 1)}
 		e.src = source{from: creds[i].From, form: creds[i].Form, host: func() *Host { return &host }}
 		k.entries = append(k.entries, e)
 		wait.Go(func() { _, errs[i] = e.look(ctx, now) })

@@ -206,7 +206,7 @@ func (j *judge) headers() bool {
 func (j *judge) own(name string) bool {
 	plain := plainName(name)
 	for i, e := range j.k.entries {
-		if j.bound[i] && plainName(e.plan.Header) == plain {
+		if j.bound[i] && e.place == plain {
 			return true
 		}
 	}

@@ -138,7 +138,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 				}
 			}
 		}
-		if v.bound && (carriesCredential(name) || name == "Cookie" || slices.ContainsFunc(v.keys.entries, func(e *entry) bool { return plainName(e.plan.Header) == plainName(name) })) {
+		if v.bound && (carriesCredential(name) || name == "Cookie" || slices.ContainsFunc(v.keys.entries, func(e *entry) bool { return e.place == plainName(name) })) {
 			delete(h, name)
 		}
 	}

@@ -24,38 +24,18 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// front accepts connections of the loopback and gives each to f.
-func front(b testing.TB, f func(net.Conn)) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { defer c.Close(); f(c) })
-		}
-	})
-	b.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
-}
-
 // loopback is the gateway's way with a connection, without the sandbox's network
 // stack: what is compared is the work on requests.
 func loopback(b testing.TB, w *secureWorld) string {
 	t := target{host: "api.example.com", port: 443}
-	return front(b, func(c net.Conn) {
+	return accepting(b, func(c net.Conn) {
 		f, _ := w.g.flows.open()
 		defer w.g.flows.done(f)
 		in := &inside{Conn: c, abort: func() { c.Close() }, flow: f, buffers: w.g.buffers}
 		in.br = bufio.NewReaderSize(c, sniffSize)
 		f.own(c)
 		w.g.see(w.ctx, in, t, w.g.decide(t))
-	})
+	}).Addr().String()
 }
 
 // stdFront is what net/http gives for ending TLS: a server and a reverse proxy.

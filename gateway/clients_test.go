@@ -14,28 +14,17 @@ import (
 
 // door is a port of the host's loopback that leads to host inside, for programs.
 func (w *secureWorld) door(host string, port uint16) string {
+	return w.doorTo(w.addr(host).String(), port)
+}
+
+// doorTo is a port of the host's loopback that leads to an address inside.
+func (w *secureWorld) doorTo(to string, port uint16) string {
 	w.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	to := w.addr(host).String()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			in, err := w.dial(to, port)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			wg.Go(func() { both(c, in) })
+	l := accepting(w.t, func(c net.Conn) {
+		if in, err := w.dial(to, port); err == nil {
+			both(c, in)
 		}
 	})
-	w.t.Cleanup(func() { l.Close(); wg.Wait() })
 	_, p, _ := net.SplitHostPort(l.Addr().String())
 	return p
 }

@@ -6,9 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +40,6 @@ type gitWorld struct {
 func newGitWorld(t *testing.T, h2 bool, n belljar.Network, change ...func(*Options)) *gitWorld {
 	t.Helper()
 	testenv.Need(t, "git")
-	backend := gitBackend(t)
 	w := &gitWorld{secureWorld: newSecureWorld(t, n, change...), root: t.TempDir(), work: t.TempDir()}
 	pem := filepath.Join(t.TempDir(), "inside.pem")
 	if err := os.WriteFile(pem, []byte(w.inside.PEM()), 0o600); err != nil {
@@ -51,19 +48,12 @@ func newGitWorld(t *testing.T, h2 bool, n belljar.Network, change ...func(*Optio
 	w.env = testenv.Environ("GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_SSL_CAINFO="+pem, "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b.test", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b.test", "LC_ALL=C",
 		"https_proxy=http://127.0.0.1:"+w.proxyDoor())
-	handler := &cgi.Handler{Path: backend, Root: "/", Stderr: io.Discard, Env: []string{
-		"GIT_PROJECT_ROOT=" + w.root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=agent", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-	}, InheritEnv: []string{"PATH"}}
+	handler := testenv.ServeGit(t, w.root, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	w.site("git.example.com", "93.184.216.40:443", h2, func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		_, pass, _ := r.BasicAuth()
 		w.arrived = append(w.arrived, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+pass))
 		w.mu.Unlock()
-		b, err := io.ReadAll(r.Body) // git-http-backend spins at the end of a body that broke off
-		if err != nil {
-			return
-		}
-		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 		handler.ServeHTTP(rw, r)
 	})
 	for _, repo := range []string{"acme/widget.git", "acme/other.git", "evil/repo.git"} {
@@ -80,41 +70,9 @@ func newGitWorld(t *testing.T, h2 bool, n belljar.Network, change ...func(*Optio
 	return w
 }
 
-// gitBackend is the path of git's own HTTP server.
-func gitBackend(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("git", "--exec-path").Output()
-	p := filepath.Join(strings.TrimSpace(string(out)), "git-http-backend")
-	if _, serr := os.Stat(p); err != nil || serr != nil {
-		t.Skipf("this machine lacks git-http-backend: %v %v", err, serr)
-	}
-	return p
-}
-
 // proxyDoor is a port of the host's loopback that leads to the gateway's proxy.
 func (w *gitWorld) proxyDoor() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			in, err := w.dial(belljar.GatewayIPv4.String(), belljar.ProxyPort)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			wg.Go(func() { both(c, in) })
-		}
-	})
-	w.t.Cleanup(func() { l.Close(); wg.Wait() })
-	_, p, _ := net.SplitHostPort(l.Addr().String())
-	return p
+	return w.doorTo(belljar.GatewayIPv4.String(), belljar.ProxyPort)
 }
 
 // try runs git in the client's folder and returns everything that it printed.

@@ -219,9 +219,15 @@ func (w *world) http(name, addrport string, secure bool, h http.HandlerFunc) *ht
 // raw serves each connection at an address.
 func (w *world) raw(name, addrport string, f func(net.Conn)) {
 	w.t.Helper()
+	w.serve(name, addrport, accepting(w.t, f))
+}
+
+// accepting gives each connection to a new port of the loopback to f, and closes it then.
+func accepting(t testing.TB, f func(net.Conn)) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -233,8 +239,8 @@ func (w *world) raw(name, addrport string, f func(net.Conn)) {
 			wg.Go(func() { defer c.Close(); f(c) })
 		}
 	})
-	w.t.Cleanup(func() { l.Close(); wg.Wait() })
-	w.serve(name, addrport, l)
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l
 }
 
 // lookup asks the gateway's DNS from inside.

@@ -38,10 +38,7 @@ func (p *Policy) MayReach(r belljar.NetRequest) error {
 	} else if _, _, err := parseRule(fmt.Sprintf("%s:%d", r.Host, r.Port)); err != nil {
 		return err
 	}
-	if c := p.ceiling; c != nil && c.allow.set && !indexItems(c.allow.items).covers(rule) {
-		return byCeiling(c.allow.mark)
-	}
-	return nil
+	return p.underCeiling(rule)
 }
 
 // MayGrant says why rule, which somebody allows while a sandbox runs, must not be: it is
@@ -50,6 +47,11 @@ func (p *Policy) MayGrant(rule belljar.NetRule) error {
 	if err := checkRule(rule); err != nil {
 		return err
 	}
+	return p.underCeiling(rule)
+}
+
+// underCeiling says why the organisation does not let rule be one of the user's.
+func (p *Policy) underCeiling(rule belljar.NetRule) error {
 	if c := p.ceiling; c != nil && c.allow.set && !indexItems(c.allow.items).covers(rule) {
 		return byCeiling(c.allow.mark)
 	}

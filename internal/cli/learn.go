@@ -21,11 +21,7 @@ are known where they were seen: where a rule confined them, a credential was bou
 		Args:              exactly(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeNames(false),
 		RunE: func(c *cobra.Command, args []string) error {
-			h, err := a.enter()
-			if err != nil {
-				return err
-			}
-			info, err := a.find(h, first(args))
+			info, err := a.record(args)
 			if err != nil {
 				return err
 			}

@@ -295,6 +295,15 @@ func (a *App) printReport(rep *event.Report) {
 	}
 }
 
+// record finds the record of the sandbox that args name, or of the newest one of this project.
+func (a *App) record(args []string) (event.Info, error) {
+	h, err := a.enter()
+	if err != nil {
+		return event.Info{}, err
+	}
+	return a.find(h, first(args))
+}
+
 func (a *App) logSummaryCommand(f *logFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "summary [NAME]",
@@ -305,11 +314,7 @@ with what was refused and what would allow it.
 		Args:              exactly(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeNames(false),
 		RunE: func(c *cobra.Command, args []string) error {
-			h, err := a.enter()
-			if err != nil {
-				return err
-			}
-			info, err := a.find(h, first(args))
+			info, err := a.record(args)
 			if err != nil {
 				return err
 			}

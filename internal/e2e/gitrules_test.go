@@ -1,12 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"io"
 	"net/http"
-	"net/http/cgi"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,25 +12,12 @@ import (
 // serveGit serves the repositories below root by git's own program.
 func (s *secureServer) serveGit(t *testing.T, root string) {
 	t.Helper()
-	out, err := exec.Command("git", "--exec-path").Output()
-	backend := filepath.Join(strings.TrimSpace(string(out)), "git-http-backend")
-	if _, serr := os.Stat(backend); err != nil || serr != nil {
-		t.Skipf("this machine lacks git-http-backend: %v %v", err, serr)
-	}
-	h := &cgi.Handler{Path: backend, Root: "/", Stderr: io.Discard, InheritEnv: []string{"PATH"}, Env: []string{
-		"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=agent",
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
-	}}
+	h := testenv.ServeGit(t, root, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
 	s.git = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pass, _ := r.BasicAuth(); pass != realKey {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		b, err := io.ReadAll(r.Body) // git-http-backend spins at the end of a body that broke off
-		if err != nil {
-			return
-		}
-		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 		h.ServeHTTP(w, r)
 	})
 }

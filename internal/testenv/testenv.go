@@ -74,6 +74,9 @@ func probe(n string) error {
 			return err
 		}
 		return f.Close()
+	case gitHTTPBackend:
+		_, err := gitBackend()
+		return err
 	case "userns":
 		return sysctlAboveZero("/proc/sys/user/max_user_namespaces")
 	case "netns":
