@@ -25,7 +25,7 @@ func (k *pack) ended(o *packObject) error {
 	const own = 256 // a commit's place in both tables, about
 	parents := parentsOf(text, k.push.idLen)
 	if err := k.push.hold(own + int64(len(parents)*(k.push.idLen+24))); err != nil {
-		return &NotForward{Why: err.Error()}
+		return err
 	}
 	c := &commit{text: text, parents: parents}
 	k.byPlace[o.at] = c
@@ -72,7 +72,7 @@ func (k *pack) patch(base, delta []byte) ([]byte, error) {
 		return nil, bad
 	}
 	if err := k.push.hold(int64(to)); err != nil {
-		return nil, &NotForward{Why: err.Error()}
+		return nil, err
 	}
 	delta = delta[n+m:]
 	out := make([]byte, 0, to)

@@ -24,7 +24,7 @@ const (
 func (k *pack) shown(ctx context.Context) error {
 	updates := k.push.updates()
 	if err := k.push.hold(int64(len(k.byID)) * walkMemory); err != nil {
-		return &NotForward{Why: err.Error()}
+		return err
 	}
 	w := &walk{ctx: ctx, push: k.push, byID: k.byID, order: make([]*commit, 0, len(k.byID))}
 	forward, err := w.forward(updates)

@@ -194,7 +194,7 @@ func (k *pack) step() error {
 
 func (k *pack) begin() error {
 	if err := k.push.hold(packMemory); err != nil {
-		return &NotForward{Why: err.Error()}
+		return err
 	}
 	var head [12]byte
 	if _, err := io.ReadFull(k.src, head[:]); err != nil {
@@ -243,7 +243,7 @@ func (k *pack) next() error {
 	}
 	if o.keeps = (o.keeps || o.base != nil) && o.size <= maxCommit; o.keeps {
 		if err := k.push.hold(int64(o.size)); err != nil {
-			return &NotForward{Why: err.Error()}
+			return err
 		}
 	}
 	if k.inflate == nil {

@@ -77,6 +77,8 @@ func (p *Push) Close() {
 	p.held, p.closed = 0, true
 }
 
+// hold takes n bytes of the budget. A push that is too large is refused; one that is closed
+// meanwhile, because the server has gone, is no refusal.
 func (p *Push) hold(n int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +86,7 @@ func (p *Push) hold(n int64) error {
 		return io.ErrClosedPipe
 	}
 	if err := p.budget.take(n); err != nil {
-		return err
+		return &NotForward{Why: err.Error()}
 	}
 	p.held += n
 	return nil
