@@ -223,10 +223,11 @@ func TestQuestionOnTerminal(t *testing.T) {
 		run += " --tier " + tier
 	}
 	w.write("asks.sh", "printf 'half a line'; curl -sS -o /dev/null -w 'code %{http_code} ' -X POST https://api.example.com/asked/1; echo end-$((1+1))\n")
-	s.keys(run+" -- sh asks.sh", "Enter")
+	s.keys(run+" -- sh asks.sh; echo over-$((3+4))", "Enter")
 	s.want("\nbelljar: POST api.example.com/asked/1 waits for you: belljar approve loop 1\n")
 	if r := w.belljar("approve", "loop", "1"); r.status != 0 {
 		t.Error(r.errout)
 	}
 	s.want("\ncode 200 end-2\n")
+	s.want("\nover-7\n") // until then it writes into its state, which goes with the test
 }

@@ -97,10 +97,11 @@ func TestEditorInTerminal(t *testing.T) {
 	testenv.Need(t, "vi")
 	w := newWorld(t)
 	s := newScreen(t, w)
-	s.keys(fmt.Sprintf("%s run -- vi typed.txt", binary), "Enter")
+	s.keys(fmt.Sprintf("%s run -- vi typed.txt; echo over-$((3+4))", binary), "Enter")
 	s.want("\n~") // lines behind the end: the editor has drawn
 	s.keys("i", "hello from vi", "Escape", ":wq", "Enter")
 	s.want("belljar:")
+	s.want("\nover-7\n") // until then it writes into its state, which goes with the test
 	if b, err := os.ReadFile(filepath.Join(w.proj, "typed.txt")); err != nil || string(b) != "hello from vi\n" {
 		t.Errorf("%v %q\n%s", err, b, s.text())
 	}
