@@ -74,7 +74,8 @@ type StartEvent struct {
 type ExecEvent struct {
 	PID       int      `json:"pid"` // inside
 	Parent    int      `json:"parent,omitempty"`
-	Path      string   `json:"path"`
+	Path      string   `json:"path"`             // of the file: of a script, the script's
+	Called    string   `json:"called,omitempty"` // the path that was asked for, where it is another
 	Argv      []string `json:"argv"`
 	Dir       string   `json:"dir,omitempty"`
 	Truncated int      `json:"truncated,omitempty"` // bytes of argv that were cut
