@@ -214,6 +214,7 @@ const (
 	ReqFiles      Requirement = "limit-files"
 	ReqTime       Requirement = "limit-time"
 	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
+	ReqCommands   Requirement = "commands"    // programs that a rule for commands refuses do not run
 	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
 )
 
@@ -247,6 +248,10 @@ type Spec struct {
 	View   FileView         // serves Plan.Workspace.Views
 	Attach func(Link) error // called once by the backend, before the first command runs; the gateway then owns the link
 	Events EventSink        // never nil
+	// MayExec, where it is not nil, is asked before each execve by tiers that enforce
+	// [ReqCommands]: a text says why the program must not run. It may wait, for as long as
+	// ctx, which ends with the process or the sandbox; it is called from many goroutines.
+	MayExec func(ctx context.Context, e *ExecEvent) (refused string)
 	// Early allows Start to return while files are still being mounted. The first
 	// [Instance.Start] waits for them and then tells what went wrong.
 	Early bool

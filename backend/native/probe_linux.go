@@ -70,6 +70,10 @@ var requirements = []belljar.Enforcement{
 		Requirement: belljar.ReqExec, Level: belljar.None,
 		Gap: "commands that belljar starts are on record, programs that those start are not", Remedy: "use --tier gvisor",
 	},
+	{
+		Requirement: belljar.ReqCommands, Level: belljar.None,
+		Gap: "programs are started by the host's kernel, which asks nobody", Remedy: "use --tier gvisor",
+	},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
 }
 
