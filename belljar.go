@@ -69,6 +69,7 @@ type Plan struct {
 	Mounts    []Mount    `json:"mounts"`               // everything else that is visible, parents before children
 	HomeFiles []HomeFile `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
 	Network   Network    `json:"network"`
+	Commands  *Commands  `json:"commands,omitempty"` // rules for commands, where there are any
 	Limits    Limits     `json:"limits"`
 
 	// Enforcement lists, per requirement, what holds it in this tier on this

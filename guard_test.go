@@ -108,7 +108,7 @@ var layers = map[string]struct {
 	"cmd/belljar":         {[]string{"backend/all", "internal/cli", "internal/early"}, "main only dispatches"},
 	"internal/cli":        {[]string{"*"}, "the outermost layer; still no tier by name"},
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
-	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "approval", "api", "credential", "event", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
+	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "approval", "api", "credential", "event", "judge", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
 	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
 	"policy":              {[]string{"internal/glob", "internal/links", "internal/secrets", "internal/spell", "judge/pattern"}, "a policy knows nothing of what carries it out; patterns of commands are checked as they are matched"},
 	"judge":               {[]string{"judge/*"}, "the judge reads text and knows neither files nor policies' layers"},

@@ -21,7 +21,8 @@ func clean(e belljar.Event) belljar.Event {
 	switch {
 	case e.Exec != nil:
 		x := *e.Exec
-		x.Path, x.Dir, x.Refused = cleanString(x.Path), cleanString(x.Dir), cleanString(x.Refused)
+		x.Path, x.Called = cleanString(x.Path), cleanString(x.Called)
+		x.Dir, x.Refused = cleanString(x.Dir), cleanString(x.Refused)
 		var cut int
 		x.Argv, cut = cleanArgv(x.Argv)
 		x.Truncated += cut

@@ -92,8 +92,11 @@ func (g *Gateway) RuleFor(s approval.Subject) belljar.NetRule {
 	return rule
 }
 
-// Allows says whether what a question is about passes without asking now.
-func (g *Gateway) Allows(s approval.Subject) bool { return g.current().Decide(netRequest(s)).Allow }
+// Allows says whether what a question is about passes without asking now. Of commands it
+// knows nothing.
+func (g *Gateway) Allows(s approval.Subject) bool {
+	return s.Command == "" && g.current().Decide(netRequest(s)).Allow
+}
 
 func netRequest(s approval.Subject) belljar.NetRequest {
 	q := belljar.NetRequest{Host: s.Host, Port: s.Port, Method: s.Method, Path: s.Path}

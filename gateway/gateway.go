@@ -69,8 +69,9 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
-	questions *approval.Queue  // nil: nobody answers
-	tls       *tls.Config      // of the servers inside
+	commands  refusedCommands
+	questions *approval.Queue // nil: nobody answers
+	tls       *tls.Config     // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
 	git       *git.Budget

@@ -245,6 +245,8 @@ type Overview struct {
 	// Proposable are what was tried and refused because no rule is about it: a rule for
 	// it may be proposed.
 	Proposable []Proposal `json:"proposable"`
+	// Commands are those that rules kept from running, the newest first.
+	Commands []RefusedCommand `json:"commands"`
 }
 
 // maxShown bounds the lists of the page.
@@ -264,6 +266,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	for _, a := range h.g.rec.tried.newest(maxShown) {
 		o.Proposable = append(o.Proposable, Proposal{Host: a.host, Port: a.port, Method: a.method, Path: a.path})
 	}
+	o.Commands = h.g.refusedCommands()
 	if wantJSON {
 		return jsonReply(o)
 	}
@@ -284,6 +287,12 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	}
 	if len(o.Refused) == 0 {
 		b.WriteString("  nothing\n")
+	}
+	if len(o.Commands) > 0 {
+		b.WriteString("\ncommands that did not run (\"Operation not permitted\"), the last first:\n")
+	}
+	for _, c := range o.Commands {
+		fmt.Fprintf(&b, "  %s\n    %s\n", printable(c.Command), printable(c.Reason))
 	}
 	b.WriteString(proposableText(o.Proposable))
 	fmt.Fprintf(&b, "\nabout one host: http://%s/?host=NAME[:PORT]\n", belljar.PolicyHost)

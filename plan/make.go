@@ -21,6 +21,7 @@ type wishes struct {
 	write      []pathRule
 	hide, hold []belljar.Pattern
 	network    belljar.Network
+	commands   belljar.Commands
 	registries []belljar.Pattern
 	limits     belljar.Limits
 	envPass    []belljar.Pattern // Glob is a name
@@ -66,6 +67,9 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 		Limits:     w.limits,
 		BestEffort: w.bestEffort,
 		Notes:      slices.Clone(f.Notes),
+	}
+	if len(w.commands.Rules) > 0 {
+		m.p.Commands = &w.commands
 	}
 	if err := checkLimits(w.limits); err != nil {
 		return nil, err

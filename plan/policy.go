@@ -29,6 +29,7 @@ func Make(p *policy.Policy, f *Facts, c belljar.Capabilities, o MakeOptions) (*b
 func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 	w := envWishes(p)
 	w.hold, w.network, w.limits = p.Hold(), p.Network(), p.Limits()
+	w.commands = p.Commands()
 	w.sessions, w.bestEffort = p.Sessions(), o.BestEffort
 	w.mode, w.modeOrigin = p.Mode()
 	w.read, w.write = pathRules(p.Read()), pathRules(p.Write())

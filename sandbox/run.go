@@ -69,6 +69,7 @@ type run struct {
 	gw     *gateway.Gateway
 	gwGone chan struct{} // closed when the gateway has ended
 
+	commands    *commands // nil: no rule is about them
 	questions   *approval.Queue
 	notices     chan string  // of new questions, for the user
 	stopControl func() error // ends the control socket; nil before it is there
@@ -294,7 +295,14 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true})
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	if r.commands, err = r.newCommands(); err != nil {
+		return err
+	}
+	if r.commands != nil {
+		spec.MayExec = r.commands.mayExec
+	}
+	inst, err := r.o.Backend.Start(ctx, spec)
 	if err != nil {
 		return v.why(err)
 	}

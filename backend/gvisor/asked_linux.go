@@ -11,11 +11,12 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// maxAsked bounds the programs that wait to be allowed at a time; further ones are refused.
+// maxAsked bounds the programs that wait for a person at a time; further ones are refused.
 const maxAsked = 4096
 
 // An asked answers the sentry, which waits with each execve. What is answered is on record
-// before.
+// before; what was withdrawn before it was answered has never run, and is asked for again
+// where it still matters.
 type asked struct {
 	r      *eventReader
 	ctx    context.Context
@@ -39,18 +40,15 @@ func (a *asked) take(id uint64, e belljar.Event) {
 	stop := a.waiting[id]
 	if e.Exec == nil || stop != nil { // a number for the second time is none that our sentry gives
 		if stop != nil {
+			delete(a.waiting, id)
 			stop()
 		}
 		return
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	full := len(a.waiting) >= maxAsked
-	if !full {
-		a.waiting[id] = cancel
-	}
-	a.group.Add(1)
-	judge := func() {
-		defer a.group.Done()
+	a.waiting[id] = cancel
+	a.group.Go(func() {
 		defer cancel()
 		if full {
 			e.Exec.Refused = fmt.Sprintf("more than %d programs wait to be allowed", maxAsked)
@@ -58,21 +56,14 @@ func (a *asked) take(id uint64, e belljar.Event) {
 			e.Exec.Refused = a.r.in.spec.MayExec(ctx, e.Exec)
 		}
 		a.finish(id, e)
-	}
-	if full {
-		a.mu.Unlock()
-		judge()
-		a.mu.Lock()
-		return
-	}
-	go judge()
+	})
 }
 
 // finish records what becomes of an execve, then answers.
 func (a *asked) finish(id uint64, e belljar.Event) {
-	a.mu.Lock()
-	delete(a.waiting, id)
-	a.mu.Unlock()
+	if !a.over(id) {
+		return
+	}
 	if err := a.r.put(e); err != nil {
 		a.r.in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: "record an event: " + err.Error()})
 		return
@@ -89,6 +80,15 @@ func (a *asked) finish(id uint64, e belljar.Event) {
 			return // a sentry that is gone needs none
 		}
 	}
+}
+
+// over takes id out; false when it was withdrawn.
+func (a *asked) over(id uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.waiting[id]
+	delete(a.waiting, id)
+	return ok
 }
 
 // close waits until everything that was asked is on record. The sentry must be gone.

@@ -26,8 +26,8 @@ const (
 	answerNo   = 0
 )
 
-// killedEvery is how soon somebody who waits for a person notices that it was killed.
-const killedEvery = 100 * time.Millisecond
+// lookEvery is how soon somebody who waits for a person notices a signal.
+const lookEvery = 100 * time.Millisecond
 
 func newAsker(endpoint *fd.FD) *asker {
 	a := &asker{waiting: map[uint64]chan bool{}}
@@ -89,9 +89,8 @@ func (a *asker) forget(id uint64) {
 	delete(a.waiting, id)
 }
 
-// wait waits for the answer; killed says that the caller was killed meanwhile. No signal
-// but a fatal one interrupts it: execve has no such error.
-func (*asker) wait(ctx context.Context, answer chan bool) (run, killed bool) {
+// wait waits for the answer, or, when there is none at once, for a signal.
+func (*asker) wait(ctx context.Context, answer chan bool) (run, interrupted bool) {
 	select {
 	case run = <-answer:
 		return run, false
@@ -99,14 +98,14 @@ func (*asker) wait(ctx context.Context, answer chan bool) (run, killed bool) {
 	}
 	ctx.UninterruptibleSleepStart()
 	defer ctx.UninterruptibleSleepFinish()
-	tick := time.NewTicker(killedEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case run = <-answer:
 			return run, false
 		case <-tick.C:
-			if ctx.Killed() {
+			if ctx.Killed() || ctx.Interrupted() { // the first one tells gVisor's watchdog that we live
 				return false, true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"gvisor.dev/gvisor/pkg/context"
+	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
@@ -102,11 +103,15 @@ func (s *sink) Execve(ctx context.Context, _ seccheck.FieldSet, info *pb.ExecveI
 		s.asks.forget(id)
 		return err
 	}
-	run, killed := s.asks.wait(ctx, answer)
-	if killed {
+	run, interrupted := s.asks.wait(ctx, answer)
+	if interrupted {
 		s.asks.forget(id)
-		_ = s.write(number(recordLeft, id))
-		return unix.EINTR // nobody sees it
+		if err := s.write(number(recordLeft, id)); err != nil {
+			return err
+		}
+		// The signal ends the process, or is handled and the program asked for again:
+		// execve is never interrupted.
+		return linuxerr.ERESTARTNOINTR
 	}
 	if !run {
 		return unix.EPERM
