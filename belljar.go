@@ -249,7 +249,8 @@ type Spec struct {
 	View   FileView         // serves Plan.Workspace.Views
 	Attach func(Link) error // called once by the backend, before the first command runs; the gateway then owns the link
 	Events EventSink        // never nil
-	// MayExec, where it is not nil, is asked before each execve by tiers that enforce
+	// MayExec, where it is not nil, is asked before each execve inside (not about commands
+	// that [Instance.Start] is given, which come from outside) by tiers that enforce
 	// [ReqCommands]: a text says why the program must not run. It may wait, for as long as
 	// ctx, which ends with the process or the sandbox; it is called from many goroutines.
 	MayExec func(ctx context.Context, e *ExecEvent) (refused string)

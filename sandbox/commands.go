@@ -50,7 +50,7 @@ func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
 	if f.Verdict == judge.Ask {
 		why = c.ask(ctx, f.Rule, e)
 	}
-	if why != "" {
+	if why != "" && ctx.Err() == nil {
 		c.r.gw.Refused(commandLine(e), why)
 	}
 	return why
