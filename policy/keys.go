@@ -111,11 +111,11 @@ func newKeys() []key {
 		},
 		key{
 			"commands.ask", "list of rules", "nothing", "commands: {ask: [\"git push *\"]}",
-			"Commands that are asked, whatever allows them.", "anything: every rule asks more", "asked as well", strictCommands{1},
+			"Commands that are asked, whatever allows them; in a run, where the tier can, such a program waits for `belljar approve`.", "anything: every rule asks more", "asked as well", strictCommands{1},
 		},
 		key{
 			"commands.deny", "list of rules", "nothing", "commands: {deny: [{pattern: \"sudo *\", reason: no other user}]}",
-			"Commands that are denied, whatever allows them.", "anything: every rule denies more", "denied as well", strictCommands{2},
+			"Commands that are denied, whatever allows them; in a run, where the tier can, such a program does not start.", "anything: every rule denies more", "denied as well", strictCommands{2},
 		},
 		key{
 			"commands.context", "mapping: dir, home, writable, programs", "the project, HOME, the project and /tmp, the system's folders", "commands: {context: {writable: [/src/app, /tmp]}}",

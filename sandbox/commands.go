@@ -113,17 +113,17 @@ const maxLine = 400
 // Different ones have different texts. It holds no control characters but may hold any
 // other text from inside: whoever prints it escapes it.
 func commandLine(e *belljar.ExecEvent) string {
-	path := e.Path
-	if e.Called != "" {
-		path = e.Called
-	}
-	line := word(path)
+	line := word(e.Path)
+	names := []string{e.Called}
 	if len(e.Argv) > 0 {
 		for _, a := range e.Argv[1:] {
 			line += " " + word(a)
 		}
-		if filepath.Base(e.Argv[0]) != filepath.Base(path) {
-			line += " (called as " + strconv.Quote(e.Argv[0]) + ")"
+		names = append(names, e.Argv[0])
+	}
+	for _, n := range names {
+		if n != "" && filepath.Base(n) != filepath.Base(e.Path) {
+			line += " (called as " + strconv.Quote(n) + ")"
 		}
 	}
 	if len(line) <= maxLine && e.Truncated == 0 {
