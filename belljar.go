@@ -214,6 +214,7 @@ const (
 	ReqFiles      Requirement = "limit-files"
 	ReqTime       Requirement = "limit-time"
 	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
+	ReqSupervisor Requirement = "supervisor"  // who takes the supervisor over, by what it parses, finds little that it may do
 	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
 )
 

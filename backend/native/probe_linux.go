@@ -10,6 +10,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/confine"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -25,6 +26,7 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
+	c.Requirements = append(c.Requirements, confine.Enforcement())
 	return c, nil
 }
 
