@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/idmap"
@@ -186,10 +187,10 @@ func (in *instance) built() error {
 			}
 			continue
 		case r.Counts && len(files) >= 1 && in.meter == nil:
-			in.meter = newMeter(files[0], files[1:])
+			in.meter = meter.New(files)
 			continue
 		case r.Built && in.meter != nil:
-			in.meter.threads = r.Threads
+			in.meter.Threads = r.Threads
 			return nil
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)
