@@ -187,11 +187,12 @@ func (in *instance) built() error {
 			}
 			continue
 		case r.Counts && len(files) >= 1 && in.meter == nil:
-			in.meter = meter.New(files)
+			in.meter = meter.New(files, func(how string) {
+				in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: meter.Argv0 + " " + how})
+			})
 			continue
 		case r.Built && in.meter != nil:
-			in.meter.Threads = r.Threads
-			return nil
+			return in.meter.Begin(r.Threads)
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)
 			return errors.New("a view has no server")

@@ -12,7 +12,6 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/guest"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
-	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 )
 
 // A process is a command inside.
@@ -66,21 +65,7 @@ func (in *instance) start(ctx context.Context, c *belljar.Command) (*process, er
 		}
 		return nil, err
 	}
-	if isFirst {
-		// It runs while its meter starts; afterwards the supervisor may not start any.
-		if err := in.startMeter(); err != nil {
-			in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()})
-			return nil, err
-		}
-	}
 	return p, nil
-}
-
-// startMeter starts the process that counts. The sandbox ends with it.
-func (in *instance) startMeter() error {
-	return in.meter.Start(func(how string) {
-		in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: meter.Argv0 + " " + how})
-	})
 }
 
 // newProcess makes a process; it is nil when the sandbox has ended.

@@ -64,7 +64,11 @@ func fitting(p string, rights landlock.AccessFSSet) (landlock.AccessFSSet, bool)
 	if err := unix.Stat(p, &st); err != nil {
 		return 0, false
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+	case unix.S_IFCHR: // a terminal
+		rights = (rights & file) | ll.AccessFSIoctlDev
+	default:
 		rights &= file
 	}
 	return rights, rights != 0

@@ -18,21 +18,22 @@ import (
 )
 
 // A Meter is the supervisor's hold on the process that counts. Its methods are safe for
-// concurrent use, but for Start, which comes before the others but Close.
+// concurrent use.
 type Meter struct {
-	Threads int // of the sandbox's first process, which do not count; set before Start
-
 	files  []*os.File // what is counted by, until the process has it
 	others int64
 
 	mu     sync.Mutex
-	sock   *os.File
+	sock   *os.File // nil before Begin and after Close
 	broken error
 
-	pidfd  int
-	exited chan struct{} // closed when the process is gone; nil before Start
-	closed chan struct{}
-	once   sync.Once
+	mine    *os.File // what becomes sock
+	startup error    // why there is no process
+	started chan struct{}
+	pidfd   int
+	exited  chan struct{} // closed when the process is gone
+	closed  chan struct{}
+	once    sync.Once
 }
 
 // setup is what the process is told first.
@@ -54,69 +55,80 @@ const fdSocket = 3
 // answerTime bounds the wait for a count, in seconds. A count takes milliseconds.
 const answerTime = 10
 
-// New takes over the files by which a sandbox is counted: first its /proc, then memory
-// file systems, lists of System V objects, a socket of diagnosis.
-func New(files []*os.File) *Meter {
-	return &Meter{files: files, others: hostShared(), closed: make(chan struct{})}
+// New takes over the files by which a sandbox is counted (first its /proc, then memory
+// file systems, lists of System V objects, a socket of diagnosis) and begins to start the
+// process. ended is called when it ends before Close, and says how.
+func New(files []*os.File, ended func(how string)) *Meter {
+	m := &Meter{files: files, others: hostShared(), started: make(chan struct{}), exited: make(chan struct{}), closed: make(chan struct{})}
+	go m.start(ended)
+	return m
 }
 
-// Start starts the process. ended is called when it ends before Close, and says how.
-func (m *Meter) Start(ended func(how string)) error {
+// start starts the process from a thread that lives until it ends, because the kernel
+// ties the death signal to the thread.
+func (m *Meter) start(ended func(how string)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, err := m.fork()
+	m.startup = err
+	close(m.started)
+	if err != nil {
+		return
+	}
+	var ws unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	close(m.exited)
+	select {
+	case <-m.closed:
+	default:
+		ended(how(ws))
+	}
+}
+
+func (m *Meter) fork() (pid int, err error) {
 	mine, theirs, err := wire.Pair()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer theirs.Close()
-	_ = unix.SetsockoptTimeval(int(mine.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTime})
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		mine.Close()
-		return err
+		return 0, err
 	}
 	defer null.Close()
-	attr := &syscall.ProcAttr{
+	pid, _, err = syscall.StartProcess("/proc/self/exe", []string{Argv0}, &syscall.ProcAttr{
 		Dir: "/", Env: append(ablate.Environ(), "GOMAXPROCS=1"), Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
 		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true, PidFD: &m.pidfd},
-	}
-	exited := make(chan struct{})
-	if err := m.fork(attr, exited, ended); err != nil {
+	})
+	if err != nil {
 		mine.Close()
-		return fmt.Errorf("start %s: %w", Argv0, err)
+		return 0, fmt.Errorf("start %s: %w", Argv0, err)
 	}
-	err = wire.Send(mine, setup{m.Threads, m.others}, m.files...)
-	wire.CloseAll(m.files)
-	m.mu.Lock()
-	m.files, m.sock, m.broken, m.exited = nil, mine, err, exited
-	m.mu.Unlock()
-	return err
+	_ = unix.SetsockoptTimeval(int(mine.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTime})
+	m.mine = mine
+	return pid, nil
 }
 
-// fork starts the process from a thread that lives until it ends, because the kernel
-// ties the death signal to the thread.
-func (m *Meter) fork(attr *syscall.ProcAttr, exited chan struct{}, ended func(how string)) error {
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{Argv0}, attr)
-		started <- err
-		if err != nil {
-			return
-		}
-		var ws unix.WaitStatus
-		for {
-			if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
-				break
-			}
-		}
-		close(exited)
-		select {
-		case <-m.closed:
-		default:
-			ended(how(ws))
-		}
-	}()
-	return <-started
+// Begin tells the process what it needs; threads are those of the sandbox's first process,
+// which do not count. Afterwards this process needs to start nothing for it.
+func (m *Meter) Begin(threads int) error {
+	<-m.started
+	if m.startup != nil {
+		return m.startup
+	}
+	if err := wire.Send(m.mine, setup{threads, m.others}, m.files...); err != nil {
+		return fmt.Errorf("%s ended: %w", Argv0, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wire.CloseAll(m.files)
+	m.files, m.sock = nil, m.mine
+	return nil
 }
 
 func how(ws unix.WaitStatus) string {
@@ -126,7 +138,7 @@ func how(ws unix.WaitStatus) string {
 	return fmt.Sprintf("ended with status %d", ws.ExitStatus())
 }
 
-// Read takes one sample. Before Start and after Close nothing is used.
+// Read takes one sample. Before Begin and after Close nothing is used.
 func (m *Meter) Read(l belljar.Limits) (belljar.Usage, error) {
 	none := belljar.Usage{Processes: -1}
 	if m == nil {
@@ -164,14 +176,15 @@ func (m *Meter) Close() {
 	}
 	m.once.Do(func() {
 		close(m.closed)
-		if m.exited != nil {
+		<-m.started
+		if m.startup == nil {
 			_ = unix.PidfdSendSignal(m.pidfd, unix.SIGKILL, nil, 0)
 			<-m.exited // a Read that waits for it ends now
 			unix.Close(m.pidfd)
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		wire.CloseAll(append(m.files, m.sock))
+		wire.CloseAll(append(m.files, m.mine))
 		m.files, m.sock = nil, nil
 	})
 }
