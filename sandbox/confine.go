@@ -20,7 +20,7 @@ func (r *run) confine() error {
 	if err := confine.Self(r.needed()); err != nil {
 		return &belljar.Error{Op: "confine the supervisor", ID: r.p.Name, Kind: belljar.KindInternal, Err: err}
 	}
-	confine.Attack(r.p.Identity.Home)
+	confine.Attack()
 	return nil
 }
 

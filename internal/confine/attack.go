@@ -3,4 +3,4 @@
 package confine
 
 // Attack does nothing: only a test build tries what a confined process must not do.
-func Attack(string) {}
+func Attack() {}

@@ -3,7 +3,9 @@
 package confine
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,16 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// variable names what Attack tries to reach: a file of the user's, and a process of theirs.
+// They name what Attack tries to reach: a file, a process and an abstract socket of the user's.
 const (
 	variable        = "BELLJAR_CONFINE_ATTACK"
 	variableProcess = "BELLJAR_CONFINE_PROCESS"
+	variableSocket  = "BELLJAR_CONFINE_SOCKET"
 )
 
 // Attack tries what a confined process must not do, where a test asks for it, and prints
-// "attack NAME: stopped" or "attack NAME: through" for each to standard error. In a program
-// that is not for tests it does nothing.
-func Attack(string) {
+// "attack NAME: stopped", "through" or "absent" (no such call, or as if) for each to
+// standard error. In a program that is not for tests it does nothing.
+func Attack() {
 	secret := os.Getenv(variable)
 	if secret == "" {
 		return
@@ -52,11 +55,16 @@ func Attack(string) {
 		{"keys", func() error { _, err := unix.KeyctlInt(unix.KEYCTL_GET_KEYRING_ID, -3, 0, 0, 0); return err }},
 		{"userfaultfd", func() error { return opened(raw(unix.SYS_USERFAULTFD, 1)) }},
 		{"io_uring", func() error { return opened(raw2(unix.SYS_IO_URING_SETUP)) }},
-		{"a packet socket", func() error { return opened(unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)) }},
+		{"a rare socket", func() error { return opened(unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)) }},
+		{"a unix socket", func() error { return opened(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)) }},
+		{"an abstract socket", func() error { return dial(os.Getenv(variableSocket)) }},
 		{"be dumped again", func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) }},
 	} {
 		result := "through"
-		if a.try() != nil {
+		switch err := a.try(); {
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EAFNOSUPPORT):
+			result = "absent"
+		case err != nil:
 			result = "stopped"
 		}
 		fmt.Fprintf(os.Stderr, "attack %s: %s\n", a.name, result)
@@ -71,6 +79,14 @@ func opened(fd int, err error) error {
 }
 
 func open(path string, flags int) error { return opened(unix.Open(path, flags|unix.O_CLOEXEC, 0o600)) }
+
+func dial(name string) error {
+	c, err := net.Dial("unix", name)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
 
 func raw(nr, arg uintptr) (int, error) {
 	fd, _, errno := unix.Syscall(nr, arg, 0, 0)
@@ -91,21 +107,18 @@ func raw2(nr uintptr) (int, error) {
 
 // fork makes a child that ends at once.
 func fork() error {
-	pid, err := syscall.ForkExec("/nonexistent", nil, nil)
+	_, err := syscall.ForkExec("/nonexistent", nil, nil)
 	if err == unix.ENOENT {
 		return nil // the child was there
 	}
-	_ = pid
 	return err
 }
 
+// attach traces a process, which the end of this one ends.
 func attach(pid int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := unix.PtraceSeize(pid); err != nil {
-		return err
-	}
-	return unix.PtraceDetach(pid)
+	return unix.PtraceSeize(pid)
 }
 
 func executable() error {
