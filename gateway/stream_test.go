@@ -235,7 +235,7 @@ func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 func TestLargeBodies(t *testing.T) {
 	size := int64(4 << 20)
 	if soak() {
-		size = 1 << 30
+		size = 10 << 30
 	}
 	each(t, func(t *testing.T, inner, outer bool) {
 		w := newSecureWorld(t, streamNetwork())
