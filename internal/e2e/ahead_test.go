@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,12 +80,19 @@ func ownBinary(t *testing.T) string {
 	return path
 }
 
-// ours are the processes that run program.
+// ours are the processes that run program. One that is confined hides which that is, but
+// the supervisor was started by that name.
 func ours(program string) []int {
 	var pids []int
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, l := range links {
-		if exe, err := os.Readlink(l); err == nil && exe == program {
+		exe, err := os.Readlink(l)
+		if errors.Is(err, os.ErrPermission) {
+			argv, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "cmdline"))
+			name, _, _ := strings.Cut(string(argv), "\x00")
+			exe, err = name, nil
+		}
+		if err == nil && exe == program {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(l)))
 			pids = append(pids, pid)
 		}
