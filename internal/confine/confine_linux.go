@@ -40,10 +40,7 @@ func paths(o Options) error {
 	if !o.Calls.Unix {
 		handled |= ll.AccessFSResolveUnix
 	}
-	cfg, err := landlock.NewConfig(handled, landlock.ScopedSet(ll.ScopeAbstractUnixSocket))
-	if err != nil {
-		return err
-	}
+	cfg := landlock.Config{HandledAccessFS: handled, Scoped: ll.ScopeAbstractUnixSocket}
 	var rules []landlock.Rule
 	for _, r := range []struct {
 		paths  []string
@@ -95,33 +92,35 @@ func system(env func(string) string, resolver string) []string {
 	return files
 }
 
-// Enforcement says how far this kernel lets the supervisor be confined. It costs a
-// system call.
-func Enforcement() belljar.Enforcement {
+// Enforcement says how far this kernel lets a supervisor be confined that needs the calls
+// of o. It costs a system call.
+func Enforcement(o calls.Options) belljar.Enforcement {
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil {
 		version = 0
 	}
-	return enforcement(version)
+	return enforcement(version, o)
 }
 
-func enforcement(abi int) belljar.Enforcement {
+func enforcement(abi int, o calls.Options) belljar.Enforcement {
 	e := belljar.Enforcement{
 		Requirement: belljar.ReqSupervisor, Level: belljar.Enforced,
-		By: "once the command runs, for all threads: Landlock (the files it still needs), a seccomp filter (no programs, no executable memory, no tracing, no signals to others), no core, no reading of its memory",
+		By: "before the command starts, for all threads: Landlock (the files it still needs), a seccomp filter (no programs, no executable memory, no tracing, no signals to others), no core, no reading of its memory",
 	}
 	gap := func(gap, remedy string) {
 		e.Level, e.Gap, e.Remedy = belljar.Approximate, gap, remedy
 	}
 	switch {
 	case abi < 2: // with the first version nothing could be moved between folders
-		e.By = "once the command runs, for all threads: a seccomp filter (no programs, no executable memory, no tracing, no signals to others), no core, no reading of its memory"
+		e.By = "before the command starts, for all threads: a seccomp filter (no programs, no executable memory, no tracing, no signals to others), no core, no reading of its memory"
 		gap("the kernel has no Landlock, or its first version: who took the supervisor over could open the files of its user",
 			"use Linux 5.19 or later with Landlock among its security modules (boot with lsm=landlock,…)")
 	case abi < 3:
 		gap("who took the supervisor over could empty files of its user", "use Linux 6.2 or later")
 	case abi < 6:
 		gap("who took the supervisor over could connect to abstract sockets of its user", "use Linux 6.12 or later")
+	case o.Unix:
+		gap("the tier needs unix sockets: who took the supervisor over could connect to those of its user that have a path", "")
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func TestAhead(t *testing.T) {
 		{"run", "true", "--tier", "native"},
 	} {
 		c := w.cmd(t.Context(), args...)
-		c.Path = program
+		c.Path, c.Args[0] = program, program
 		out, _ := c.CombinedOutput()
 		gone(t, program, args)
 		if len(out) == 0 && args[1] != "true" {
@@ -40,7 +40,7 @@ func TestAhead(t *testing.T) {
 	}
 	// Where the command line says two things, the run takes one of them.
 	c := w.cmd(t.Context(), "run", "--tier", "gvisor", "sh", "-c", "echo ready; read x", "--tier", "native")
-	c.Path = program
+	c.Path, c.Args[0] = program, program
 	in, out := startReady(t, c)
 	until(t, "a first process that is not needed is left", func() bool {
 		return !slices.ContainsFunc(ours(program), func(pid int) bool { return role(pid) == "belljar-init" })
@@ -51,7 +51,7 @@ func TestAhead(t *testing.T) {
 	testenv.Need(t, "user") // root's helpers are another process's
 	for range rounds(5, 100) {
 		c := w.cmd(context.Background(), "run", "--", "true")
-		c.Path = program
+		c.Path, c.Args[0] = program, program
 		c.Stdout, c.Stderr = io.Discard, io.Discard
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
