@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/inherited"
+	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
 
 // A Meter is the supervisor's hold on the process that counts. Its methods are safe for
@@ -207,9 +210,14 @@ func serve(sock *os.File) error {
 	if err != nil || len(files) == 0 {
 		return errors.Join(err, errors.New("there is nothing to count"))
 	}
+	code := pages.Clean()
 	if err := calls.Restrict(calls.Options{}); err != nil {
 		return err
 	}
+	time.AfterFunc(pages.Settled, func() { // what only the start needed is given back
+		debug.FreeOSMemory()
+		code.Forget()
+	})
 	m := newMeter(s, files[0], files[1:])
 	for {
 		var r request
