@@ -216,6 +216,7 @@ const (
 	ReqTime       Requirement = "limit-time"
 	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
 	ReqCommands   Requirement = "commands"    // programs that a rule for commands refuses do not run
+	ReqSupervisor Requirement = "supervisor"  // who takes the supervisor over, by what it parses, finds little that it may do
 	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
 )
 

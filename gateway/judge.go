@@ -133,19 +133,20 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if r.URL.RequestURI() != path.String() {
 		return h.refuse(r, belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the path cannot be written as it was judged"}, path.Path, http.StatusForbidden)
 	}
-	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, rt: h.g.pool.through(d.Rule), event: belljar.NetEvent{
+	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, event: belljar.NetEvent{
 		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
 	}}
 	if a, refused := h.keys(r, d, path, x); refused {
 		return a
 	}
-	if !h.g.pool.enter() {
+	leave, wide, ok := h.g.pool.enter()
+	if !ok {
 		h.g.rec.limited(h.ctx, "requests", MaxRequests, MaxRequests)
 		return httpproxy.Action{Reply: &httpproxy.Reply{
 			Status: http.StatusServiceUnavailable, Reason: "too many requests at once", Body: "belljar: too many requests at once\n",
 		}}
 	}
-	x.leave = h.g.pool.leave
+	x.leave, x.rt = leave, h.g.pool.through(d.Rule, wide)
 	if !d.Allow {
 		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
 	}

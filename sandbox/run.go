@@ -41,6 +41,9 @@ type Options struct {
 	MayGrant func(belljar.NetRule) error
 	// Files are written into the scratch folder, by name, for the plan to mount.
 	Files map[string][]byte
+	// Confine says that this process is the sandbox's alone, and is confined once the
+	// sandbox is there: it starts no process afterwards, for good.
+	Confine bool
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
 	// Signals to pass on to the command; the caller owns the channel.
@@ -302,6 +305,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if r.commands != nil {
 		spec.MayExec = r.commands.mayExec
 	}
+	if err := r.detachKeys(); err != nil {
+		return err
+	}
 	inst, err := r.o.Backend.Start(ctx, spec)
 	if err != nil {
 		return v.why(err)
@@ -314,11 +320,29 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if early.Reason != "" {
 		return &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: errors.New(early.Detail)}
 	}
+	if r.view, err = v.wait(); err != nil {
+		return err
+	}
+	ahead.DiscardRest()
+	if err := r.confine(); err != nil {
+		return err
+	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)
 	}
-	r.view, err = v.wait()
-	ahead.DiscardRest()
+	return nil
+}
+
+// detachKeys has sources of credentials be read outside this process, if it is to be
+// confined.
+func (r *run) detachKeys() error {
+	if r.o.Gateway.Keys == nil || !r.o.Confine {
+		return nil
+	}
+	stop, err := r.o.Gateway.Keys.Detach()
+	if err == nil {
+		r.undo.add(stop)
+	}
 	return err
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/confine"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -27,6 +29,7 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
+	c.Requirements = append(c.Requirements, confine.Enforcement(calls.Options{Internet: true, Unix: true}))
 	return c, nil
 }
 

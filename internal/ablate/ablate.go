@@ -31,6 +31,10 @@ const (
 	Limits   = "limit: watcher"
 )
 
+// Supervisor is the supervisor's own confinement. Verify does not attack it: its own
+// test does.
+const Supervisor = "supervisor: confinement"
+
 // The layers of which a tier is made. Not every tier has each of them. Verify names
 // them in a row's layer, perhaps among others.
 const (
