@@ -41,11 +41,11 @@ func reversed(s string) string {
 // A secureServer is a service of the host that speaks TLS with a certificate of a
 // company's own authority, and remembers what it was asked.
 type secureServer struct {
-	port string
-	ca   string // PEM file
-	git  http.Handler
-	mu   sync.Mutex
-	seen []string // "METHOD path proto credential"
+	port    string
+	ca      string       // PEM file
+	answers http.Handler // instead of its own
+	mu      sync.Mutex
+	seen    []string // "METHOD path proto credential"
 }
 
 func (s *secureServer) requests() []string {
@@ -82,11 +82,15 @@ func newSecureServer(t *testing.T, dir string) *secureServer {
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pass, _ := r.BasicAuth()
+		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if pass != "" {
+			bearer = ""
+		}
 		s.mu.Lock()
-		s.seen = append(s.seen, strings.TrimSpace(fmt.Sprintf("%s %s %s %s%s", r.Method, r.URL.Path, r.Proto, r.Header.Get("X-Acme-Key"), pass)))
+		s.seen = append(s.seen, strings.TrimSpace(fmt.Sprintf("%s %s %s %s%s", r.Method, r.URL.Path, r.Proto, r.Header.Get("X-Acme-Key"), pass+bearer)))
 		s.mu.Unlock()
-		if s.git != nil {
-			s.git.ServeHTTP(w, r)
+		if s.answers != nil {
+			s.answers.ServeHTTP(w, r)
 			return
 		}
 		// A server that tells the caller its own key does not tell it inside.
