@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -200,33 +199,6 @@ python3 look.py ` + reversed(realKey) + `
 	}
 	w.nothingHolds(realKey)
 	w.belljarPrintsNo(realKey, "--policy", "belljar-test.yaml")
-}
-
-// TestTrustStores: programs with stores of certificates of their own trust the gateway.
-func TestTrustStores(t *testing.T) {
-	if ownKernel() && os.Getenv("BELLJAR_SOAK") == "" {
-		t.Skip("the files are the same on every tier, and these programs take long to start on this one")
-	}
-	w := newWorld(t)
-	s := newSecureServer(t, w.home)
-	w.env = append(w.env, "ACME_KEY="+realKey, "NODE_EXTRA_CA_CERTS="+s.ca)
-	w.write("T.java", `public class T { public static void main(String[] a) throws Exception {
-	System.out.println(new String(new java.net.URL(a[0]).openStream().readAllBytes())); } }`)
-	for _, c := range []struct{ program, line string }{
-		{"java", "java T.java $u/java"},
-		{"chromium-headless-shell", "chromium-headless-shell --no-sandbox --dump-dom $u/chromium-headless-shell"},
-	} {
-		t.Run(c.program, func(t *testing.T) {
-			if _, err := exec.LookPath(c.program); err != nil {
-				t.Skipf("this machine lacks %s", c.program)
-			}
-			r := w.trySh("u=https://localhost:"+s.port+"; "+c.line, "--policy", w.acmePolicy(s.port))
-			if !slices.ContainsFunc(s.requests(), func(l string) bool { return strings.Contains(l, "/"+c.program+" ") && strings.HasSuffix(l, realKey) }) {
-				t.Errorf("%q\n%s\n%s", s.requests(), r.out, r.errout)
-			}
-			mustLack(t, "output", r.out+r.errout, realKey)
-		})
-	}
 }
 
 // acmePolicy writes a policy by which the key of acme goes to port.
