@@ -98,10 +98,13 @@ func agents(url string) map[string][]string {
 	return all
 }
 
+// agentProcess is the name of the process that holds an agent's key.
+var agentProcess = map[string]string{"claude": "claude", "codex": "codex", "gemini": "node", "opencode": "opencode"}
+
 // TestAgents: the real programs run a scripted command; the change arrives.
 func TestAgents(t *testing.T) {
 	bin := agentPath(t)
-	port := modelServer(t, "uname -r > kernel.txt; env > env.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
+	port := modelServer(t, "uname -r > kernel.txt; env > env.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc; python3 look.py "+reversed(realKey)+" > look.txt")
 	for name, args := range agents("http://localhost:" + port) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -109,6 +112,7 @@ func TestAgents(t *testing.T) {
 				w.env = append(w.env, key+"="+realKey)
 			}
 			w.host("git", "init", "-q")
+			w.write("look.py", looksInside)
 			// As npm -g with a prefix below HOME would have it.
 			prefix := filepath.Join(w.home, ".npm-global")
 			if err := os.MkdirAll(filepath.Join(prefix, "bin"), 0o755); err != nil {
@@ -136,6 +140,12 @@ func TestAgents(t *testing.T) {
 				t.Errorf("the kernel inside: %s", w.read("kernel.txt"))
 			}
 			mustLack(t, "the agent's output", string(out), projectSecret, realKey)
+			// The agent itself is among what it can read: its environment, its memory, its files in HOME.
+			mustContain(t, "what it looked at", w.read("look.txt"), "looked at files memory processes")
+			if !ownKernel() { // which shows nobody's memory but one's own
+				mustContain(t, "what it looked at", w.read("look.txt"), "memory of "+agentProcess[name]+"\n")
+			}
+			mustLack(t, "what it found", w.read("look.txt"), "FOUND")
 			mustContain(t, "the agent's output", string(out), "credentials used: ", "_API_KEY to localhost")
 			w.nothingHolds(realKey)
 			if w.exists(".envrc") {
