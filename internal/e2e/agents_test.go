@@ -38,17 +38,19 @@ func agentPath(t *testing.T) string {
 	return dir
 }
 
-// modelServer starts the scripted model in testdata and returns its port.
-func modelServer(t *testing.T, command string) string {
+// modelServer starts the scripted model in testdata, which has the commands run one after
+// the other, and returns its port.
+func modelServer(t *testing.T, commands ...string) string {
 	t.Helper()
 	testenv.Need(t, "python3")
 	dir := t.TempDir()
 	scenario := filepath.Join(dir, "scenario.json")
+	var turns []any
+	for _, c := range commands {
+		turns = append(turns, map[string]any{"text": "I run it.", "tool": map[string]any{"shell": c}})
+	}
 	b, err := json.Marshal(map[string]any{
-		"turns": []any{
-			map[string]any{"text": "I run it.", "tool": map[string]any{"shell": command}},
-			map[string]any{"text": "finished: {{last_result}}"},
-		},
+		"turns": append(turns, map[string]any{"text": "finished: {{last_result}}"}),
 		// Whoever comes without the real key is told 401.
 		"credentials": map[string]any{"x-api-key": []string{realKey}, "x-goog-api-key": []string{realKey}, "authorization": []string{"Bearer " + realKey}},
 	})
@@ -98,6 +100,23 @@ func agents(url string) map[string][]string {
 	return all
 }
 
+// install puts an agent where npm -g with a prefix below HOME would have it.
+func (w *world) install(bin, name string) {
+	w.t.Helper()
+	dir := filepath.Join(w.home, ".npm-global", "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)); err != nil {
+		w.t.Fatal(err)
+	}
+	for i, e := range w.env {
+		if strings.HasPrefix(e, "PATH=") {
+			w.env[i] = "PATH=" + dir + ":" + e[5:]
+		}
+	}
+}
+
 // agentProcess is the name of the process that holds an agent's key.
 var agentProcess = map[string]string{"claude": "claude", "codex": "codex", "gemini": "node", "opencode": "opencode"}
 
@@ -113,19 +132,7 @@ func TestAgents(t *testing.T) {
 			}
 			w.host("git", "init", "-q")
 			w.write("look.py", looksInside)
-			// As npm -g with a prefix below HOME would have it.
-			prefix := filepath.Join(w.home, ".npm-global")
-			if err := os.MkdirAll(filepath.Join(prefix, "bin"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(filepath.Join(bin, name), filepath.Join(prefix, "bin", name)); err != nil {
-				t.Fatal(err)
-			}
-			for i, e := range w.env {
-				if strings.HasPrefix(e, "PATH=") {
-					w.env[i] = "PATH=" + filepath.Join(prefix, "bin") + ":" + e[5:]
-				}
-			}
+			w.install(bin, name)
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 			defer cancel()
 			c := w.cmd(ctx, append([]string{"run", "--allow", "localhost:" + port}, args...)...)
