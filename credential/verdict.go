@@ -24,7 +24,7 @@ type Request struct {
 // A Leak is a stand-in in a place that is not its own.
 type Leak struct {
 	Credential string // its name
-	Where      string // "header X-Echo", "url", "body", "trailer X-Sum"
+	Where      string // "header X-Echo", "name of a header", "method", "url", "body", "trailer X-Sum"
 	// Refused says that its credential is not bound to the host: the request was
 	// refused or aborted, and counts as an attempt to carry the credential away.
 	// Otherwise the stand-in was forwarded as it is.
