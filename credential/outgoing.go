@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -19,7 +20,7 @@ import (
 // was injected must not be recorded.
 func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 	v := &Verdict{keys: k}
-	if len(k.entries) == 0 {
+	if len(k.entries) == 0 || ablate.Off(ablate.Places) {
 		return v
 	}
 	j := judge{Verdict: v, k: k, r: r, bound: make([]bool, len(k.entries)), takes: make([]bool, len(k.entries))}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -160,7 +161,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 // that the answer cannot be searched (another encoding, a part of an encoded answer):
 // it must not be passed on then. For the answer to HEAD, body is nil or http.NoBody.
 func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.ReadCloser, error) {
-	if !v.bound {
+	if !v.bound || ablate.Off(ablate.Answers) {
 		return body, nil
 	}
 	if status == http.StatusUnauthorized {
