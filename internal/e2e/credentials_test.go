@@ -215,12 +215,6 @@ python3 look.py ` + reversed(realKey) + `
 	w.belljarPrintsNo(realKey, "--policy", "belljar-test.yaml")
 }
 
-// acmePolicy writes a policy by which the key of acme goes to port.
-func (w *world) acmePolicy(port string) string {
-	w.write("acme.yaml", "version: 1\nnetwork: {allow: [\"localhost:"+port+"\"]}\ncredentials: [{name: ACME_KEY, hosts: [\"localhost:"+port+"\"], header: x-acme-key}]\n")
-	return "acme.yaml"
-}
-
 // nothingHolds looks for a value in everything that belljar keeps.
 func (w *world) nothingHolds(value string) {
 	w.t.Helper()

@@ -14,7 +14,7 @@ import (
 var registryTools = []struct{ kind, program, line, prints, asks string }{
 	{"npm", "npm", "(mkdir n && cd n && npm install --no-audit --no-fund --fetch-retries=0 --silent acme-left && node -p 'require(\"acme-left\")')", "left by npm", "GET /acme-left/-/left-1.0.0.tgz "},
 	{"pip", "pip3", "/usr/bin/python3 -m pip install -q --disable-pip-version-check --target p acme-left && PYTHONPATH=p /usr/bin/python3 -c 'import acme_left; print(acme_left.text)'", "left by pip", "GET /files/acme_left-1.0-py3-none-any.whl "},
-	{"go", "go", "(mkdir g && cd g && echo 'module x' > go.mod && cat $(GOFLAGS=-mod=mod go mod download -json code.example.org/left@v1.0.0 | sed -n 's/.*\"Dir\": \"\\(.*\\)\",/\\1/p')/left.go)", "left by go", "GET /code.example.org/left/@v/v1.0.0.zip "},
+	{"go", "go", "(mkdir g && cd g && echo 'module x' > go.mod && cat $(GOFLAGS=-modcacherw go mod download -json code.example.org/left@v1.0.0 | sed -n 's/.*\"Dir\": \"\\(.*\\)\",/\\1/p')/left.go)", "left by go", "GET /code.example.org/left/@v/v1.0.0.zip "},
 	{"cargo", "cargo", "(cd c && cargo fetch -q && cat ~/.cargo/registry/src/*/acme-left-1.0.0/src/lib.rs)", "left by cargo", "GET /dl/acme-left/1.0.0/download "},
 	{"maven", "mvn", "(cd m && mvn -q -B validate && echo left by maven)", "left by maven", "GET /m2/org/example/acme/left/1/left-1.jar "},
 }
