@@ -222,7 +222,7 @@ done
 // TestAgentsDenials: the same with the real claude, whose model tries, reads the gateway's
 // page, proposes, hears of the answer and tries again, each as a command of its own.
 func TestAgentsDenials(t *testing.T) {
-	testenv.Need(t, "curl")
+	testenv.Need(t, "curl", "only-run")
 	bin := agentPath(t)
 	n := 3
 	if ownKernel() {
