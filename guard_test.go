@@ -116,7 +116,7 @@ var layers = map[string]struct {
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
-	"credential":          {[]string{"internal/inherited", "internal/links", "terminal"}, "keys know neither the policy's files nor the network; what a command says is shown escaped"},
+	"credential":          {[]string{"internal/ablate", "internal/inherited", "internal/links", "terminal"}, "keys know neither the policy's files nor the network; what a command says is shown escaped"},
 	"gateway":             {[]string{"gateway/*", "internal/*", "credential", "approval"}, "the gateway asks a decider and knows no policy file; keys are put in and taken out by their own package, and what waits for an answer waits in its own queue"},
 	"approval":            {nil, "one queue for everything that asks"},
 	"api":                 {[]string{"approval", "internal/*"}, "server and client of the same types; what they speak of is told by an interface"},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -24,7 +25,7 @@ type Request struct {
 // A Leak is a stand-in in a place that is not its own.
 type Leak struct {
 	Credential string // its name
-	Where      string // "header X-Echo", "url", "body", "trailer X-Sum"
+	Where      string // "header X-Echo", "name of a header", "method", "url", "body", "trailer X-Sum"
 	// Refused says that its credential is not bound to the host: the request was
 	// refused or aborted, and counts as an attempt to carry the credential away.
 	// Otherwise the stand-in was forwarded as it is.
@@ -160,7 +161,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 // that the answer cannot be searched (another encoding, a part of an encoded answer):
 // it must not be passed on then. For the answer to HEAD, body is nil or http.NoBody.
 func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.ReadCloser, error) {
-	if !v.bound {
+	if !v.bound || ablate.Off(ablate.Answers) {
 		return body, nil
 	}
 	if status == http.StatusUnauthorized {

@@ -13,7 +13,7 @@ import (
 func (s *secureServer) serveGit(t *testing.T, root string) {
 	t.Helper()
 	h := testenv.ServeGit(t, root, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
-	s.git = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.answers = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pass, _ := r.BasicAuth(); pass != realKey {
 			w.WriteHeader(http.StatusForbidden)
 			return
