@@ -2,6 +2,7 @@ package belljar
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -239,7 +240,7 @@ func headerFault(f *Field, d *RequestDetail) string {
 }
 
 // PlainHeader is the name of a header as the most lenient server reads it: in lower case,
-// with a hyphen for everything that is neither a letter nor a digit.
+// without what is neither a letter nor a digit.
 func PlainHeader(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -248,8 +249,29 @@ func PlainHeader(name string) string {
 		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
 			return r
 		}
-		return '-'
+		return -1
 	}, name)
+}
+
+// queryFix is the field of a rule that allows the parameters of a request, where they are
+// few and simple.
+func (d *RequestDetail) queryFix() string {
+	if d == nil || d.Unclear != "" || len(d.Params) == 0 {
+		return ""
+	}
+	var names []string
+	for _, p := range d.Params {
+		if len(p.Name) > 64 || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.[]") != "" {
+			return ""
+		}
+		if name := strconv.Quote(p.Name) + `: "*"`; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 8 {
+		return ""
+	}
+	return ", query: {" + strings.Join(names, ", ") + "}"
 }
 
 // shortQuote quotes what came from inside, at most 64 bytes of it, in ASCII.

@@ -107,8 +107,9 @@ type Decision struct {
 
 // Decide answers one request. It looks at names, ports and requests only; whether the
 // address behind a name may be dialled is the gateway's address guard, and rates are
-// counted there. Where several rules allow it without asking, the first that has neither
-// a rate nor a bound of the answer decides, else the first.
+// counted there. Of several rules that allow a request without asking the first decides;
+// where that has a rate or a bound of the answer, the first that has neither, unless only
+// the former may reach private addresses.
 func (n *Network) Decide(r NetRequest) Decision {
 	var nearest, confined, asks, allows, almost *NetRule
 	fault := ""
@@ -132,7 +133,7 @@ func (n *Network) Decide(r NetRequest) Decision {
 			if why != "" && almost == nil {
 				almost, fault = rule, why
 			}
-		case !rule.Ask && rule.Rate == nil && rule.Response == 0:
+		case !rule.Ask && (r.Method == "" || rule.Rate == nil && rule.Response == 0 && (allows == nil || rule.Private || !allows.Private)):
 			return Decision{Allow: true, Rule: rule}
 		case !rule.Ask && allows == nil:
 			allows = rule
@@ -157,6 +158,7 @@ func (n *Network) Decide(r NetRequest) Decision {
 		return Decision{
 			Nearest: almost,
 			Reason:  r.target() + ": the policy allows " + r.Method + " " + r.Path + ", but not " + fault,
+			Fix:     r.requestFix(),
 		}
 	}
 	if confined != nil {
@@ -255,5 +257,5 @@ func (r NetRequest) requestFix() string {
 	if r.Port != 443 {
 		ports = ", ports: [" + strconv.Itoa(int(r.Port)) + "]"
 	}
-	return "network: {allow: [{host: " + strconv.Quote(host) + ports + ", methods: [" + r.Method + "], paths: [" + strconv.Quote(r.Path) + "]}]}"
+	return "network: {allow: [{host: " + strconv.Quote(host) + ports + ", methods: [" + r.Method + "], paths: [" + strconv.Quote(r.Path) + "]" + r.Detail.queryFix() + "}]}"
 }

@@ -278,7 +278,8 @@ func (c *Change) exceptAtoms(others []item[belljar.NetRule], index *index) {
 	}
 	for o := range of {
 		part, ok := intersectPlace(o, c.net)
-		part.Private, part.Ask, part.Methods, part.Paths = false, false, o.Methods, o.Paths
+		part.Private, part.Ask = false, false
+		part = requestsOf(o).only(part)
 		if !ok || slices.ContainsFunc(c.except, func(e belljar.NetRule) bool { return samePlace(e, part) }) {
 			continue
 		}

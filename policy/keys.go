@@ -134,7 +134,7 @@ func networkKeys() []key {
 		},
 		{
 			"network.allow", "list of rules", "nothing", "network: {allow: [docs.example.com]}",
-			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named); of a host, `methods` and `paths` may confine the requests; with `ask` they wait for an answer.",
+			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named); of a host, `methods`, `paths`, `query`, `headers`, `rate` and `response` may confine the requests; with `ask` they wait for an answer.",
 			"only hosts, addresses, ports and requests that are already allowed, private only where it already is, with `ask` where it already asks; [] takes all of them away",
 			"rules that must cover every other rule, port by port and request by request; where one asks, so does what it covers", allowRule(),
 		},
@@ -196,7 +196,7 @@ func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
 		"setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
-		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate",
+		"credentials.from.login",
 	} {
 		m[k] = true
 	}

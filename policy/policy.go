@@ -148,6 +148,7 @@ func (p *Policy) Network() belljar.Network {
 	for _, i := range p.state.rules {
 		r := i.value
 		r.Ports, r.Methods, r.Paths = slices.Clone(r.Ports), slices.Clone(r.Methods), slices.Clone(r.Paths)
+		r.Constraint = cloneConstraint(r.Constraint)
 		r.Origin = i.origin()
 		n.Rules = append(n.Rules, r)
 	}
