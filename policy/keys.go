@@ -160,6 +160,11 @@ func gitKeys() []key {
 			"only what may be pushed already; of a host to which anything may be pushed, what is left; [] takes all of them away",
 			"repositories and refs that must cover every other one; to their hosts nothing else is pushed", gitRule{push: true},
 		},
+		{
+			keySign, "ssh or none", SignNone, "git: {sign: ssh}",
+			"With `ssh` git inside signs commits and tags, with a key that is made for the sandbox and exists nowhere else.",
+			"the same, or none", "none: nothing is signed; ssh: anything", signRule{},
+		},
 	}
 }
 

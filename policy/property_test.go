@@ -102,8 +102,11 @@ func yamlOf(d *document) string {
 		})
 		textList(&b, 2, "publish", d.publish, func(p uint16) string { return strconv.Itoa(int(p)) })
 	}
-	if d.fetch.set || d.push.set {
+	if d.fetch.set || d.push.set || d.sign != nil {
 		b.WriteString("git:\n")
+		if d.sign != nil {
+			fmt.Fprintf(&b, "  sign: %s\n", d.sign.value)
+		}
 		textList(&b, 2, "fetch", d.fetch, fetchText)
 		textList(&b, 2, "push", d.push, pushText)
 	}

@@ -68,6 +68,9 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 	}
 	d.allow = randomList(r, at, rules, 2*size)
 	d.fetch, d.push = randomGit(r, at, false, size), randomGit(r, at, true, size)
+	if r.IntN(8) == 0 {
+		d.sign = &item[string]{pick(r, signKinds()), at}
+	}
 	if d.credentials = randomCredentials(r, at, layer, size); len(d.credentials.items) > 0 && layer == layerUser && r.IntN(4) > 0 {
 		for _, h := range []string{"a.test", "*.a.test"} { // to which they are bound
 			d.allow.set = true
@@ -265,6 +268,9 @@ func wider(a, b *Policy, r *rand.Rand) string {
 	}
 	if modeRank(y.mode.value) > modeRank(x.mode.value) {
 		return "mode"
+	}
+	if y.sign.value == SignSSH && x.sign.value == SignNone {
+		return "sign"
 	}
 	for _, p := range askPaths {
 		if pathCovers(y.read, y.write)(p) && !pathCovers(x.read, x.write)(p) {

@@ -62,6 +62,7 @@ type (
 	schemaGit struct {
 		Fetch []repoRule   `json:"fetch,omitempty"`
 		Push  []schemaPush `json:"push,omitempty"`
+		Sign  string       `json:"sign,omitempty" jsonschema:"enum=ssh,enum=none"`
 	}
 	schemaPush struct {
 		Repo    string   `json:"repo" jsonschema:"description=HOST/PATH; * within one part and ** across them"`
