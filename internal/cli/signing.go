@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/sshkey"
@@ -35,11 +35,19 @@ func (a *App) signing(p *prepared, look bool) error {
 	}
 	p.files[plan.SigningKey] = key.Private(comment)
 	a.note("git inside signs as this sandbox: %s", p.facts.Signing)
-	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+	if !hasKeygen() {
 		fmt.Fprintln(a.Err, "belljar: warning: git.sign needs ssh-keygen, which is not installed here: commits inside fail")
 		fmt.Fprintln(a.Err, "belljar: hint: install OpenSSH's client, or say git: {sign: none}")
 	}
 	return nil
+}
+
+// hasKeygen says whether the system's folders, which are visible inside, have ssh-keygen.
+func hasKeygen() bool {
+	return slices.ContainsFunc([]string{"/usr/bin", "/usr/local/bin", "/bin"}, func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, "ssh-keygen"))
+		return err == nil
+	})
 }
 
 // signingKey is the key of a sandbox whose HOME is kept, else another one. With look none
