@@ -14,7 +14,7 @@ import (
 
 // Outgoing judges one request to a host and port whose requests are seen (also where
 // no credential is bound to it: stand-ins do not go there), and puts the values in:
-// it changes r.Header. It reads a source where that is due, else it does no I/O. Call it
+// it changes r.Header. It reads a source where that is due, unless r waits, else it does no I/O. Call it
 // once for each request, after the policy has allowed it and just before it is sent.
 // When the verdict refuses, r.Header may have been changed and must not be sent; what
 // was injected must not be recorded.
@@ -40,13 +40,20 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 		return v
 	}
 	j.canonical()
-	if j.headers() && j.query() {
+	if j.headers() && j.query() && !r.Wait {
 		j.inject(ctx)
 	}
 	if v.Refuse == "" {
 		j.narrow(confined)
 	}
-	v.talk = len(v.Injected) > 0 && conversation(r.Path)
+	if r.Wait && v.Refuse == "" {
+		v.put = func(ctx context.Context, h http.Header) {
+			waited := *r
+			waited.Header = h
+			j.r = &waited
+			j.inject(ctx)
+		}
+	}
 	return v
 }
 
@@ -319,6 +326,7 @@ func (j *judge) query() bool {
 // where no stand-in is in any, of the first that takes the request. A client that was
 // told of no key thus works, and one that has a choice of several keeps it.
 func (j *judge) inject(ctx context.Context) {
+	defer func() { j.talk = len(j.Injected) > 0 && conversation(j.r.Path) }()
 	for i := range j.takes {
 		p, there := j.placed[i]
 		if !there || !j.takes[i] {

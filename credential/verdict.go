@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,9 @@ type Request struct {
 	Path   string // canonical, without the query
 	URI    string // as it will be written: path and query, not decoded
 	Header http.Header
+	// Wait says that somebody has to allow the request first: no source is read and no value
+	// put in before [Verdict.Put].
+	Wait bool
 }
 
 // A Leak is a stand-in in a place that is not its own.
@@ -46,12 +50,22 @@ type Verdict struct {
 	Cut      []string // headers that were taken out, canonical
 	Leaks    []Leak
 
+	put      func(context.Context, http.Header) // what waits; nil: nothing
 	keys     *Keys
 	host     string
 	bound    bool // a credential is bound to the host
 	talk     bool // the body is a conversation
 	injected []int
 	foreign  func(id int) bool // a credential that is not bound to the host
+}
+
+// Put puts the values into h, the header of a request that waited ([Request.Wait]) and is
+// about to be sent. It may set Refuse, Fix and Status, and sets Injected. Call it before Body.
+func (v *Verdict) Put(ctx context.Context, h http.Header) {
+	if put := v.put; put != nil {
+		v.put = nil
+		put(ctx, h)
+	}
 }
 
 // A LeakError is what [Verdict.Body] reads as when the request must be aborted.

@@ -74,6 +74,7 @@ type Gateway struct {
 	tls       *tls.Config     // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
+	rates     rates
 	git       *git.Budget
 
 	drops chan netstack.Drop

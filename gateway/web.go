@@ -57,6 +57,7 @@ func ruleText(r *belljar.NetRule) string {
 	if len(r.Paths) > 0 {
 		s += ", paths " + strings.Join(r.Paths, " ")
 	}
+	s += constraintText(&r.Constraint)
 	if r.Git != nil {
 		s += ", git " + r.Git.Repo
 		if len(r.Git.Push) > 0 {
@@ -68,6 +69,35 @@ func ruleText(r *belljar.NetRule) string {
 	}
 	if r.Ask {
 		s += ", when somebody outside says so"
+	}
+	return s
+}
+
+// constraintText is what else confines the requests of a rule.
+func constraintText(c *belljar.Constraint) string {
+	s := ""
+	if c.Query != nil {
+		s += ", parameters" + fieldsText(c.Query.Params)
+	}
+	if len(c.Headers) > 0 {
+		s += ", headers" + fieldsText(c.Headers)
+	}
+	if c.Rate != nil {
+		s += ", " + c.Rate.String() + " requests"
+	}
+	if c.Response > 0 {
+		s += fmt.Sprintf(", answers of %d bytes", c.Response)
+	}
+	return s
+}
+
+func fieldsText(l []belljar.Field) string {
+	s := ""
+	for _, f := range l {
+		s += " " + f.Name + "=" + strings.Join(f.Values, "|")
+	}
+	if s == "" {
+		return " none"
 	}
 	return s
 }

@@ -29,6 +29,7 @@ type wishes struct {
 	home       []homeFile
 	sessions   []string
 	bestEffort bool
+	sign       bool
 }
 
 type pathRule struct {
@@ -85,6 +86,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	if err := m.trust(); err != nil {
 		return nil, err
 	}
+	m.signing()
 	m.mounts()
 	m.commandAndEnv()
 	m.homeFiles()

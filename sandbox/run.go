@@ -16,6 +16,7 @@ import (
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -143,7 +144,11 @@ func (r *run) start(ctx context.Context) error {
 		return &belljar.Error{Op: "make", ID: scratch, Err: err}
 	}
 	for name, content := range r.o.Files {
-		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o444); err != nil {
+		mode := os.FileMode(0o444)
+		if name == plan.SigningKey {
+			mode = 0o400
+		}
+		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
 		}
 	}

@@ -245,7 +245,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		return nil, err
 	}
 	a.noteUnset(h, f.Env)
-	p := &prepared{agent: agent}
+	p := &prepared{agent: agent, files: map[string][]byte{}}
 	if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
 		return nil, err
 	}
