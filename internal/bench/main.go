@@ -30,6 +30,8 @@ type row struct {
 	name string
 	aim  string
 	run  func(*bench) (ours, theirs float64, unit, with string, err error)
+	// lines prints a line for each of several sides, in place of run.
+	lines func(*bench) error
 }
 
 type bench struct {
@@ -43,14 +45,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bench BELLJAR [ROW…]")
 		os.Exit(2)
 	}
-	run := measure
-	if os.Args[1] == clientWord && len(os.Args) == 4 {
-		run = func(_ string, rest []string) error { return client(rest[0], rest[1]) }
-	}
-	if err := run(os.Args[1], os.Args[2:]); err != nil {
+	if err := role(os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// role is what this program is: the benchmark, or another end of it.
+func role(word string, rest []string) error {
+	switch {
+	case word == clientWord && len(rest) == 2:
+		return client(rest[0], rest[1])
+	case word == gateWord && len(rest) == 3:
+		return gate(rest[0], rest[1], rest[2])
+	case word == mitmWord && len(rest) == 1:
+		return mitm(rest[0])
+	}
+	return measure(word, rest)
 }
 
 func measure(belljar string, want []string) error {
@@ -73,6 +84,13 @@ func measure(belljar string, want []string) error {
 	fmt.Printf("%-34s %10s %10s %-6s %7s  %-10s %s\n", "WORK", "BELLJAR", "OTHER", "UNIT", "RATIO", "AIM", "COMPARED WITH")
 	for _, r := range rows() {
 		if len(want) > 0 && !slices.ContainsFunc(want, func(w string) bool { return strings.Contains(r.name, w) }) {
+			continue
+		}
+		if r.lines != nil {
+			fmt.Printf("%s\n", r.name)
+			if err := r.lines(b); err != nil {
+				fmt.Printf("%-34s not measured: %v\n", r.name, err)
+			}
 			continue
 		}
 		ours, theirs, unit, with, err := r.run(b)
