@@ -14,7 +14,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,6 +40,7 @@ type bench struct {
 	belljar string
 	dir     string // scratch
 	rounds  int
+	spent   time.Duration // see inside
 }
 
 func main() {
@@ -145,35 +148,51 @@ func (b *bench) compare(dir string, ours, theirs []string) (float64, float64, er
 }
 
 // inside times a shell line several times in one sandbox and on the host. Both
-// sides print the milliseconds of each round.
+// sides print the milliseconds of each round. b.spent is then the processor time of a
+// round in the process that owns the sandbox.
 func (b *bench) inside(dir, line string, flags ...string) (float64, float64, error) {
 	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do s=$(date +%%s%%N); { %s; } >/dev/null 2>&1; e=$(date +%%s%%N); echo ms $(( (e-s)/1000 )); i=$((i+1)); done`, b.rounds+1, line)
-	side := func(args ...string) (float64, error) {
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Dir = dir
-		var errout bytes.Buffer
-		cmd.Stderr = &errout
-		out, err := cmd.Output()
-		if err != nil {
-			return 0, fmt.Errorf("%w: %s", err, errout.String())
-		}
-		var ms []float64
-		for _, l := range strings.Split(string(out), "\n") {
-			if us, err := strconv.ParseFloat(strings.TrimPrefix(l, "ms "), 64); err == nil {
-				ms = append(ms, us/1000)
-			}
-		}
-		if len(ms) < 2 {
-			return 0, fmt.Errorf("no figures: %q", out)
-		}
-		return median(ms[1:]), nil
-	}
-	theirs, err := side("sh", "-c", script)
+	theirs, err := b.printed(dir, "sh", "-c", script)
 	if err != nil {
 		return 0, 0, err
 	}
-	ours, err := side(b.start(append(flags, "--", "sh", "-c", script)...)...)
+	ours, err := b.printed(dir, b.start(append(flags, "--", "sh", "-c", script)...)...)
 	return ours, theirs, err
+}
+
+// printed is the median of the milliseconds that a program prints, without the first.
+func (b *bench) printed(dir string, args ...string) (float64, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	var errout bytes.Buffer
+	cmd.Stderr = &errout
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	var ms []float64
+	var first, last time.Duration
+	for s := bufio.NewScanner(out); s.Scan(); {
+		us, err := strconv.ParseFloat(strings.TrimPrefix(s.Text(), "ms "), 64)
+		if err != nil {
+			continue
+		}
+		last = spent(cmd.Process.Pid)
+		if ms = append(ms, us/1000); len(ms) == 1 {
+			first = last
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, errout.String())
+	}
+	if len(ms) < 2 {
+		return 0, errors.New("no figures")
+	}
+	b.spent = (last - first) / time.Duration(len(ms)-1)
+	return median(ms[1:]), nil
 }
 
 // tree makes a git repository of n small files.

@@ -110,18 +110,25 @@ func (p *proxy) spent() time.Duration {
 	if p.cmd == nil {
 		return 0
 	}
-	ticks := 0
+	sum := time.Duration(0)
 	for _, pid := range append(testenv.Descendants(p.cmd.Process.Pid), p.cmd.Process.Pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		// utime and stime are the 14th and 15th; the 2nd is in parentheses.
-		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		for _, i := range []int{11, 12} {
-			n, _ := strconv.Atoi(f[i])
-			ticks += n
-		}
+		sum += spent(pid)
+	}
+	return sum
+}
+
+// spent is the processor time of a process, 0 when there is none.
+func spent(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// utime and stime are the 14th and 15th; the 2nd is in parentheses.
+	ticks := 0
+	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	for _, i := range []int{11, 12} {
+		n, _ := strconv.Atoi(f[i])
+		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 everywhere
 }
