@@ -45,8 +45,11 @@ type link struct {
 	accept func([]byte) bool // judges packets before the stack sees them; nil takes all
 	done   sync.WaitGroup
 	closed atomic.Bool
-	acks   acks
-	free   sync.Pool // of *outgoing
+
+	unchecked bool // see belljar.Link
+
+	acks acks
+	free sync.Pool // of *outgoing
 
 	mu         sync.RWMutex
 	mtu        uint32
@@ -73,7 +76,7 @@ func newLink(from belljar.Link, accept func([]byte) bool) (*link, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	l := &link{file: file, raw: raw, accept: accept, mtu: mtu(from)}
+	l := &link{file: file, raw: raw, accept: accept, mtu: mtu(from), unchecked: from.Unchecked}
 	l.acks = acks{began: time.Now(), write: func(b []byte) { _ = l.write(b) }}
 	if len(from.Header) > maxHeader {
 		return nil, errors.Join(fmt.Errorf("a header of %d bytes", len(from.Header)), file.Close())
@@ -338,6 +341,9 @@ func (l *link) IsAttached() bool {
 // Capabilities: checksums of what comes from inside are not looked at. Nothing on a link
 // flips bits, and whoever sends from inside can make them right.
 func (l *link) Capabilities() stack.LinkEndpointCapabilities {
+	if l.unchecked {
+		return stack.CapabilityRXChecksumOffload | stack.CapabilityTXChecksumOffload
+	}
 	return stack.CapabilityRXChecksumOffload
 }
 
