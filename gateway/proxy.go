@@ -62,7 +62,7 @@ func (g *Gateway) ServeProxy(c net.Conn) {
 	}
 	defer g.flows.done(f)
 	in := &inside{Conn: &touched{Conn: c, flow: f}, abort: func() { _ = c.Close() }, flow: f, buffers: g.buffers}
-	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
+	in.look()
 	f.own(c)
 	g.proxy(ctx, in)
 }
