@@ -42,7 +42,7 @@ ablation: ## belljar verify must go red, by name, for each layer of enforcement 
 race: ## the race detector on what runs many goroutines
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./terminal ./sandbox
 
-benchdeps: ## build what bench compares with (two minutes, once)
+benchdeps: ## install what bench compares with (root: Debian packages; two minutes, once)
 	sh .ci/benchdeps $(TESTBED)/runsc
 
 bench: build ## the design's table of speed: both sides in one run, ratios

@@ -277,6 +277,9 @@ type Link struct {
 	// Header precedes every packet, both ways: nil for none, else the header of an
 	// Ethernet frame to the sandbox, whose last two bytes become the packet's type.
 	Header []byte
+	// Unchecked says that the sandbox's end neither makes nor looks at the checksums of
+	// TCP and UDP. Those of what comes from inside are never looked at.
+	Unchecked bool
 }
 
 // An Instance is a running sandbox. Its methods are safe for concurrent use.

@@ -127,6 +127,7 @@ var layers = map[string]struct {
 	"backend/all":         {[]string{"backend/*"}, "the only list of tiers"},
 	"backend/backendtest": {[]string{"internal/*", "workspace/view", "workspace/rules"}, "the suite knows tiers only as interfaces"},
 	"backend/*":           {[]string{"internal/*", "backend/internal/*", "backend/backendtest"}, "a backend knows neither policy, gateway, sandbox nor another backend"},
+	"internal/bench":      {[]string{"credential", "event", "gateway", "gateway/*", "internal/*"}, "measures the gateway beside other proxies"},
 	"internal/*":          {[]string{"internal/*"}, "small helpers"},
 }
 

@@ -89,7 +89,7 @@ func (a *attempt) open() (*inside, bool) {
 	}
 	a.conn = c
 	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers}
-	in.br = bufio.NewReaderSize(in.Conn, sniffSize)
+	in.look()
 	a.f.own(c)
 	return in, true
 }
@@ -236,10 +236,17 @@ func (g *Gateway) connect(ctx context.Context, f *flow, proto string, t target, 
 type inside struct {
 	net.Conn
 	br    *bufio.Reader // reads from Conn
+	first *bufio.Reader // br as it was made, until TLS is ended
 	abort func()
 	flow  *flow
 
 	buffers *buffers // nil: none to lend
+}
+
+// look makes the reader.
+func (in *inside) look() {
+	in.first = bufio.NewReaderSize(in.Conn, sniffSize)
+	in.br = in.first
 }
 
 // Lend implements httpproxy.Lender.

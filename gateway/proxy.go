@@ -44,6 +44,29 @@ func (g *Gateway) proxy(ctx context.Context, in *inside) {
 	serveHTTP(ctx, in, h)
 }
 
+// ServeProxy serves one connection of a program that speaks to the proxy, as port
+// [belljar.ProxyPort] of the link does, where there are streams and no packets. It
+// returns when the connection is over, and closes it. Before Run and after it the
+// connection is closed at once.
+func (g *Gateway) ServeProxy(c net.Conn) {
+	defer c.Close()
+	ctx, ok := g.enter()
+	if !ok {
+		return
+	}
+	defer g.wg.Done()
+	f, n := g.flows.open()
+	if f == nil {
+		g.rec.limited(ctx, "connections", MaxConnections, int64(n))
+		return
+	}
+	defer g.flows.done(f)
+	in := &inside{Conn: &touched{Conn: c, flow: f}, abort: func() { _ = c.Close() }, flow: f, buffers: g.buffers}
+	in.look()
+	f.own(c)
+	g.proxy(ctx, in)
+}
+
 // known replaces an address of ours by the name that it stands for: a client may
 // have resolved the name itself.
 func (g *Gateway) known(t target) target {

@@ -345,3 +345,33 @@ func TestStaggeredDial(t *testing.T) {
 type dialFunc func(context.Context, string) (net.Conn, error)
 
 func (f dialFunc) DialContext(ctx context.Context, _, a string) (net.Conn, error) { return f(ctx, a) }
+
+// TestServeProxy: a stream that is handed in is the proxy's, under the same decisions;
+// after the gateway's end it is closed at once.
+func TestServeProxy(t *testing.T) {
+	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("db.example.com", 5432)}})
+	w.raw("db.example.com", "93.184.216.34:5432", func(c net.Conn) { _, _ = io.WriteString(c, "db") })
+	w.addr("db.example.com") // it answers: it runs
+	ask := func(host string) string {
+		here, there := net.Pipe()
+		done := make(chan struct{})
+		go func() { defer close(done); w.g.ServeProxy(there) }()
+		defer func() { here.Close(); <-done }()
+		_ = here.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = fmt.Fprintf(here, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", host)
+		b, _ := io.ReadAll(here)
+		return string(b)
+	}
+	if got := ask("db.example.com:5432"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.HasSuffix(got, "\r\n\r\ndb") {
+		t.Errorf("allowed: %q", got)
+	}
+	if got := ask("db.example.com:22"); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+		t.Errorf("another port: %q", got)
+	}
+	if err := w.g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask("db.example.com:5432"); got != "" {
+		t.Errorf("after the end: %q", got)
+	}
+}

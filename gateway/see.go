@@ -114,6 +114,9 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 		return
 	}
 	raw = append(raw, buffered(in.br)...)
+	if in.br == in.first { // nothing stands between it and the connection: many connections wait at a time
+		in.br, in.first = bufio.NewReaderSize(in.Conn, 16), nil
+	}
 	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.current(), t)}
 	secure := tls.Server(c, g.tls)
 	_ = in.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -129,7 +132,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 		return
 	}
 	tc := &within{Conn: secure, in: in}
-	httpproxy.Serve(ctx, tc, bufio.NewReaderSize(tc, sniffSize), s)
+	httpproxy.Serve(ctx, tc, nil, s)
 	_ = secure.CloseWrite()
 	in.linger()
 }

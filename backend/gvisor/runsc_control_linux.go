@@ -255,7 +255,7 @@ func (c *control) setNetwork(link *os.File) error {
 			Addresses:         []boot.IPWithPrefix{address(v4), address(v6)},
 			Routes:            []boot.Route{route(v4), route(v6)},
 			RXChecksumOffload: true, // a socket pair flips no bits
-			TXChecksumOffload: false,
+			TXChecksumOffload: true,
 			QDisc:             config.QDiscNone,
 			NumChannels:       1,
 		}},

@@ -17,14 +17,17 @@ package httpproxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,6 +35,7 @@ const (
 	headTimeout = 10 * time.Second // from a request's first byte to the end of its header
 	idleTimeout = 2 * time.Minute  // between requests
 	writeSize   = 4 << 10          // buffered of an answer; its body goes past it
+	readSize    = 4 << 10          // of a reader that is borrowed
 )
 
 // A Reply is an answer of the gateway itself.
@@ -74,25 +78,75 @@ type Lender interface {
 
 // Serve carries requests until the connection is over. It does not close c. The
 // reader reads from c; its buffer may be small, a larger one is made for a head that
-// does not fit. What it holds when Serve returns is not to be used.
+// does not fit. What it holds when Serve returns is not to be used. Without a reader one
+// is borrowed for each request: many connections wait at a time.
 func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {
-	s := &session{c: c, br: br, bw: bufio.NewWriterSize(c, writeSize), h: h}
+	s := &session{c: c, br: br, h: h}
 	for ctx.Err() == nil {
+		if br == nil && !s.begin() {
+			return
+		}
 		again, err := s.one(ctx)
 		if err != nil || !again {
 			return
 		}
 		if s.br != br && s.br.Buffered() == 0 {
-			s.br = br // many connections wait at a time
+			s.rest(br)
 		}
 	}
 }
 
 type session struct {
-	c  net.Conn
-	br *bufio.Reader // as given, or a larger one that reads from it
-	bw *bufio.Writer
-	h  Handler
+	c        net.Conn
+	br       *bufio.Reader // as given, or a larger one that reads from it
+	borrowed *bufio.Reader // br, or what it reads from, while it is borrowed
+	bw       *bufio.Writer // while a request is answered
+	h        Handler
+}
+
+var (
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
+	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeSize) }}
+)
+
+// begin waits for the first byte of a request and borrows a reader for the rest.
+func (s *session) begin() bool {
+	if s.br != nil {
+		return true // there is more in it
+	}
+	first := make([]byte, 1)
+	_ = s.c.SetReadDeadline(time.Now().Add(idleTimeout))
+	if n, err := s.c.Read(first); n == 0 || err != nil {
+		return false
+	}
+	s.borrowed = readers.Get().(*bufio.Reader)
+	s.borrowed.Reset(io.MultiReader(bytes.NewReader(first), s.c))
+	s.br = s.borrowed
+	return true
+}
+
+// rest lets go of what is needed while a request is answered only; br is what was given.
+func (s *session) rest(br *bufio.Reader) {
+	if s.borrowed != nil {
+		if s.br = s.borrowed; s.br.Buffered() > 0 {
+			return // a larger one left it there
+		}
+		s.borrowed.Reset(nil)
+		readers.Put(s.borrowed)
+	}
+	s.br, s.borrowed = br, nil
+}
+
+// writer borrows what an answer is written by. It is given back with nothing in it that
+// is still to be sent.
+func (s *session) writer() (giveBack func()) {
+	s.bw = writers.Get().(*bufio.Writer)
+	s.bw.Reset(s.c)
+	return func() {
+		s.bw.Reset(nil)
+		writers.Put(s.bw)
+		s.bw = nil
+	}
 }
 
 // one carries one request and says whether another may follow.
@@ -100,16 +154,19 @@ func (s *session) one(ctx context.Context) (bool, error) {
 	req, err := s.read()
 	if err != nil {
 		if f := asFault(err); f != nil {
+			defer s.writer()()
 			return false, s.reply(nil, s.h.Failed(nil, f))
 		}
 		return false, err
 	}
 	prepare(req)
 	a := s.h.Handle(req)
-	switch {
-	case a.Take != nil:
+	if a.Take != nil {
 		a.Take(s.br)
 		return false, nil
+	}
+	defer s.writer()()
+	switch {
 	case a.Reply != nil:
 		return false, s.reply(req, a.Reply)
 	}

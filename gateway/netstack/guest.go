@@ -51,7 +51,7 @@ func (g *Guest) ListenTCP(at netip.AddrPort) (net.Listener, error) {
 }
 
 // Inject puts one raw packet on the link, past the guest's own stack.
-func (g *Guest) Inject(packet []byte) error { return g.link.write([][]byte{packet}) }
+func (g *Guest) Inject(packet []byte) error { return g.link.write(packet) }
 
 // Close ends every connection and waits for the stack's goroutines. Idempotent.
 func (g *Guest) Close() {

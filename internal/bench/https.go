@@ -86,7 +86,8 @@ func (b *bench) https(cfg *tls.Config, flags func(addr string) ([]string, error)
 	if err != nil {
 		return 0, 0, "", "", err
 	}
-	return 1000 * fetches / ours, 1000 * fetches / theirs, "req/s", "the same on the host", nil
+	told := fmt.Sprintf("the same on the host; %d µs of the supervisor's processor a request", (few.spent / fetches).Microseconds())
+	return 1000 * fetches / ours, 1000 * fetches / theirs, "req/s", told, nil
 }
 
 // selfSigned makes a certificate for localhost, and a file in dir that vouches for it.

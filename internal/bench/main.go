@@ -14,7 +14,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,12 +32,15 @@ type row struct {
 	name string
 	aim  string
 	run  func(*bench) (ours, theirs float64, unit, with string, err error)
+	// lines prints a line for each of several sides, in place of run.
+	lines func(*bench) error
 }
 
 type bench struct {
 	belljar string
 	dir     string // scratch
 	rounds  int
+	spent   time.Duration // see inside
 }
 
 func main() {
@@ -43,14 +48,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bench BELLJAR [ROW…]")
 		os.Exit(2)
 	}
-	run := measure
-	if os.Args[1] == clientWord && len(os.Args) == 4 {
-		run = func(_ string, rest []string) error { return client(rest[0], rest[1]) }
-	}
-	if err := run(os.Args[1], os.Args[2:]); err != nil {
+	if err := role(os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// role is what this program is: the benchmark, or another end of it.
+func role(word string, rest []string) error {
+	switch {
+	case word == clientWord && len(rest) == 2:
+		return client(rest[0], rest[1])
+	case word == gateWord && len(rest) == 3:
+		return gate(rest[0], rest[1], rest[2])
+	case word == mitmWord && len(rest) == 1:
+		return mitm(rest[0])
+	}
+	return measure(word, rest)
 }
 
 func measure(belljar string, want []string) error {
@@ -73,6 +87,13 @@ func measure(belljar string, want []string) error {
 	fmt.Printf("%-34s %10s %10s %-6s %7s  %-10s %s\n", "WORK", "BELLJAR", "OTHER", "UNIT", "RATIO", "AIM", "COMPARED WITH")
 	for _, r := range rows() {
 		if len(want) > 0 && !slices.ContainsFunc(want, func(w string) bool { return strings.Contains(r.name, w) }) {
+			continue
+		}
+		if r.lines != nil {
+			fmt.Printf("%s\n", r.name)
+			if err := r.lines(b); err != nil {
+				fmt.Printf("%-34s not measured: %v\n", r.name, err)
+			}
 			continue
 		}
 		ours, theirs, unit, with, err := r.run(b)
@@ -127,35 +148,51 @@ func (b *bench) compare(dir string, ours, theirs []string) (float64, float64, er
 }
 
 // inside times a shell line several times in one sandbox and on the host. Both
-// sides print the milliseconds of each round.
+// sides print the milliseconds of each round. b.spent is then the processor time of a
+// round in the process that owns the sandbox.
 func (b *bench) inside(dir, line string, flags ...string) (float64, float64, error) {
 	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do s=$(date +%%s%%N); { %s; } >/dev/null 2>&1; e=$(date +%%s%%N); echo ms $(( (e-s)/1000 )); i=$((i+1)); done`, b.rounds+1, line)
-	side := func(args ...string) (float64, error) {
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Dir = dir
-		var errout bytes.Buffer
-		cmd.Stderr = &errout
-		out, err := cmd.Output()
-		if err != nil {
-			return 0, fmt.Errorf("%w: %s", err, errout.String())
-		}
-		var ms []float64
-		for _, l := range strings.Split(string(out), "\n") {
-			if us, err := strconv.ParseFloat(strings.TrimPrefix(l, "ms "), 64); err == nil {
-				ms = append(ms, us/1000)
-			}
-		}
-		if len(ms) < 2 {
-			return 0, fmt.Errorf("no figures: %q", out)
-		}
-		return median(ms[1:]), nil
-	}
-	theirs, err := side("sh", "-c", script)
+	theirs, err := b.printed(dir, "sh", "-c", script)
 	if err != nil {
 		return 0, 0, err
 	}
-	ours, err := side(b.start(append(flags, "--", "sh", "-c", script)...)...)
+	ours, err := b.printed(dir, b.start(append(flags, "--", "sh", "-c", script)...)...)
 	return ours, theirs, err
+}
+
+// printed is the median of the milliseconds that a program prints, without the first.
+func (b *bench) printed(dir string, args ...string) (float64, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	var errout bytes.Buffer
+	cmd.Stderr = &errout
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	var ms []float64
+	var first, last time.Duration
+	for s := bufio.NewScanner(out); s.Scan(); {
+		us, err := strconv.ParseFloat(strings.TrimPrefix(s.Text(), "ms "), 64)
+		if err != nil {
+			continue
+		}
+		last = spent(cmd.Process.Pid)
+		if ms = append(ms, us/1000); len(ms) == 1 {
+			first = last
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, errout.String())
+	}
+	if len(ms) < 2 {
+		return 0, errors.New("no figures")
+	}
+	b.spent = (last - first) / time.Duration(len(ms)-1)
+	return median(ms[1:]), nil
 }
 
 // tree makes a git repository of n small files.
