@@ -51,6 +51,7 @@ type entry struct {
 
 	mu       sync.Mutex // of what follows
 	ready    secret     // that is put in: value, once answers are searched for it
+	expires  time.Time  // of a login's token; zero where nobody knows
 	value    secret
 	former   []former // the oldest first
 	why      string   // there is no value; for the person outside only
@@ -140,6 +141,7 @@ func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err erro
 		}
 		e.value = e.src.value
 	}
+	e.expires = e.src.expires
 	return changed, err
 }
 
@@ -163,7 +165,7 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 	select {
 	case e.busy <- struct{}{}:
 	default:
-		if value, _ := e.now(); value.len() > 0 {
+		if value, _ := e.now(); value.len() > 0 && !e.expired() {
 			return value, ""
 		}
 		select {
@@ -177,13 +179,18 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 		e.src.rejected = true
 	}
 	if now := time.Now(); e.src.due(now) && !k.isClosed() {
-		if changed, _ := e.look(ctx, now); changed {
-			k.renew()
-		}
-		e.use()
-		e.tidy(k.Clean)
+		k.refresh(ctx, e, now)
 	}
 	return e.now()
+}
+
+// refresh looks at the source of e and uses what it finds. Only who holds busy calls it.
+func (k *Keys) refresh(ctx context.Context, e *entry, now time.Time) {
+	if changed, _ := e.look(ctx, now); changed {
+		k.renew()
+	}
+	e.use()
+	e.tidy(k.Clean)
 }
 
 // now is the value without a look at the source.

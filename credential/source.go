@@ -3,6 +3,8 @@ package credential
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +43,8 @@ type Host struct {
 	// Writable are further folders that the sandbox may write to, absolute: what is said of
 	// the project goes for them as well.
 	Writable []string
+	// Login is where access tokens of logins are had; nil: there are none.
+	Login func(ctx context.Context, login, stale string) (token string, expires time.Time, err error)
 }
 
 // A source reads the value of one credential. Its methods are called one at a time.
@@ -53,7 +57,8 @@ type source struct {
 	why      string    // there is none
 	looked   time.Time // when that was found out
 	file     fs.FileInfo
-	rejected bool // by the upstream, since looked
+	rejected bool      // by the upstream, since looked
+	expires  time.Time // of a login's token; zero where nobody knows
 }
 
 // later says whether a value may appear while the sandbox runs.
@@ -67,6 +72,8 @@ func (s *source) due(now time.Time) bool {
 		return s.looked.IsZero()
 	case s.from.File != "":
 		return age >= fileAgain
+	case s.from.Login != "":
+		return age >= fileAgain || s.rejected
 	case s.why != "":
 		return age >= commandAgain
 	}
@@ -77,18 +84,19 @@ func (s *source) due(now time.Time) bool {
 // stays when a command fails to print it again, and is gone with its file. An error that
 // is errUnfit says that the source must not be used; otherwise why says what is missing.
 func (s *source) look(ctx context.Context, now time.Time) (changed bool, err error) {
+	refused := s.rejected
 	s.looked, s.rejected = now, false
 	if s.from.File != "" && s.same() {
 		return false, nil
 	}
-	raw, err := s.read(ctx)
+	raw, err := s.read(ctx, refused)
 	if err == nil {
 		defer raw.wipe()
 		err = s.check(raw)
 	}
 	if err != nil {
 		s.why = terminal.Escape(err.Error())
-		if s.from.File != "" {
+		if s.from.File != "" || s.from.Login != "" && !s.expires.IsZero() && !now.Before(s.expires) {
 			s.value = secret{}
 		}
 		return false, err
@@ -111,14 +119,41 @@ func (s *source) same() bool {
 		now.Size() == s.file.Size() && now.Mode() == s.file.Mode()
 }
 
-func (s *source) read(ctx context.Context) (secret, error) {
+func (s *source) read(ctx context.Context, refused bool) (secret, error) {
 	switch {
+	case s.from.Login != "":
+		return s.login(ctx, refused)
 	case s.from.Env != "":
 		return s.variable()
 	case s.from.File != "":
 		return s.readFile()
 	}
 	return s.run(ctx)
+}
+
+// login asks for an access token; refused says that the one that is known was not
+// accepted.
+func (s *source) login(ctx context.Context, refused bool) (secret, error) {
+	ask := s.host().Login
+	if ask == nil {
+		return secret{}, errors.New("nobody keeps logins here")
+	}
+	stale := ""
+	if refused {
+		s.value.with(func(v []byte) { stale = HashToken(v) })
+	}
+	token, expires, err := ask(ctx, s.from.Login, stale)
+	if err != nil {
+		return secret{}, fmt.Errorf("the login of %s: %w", s.from.Login, err)
+	}
+	s.expires = expires
+	return secretOf([]byte(token)), nil
+}
+
+// HashToken is what names an access token to who keeps logins.
+func HashToken(token []byte) string {
+	sum := sha256.Sum256(token)
+	return hex.EncodeToString(sum[:])
 }
 
 func (s *source) variable() (secret, error) {

@@ -136,7 +136,9 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, rt: h.g.pool.through(d.Rule), event: belljar.NetEvent{
 		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
 	}}
-	if a, refused := h.keys(r, d, path, x); refused {
+	if l := h.g.login(h.t, r.Method, path.Path); l != nil {
+		x.rt = &tokens{l, x}
+	} else if a, refused := h.keys(r, d, path, x); refused {
 		return a
 	}
 	if !h.g.pool.enter() {
@@ -282,6 +284,7 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 		x.leak(l)
 	}
 	x.v = v
+	x.rt = h.g.repeating(x.rt, v)
 	x.event.Credential = strings.Join(v.Injected, ",")
 	return httpproxy.Action{}, false
 }

@@ -17,6 +17,9 @@ import (
 type Options struct {
 	Runtime string // belljar's private runtime folder
 	State   string // belljar's private state folder
+	// Home is whose logins are kept: root's sandboxes see no home but their own, so that
+	// each home has its keeper.
+	Home string
 	Env     []string
 	start   func(context.Context) error // for tests; nil: this very program
 }
@@ -153,12 +156,12 @@ func (c *Client) connected(ctx context.Context) (net.Conn, *bufio.Reader, error)
 	if conn != nil {
 		return conn, in, nil
 	}
-	conn, err := dial(ctx, c.o.Runtime)
+	conn, err := dial(ctx, c.o.Runtime, nameFor(c.o.Home))
 	if err != nil {
 		if err := c.o.start(ctx); err != nil {
 			return nil, nil, fmt.Errorf("start it: %w", err)
 		}
-		if conn, err = dial(ctx, c.o.Runtime); err != nil {
+		if conn, err = dial(ctx, c.o.Runtime, nameFor(c.o.Home)); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -34,21 +34,21 @@ const startTime = 20 * time.Second
 // Reexec is the keeper, or what replaces a token, when args[0] says so: then it does not
 // return. Otherwise it returns false.
 func Reexec(args []string) bool {
-	return reexec(args, newRefresher)
+	return reexec(args, newRefresher, harden)
 }
 
-func reexec(args []string, r func(state string) *refresher) bool {
-	if len(args) != 3 || args[0] != Argv0 && args[0] != Argv0Refresh {
+func reexec(args []string, r func(state string) *refresher, harden func() error) bool {
+	if len(args) != 4 || args[0] != Argv0 && args[0] != Argv0Refresh {
 		return false
 	}
-	runtime, state := args[1], args[2]
+	o := Options{Runtime: args[1], State: args[2], Home: args[3], Env: os.Environ()}
 	err := harden()
 	switch {
 	case err != nil:
 	case args[0] == Argv0:
-		err = run(runtime, state)
+		err = run(o)
 	default:
-		err = replaceOne(r(state))
+		err = replaceOne(r(o.State))
 	}
 	if err != nil {
 		os.Exit(1)
@@ -65,28 +65,29 @@ func harden() error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err
 	}
-	return undumpable()
+	return private()
 }
 
 // run is the keeper. It tells on its standard output that somebody answers on the socket.
-func run(runtime, state string) error {
+func run(o Options) error {
+	name := nameFor(o.Home)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE) // of somebody's terminal
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	lock, another, err := own(ctx, runtime)
+	lock, another, err := own(ctx, o.Runtime, name)
 	if err != nil {
 		return err
 	}
 	if !another {
 		defer lock.Close()
 		var l *net.UnixListener
-		if l, err = listen(runtime); err != nil {
+		if l, err = listen(o.Runtime, name); err != nil {
 			return err
 		}
-		defer os.Remove(filepath.Join(runtime, socketName)) // before the lock is given back
+		defer os.Remove(filepath.Join(o.Runtime, name)) // before the lock is given back
 		_ = tellReady()
 		s := &server{idle: idleTime, logins: &logins{
-			refresh: processRefresh(runtime, state), now: time.Now, burst: burst, all: map[string]*one{},
+			refresh: processRefresh(o), now: time.Now, burst: burst, all: map[string]*one{},
 		}}
 		s.serve(context.WithoutCancel(ctx), l)
 		return nil
@@ -135,7 +136,7 @@ func (o *Options) command(name string) *exec.Cmd {
 	if self, err := os.Executable(); err == nil && !exists(c.Path) {
 		c.Path = self
 	}
-	c.Args = []string{name, o.Runtime, o.State}
+	c.Args = []string{name, o.Runtime, o.State, o.Home}
 	c.Dir, c.Env = "/", environment(o.Env)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return c
@@ -161,15 +162,13 @@ func environment(env []string) []string {
 }
 
 // processRefresh carries out jobs in processes of their own.
-func processRefresh(runtime, state string) func(context.Context, job) error {
+func processRefresh(o Options) func(context.Context, job) error {
 	return func(_ context.Context, j job) error {
 		b, err := json.Marshal(j)
 		if err != nil {
 			return err
 		}
-		o := Options{Runtime: runtime, State: state, Env: os.Environ()}
 		c := o.command(Argv0Refresh)
-		c.Env = os.Environ()
 		c.Stdin = bytes.NewReader(b)
 		var out bytes.Buffer
 		c.Stdout = &out

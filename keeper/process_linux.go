@@ -1,6 +1,15 @@
 package keeper
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/belljar-dev/belljar/internal/inherited"
+	"golang.org/x/sys/unix"
+)
 
-// undumpable keeps other processes, and core dumps, from the memory.
-func undumpable() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+// private keeps other processes, and core dumps, from the memory, and this one from what
+// whoever started it left open.
+func private() error {
+	if err := inherited.Close(2); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	socketName = "keeper"
-	lockName   = "keeper.lock"
+// nameFor is what the socket of the keeper for home is called; its lock has ".lock" behind.
+func nameFor(home string) string { return "keeper-" + Hash(home)[:8] }
 
+const (
 	// idleTime is how long a keeper without a client lives.
 	idleTime = 5 * time.Second
 	// maxClients are connections at a time, writeTime is what a client has to take a
@@ -38,8 +38,8 @@ type server struct {
 }
 
 // listen makes the socket in the private folder dir, for whoever holds its lock.
-func listen(dir string) (*net.UnixListener, error) {
-	at, done, err := peer.Reach(dir, socketName)
+func listen(dir, name string) (*net.UnixListener, error) {
+	at, done, err := peer.Reach(dir, name)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func listen(dir string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false) // by that name it may be another's
-	if err := os.Chmod(filepath.Join(dir, socketName), 0o600); err != nil {
+	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
@@ -139,8 +139,8 @@ func (s *server) talk(ctx context.Context, c net.Conn) {
 }
 
 // own takes the lock that one keeper of a user holds, or says that another one answers.
-func own(ctx context.Context, dir string) (lock *os.File, another bool, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+func own(ctx context.Context, dir, name string) (lock *os.File, another bool, err error) {
+	f, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, false, err
 	}
@@ -153,7 +153,7 @@ func own(ctx context.Context, dir string) (lock *os.File, another bool, err erro
 			_ = f.Close()
 			return nil, false, err
 		}
-		if c, err := dial(ctx, dir); err == nil {
+		if c, err := dial(ctx, dir, name); err == nil {
 			_ = c.Close()
 			_ = f.Close()
 			return nil, true, nil
@@ -165,8 +165,8 @@ func own(ctx context.Context, dir string) (lock *os.File, another bool, err erro
 	}
 }
 
-func dial(ctx context.Context, dir string) (net.Conn, error) {
-	at, done, err := peer.Reach(dir, socketName)
+func dial(ctx context.Context, dir, name string) (net.Conn, error) {
+	at, done, err := peer.Reach(dir, name)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type wishes struct {
 	write      []pathRule
 	hide, hold []belljar.Pattern
 	network    belljar.Network
+	loginHosts []string // that nothing but a login is for
 	registries []belljar.Pattern
 	limits     belljar.Limits
 	envPass    []belljar.Pattern // Glob is a name

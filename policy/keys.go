@@ -196,7 +196,7 @@ func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
 		"setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
-		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate",
+		"network.allow.query", "network.allow.headers", "network.allow.rate",
 	} {
 		m[k] = true
 	}
