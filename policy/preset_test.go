@@ -95,7 +95,7 @@ func TestAgentPresets(t *testing.T) {
 			".claude/projects",
 		},
 		"codex": {
-			"api.openai.com {host: \"chatgpt.com\", ports: [443], paths: [\"/backend-api/codex/**\", \"/backend-api/wham/usage\"]}", nil, ".codex/config.toml",
+			"api.openai.com {host: \"chatgpt.com\", ports: [443], paths: [\"/backend-api/codex/**\", \"/backend-api/wham/accounts/check\", \"/backend-api/wham/usage\"]}", nil, ".codex/config.toml",
 			[]string{`sandbox_mode = "danger-full-access"`, `approval_policy = "never"`, "check_for_update_on_startup = false", "[analytics]\nenabled = false", "plugins = false", `[projects."/src/p"]`},
 			".codex/sessions",
 		},
