@@ -19,9 +19,9 @@ type Options struct {
 	State   string // belljar's private state folder
 	// Home is whose logins are kept: root's sandboxes see no home but their own, so that
 	// each home has its keeper.
-	Home string
-	Env     []string
-	start   func(context.Context) error // for tests; nil: this very program
+	Home  string
+	Env   []string
+	start func(context.Context) error // for tests; nil: this very program
 }
 
 // A Client speaks to the keeper, and starts it when nobody answers. As long as it is

@@ -187,4 +187,3 @@ func TestKilled(t *testing.T) {
 		t.Errorf("asked %d times in %d rounds", asked, rounds)
 	}
 }
-

@@ -18,9 +18,9 @@ type Kind struct {
 	Client string
 	// Locks are what the program locks while it asks, in the folder of File; see [Lock].
 	Locks []Lock
-	// Command is what logs in, outside.
-	Command string
-	shape   shape
+	// Command is what logs in, outside, and Why belljar does not do it itself.
+	Command, Why string
+	shape        shape
 }
 
 // An Endpoint is a host and a path of it.
@@ -45,6 +45,7 @@ func Kinds() []Kind {
 			Client:    "9d1c250a-e61b-44d9-88ed-5944d1962f5e",
 			Locks:     []Lock{{Name: ".lock", Beside: true}, {Name: ".oauth_refresh.lock"}},
 			Command:   "claude auth login",
+			Why:       "Anthropic permits no other software to offer the login with a subscription",
 			shape:     claudeShape{},
 		},
 		{
@@ -54,6 +55,7 @@ func Kinds() []Kind {
 			Client:    "app_EMoamEEZ73f0CkXaXp7hrann",
 			Locks:     []Lock{{Name: "auth.lock", File: true}},
 			Command:   "codex login",
+			Why:       "the login with ChatGPT that codex has is for codex itself",
 			shape:     codexShape{},
 		},
 	}

@@ -70,6 +70,7 @@ func keyHint(h *host, p *belljar.Plan, agent string) string {
 		if why, _ := login.Refused(agent); why != "" {
 			return "the login that it has on this host (~/" + k.login + ") is not used: " + why + "; " + set
 		}
+		return "the login that it has on this host (~/" + k.login + ") is not used: belljar login " + agent + " says more; " + set
 	}
 	if l := login.Find(agent); l != nil {
 		set = "log in outside (" + l.Command + "), or " + set

@@ -28,7 +28,9 @@ import (
 )
 
 // Reexec plays the part of one of our own child processes when args says so.
-func Reexec(args []string) bool { return view.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) }
+func Reexec(args []string) bool {
+	return view.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args)
+}
 
 const ceilingFile = "/etc/belljar/policy.yaml"
 
