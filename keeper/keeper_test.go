@@ -79,6 +79,36 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
+// A token that expires soon is given out while another one is fetched: nobody waits.
+func TestEarly(t *testing.T) {
+	p := newProvider(t)
+	l := inProcess(t, p, burst)
+	file := p.loginFile(t, time.Now().Add(time.Minute))
+	old, _ := p.current()
+	answered := make(chan struct{})
+	hold := make(chan struct{})
+	p.after = func() { close(answered); <-hold }
+	if got := mustToken(t, l, file, ""); got != old {
+		t.Errorf("%q", got)
+	}
+	<-answered
+	if got := mustToken(t, l, file, ""); got != old { // also while the provider is slow
+		t.Errorf("%q", got)
+	}
+	close(hold)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if p.accepts(mustToken(t, l, file, "")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new token is not given out")
+		}
+	}
+	if asked, revoked := p.state(); asked != 1 || revoked != "" {
+		t.Errorf("asked %d times, %s", asked, revoked)
+	}
+}
+
 // What the host's own program wrote is found at once.
 func TestHostRotates(t *testing.T) {
 	p := newProvider(t)

@@ -23,7 +23,7 @@ const (
 	// them, whatever comes from inside: refused tokens are replaced as often as a bucket
 	// of burst allows, which gains one each gain.
 	burst = 5
-	gain  = time.Minute
+	gain  = 5 * time.Minute
 )
 
 // logins answers for all login files.
@@ -100,25 +100,45 @@ func (l *logins) token(ctx context.Context, k *login.Kind, file, stale string) (
 		return o.tokens, nil
 	case refused && !expired && !o.may(now, l.burst):
 		return login.Tokens{}, fmt.Errorf("the provider accepts no token of the login: it was given new ones several times")
-	case !refused && !expired && (!soon || now.Sub(o.tried) < early):
-		return o.tokens, nil
+	case refused || expired:
+		if err := l.replace(ctx, o, hash); err != nil {
+			return login.Tokens{}, err
+		}
+	case soon && now.Sub(o.tried) >= early: // nobody waits for it yet
+		o.tried = now
+		go l.refreshEarly(context.WithoutCancel(ctx), o, job{Login: k.Name, File: file, Seen: hash})
 	}
-	o.tried = now
-	err = l.refresh(context.WithoutCancel(ctx), job{Login: k.Name, File: file, Seen: hash, Last: expired || refused})
+	return o.tokens, nil
+}
+
+// replace has the token of that hash replaced. Only who holds busy calls it.
+func (l *logins) replace(ctx context.Context, o *one, hash string) error {
+	err := l.refresh(context.WithoutCancel(ctx), job{Login: o.kind.Name, File: o.file, Seen: hash, Last: true})
+	if errors.Is(err, login.ErrEnded) {
+		return o.end(hash)
+	}
 	if err == nil {
 		err = o.read()
 	}
 	if err == nil && Hash(o.tokens.Access) == hash {
 		err = errors.New("the login file still holds the old token")
 	}
-	if errors.Is(err, login.ErrEnded) {
-		o.over, o.overErr = hash, fmt.Errorf("the login in %s has ended; log in again outside: %s", file, k.Command)
-		err = o.overErr
+	return err
+}
+
+// refreshEarly replaces a token that is still good; what comes of it is found in the file.
+func (l *logins) refreshEarly(ctx context.Context, o *one, j job) {
+	if err := l.refresh(ctx, j); errors.Is(err, login.ErrEnded) {
+		o.busy <- struct{}{}
+		_ = o.end(j.Seen)
+		<-o.busy
 	}
-	if err != nil && (expired || refused) {
-		return login.Tokens{}, err
-	}
-	return o.tokens, nil
+}
+
+// end notes that there is no next token.
+func (o *one) end(hash string) error {
+	o.over, o.overErr = hash, fmt.Errorf("the login in %s has ended; log in again outside: %s", o.file, o.kind.Command)
+	return o.overErr
 }
 
 // may takes one out of the bucket.

@@ -26,7 +26,6 @@ type provider struct {
 	revoked string // why the login has ended
 	asked   int
 	life    time.Duration
-	before  func() // the answer is sent
 	after   func() // the answer was decided, and is not sent yet
 }
 
@@ -55,7 +54,8 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(b, &q)
 	p.mu.Lock()
 	p.asked++
-	status, answer := http.StatusOK, map[string]any{}
+	var answer map[string]any
+	status := http.StatusOK
 	switch {
 	case q.Grant != "refresh_token" || q.Client == "":
 		status, answer = http.StatusBadRequest, map[string]any{"error": "invalid_request"}

@@ -53,7 +53,7 @@ func Kinds() []Kind {
 			Variables: []string{"CODEX_API_KEY", "OPENAI_API_KEY"},
 			Token:     Endpoint{"auth.openai.com", "/oauth/token"},
 			Client:    "app_EMoamEEZ73f0CkXaXp7hrann",
-			Locks:     []Lock{{Name: "auth.lock", File: true}},
+			Locks:     []Lock{{Name: "auth.lock", File: true}, {Name: "auth.json.lock", File: true}},
 			Command:   "codex login",
 			Why:       "the login with ChatGPT that codex has is for codex itself",
 			shape:     codexShape{},
