@@ -48,7 +48,7 @@ type subscription struct {
 	all      []string // every token that was ever good
 }
 
-func newSubscription(t *testing.T, modelPort string) *subscription {
+func newSubscription(t *testing.T, w *world, modelPort string) *subscription {
 	s := &subscription{t: t}
 	s.model = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + modelPort})
@@ -57,7 +57,7 @@ func newSubscription(t *testing.T, modelPort string) *subscription {
 	s.model.FlushInterval = -1
 	s.model.ErrorLog = log.New(io.Discard, "", 0)
 	s.rotate()
-	s.certificates()
+	s.certificates(w.home)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func (s *subscription) rotate() {
 	s.all = append(s.all, enc.EncodeToString(signature), s.refresh)
 }
 
-func (s *subscription) certificates() {
+func (s *subscription) certificates(dir string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -99,7 +99,7 @@ func (s *subscription) certificates() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.ca = filepath.Join(s.t.TempDir(), "ca.pem")
+	s.ca = filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(s.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestLogins(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			port := modelServer(t, "cat ~/.claude/.credentials.json ~/.codex/auth.json > inside.txt 2>/dev/null; env >> inside.txt; cat /proc/[0-9]*/environ >> inside.txt 2>/dev/null; grep -a -r -o 'REAL.REFRESH-[0-9]' ~ >> inside.txt; echo from-the-agent > change.txt")
 			w := newWorld(t)
-			s := newSubscription(t, port)
+			s := newSubscription(t, w, port)
 			s.loginFiles(w, time.Now().Add(time.Hour))
 			w.env = append(w.env, s.env()...)
 			w.env = append(w.env, "PATH="+bin+":"+os.Getenv("PATH"))
