@@ -34,6 +34,7 @@ type Client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	done bool
+	door bool // conn leads to a process that asks: see Detach
 }
 
 // NewClient makes a client. Nothing is connected or started before it is used.
@@ -44,6 +45,8 @@ func NewClient(o Options) *Client {
 	}
 	return c
 }
+
+var errDoor = errors.New("the process that asks it has ended")
 
 // askAgain is how often a request is made while keepers die under it.
 const askAgain = 8
@@ -112,7 +115,7 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 			}
 			return r, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, errDoor) {
 			break
 		}
 	}
@@ -148,13 +151,16 @@ func (c *Client) once(ctx context.Context, line []byte) (r reply, err error) {
 
 func (c *Client) connected(ctx context.Context) (net.Conn, *bufio.Reader, error) {
 	c.mu.Lock()
-	conn, in, done := c.conn, c.in, c.done
+	conn, in, done, door := c.conn, c.in, c.done, c.door
 	c.mu.Unlock()
 	if done {
 		return nil, nil, net.ErrClosed
 	}
 	if conn != nil {
 		return conn, in, nil
+	}
+	if door {
+		return nil, nil, errDoor
 	}
 	conn, err := dial(ctx, c.o.Runtime, nameFor(c.o.Home))
 	if err != nil {

@@ -26,6 +26,10 @@
 // Then the access token is used for as long as it is accepted, and the refresh token sent
 // as the last resort only.
 //
+// A supervisor asks through a process of its own ([Client.Detach], [Argv0Door]), which asks
+// for tokens of its sandbox's logins only, so that the supervisor itself need not connect
+// to, or start, anything.
+//
 // # Who may speak
 //
 // The socket is 0600 in belljar's private runtime folder; a peer must have our uid and our

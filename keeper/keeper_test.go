@@ -1,9 +1,11 @@
 package keeper
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -293,6 +295,40 @@ func TestManySandboxes(t *testing.T) {
 	}
 	if asked, revoked := p.state(); asked != expiries || revoked != "" {
 		t.Errorf("asked %d times for %d expiries, %s", asked, expiries, revoked)
+	}
+}
+
+// Who asks for a supervisor asks for tokens of its logins, and for nothing else.
+func TestDoorRefuses(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	asked := 0
+	go func() {
+		defer there.Close()
+		_ = answerDoor(there, func(context.Context, request) (reply, error) { asked++; return reply{Token: "t"}, nil }, []Known{{"claude", "/h/.claude/.credentials.json"}})
+	}()
+	in := bufio.NewReader(here)
+	for line, ok := range map[string]bool{
+		`{"op":"token","login":"claude","file":"/h/.claude/.credentials.json"}`:    true,
+		`{"op":"stand-in","login":"claude","file":"/h/.claude/.credentials.json"}`: false,
+		`{"op":"token","login":"claude","file":"/other/.credentials.json"}`:        false,
+		`{"op":"token","login":"codex","file":"/h/.codex/auth.json"}`:              false,
+		`nonsense`: false,
+	} {
+		if _, err := here.Write([]byte(line + "\n")); err != nil {
+			t.Fatal(err)
+		}
+		b, err := readLine(in, maxReply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r reply
+		if err := json.Unmarshal(b, &r); err != nil || (r.Token != "") != ok || (r.Error == "") != ok {
+			t.Errorf("%s: %s %v", line, b, err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
 	}
 }
 

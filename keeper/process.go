@@ -38,10 +38,16 @@ func Reexec(args []string) bool {
 }
 
 func reexec(args []string, r func(state string) *refresher, harden func() error) bool {
-	if len(args) != 4 || args[0] != Argv0 && args[0] != Argv0Refresh {
+	if len(args) < 4 || args[0] != Argv0 && args[0] != Argv0Refresh && args[0] != Argv0Door {
 		return false
 	}
 	o := Options{Runtime: args[1], State: args[2], Home: args[3], Env: os.Environ()}
+	if args[0] == Argv0Door { // the keeper looks at it: it must not be closed to it
+		if len(args) != 5 || noCore() != nil || runDoor(o, args[4]) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	err := harden()
 	switch {
 	case err != nil:
@@ -62,11 +68,13 @@ func harden() error {
 	if os.Geteuid() == 0 {
 		return errors.New("the keeper does not run as root")
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if err := noCore(); err != nil {
 		return err
 	}
 	return private()
 }
+
+func noCore() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }
 
 // run is the keeper. It tells on its standard output that somebody answers on the socket.
 func run(o Options) error {

@@ -8,8 +8,11 @@ import (
 // private keeps other processes, and core dumps, from the memory, and this one from what
 // whoever started it left open.
 func private() error {
-	if err := inherited.Close(2); err != nil {
+	if err := closeRest(2); err != nil {
 		return err
 	}
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }
+
+// closeRest closes what whoever started this process left open beyond last.
+func closeRest(last int) error { return inherited.Close(last) }

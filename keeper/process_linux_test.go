@@ -143,6 +143,11 @@ func TestKilled(t *testing.T) {
 	for i := range clients {
 		clients[i] = NewClient(o)
 		defer clients[i].Close()
+		if i%2 == 1 { // as a confined supervisor asks
+			if err := clients[i].Detach([]Known{{"claude", file}}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for round := range rounds {
 		old, _, err := clients[0].Token(t.Context(), "claude", file, "")

@@ -44,8 +44,13 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		for i := range creds {
 			creds[i].StandIn = notRead
 		}
-	} else if err := a.keys(ctx, h, p, &creds); err != nil {
-		return err
+	} else {
+		if err := p.logins.detach(creds); err != nil {
+			return err
+		}
+		if err := a.keys(ctx, h, p, &creds); err != nil {
+			return err
+		}
 	}
 	p.facts.Credentials = creds
 	p.gateway.Logins = p.logins.endpoints(creds)

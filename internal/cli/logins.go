@@ -137,6 +137,24 @@ func (l *logins) choose(creds []belljar.Credential) {
 	}
 }
 
+// detach lets the supervisor ask for the tokens of the logins in creds only, without
+// connecting to anything: it may be confined then.
+func (l *logins) detach(creds []belljar.Credential) error {
+	var known []keeper.Known
+	for _, c := range creds {
+		if one := l.one(c.From.Login); one != nil && one.stand != nil {
+			known = append(known, keeper.Known{Login: one.kind.Name, File: one.file})
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	if err := l.client.Detach(known); err != nil {
+		return &belljar.Error{Op: "reach the keeper of logins", Kind: belljar.KindInternal, Err: err}
+	}
+	return nil
+}
+
 // token asks the keeper, for the gateway.
 func (l *logins) token(ctx context.Context, name, stale string) (string, time.Time, error) {
 	one := l.one(name)
