@@ -34,7 +34,6 @@ type Client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	done bool
-	door bool // conn leads to a process that asks: see Detach
 }
 
 // NewClient makes a client. Nothing is connected or started before it is used.
@@ -45,8 +44,6 @@ func NewClient(o Options) *Client {
 	}
 	return c
 }
-
-var errDoor = errors.New("the process that asks it has ended")
 
 // askAgain is how often a request is made while keepers die under it.
 const askAgain = 8
@@ -97,16 +94,35 @@ func (c *Client) drop() {
 // ask makes a request, once more where the keeper died before it answered: no request
 // does anything twice.
 func (c *Client) ask(ctx context.Context, q request) (reply, error) {
-	select {
-	case c.busy <- struct{}{}:
-		defer func() { <-c.busy }()
-	case <-ctx.Done():
-		return reply{}, ctx.Err()
-	}
 	line, err := json.Marshal(q)
 	if err != nil {
 		return reply{}, err
 	}
+	select {
+	case c.busy <- struct{}{}:
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+	type outcome struct {
+		reply
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() { // whoever gives up leaves the connection to those who come next
+		r, err := c.askOnly(context.WithoutCancel(ctx), line)
+		<-c.busy
+		done <- outcome{r, err}
+	}()
+	select {
+	case o := <-done:
+		return o.reply, o.err
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+}
+
+// askOnly is run by who has busy.
+func (c *Client) askOnly(ctx context.Context, line []byte) (_ reply, err error) {
 	for range askAgain {
 		var r reply
 		if r, err = c.once(ctx, append(line, '\n')); err == nil {
@@ -115,7 +131,7 @@ func (c *Client) ask(ctx context.Context, q request) (reply, error) {
 			}
 			return r, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, errDoor) {
+		if errors.Is(err, net.ErrClosed) {
 			break
 		}
 	}
@@ -128,7 +144,6 @@ func (c *Client) once(ctx context.Context, line []byte) (r reply, err error) {
 	if err != nil {
 		return r, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	_ = conn.SetDeadline(time.Now().Add(replyTime))
 	_, err = conn.Write(line)
 	var b []byte
@@ -137,9 +152,6 @@ func (c *Client) once(ctx context.Context, line []byte) (r reply, err error) {
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &r)
-	}
-	if !stop() && err == nil { // the deadline may come at any moment
-		err = ctx.Err()
 	}
 	if err != nil {
 		c.mu.Lock()
@@ -151,16 +163,13 @@ func (c *Client) once(ctx context.Context, line []byte) (r reply, err error) {
 
 func (c *Client) connected(ctx context.Context) (net.Conn, *bufio.Reader, error) {
 	c.mu.Lock()
-	conn, in, done, door := c.conn, c.in, c.done, c.door
+	conn, in, done := c.conn, c.in, c.done
 	c.mu.Unlock()
 	if done {
 		return nil, nil, net.ErrClosed
 	}
 	if conn != nil {
 		return conn, in, nil
-	}
-	if door {
-		return nil, nil, errDoor
 	}
 	conn, err := dial(ctx, c.o.Runtime, nameFor(c.o.Home))
 	if err != nil {

@@ -26,7 +26,7 @@ type Known struct {
 
 // Detach has a process of its own speak to the keeper from now on, and start it where
 // that is needed, so that this one may be confined: it connects to nothing and starts
-// nothing for logins any more. That process asks for access tokens of the logins in known
+// nothing for logins any more, as long as that process lives. That process asks for access tokens of the logins in known
 // and for nothing else, whatever becomes of this one; it ends with it, or with Close.
 func (c *Client) Detach(known []Known) error {
 	list, err := json.Marshal(known)
@@ -63,7 +63,7 @@ func (c *Client) Detach(known []Known) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop()
-	c.conn, c.in, c.door = conn, bufio.NewReader(conn), true
+	c.conn, c.in = conn, bufio.NewReader(conn)
 	return nil
 }
 

@@ -298,6 +298,35 @@ func TestManySandboxes(t *testing.T) {
 	}
 }
 
+// Who gives up leaves the connection to the next.
+func TestGivesUp(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	c := NewClient(Options{start: func(context.Context) error { return errors.New("nothing is started") }})
+	defer c.Close()
+	c.conn, c.in = here, bufio.NewReader(here)
+	ctx, cancel := context.WithCancel(t.Context())
+	in := bufio.NewReader(there)
+	go func() {
+		for i := 0; ; i++ {
+			if _, err := readLine(in, maxRequest); err != nil {
+				return
+			}
+			if i == 0 {
+				cancel()
+			}
+			b, _ := json.Marshal(reply{Token: "token"})
+			if _, err := there.Write(append(b, '\n')); err != nil {
+				return
+			}
+		}
+	}()
+	_, _, _ = c.Token(ctx, "claude", "/h/.credentials.json", "")
+	if got, _, err := c.Token(t.Context(), "claude", "/h/.credentials.json", ""); err != nil || got != "token" {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
 // Who asks for a supervisor asks for tokens of its logins, and for nothing else.
 func TestDoorRefuses(t *testing.T) {
 	here, there := net.Pipe()

@@ -51,6 +51,7 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		if err := a.keys(ctx, h, p, &creds); err != nil {
 			return err
 		}
+		p.logins.begun = true
 	}
 	p.facts.Credentials = creds
 	p.gateway.Logins = p.logins.endpoints(creds)

@@ -19,10 +19,14 @@ import (
 	"github.com/belljar-dev/belljar/terminal"
 )
 
+// startTime is what a start waits for a token that has to be replaced first.
+const startTime = 10 * time.Second
+
 // logins are those of this host that a run may use. A nil one has none.
 type logins struct {
 	client *keeper.Client
 	home   string // that is kept for the sandbox; empty: a fresh one
+	begun  bool   // the sandbox's start waits no more
 	all    []hostLogin
 }
 
@@ -160,6 +164,11 @@ func (l *logins) token(ctx context.Context, name, stale string) (string, time.Ti
 	one := l.one(name)
 	if one == nil {
 		return "", time.Time{}, errors.New("this host has none")
+	}
+	if !l.begun { // a provider that does not answer keeps nobody from starting
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, startTime)
+		defer cancel()
 	}
 	return l.client.Token(ctx, name, one.file, stale)
 }
