@@ -120,8 +120,8 @@ func (l *logins) replace(ctx context.Context, o *one, hash string) error {
 	if err == nil {
 		err = o.read()
 	}
-	if err == nil && Hash(o.tokens.Access) == hash {
-		err = errors.New("the login file still holds the old token")
+	if err == nil && Hash(o.tokens.Access) == hash && !o.tokens.Expires.IsZero() && !l.now().Before(o.tokens.Expires) {
+		err = errors.New("the login file still holds the token that has expired")
 	}
 	return err
 }
