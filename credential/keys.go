@@ -244,7 +244,7 @@ func (k *Keys) findable() bool {
 	if now := k.values.Load(); now == nil || now.finder != nil {
 		return true
 	}
-	return slices.ContainsFunc(k.entries, func(e *entry) bool { return e.src.later() })
+	return slices.ContainsFunc(k.entries, func(e *entry) bool { return e.src.appears() })
 }
 
 // A Missing credential has no value yet.
@@ -267,7 +267,7 @@ func (k *Keys) Missing() []Missing {
 	for _, e := range k.entries {
 		e.mu.Lock()
 		if e.value.region == nil {
-			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.later(), Asked: e.asked.Load()})
+			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.appears(), Asked: e.asked.Load()})
 		}
 		e.mu.Unlock()
 	}

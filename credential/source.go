@@ -58,22 +58,26 @@ type source struct {
 	looked   time.Time // when that was found out
 	file     fs.FileInfo
 	rejected bool      // by the upstream, since looked
+	refused  bool      // rejected, as look found it
 	expires  time.Time // of a login's token; zero where nobody knows
 }
 
-// later says whether a value may appear while the sandbox runs.
-func (s *source) later() bool { return s.from.Env == "" }
+// later says whether the source is read again while the sandbox runs, by whoever reads.
+func (s *source) later() bool { return s.from.Env == "" && s.from.Login == "" }
+
+// appears says whether a value may appear while the sandbox runs.
+func (s *source) appears() bool { return s.from.Env == "" }
 
 // due says whether the source is to be looked at before a request at now.
 func (s *source) due(now time.Time) bool {
 	age := now.Sub(s.looked)
 	switch {
+	case s.from.Login != "":
+		return age >= fileAgain || s.rejected
 	case !s.later():
 		return s.looked.IsZero()
 	case s.from.File != "":
 		return age >= fileAgain
-	case s.from.Login != "":
-		return age >= fileAgain || s.rejected
 	case s.why != "":
 		return age >= commandAgain
 	}
@@ -84,12 +88,11 @@ func (s *source) due(now time.Time) bool {
 // stays when a command fails to print it again, and is gone with its file. An error that
 // is errUnfit says that the source must not be used; otherwise why says what is missing.
 func (s *source) look(ctx context.Context, now time.Time) (changed bool, err error) {
-	refused := s.rejected
-	s.looked, s.rejected = now, false
+	s.looked, s.refused, s.rejected = now, s.rejected, false
 	if s.from.File != "" && s.same() {
 		return false, nil
 	}
-	raw, err := s.read(ctx, refused)
+	raw, err := s.read(ctx)
 	if err == nil {
 		defer raw.wipe()
 		err = s.check(raw)
@@ -119,10 +122,10 @@ func (s *source) same() bool {
 		now.Size() == s.file.Size() && now.Mode() == s.file.Mode()
 }
 
-func (s *source) read(ctx context.Context, refused bool) (secret, error) {
+func (s *source) read(ctx context.Context) (secret, error) {
 	switch {
 	case s.from.Login != "":
-		return s.login(ctx, refused)
+		return s.login(ctx)
 	case s.from.Env != "":
 		return s.variable()
 	case s.from.File != "":
@@ -131,15 +134,14 @@ func (s *source) read(ctx context.Context, refused bool) (secret, error) {
 	return s.run(ctx)
 }
 
-// login asks for an access token; refused says that the one that is known was not
-// accepted.
-func (s *source) login(ctx context.Context, refused bool) (secret, error) {
+// login asks for an access token, another one than that which was refused.
+func (s *source) login(ctx context.Context) (secret, error) {
 	ask := s.host().Login
 	if ask == nil {
 		return secret{}, errors.New("nobody keeps logins here")
 	}
 	stale := ""
-	if refused {
+	if s.refused {
 		s.value.with(func(v []byte) { stale = HashToken(v) })
 	}
 	token, expires, err := ask(ctx, s.from.Login, stale)
