@@ -52,6 +52,8 @@ type source struct {
 	from belljar.CredentialSource
 	form belljar.CredentialForm
 	host func() *Host // a function, as in secret: the environment is full of secrets
+	// elsewhere has a file or a command be read by another process; nil: by this one.
+	elsewhere func() (secret, error)
 
 	value    secret
 	why      string    // there is none
@@ -128,6 +130,8 @@ func (s *source) read(ctx context.Context) (secret, error) {
 		return s.login(ctx)
 	case s.from.Env != "":
 		return s.variable()
+	case s.elsewhere != nil:
+		return s.ask()
 	case s.from.File != "":
 		return s.readFile()
 	}
@@ -156,6 +160,19 @@ func (s *source) login(ctx context.Context) (secret, error) {
 func HashToken(token []byte) string {
 	sum := sha256.Sum256(token)
 	return hex.EncodeToString(sum[:])
+}
+
+// ask has the source be read by another process.
+func (s *source) ask() (secret, error) {
+	var before fs.FileInfo
+	if s.from.File != "" {
+		before, _ = os.Stat(s.from.File) // what changes meanwhile is seen by the next look
+	}
+	v, err := s.elsewhere()
+	if err == nil {
+		s.file = before
+	}
+	return v, err
 }
 
 func (s *source) variable() (secret, error) {

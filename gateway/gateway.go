@@ -72,11 +72,13 @@ type Gateway struct {
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
 	logins    []Login
-	kept      atomic.Int64    // bytes of requests that may be sent again
+	kept      atomic.Int64 // bytes of requests that may be sent again
+	commands  refusedCommands
 	questions *approval.Queue // nil: nobody answers
 	tls       *tls.Config     // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
+	rates     rates
 	git       *git.Budget
 
 	drops chan netstack.Drop

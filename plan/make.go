@@ -22,6 +22,7 @@ type wishes struct {
 	hide, hold []belljar.Pattern
 	network    belljar.Network
 	loginHosts []string // that nothing but a login is for
+	commands   belljar.Commands
 	registries []belljar.Pattern
 	limits     belljar.Limits
 	envPass    []belljar.Pattern // Glob is a name
@@ -29,6 +30,7 @@ type wishes struct {
 	home       []homeFile
 	sessions   []string
 	bestEffort bool
+	sign       bool
 }
 
 type pathRule struct {
@@ -68,6 +70,9 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 		BestEffort: w.bestEffort,
 		Notes:      slices.Clone(f.Notes),
 	}
+	if len(w.commands.Rules) > 0 {
+		m.p.Commands = &w.commands
+	}
 	if err := checkLimits(w.limits); err != nil {
 		return nil, err
 	}
@@ -82,6 +87,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	if err := m.trust(); err != nil {
 		return nil, err
 	}
+	m.signing()
 	m.mounts()
 	m.commandAndEnv()
 	m.homeFiles()

@@ -21,6 +21,7 @@ type state struct {
 	rules       []item[belljar.NetRule]
 	publish     []item[uint16]
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
+	sign        item[string]
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]
@@ -45,6 +46,7 @@ var defaultState = sync.OnceValue(func() *state {
 	s := &state{
 		tier:   item[string]{tierAuto, at},
 		mode:   item[belljar.Mode]{belljar.ModeLive, at},
+		sign:   item[string]{SignNone, at},
 		limits: map[string]item[int64]{},
 		set:    map[string]item[string]{},
 	}
