@@ -26,7 +26,7 @@ const (
 
 // repeating is rt, with another try where a token of v was rotated under a request.
 func (g *Gateway) repeating(rt http.RoundTripper, v *credential.Verdict) http.RoundTripper {
-	if !v.Renewable() {
+	if v == nil || !v.Renewable() {
 		return rt
 	}
 	return &repeater{g: g, rt: rt, v: v}

@@ -140,10 +140,11 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, most: d.Rule.Response, event: belljar.NetEvent{
 		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
 	}}
-	if l := h.g.login(h.t, r.Method, path.Path); l != nil {
-		x.rt = &tokens{l, x}
-	} else if a, refused := h.keys(r, d, path, x); refused {
-		return a
+	asked := h.g.login(h.t, r.Method, path.Path)
+	if asked == nil {
+		if a, refused := h.keys(r, d, path, x); refused {
+			return a
+		}
 	}
 	leave, wide, ok := h.g.pool.enter()
 	if !ok {
@@ -153,6 +154,9 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		}}
 	}
 	x.leave, x.rt = leave, h.g.pool.through(d.Rule, wide)
+	if asked != nil {
+		x.rt = &tokens{asked, x}
+	}
 	if !d.Allow {
 		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
 	}
@@ -324,7 +328,6 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 		x.leak(l)
 	}
 	x.v = v
-	x.rt = h.g.repeating(x.rt, v)
 	x.event.Credential = strings.Join(v.Injected, ",")
 	return httpproxy.Action{}, false
 }
