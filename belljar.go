@@ -87,7 +87,7 @@ type HomeFile struct {
 	Path    string `json:"path"` // relative, below HOME, slashes, no ".."
 	Content string `json:"content"`
 	// From names a file that the caller made for the run, whose content it is in place
-	// of Content. It takes the place of one that contains Mark, from an earlier run.
+	// of Content. The file takes the place of one that contains Mark, from an earlier run.
 	From string `json:"from,omitempty"`
 	Mark string `json:"mark,omitempty"`
 }

@@ -22,7 +22,9 @@ const (
 // It is part of a plan and holds no secret itself. Requests to the hosts of one are
 // seen ([Network.Sees]), and no other credential goes there.
 type Credential struct {
-	Name string `json:"name"` // the variable that holds StandIn inside: [A-Za-z_][A-Za-z0-9_]*
+	// Name is the variable that holds StandIn inside, but for a login, which is in a file:
+	// [A-Za-z_][A-Za-z0-9_]*.
+	Name string `json:"name"`
 	// Withheld says that the value is put into no request: a project or a ceiling took
 	// the credential away from Hosts, not what is refused there. Such a one has no
 	// source, nothing inside holds its stand-in, and another credential of the same
@@ -47,7 +49,12 @@ type CredentialSource struct {
 	Env     string   `json:"env,omitempty"`     // a variable of the caller
 	File    string   `json:"file,omitempty"`    // absolute; its content without the final newline
 	Command []string `json:"command,omitempty"` // argv, run outside without a shell; its output without the final newline
+	Login   string   `json:"login,omitempty"`   // one of [Logins]: the access token of that agent's own program
 }
+
+// Logins are the agents whose logins can be a source of credentials. Their stand-ins are
+// in a file that the agent finds where it keeps its login, not in a variable.
+func Logins() []string { return []string{"claude", "codex"} }
 
 // Paths lists what the words of the command may name, as absolute paths whose links are
 // not followed: whole words, what is behind an equals sign or an option's letter or in a

@@ -29,11 +29,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/internal/peer"
 )
 
 // SocketName is the socket's name in the sandbox's private folder.
@@ -95,7 +95,7 @@ func kinds() map[belljar.Kind]string {
 
 // Listen makes the socket in dir, which is private. Whoever removes dir removes it.
 func Listen(dir string) (*net.UnixListener, error) {
-	at, done, err := reach(dir)
+	at, done, err := peer.Reach(dir, SocketName)
 	if err != nil {
 		return nil, err
 	}
@@ -110,22 +110,6 @@ func Listen(dir string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// maxName is how long the name of a socket may be on every system.
-const maxName = 100
-
-// reach is a name of the socket in dir that is short enough; done gives it back.
-func reach(dir string) (name string, done func(), err error) {
-	name = filepath.Join(dir, SocketName)
-	if len(name) <= maxName {
-		return name, func() {}, nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return "", nil, err
-	}
-	return "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + SocketName, func() { _ = d.Close() }, nil
 }
 
 // ended says whether err means that nobody listens any more.

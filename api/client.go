@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/internal/peer"
 )
 
 // A Client speaks to one running sandbox. It is safe for concurrent use and implements
@@ -32,7 +33,7 @@ func Dial(name, dir string) *Client {
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				at, done, err := reach(dir)
+				at, done, err := peer.Reach(dir, SocketName)
 				if err != nil {
 					return nil, err
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/internal/peer"
 )
 
 // Serve answers on l until ctx ends, waits for answers under way, closes l and returns.
@@ -64,7 +65,7 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		who, err := checkPeer(c)
+		who, err := peer.Check(c)
 		if err == nil {
 			select {
 			case l.slots <- struct{}{}:

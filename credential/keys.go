@@ -52,6 +52,7 @@ type entry struct {
 
 	mu       sync.Mutex // of what follows
 	ready    secret     // that is put in: value, once answers are searched for it
+	expires  time.Time  // of a login's token; zero where nobody knows
 	value    secret
 	former   []former // the oldest first
 	why      string   // there is no value; for the person outside only
@@ -144,6 +145,7 @@ func (e *entry) look(ctx context.Context, now time.Time) (changed bool, err erro
 		}
 		e.value = e.src.value
 	}
+	e.expires = e.src.expires
 	return changed, err
 }
 
@@ -167,7 +169,7 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 	select {
 	case e.busy <- struct{}{}:
 	default:
-		if value, _ := e.now(); value.len() > 0 {
+		if value, _ := e.now(); value.len() > 0 && !e.expired() {
 			return value, ""
 		}
 		select {
@@ -181,13 +183,18 @@ func (k *Keys) current(ctx context.Context, e *entry) (value secret, why string)
 		e.src.rejected = true
 	}
 	if now := time.Now(); e.src.due(now) && !k.isClosed() {
-		if changed, _ := e.look(ctx, now); changed {
-			k.renew()
-		}
-		e.use()
-		e.tidy(k.Clean)
+		k.refresh(ctx, e, now)
 	}
 	return e.now()
+}
+
+// refresh looks at the source of e and uses what it finds. Only who holds busy calls it.
+func (k *Keys) refresh(ctx context.Context, e *entry, now time.Time) {
+	if changed, _ := e.look(ctx, now); changed {
+		k.renew()
+	}
+	e.use()
+	e.tidy(k.Clean)
 }
 
 // now is the value without a look at the source.
@@ -241,7 +248,7 @@ func (k *Keys) findable() bool {
 	if now := k.values.Load(); now == nil || now.finder != nil {
 		return true
 	}
-	return slices.ContainsFunc(k.entries, func(e *entry) bool { return e.src.later() })
+	return slices.ContainsFunc(k.entries, func(e *entry) bool { return e.src.appears() })
 }
 
 // A Missing credential has no value yet.
@@ -264,7 +271,7 @@ func (k *Keys) Missing() []Missing {
 	for _, e := range k.entries {
 		e.mu.Lock()
 		if e.value.region == nil {
-			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.later(), Asked: e.asked.Load()})
+			all = append(all, Missing{Name: e.plan.Name, Why: e.why, Later: e.src.appears(), Asked: e.asked.Load()})
 		}
 		e.mu.Unlock()
 	}

@@ -363,9 +363,12 @@ func (j *judge) inject(ctx context.Context) {
 }
 
 func (j *judge) set(c *belljar.Credential, value secret, s sent) {
-	j.r.Header[c.Header] = []string{header(c, value.copy(), s)}
+	v := value.copy()
+	j.r.Header[c.Header] = []string{header(c, v, s)}
 	j.Injected = append(j.Injected, c.Name)
-	j.injected = append(j.injected, slices.IndexFunc(j.k.entries, func(e *entry) bool { return &e.plan == c }))
+	id := slices.IndexFunc(j.k.entries, func(e *entry) bool { return &e.plan == c })
+	j.injected = append(j.injected, id)
+	j.remember(id, c, v, s)
 }
 
 // mayBeSent says whether a value may go out on the connection: within TLS, or to the

@@ -3,6 +3,8 @@ package credential
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +43,8 @@ type Host struct {
 	// Writable are further folders that the sandbox may write to, absolute: what is said of
 	// the project goes for them as well.
 	Writable []string
+	// Login is where access tokens of logins are had; nil: there are none.
+	Login func(ctx context.Context, login, stale string) (token string, expires time.Time, err error)
 }
 
 // A source reads the value of one credential. Its methods are called one at a time.
@@ -55,16 +59,23 @@ type source struct {
 	why      string    // there is none
 	looked   time.Time // when that was found out
 	file     fs.FileInfo
-	rejected bool // by the upstream, since looked
+	rejected bool      // by the upstream, since looked
+	refused  bool      // rejected, as look found it
+	expires  time.Time // of a login's token; zero where nobody knows
 }
 
-// later says whether a value may appear while the sandbox runs.
-func (s *source) later() bool { return s.from.Env == "" }
+// later says whether the source is read again while the sandbox runs, by whoever reads.
+func (s *source) later() bool { return s.from.Env == "" && s.from.Login == "" }
+
+// appears says whether a value may appear while the sandbox runs.
+func (s *source) appears() bool { return s.from.Env == "" }
 
 // due says whether the source is to be looked at before a request at now.
 func (s *source) due(now time.Time) bool {
 	age := now.Sub(s.looked)
 	switch {
+	case s.from.Login != "":
+		return age >= fileAgain || s.rejected
 	case !s.later():
 		return s.looked.IsZero()
 	case s.from.File != "":
@@ -79,7 +90,7 @@ func (s *source) due(now time.Time) bool {
 // stays when a command fails to print it again, and is gone with its file. An error that
 // is errUnfit says that the source must not be used; otherwise why says what is missing.
 func (s *source) look(ctx context.Context, now time.Time) (changed bool, err error) {
-	s.looked, s.rejected = now, false
+	s.looked, s.refused, s.rejected = now, s.rejected, false
 	if s.from.File != "" && s.same() {
 		return false, nil
 	}
@@ -90,7 +101,7 @@ func (s *source) look(ctx context.Context, now time.Time) (changed bool, err err
 	}
 	if err != nil {
 		s.why = terminal.Escape(err.Error())
-		if s.from.File != "" {
+		if s.from.File != "" || s.from.Login != "" && !s.expires.IsZero() && !now.Before(s.expires) {
 			s.value = secret{}
 		}
 		return false, err
@@ -115,6 +126,8 @@ func (s *source) same() bool {
 
 func (s *source) read(ctx context.Context) (secret, error) {
 	switch {
+	case s.from.Login != "":
+		return s.login(ctx)
 	case s.from.Env != "":
 		return s.variable()
 	case s.elsewhere != nil:
@@ -123,6 +136,30 @@ func (s *source) read(ctx context.Context) (secret, error) {
 		return s.readFile()
 	}
 	return s.run(ctx)
+}
+
+// login asks for an access token, another one than that which was refused.
+func (s *source) login(ctx context.Context) (secret, error) {
+	ask := s.host().Login
+	if ask == nil {
+		return secret{}, errors.New("nobody keeps logins here")
+	}
+	stale := ""
+	if s.refused {
+		s.value.with(func(v []byte) { stale = HashToken(v) })
+	}
+	token, expires, err := ask(ctx, s.from.Login, stale)
+	if err != nil {
+		return secret{}, fmt.Errorf("the login of %s: %w", s.from.Login, err)
+	}
+	s.expires = expires
+	return secretOf([]byte(token)), nil
+}
+
+// HashToken is what names an access token to who keeps logins.
+func HashToken(token []byte) string {
+	sum := sha256.Sum256(token)
+	return hex.EncodeToString(sum[:])
 }
 
 // ask has the source be read by another process.

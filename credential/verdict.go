@@ -56,6 +56,7 @@ type Verdict struct {
 	bound    bool // a credential is bound to the host
 	talk     bool // the body is a conversation
 	injected []int
+	puts     []put
 	foreign  func(id int) bool // a credential that is not bound to the host
 }
 

@@ -65,7 +65,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body = &requestBody{ReadCloser: body, x: x, r: r}
 	}
-	resp, err := x.rt.RoundTrip(r)
+	resp, err := x.g.repeating(x.rt, x.v).RoundTrip(r)
 	if err != nil {
 		return nil, x.failed(err)
 	}

@@ -46,6 +46,8 @@ type Options struct {
 	// Keys are the values of Network.Credentials; nil for none. The caller closes them
 	// once Run has returned.
 	Keys *credential.Keys
+	// Logins are answered for where agents ask for new tokens.
+	Logins []Login
 	// Questions take what rules ask about, and proposals; nil: nobody answers, so that
 	// what asks is refused.
 	Questions *approval.Queue
@@ -69,6 +71,8 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
+	logins    []Login
+	kept      atomic.Int64 // bytes of requests that may be sent again
 	commands  refusedCommands
 	questions *approval.Queue // nil: nobody answers
 	tls       *tls.Config     // of the servers inside
@@ -141,6 +145,7 @@ func New(o Options) (*Gateway, error) {
 
 		authority: o.Authority,
 		keys:      o.Keys,
+		logins:    o.Logins,
 		questions: o.Questions,
 		h2:        httpproxy.NewH2(),
 		git:       git.NewBudget(gitMemory),

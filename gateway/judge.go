@@ -140,8 +140,11 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, most: d.Rule.Response, event: belljar.NetEvent{
 		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
 	}}
-	if a, refused := h.keys(r, d, path, x); refused {
-		return a
+	asked := h.g.login(h.t, r.Method, path.Path)
+	if asked == nil {
+		if a, refused := h.keys(r, d, path, x); refused {
+			return a
+		}
 	}
 	leave, wide, ok := h.g.pool.enter()
 	if !ok {
@@ -151,6 +154,9 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		}}
 	}
 	x.leave, x.rt = leave, h.g.pool.through(d.Rule, wide)
+	if asked != nil {
+		x.rt = &tokens{asked, x}
+	}
 	if !d.Allow {
 		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
 	}

@@ -16,13 +16,39 @@ import (
 // environment env: not one whose variable holds something else inside because env.pass
 // or env.set says so, nor one from a variable that the caller does not have. Notes say
 // in one sentence each what somebody asked for and is left out, or is withheld. Those
-// that are withheld come last, without a source. It is pure; the stand-ins are missing.
-func Credentials(p *policy.Policy, env []string) (creds []belljar.Credential, notes []string) {
+// that are withheld come last, without a source. A login is picked where logins, which
+// names those that this host has, has it; one that a preset asks for not where the agent
+// has a key. It is pure; the stand-ins are missing.
+func Credentials(p *policy.Policy, env []string, logins []Login) (creds []belljar.Credential, notes []string) {
 	caller, set, passed := envMap(env), p.EnvSet(), p.EnvPass()
+	keyed := func(l Login) string {
+		for _, v := range l.Variables {
+			fromCaller := caller[v] != "" && (slices.Contains(passed, v) || slices.ContainsFunc(p.Credentials(), func(c policy.Credential) bool { return c.Name == v && !c.Withheld && c.From.Env == v }))
+			_, isSet := set[v]
+			elsewhere := slices.ContainsFunc(p.Credentials(), func(c policy.Credential) bool { return c.Name == v && !c.Withheld && c.From.Env != v })
+			if isSet || fromCaller || elsewhere {
+				return v
+			}
+		}
+		return ""
+	}
 	for _, c := range p.Credentials() {
 		_, isSet := set[c.Name]
 		_, has := caller[c.Name]
 		switch {
+		case c.From.Login != "":
+			i := slices.IndexFunc(logins, func(l Login) bool { return l.Name == c.From.Login })
+			switch {
+			case i < 0 && !c.Optional && !c.Withheld:
+				notes = append(notes, "the credential "+c.Name+" is left out: this host has no login of "+c.From.Login)
+			case i < 0 || c.Optional && keyed(logins[i]) != "":
+			case c.Withheld:
+				notes = append(notes, "the login of "+c.From.Login+" is withheld from "+boundHosts(c.Hosts)+", where no other key passes either"+at(c.Origin))
+				c.From = belljar.CredentialSource{}
+				creds = append(creds, c.Credential)
+			default:
+				creds = append(creds, c.Credential)
+			}
 		case c.Withheld && (isSet || has && slices.Contains(passed, c.Name) || c.From.Env != "" && caller[c.From.Env] == ""):
 			// It would not be used without whoever withholds it either.
 		case c.Withheld:
@@ -63,7 +89,7 @@ func sees(n *belljar.Network) bool {
 // standIns are the variables of the credentials.
 func (m *maker) standIns(env map[string]variable) {
 	for _, c := range m.p.Network.Credentials {
-		if c.Withheld {
+		if c.Withheld || c.From.Login != "" {
 			continue
 		}
 		env[c.Name] = variable{
@@ -153,6 +179,8 @@ func sourceText(s belljar.CredentialSource) string {
 		return "the variable " + s.Env
 	case s.File != "":
 		return "the file " + quoted(s.File)
+	case s.Login != "":
+		return "the login of " + s.Login
 	}
 	return "the command " + quoteArgs(s.Command)
 }
@@ -197,7 +225,11 @@ func (r *explainer) credential(e *Explanation) error {
 			continue
 		}
 		e.Verdict, e.Allowed, e.Rule = "stand-in", true, origin(c.Origin)
-		e.Reason = "the variable inside holds a stand-in; the value of " + sourceText(c.From) + " goes as " + formText(&c) + " to " + boundHosts(c.Hosts)
+		holds := "the variable inside holds a stand-in; the value of "
+		if c.From.Login != "" {
+			holds = "the agent's login file inside holds stand-ins; the access token of "
+		}
+		e.Reason = holds + sourceText(c.From) + " goes as " + formText(&c) + " to " + boundHosts(c.Hosts)
 		if q := requestText(c.Methods, c.Paths); q != "" {
 			e.Reason += ", in requests with " + q
 		}

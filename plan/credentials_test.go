@@ -46,7 +46,7 @@ func TestCredentials(t *testing.T) {
 		{policy.Flags{Credential: []string{"T=a.test"}, Allow: []string{"a.test"}}, nil, nil, "T is not set here"},
 		{policy.Flags{Credential: []string{"T=a.test"}, Allow: []string{"a.test"}}, []string{"T=x"}, []string{"T"}, ""},
 	} {
-		creds, notes := Credentials(load(c.flags, "claude"), c.env)
+		creds, notes := Credentials(load(c.flags, "claude"), c.env, nil)
 		if !slices.Equal(names(creds), c.want) || !strings.Contains(strings.Join(notes, "\n"), c.note) || c.note == "" && len(notes) > 0 {
 			t.Errorf("%+v %q: %v %q", c.flags, c.env, names(creds), notes)
 		}
@@ -218,7 +218,7 @@ func TestWithheldCredentials(t *testing.T) {
 	}
 	env := []string{"GITHUB_TOKEN=real"}
 	pol := load("[]")
-	creds, notes := Credentials(pol, env)
+	creds, notes := Credentials(pol, env, nil)
 	if !slices.Equal(names(creds), []string{"GITHUB_TOKEN", "KEY"}) || len(notes) != 2 || !strings.Contains(notes[0], "GITHUB_TOKEN is withheld from github.com, other.test") || !strings.Contains(notes[0], "belljar.yaml:2") {
 		t.Errorf("%+v %q", creds, notes)
 	}
@@ -227,7 +227,7 @@ func TestWithheldCredentials(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if creds, _ := Credentials(pol, nil); !slices.Equal(names(creds), []string{"KEY"}) {
+	if creds, _ := Credentials(pol, nil, nil); !slices.Equal(names(creds), []string{"KEY"}) {
 		t.Errorf("a variable that is not set: %v", names(creds))
 	}
 	f.Credentials = creds
@@ -246,7 +246,7 @@ func TestWithheldCredentials(t *testing.T) {
 		t.Errorf("%+v %v", e, err)
 	}
 	// A part of it: what is left comes first.
-	creds, _ = Credentials(load("[{name: GITHUB_TOKEN, hosts: [other.test]}]"), env)
+	creds, _ = Credentials(load("[{name: GITHUB_TOKEN, hosts: [other.test]}]"), env, nil)
 	if !slices.Equal(names(creds), []string{"GITHUB_TOKEN", "KEY", "GITHUB_TOKEN"}) || creds[0].Withheld || creds[0].Bound("github.com", 443) ||
 		!creds[2].Withheld || !creds[2].Bound("github.com", 443) || creds[2].Bound("other.test", 443) {
 		t.Errorf("%+v", creds)

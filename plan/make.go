@@ -21,6 +21,7 @@ type wishes struct {
 	write      []pathRule
 	hide, hold []belljar.Pattern
 	network    belljar.Network
+	loginHosts []string // that nothing but a login is for
 	commands   belljar.Commands
 	registries []belljar.Pattern
 	limits     belljar.Limits

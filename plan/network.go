@@ -34,6 +34,7 @@ func (m *maker) network() {
 			m.p.Notes = append(m.p.Notes, "no "+k.Glob+" registry is known on this host; allow its host with --allow")
 		}
 	}
+	m.loginRules(&n)
 	n.Credentials = slices.Clone(m.f.Credentials)
 	m.p.Network = n
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -29,6 +30,7 @@ func Make(p *policy.Policy, f *Facts, c belljar.Capabilities, o MakeOptions) (*b
 func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 	w := envWishes(p)
 	w.hold, w.network, w.limits = p.Hold(), p.Network(), p.Limits()
+	w.loginHosts = loginHosts(p)
 	w.commands = p.Commands()
 	w.sessions, w.bestEffort, w.sign = p.Sessions(), o.BestEffort, p.Signs() == policy.SignSSH
 	w.mode, w.modeOrigin = p.Mode()
@@ -37,6 +39,21 @@ func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 		w.home = append(w.home, homeFile{h.Path, h.Expand(f.Workspace.Dir)})
 	}
 	return w
+}
+
+// loginHosts are the hosts to which nothing but logins is bound.
+func loginHosts(p *policy.Policy) (hosts []string) {
+	other := map[string]bool{}
+	for _, c := range p.Credentials() {
+		for _, h := range c.Hosts {
+			if c.From.Login == "" {
+				other[h.Host] = true
+			} else {
+				hosts = append(hosts, h.Host)
+			}
+		}
+	}
+	return slices.DeleteFunc(hosts, func(h string) bool { return other[h] })
 }
 
 // envWishes are those that the environment and the judgement of names need.

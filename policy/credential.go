@@ -106,9 +106,19 @@ func (d *decoder) credentialSource(p pair, path string) belljar.CredentialSource
 			count++
 			s.Command = d.sourceCommand(p, path+".command")
 		},
+		"login": func(p pair) { count++; s.Login = d.login(p.value, path+".login") },
 	})
 	if count > 1 {
-		d.add(p.key, path, "", "a credential has one source: env, file or command")
+		d.add(p.key, path, "", "a credential has one source: env, file, command or login")
+	}
+	return s
+}
+
+// login decodes the name of an agent whose login is used.
+func (d *decoder) login(n ast.Node, path string) string {
+	s, ok := d.text(n, path)
+	if ok && !slices.Contains(belljar.Logins(), s) {
+		d.add(d.at(n), path, "there is: "+strings.Join(belljar.Logins(), ", "), "no login %q is known; docs/logins.md says which are, and why others are not", s)
 	}
 	return s
 }

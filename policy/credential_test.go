@@ -30,7 +30,8 @@ func TestCredentialFaults(t *testing.T) {
 		{`{from: {env: A}, hosts: [api.acme.dev]}`, "needs a name"},
 		{`{name: "A B", hosts: [api.acme.dev]}`, "not the name of a variable"},
 		{`{name: HOME, hosts: [api.acme.dev]}`, "no place for a credential"},
-		{`{name: A, from: {login: claude}, hosts: [api.acme.dev]}`, "credentials.from.login: not yet available"},
+		{`{name: A, from: {login: gemini}, hosts: [api.acme.dev]}`, `no login "gemini" is known`},
+		{`{name: A, from: {login: claude, env: A}, hosts: [api.acme.dev]}`, "one source"},
 		{`{name: A, from: {env: A, file: /x}, hosts: [api.acme.dev]}`, "one source"},
 		{`{name: A, from: {file: /src/p/key}, hosts: [api.acme.dev]}`, "lies in the workspace"},
 		{`{name: A, from: {command: [/src/p/get]}, hosts: [api.acme.dev]}`, "lies in the workspace"},
@@ -252,7 +253,7 @@ func TestCeilingLimitsCredentials(t *testing.T) {
 	withheld := func(c Credential) bool {
 		return c.Withheld && c.Origin.Layer == layerCeiling && c.Bound("api.anthropic.com", 443)
 	}
-	if p := b.must(); len(p.Credentials()) != 2 || !withheld(p.Credentials()[0]) || !withheld(p.Credentials()[1]) || len(p.Cuts()) != 2 {
+	if p := b.must(); len(p.Credentials()) != 3 || !withheld(p.Credentials()[0]) || !withheld(p.Credentials()[1]) || !withheld(p.Credentials()[2]) || len(p.Cuts()) != 3 {
 		t.Errorf("%v %v", p.Credentials(), p.Cuts())
 	}
 }

@@ -94,9 +94,6 @@ func TestDecoderKnowsTheKeysOfTheTable(t *testing.T) {
 			}
 			text += "\n"
 		}
-		if k == "credentials.from.login" {
-			text = "version: 1\ncredentials: [{from: {login: x}}]\n"
-		}
 		_, faults := parse(text, layerUser)
 		if !strings.Contains(faults.Error(), k+": not yet available") {
 			t.Errorf("%s: %v\n%s", k, faults, text)

@@ -80,7 +80,7 @@ func compareHosts(a, b belljar.BoundHost) int {
 }
 
 func hasSource(s belljar.CredentialSource) bool {
-	return s.Env != "" || s.File != "" || len(s.Command) > 0
+	return s.Env != "" || s.File != "" || len(s.Command) > 0 || s.Login != ""
 }
 
 // complete fills in what the layer that names it first leaves out: the variable of the
@@ -89,6 +89,9 @@ func hasSource(s belljar.CredentialSource) bool {
 func (g *grant) complete() {
 	if !hasSource(g.From) {
 		g.From.Env = g.Name
+	}
+	if g.Form == "" && g.From.Login != "" {
+		g.Form, g.Header = belljar.FormBearer, "Authorization" // as access tokens are sent
 	}
 	if g.Form == "" {
 		form := knownForm(g.Name, g.Hosts)
@@ -191,6 +194,8 @@ func sourceText(s belljar.CredentialSource) string {
 		return "{env: " + s.Env + "}"
 	case s.File != "":
 		return "{file: " + quote(s.File) + "}"
+	case s.Login != "":
+		return "{login: " + s.Login + "}"
 	}
 	return "{command: " + quotedList(s.Command) + "}"
 }

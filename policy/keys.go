@@ -201,7 +201,6 @@ func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
 		"setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
-		"credentials.from.login",
 	} {
 		m[k] = true
 	}

@@ -99,6 +99,7 @@ type (
 		Env     string   `json:"env,omitempty" jsonschema:"description=A variable of the caller"`
 		File    string   `json:"file,omitempty" jsonschema:"description=Its content without the last newline"`
 		Command []string `json:"command,omitempty" jsonschema:"minItems=1,maxItems=64,description=What it prints without the last newline; no shell"`
+		Login   string   `json:"login,omitempty" jsonschema:"description=The access token of the login that this agent's own program keeps: claude or codex"`
 	}
 	hostRule    struct{}
 	ruleMapping struct {

@@ -211,8 +211,8 @@ func (r *run) prepareHome(home string) error {
 				continue // this host has no such thing
 			}
 			f.Content = string(content)
-			removeMarked(root, f)
 		}
+		removeMarked(root, f)
 		// What an agent did to a kept HOME keeps browsers from working, not the run.
 		if err := homeFile(root, f); err != nil && f.From == "" {
 			return fail(f.Path, err)

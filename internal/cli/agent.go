@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/credential/login"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -51,6 +52,9 @@ func keyHint(h *host, p *belljar.Plan, agent string) string {
 			return ""
 		}
 	}
+	if slices.ContainsFunc(p.Network.Credentials, func(c belljar.Credential) bool { return c.From.Login == agent && !c.Withheld }) {
+		return ""
+	}
 	for _, c := range withheld(p.Network.Credentials) {
 		if slices.Contains(k.variables, c.Name) {
 			return c.Name + " is withheld" + place(c.Origin) + "; --credential " + c.Name + "=" + k.host + " gives it back"
@@ -63,7 +67,13 @@ func keyHint(h *host, p *belljar.Plan, agent string) string {
 	}
 	set := "set " + k.variables[0] + " in your environment, or let your policy say where it is (credentials); it stays outside, the sandbox gets a stand-in"
 	if _, err := os.Lstat(filepath.Join(h.home, k.login)); err == nil {
-		return "the login that it has on this host (~/" + k.login + ") is not visible inside, and belljar does not carry logins yet; " + set
+		if why, _ := login.Refused(agent); why != "" {
+			return "the login that it has on this host (~/" + k.login + ") is not used: " + why + "; " + set
+		}
+		return "the login that it has on this host (~/" + k.login + ") is not used: belljar login " + agent + " says more; " + set
+	}
+	if l := login.Find(agent); l != nil {
+		set = "log in outside (" + l.Command + "), or " + set
 	}
 	return set
 }

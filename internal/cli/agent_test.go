@@ -14,7 +14,7 @@ func TestKeyHint(t *testing.T) {
 	home := t.TempDir()
 	plain := &host{home: home}
 	loggedIn := &host{home: t.TempDir()}
-	for _, f := range []string{".claude/.credentials.json", ".codex/auth.json"} {
+	for _, f := range []string{".claude/.credentials.json", ".codex/auth.json", ".gemini/oauth_creds.json"} {
 		f = filepath.Join(loggedIn.home, f)
 		if err := os.MkdirAll(filepath.Dir(f), 0o700); err != nil {
 			t.Fatal(err)
@@ -26,6 +26,7 @@ func TestKeyHint(t *testing.T) {
 	withheld := belljar.Network{Credentials: []belljar.Credential{{
 		Name: "ANTHROPIC_API_KEY", Withheld: true, Origin: belljar.Origin{Layer: "project", File: "/src/belljar.yaml", Line: 2},
 	}}}
+	login := belljar.Network{Credentials: []belljar.Credential{{Name: "CLAUDE_LOGIN", From: belljar.CredentialSource{Login: "claude"}}}}
 	for _, c := range []struct {
 		agent string
 		host  *host
@@ -36,7 +37,10 @@ func TestKeyHint(t *testing.T) {
 		{"claude", plain, belljar.Plan{Env: []string{"ANTHROPIC_AUTH_TOKEN=x"}}, nil},
 		{"claude", plain, belljar.Plan{Env: []string{"ANTHROPIC_API_KEY="}}, []string{"set ANTHROPIC_API_KEY in your environment", "stays outside"}},
 		{"codex", plain, belljar.Plan{}, []string{"set OPENAI_API_KEY"}},
-		{"claude", loggedIn, belljar.Plan{}, []string{"~/.claude/.credentials.json", "not visible inside", "set ANTHROPIC_API_KEY"}},
+		{"claude", loggedIn, belljar.Plan{}, []string{"~/.claude/.credentials.json", "is not used", "belljar login claude", "set ANTHROPIC_API_KEY"}},
+		{"gemini", loggedIn, belljar.Plan{}, []string{"Google", "set GEMINI_API_KEY"}},
+		{"claude", plain, belljar.Plan{}, []string{"claude auth login"}},
+		{"claude", loggedIn, belljar.Plan{Network: login}, nil},
 		{"codex", loggedIn, belljar.Plan{}, []string{"~/.codex/auth.json", "set OPENAI_API_KEY"}},
 		{"claude", plain, belljar.Plan{Network: withheld}, []string{"withheld by /src/belljar.yaml:2", "--credential ANTHROPIC_API_KEY=api.anthropic.com"}},
 		{"claude", &host{home: home, env: []string{"CLAUDE_CODE_OAUTH_TOKEN=x"}}, belljar.Plan{}, []string{"--credential CLAUDE_CODE_OAUTH_TOKEN=api.anthropic.com"}},

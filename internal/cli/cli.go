@@ -176,6 +176,6 @@ func (a *App) commands() []*cobra.Command {
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
-		a.doctorCommand(), a.verifyCommand(), a.manCommand(),
+		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -31,16 +32,29 @@ const notRead = "[stand-in]"
 // certificate, and the files by which programs inside trust it. The keys are the
 // caller's to close, also on error.
 func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
-	creds, notes := plan.Credentials(p.policy, h.env)
+	found, err := a.findLogins(ctx, h, p, look)
+	if err != nil {
+		return err
+	}
+	creds, notes := plan.Credentials(p.policy, h.env, found)
+	p.facts.Logins = found
 	p.facts.Notes = append(p.facts.Notes, notes...)
+	p.logins.choose(creds)
 	if look {
 		for i := range creds {
 			creds[i].StandIn = notRead
 		}
-	} else if err := a.keys(ctx, h, p, &creds); err != nil {
-		return err
+	} else {
+		if err := p.logins.detach(creds); err != nil {
+			return err
+		}
+		if err := a.keys(ctx, h, p, &creds); err != nil {
+			return err
+		}
+		p.logins.begun = true
 	}
 	p.facts.Credentials = creds
+	p.gateway.Logins = p.logins.endpoints(creds)
 	if err := a.signing(p, look); err != nil {
 		return err
 	}
@@ -79,7 +93,9 @@ func (a *App) keys(ctx context.Context, h *host, p *prepared, creds *[]belljar.C
 	if len(*creds) == 0 {
 		return nil
 	}
-	made, keys, err := makeKeys(ctx, *creds, credential.Host{Env: h.env, Project: p.facts.Workspace.Dir, Writable: writable(p.policy)}, p.facts)
+	made, keys, err := makeKeys(ctx, *creds, credential.Host{
+		Env: h.env, Project: p.facts.Workspace.Dir, Writable: writable(p.policy), Login: p.logins.token,
+	}, p.facts)
 	p.gateway.Keys = keys
 	if err != nil {
 		return err
@@ -156,8 +172,8 @@ func makeKeys(ctx context.Context, creds []belljar.Credential, host credential.H
 	before := readStandIns(file)
 	again := slices.Clone(creds)
 	for i := range again {
-		if !again[i].Withheld {
-			again[i].StandIn = before[again[i].Name]
+		if s := before[again[i].Name]; !again[i].Withheld && s != "" {
+			again[i].StandIn = s
 		}
 	}
 	made, keys, err := credential.Make(ctx, again, host)
@@ -221,12 +237,13 @@ func writeStandIns(file string, before map[string]string, made []belljar.Credent
 
 // unseenSources refuses a credential whose file the sandbox can read, by a PATH entry
 // that it lies in, say, or that is reached by a link which the sandbox could change.
-func unseenSources(r plan.Reasoned) error {
+func unseenSources(r plan.Reasoned, logins *logins) error {
 	for _, c := range r.Plan.Network.Credentials {
-		if c.From.File == "" {
+		file := cmp.Or(c.From.File, logins.file(c.From.Login))
+		if file == "" {
 			continue
 		}
-		if err := unseen(r, c.From.File); err != nil {
+		if err := unseen(r, file); err != nil {
 			return &belljar.Error{Op: "use credential", ID: c.Name, Kind: belljar.KindRefused, Err: err, Hint: "move the file to a folder that is not visible inside"}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
+	"github.com/belljar-dev/belljar/keeper"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
@@ -29,7 +30,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"
@@ -235,6 +236,7 @@ type prepared struct {
 	repos   []rules.Repository
 
 	gateway gateway.Options   // what is no part of the plan: secrets
+	logins  *logins           // nil: none is used
 	files   map[string][]byte // of the scratch folder, which the plan mounts
 }
 
@@ -258,9 +260,13 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		return nil, err
 	}
 	defer func() {
-		if err != nil && p.gateway.Keys != nil {
+		if err == nil {
+			return
+		}
+		if p.gateway.Keys != nil {
 			_ = p.gateway.Keys.Close() // nothing runs that could use them
 		}
+		p.logins.close()
 	}()
 	if err := a.arm(ctx, h, p, f.look); err != nil {
 		return nil, err
@@ -268,7 +274,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if p.plan, err = plan.Make(p.policy, p.facts, caps, plan.MakeOptions{BestEffort: f.bestEffort}); err != nil {
 		return nil, err
 	}
-	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}); err != nil {
+	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}, p.logins); err != nil {
 		return nil, err
 	}
 	if err := p.finish(h, f); err != nil {
@@ -344,6 +350,7 @@ func (p *prepared) finish(h *host, f *planFlags) error {
 	}
 	p.public = redacted(p.plan, passed)
 	answerForKey(p.plan)
+	p.logins.answer(p.plan)
 	return nil
 }
 

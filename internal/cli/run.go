@@ -55,6 +55,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer p.logins.close()
 	if f.name != "" {
 		r, runs, err := h.dirs.NameInUse(p.plan.Workspace.Dir, f.name)
 		if err == nil && runs {

@@ -20,7 +20,7 @@ import (
 // have one as its name.
 var later = []string{
 	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
-	"judge", "hook", "login", "evidence", "pool", "ssh-config",
+	"judge", "hook", "evidence", "pool", "ssh-config",
 }
 
 // laterFlags are flags of run that later versions bring.

@@ -1,4 +1,4 @@
-package api
+package peer
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 // soPeerPIDFD is SO_PEERPIDFD (Linux 6.5).
 const soPeerPIDFD = 77
 
-// checkPeer says who is at the other end, or why they may not speak.
-func checkPeer(c *net.UnixConn) (string, error) {
+// Check says who is at the other end, or why they may not speak.
+func Check(c *net.UnixConn) (string, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return "", err

@@ -1,0 +1,24 @@
+package peer
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// maxName is how long the name of a socket may be on every system.
+const maxName = 100
+
+// Reach is a name of the socket that is called name in dir which is short enough for
+// every system; done gives it back.
+func Reach(dir, name string) (path string, done func(), err error) {
+	path = filepath.Join(dir, name)
+	if len(path) <= maxName {
+		return path, func() {}, nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + name, func() { _ = d.Close() }, nil
+}
