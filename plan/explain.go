@@ -149,6 +149,10 @@ func origin(o belljar.Origin) *belljar.Origin { return &o }
 
 func (r *explainer) limit(e *Explanation) error {
 	l := r.Plan.Limits
+	tokens := "unlimited"
+	if l.Tokens > 0 {
+		tokens = strconv.FormatInt(l.Tokens, 10)
+	}
 	values := []struct{ name, value string }{
 		{"memory", limit.Format(limit.Memory, l.Memory)},
 		{"cpus", strconv.FormatFloat(l.CPUs, 'g', -1, 64)},
@@ -156,6 +160,7 @@ func (r *explainer) limit(e *Explanation) error {
 		{"disk", limit.Format(limit.Disk, l.Disk)},
 		{"time", limit.Format(limit.Time, int64(l.Time))},
 		{"files", strconv.Itoa(l.Files)},
+		{"tokens", tokens},
 	}
 	names := make([]string, len(values))
 	for i, v := range values {
