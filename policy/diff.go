@@ -84,7 +84,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffRules(keyPrivate, only(a.rules, private), only(b.rules, private))...)
 	l = append(l, diffSets(keyAsk, asking(a.rules), asking(b.rules), true)...)
 	l = append(l, diffGit(a, b)...)
-	l = append(l, diffSets(keyLLM, llmWords(a.llm), llmWords(b.llm), false)...)
+	l = append(l, diffLLM(a, b)...)
 	l = append(l, diffSets("network.publish", portWords(a.publish), portWords(b.publish), true)...)
 	for _, n := range limitNames() {
 		l = append(l, diffLimit(n, a.limits[n], b.limits[n])...)

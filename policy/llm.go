@@ -185,7 +185,7 @@ func overlap(a, b belljar.LLMRule) bool {
 	return hostWithin(a.Host, b.Host) || hostWithin(b.Host, a.Host)
 }
 
-// opens says whether an entry allows an API at a host where others allow another one.
+// opensAPI says whether an entry allows an API at a host where others allow another one.
 func opensAPI(l belljar.LLMRule, others []item[belljar.LLMRule]) bool {
 	other := false
 	for _, i := range others {
@@ -259,4 +259,21 @@ func llmWords(l []item[belljar.LLMRule]) []item[string] {
 		words[n] = item[string]{llmText(i.value), i.mark}
 	}
 	return words
+}
+
+// diffLLM compares llm: an entry takes away, but where it allows another API.
+func diffLLM(a, b *state) []Change {
+	var l []Change
+	for _, side := range []struct {
+		these, others []item[belljar.LLMRule]
+		added         bool
+	}{{b.llm, a.llm, true}, {a.llm, b.llm, false}} {
+		for _, i := range side.these {
+			text := llmText(i.value)
+			if !slices.ContainsFunc(side.others, func(o item[belljar.LLMRule]) bool { return llmText(o.value) == text }) {
+				l = append(l, Change{Key: keyLLM, Possible: side.added == opensAPI(i.value, side.others), What: text, Origin: i.origin()})
+			}
+		}
+	}
+	return l
 }

@@ -107,6 +107,7 @@ func yamlOf(d *document) string {
 		textList(&b, 2, "fetch", d.fetch, fetchText)
 		textList(&b, 2, "push", d.push, pushText)
 	}
+	textList(&b, 0, keyLLM, d.llm, llmText)
 	if len(d.limits) > 0 {
 		b.WriteString("limits:\n")
 		for n, v := range d.limits {
@@ -206,6 +207,7 @@ func TestDiffAgreesWithTheDecider(t *testing.T) {
 		// What git may do is told entry by entry.
 		one, other := randomDocument(r, layerUser, 4), randomDocument(r, layerUser, 4)
 		one.fetch, one.push, other.fetch, other.push = list[belljar.NetRule]{}, list[belljar.NetRule]{}, list[belljar.NetRule]{}, list[belljar.NetRule]{}
+		one.llm, other.llm = list[belljar.LLMRule]{}, list[belljar.LLMRule]{} // and so are models
 		a, b := merged(one, nil, nil, nil, false), merged(other, nil, nil, nil, false)
 		if a == nil || b == nil {
 			continue // a credential for a host that nothing allows
@@ -274,6 +276,7 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 	for range rounds(4000, 200_000) {
 		d := randomDocument(r, layerUser, 6)
 		d.fetch, d.push = list[belljar.NetRule]{}, list[belljar.NetRule]{} // they are not in the index
+		d.llm = list[belljar.LLMRule]{}                                    // nor are these
 		p := merged(d, nil, nil, nil, false)
 		if p == nil {
 			continue
