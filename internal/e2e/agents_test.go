@@ -40,13 +40,18 @@ func agentPath(t *testing.T) string {
 
 // modelServer starts the scripted model in testdata and returns its port.
 func modelServer(t *testing.T, command string) string {
+	return scriptedModel(t, map[string]any{"shell": command})
+}
+
+// scriptedModel is modelServer with a call of any tool.
+func scriptedModel(t *testing.T, tool map[string]any) string {
 	t.Helper()
 	testenv.Need(t, "python3")
 	dir := t.TempDir()
 	scenario := filepath.Join(dir, "scenario.json")
 	b, err := json.Marshal(map[string]any{
 		"turns": []any{
-			map[string]any{"text": "I run it.", "tool": map[string]any{"shell": command}},
+			map[string]any{"text": "I run it.", "tool": tool},
 			map[string]any{"text": "finished: {{last_result}}"},
 		},
 		// Whoever comes without the real key is told 401.
