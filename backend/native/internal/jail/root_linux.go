@@ -156,8 +156,8 @@ func bindDevice(source string, at int) error {
 var (
 	hiddenFiles = []string{"kcore", "kallsyms", "keys", "key-users", "kmsg", "cmdline", "timer_list", "timer_stats", "sched_debug",
 		"sysrq-trigger", "latency_stats", "modules", "slabinfo", "vmallocinfo", "iomem", "ioports", "interrupts", "softirqs",
-		"kpagecount", "kpageflags", "kpagecgroup", "config.gz", "allocinfo", "pagetypeinfo", "zoneinfo", "buddyinfo", "diskstats", "partitions", "swaps"}
-	hiddenFolders = []string{"acpi", "asound", "scsi", "driver", "mtrr", "dynamic_debug", "pressure", "fs", "irq", "bus"}
+		"kpagecount", "kpageflags", "kpagecgroup", "config.gz", "allocinfo", "pagetypeinfo", "zoneinfo", "buddyinfo", "diskstats", "partitions", "swaps", "mtrr"}
+	hiddenFolders = []string{"acpi", "asound", "scsi", "driver", "dynamic_debug", "pressure", "fs", "irq", "bus"}
 	lockedFolders = []string{"sys", "sysvipc"}
 )
 
