@@ -104,7 +104,7 @@ func Message(e belljar.LimitEvent) (msg, hint string) {
 		return fmt.Sprintf("the limit of %s processors was reached; the sandbox runs slower", value),
 			raise(Format(CPUs, doubled(e.Max)))
 	case Tokens, ModelRequests:
-		return fmt.Sprintf("a budget for models is spent (%d of %d %s); further calls were refused", e.Used, e.Max, e.Limit),
+		return fmt.Sprintf("a budget for models had no room for a call (%d of %d %s were spent), which was refused", e.Used, e.Max, e.Limit),
 			"raise it in the policy: limits.tokens, or tokens and requests below llm"
 	}
 	if e.Ended {

@@ -37,6 +37,9 @@ func Answer(api belljar.LLMAPI, f Fault, message string) (status int, body strin
 		name := []string{"INVALID_ARGUMENT", "PERMISSION_DENIED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "INVALID_ARGUMENT"}[f]
 		v = map[string]any{"error": map[string]any{"code": status, "message": message, "status": name}}
 	default:
+		if f == Exhausted { // Codex tries again after any other status
+			status = http.StatusBadRequest
+		}
 		kind := []string{"invalid_request_error", "permission_error", "insufficient_quota", "rate_limit_exceeded", "invalid_request_error", "invalid_request_error"}[f]
 		v = map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": kind}}
 	}

@@ -76,7 +76,10 @@ func (f *Facts) has(key string) bool {
 // insert puts a pair in front of the others of the root object.
 func (f *Facts) insert(pair string) []byte {
 	at := f.offset(f.root) + 1
-	return bytes.Join([][]byte{f.b[:at], []byte(pair + ","), f.b[at:]}, nil)
+	if len(f.root.fields()) > 0 {
+		pair += ","
+	}
+	return bytes.Join([][]byte{f.b[:at], []byte(pair), f.b[at:]}, nil)
 }
 
 // offset is where a part of the body begins in it.

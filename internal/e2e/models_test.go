@@ -57,7 +57,7 @@ func TestModels(t *testing.T) {
 		{name: "codex counted", agent: "codex", entry: "tokens: 500k", said: []string{" tokens spent (", "calls of models"}},
 		{name: "codex model", agent: "codex", entry: "models: [other]", said: []string{"the policy does not allow the model "}, fails: true},
 		{name: "codex budget", agent: "codex", entry: "tokens: 1000", said: []string{"the budget for models has no room for this call"}, fails: true},
-		{name: "codex fetch", agent: "codex", entry: "steer: true", more: []string{"-c", `web_search="live"`}, said: []string{"runs at the provider"}, fails: true},
+		{name: "codex fetch", agent: "codex", entry: "steer: true", more: []string{"-c", `web_search="live"`, "-c", `model="gpt-5.1"`}, said: []string{"runs at the provider"}, fails: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := agentWorld(t, c.agent)
