@@ -176,13 +176,15 @@ func (c *checker) array(i, depth int) (int, error) {
 // text checks the string that begins at i.
 func (c *checker) text(i int) (int, error) {
 	for j := i + 1; j < len(c.b); j++ {
-		switch b := c.b[j]; {
+		b := c.b[j]
+		if !special[b] {
+			continue
+		}
+		switch {
 		case b == '"':
 			return j + 1, nil
 		case b < 0x20:
 			return 0, c.fault(j, "a control character")
-		case b != '\\':
-			continue
 		}
 		if j++; j >= len(c.b) {
 			break
@@ -200,6 +202,15 @@ func (c *checker) text(i int) (int, error) {
 	}
 	return 0, c.fault(len(c.b), "it ends")
 }
+
+// special are the bytes of a string that are looked at.
+var special = func() (t [256]bool) {
+	for c := range 0x20 {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
 
 func hex4(b []byte) rune {
 	n, err := strconv.ParseUint(string(b), 16, 16)
@@ -302,12 +313,15 @@ func skip(b []byte, i int) int {
 }
 
 func skipText(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
+	for i++; ; i++ {
+		switch c := b[i]; {
+		case !special[c]:
+		case c == '"':
+			return i + 1
+		default:
 			i++
 		}
 	}
-	return i + 1
 }
 
 func (v value) is(kind byte) bool { return len(v) > 0 && v[0] == kind }
