@@ -73,6 +73,8 @@ type LLMPath struct {
 	Kind  LLMKind
 	Call  string // messages, responses, chat, completions, embeddings, content, embed; of what is judged
 	Model string // where the path names it
+	// Socket says that messages of a WebSocket ask, each as a request would.
+	Socket bool
 }
 
 // ParseLLMPath says what a method and canonical path are in an API.
@@ -126,7 +128,7 @@ func openAIPath(method, path string) (LLMPath, bool) {
 		case ok && method == "POST":
 			return p, true
 		case rest == "responses" && method == "GET": // a WebSocket, or it is refused
-			return LLMPath{Kind: LLMGenerate, Call: "responses"}, true
+			return LLMPath{Kind: LLMGenerate, Call: "responses", Socket: true}, true
 		case reads(method) && atOrBelow(rest, "models"):
 			return LLMPath{Kind: LLMRead}, true
 		case atOrBelow(rest, "files"), atOrBelow(rest, "uploads"):

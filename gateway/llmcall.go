@@ -29,8 +29,8 @@ type llmCall struct {
 	path  belljar.LLMPath
 	rule  *belljar.NetRule
 
-	facts         *llm.Facts
-	input, output int64 // what is reserved
+	model         string // for people
+	input, output int64  // what is reserved
 	hold          *llm.Hold
 
 	umu      sync.Mutex
@@ -65,6 +65,7 @@ func (h *seen) llm(r *http.Request, path urlpath.Target, d belljar.Decision) (ca
 	if why := llmQuery(path.Query); why != "" {
 		return refuse(why)
 	}
+	delete(r.Header, "Sec-Websocket-Extensions")
 	r.Header["Accept-Encoding"] = []string{"identity"} // what it used is read from the answer
 	return &llmCall{rules: rules, path: p, rule: d.Rule}, no
 }
@@ -86,6 +87,9 @@ func llmQuery(query string) string {
 // come to and sends it, or answers in the API's own form.
 func (c *llmCall) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.began = time.Now()
+	if r.Header.Get("Upgrade") != "" && c.path.Socket {
+		return c.socket(r)
+	}
 	if fault, why := c.head(r); why != "" {
 		return c.refuse(fault, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": " + why}, "")
 	}
@@ -200,11 +204,38 @@ func (c *llmCall) read(r *http.Request) (*llmBody, error) {
 // judge judges what was read and makes the request that is sent; without one, what the
 // answer is.
 func (c *llmCall) judge(r *http.Request, body *llmBody) (*http.Request, *http.Response, error) {
+	b, no := c.admit(body.b, c.options())
+	if no != nil {
+		resp, err := c.refuse(no.fault, no.d, no.detail)
+		return nil, resp, err
+	}
+	out := r.WithContext(r.Context())
+	out.Header.Del("Expect")
+	out.ContentLength, out.TransferEncoding = int64(len(b)), nil
+	out.Body = &heldBody{Reader: bytes.NewReader(b), held: body, closer: r.Body}
+	return out, nil, nil
+}
+
+// options say how the bodies are judged.
+func (c *llmCall) options() llm.Options {
 	o := llm.Options{API: c.rules[0].API, Call: c.path.Call, Model: c.path.Model, Fetch: true}
 	for _, rule := range c.rules {
 		o.Fetch = o.Fetch && rule.Fetch
 	}
-	facts, no := llm.Judge(body.b, o)
+	return o
+}
+
+// An llmNo is a refusal.
+type llmNo struct {
+	fault  llm.Fault
+	d      belljar.Decision
+	detail string
+}
+
+// admit judges what is asked of the model, reserves what it may come to and returns what
+// is sent: b, or b with a note for the model.
+func (c *llmCall) admit(b []byte, o llm.Options) ([]byte, *llmNo) {
+	facts, no := llm.Judge(b, o)
 	if no == nil {
 		no = c.models(facts)
 	}
@@ -216,30 +247,24 @@ func (c *llmCall) judge(r *http.Request, body *llmBody) (*http.Request, *http.Re
 		case no.Model != "":
 			fault, fix = llm.Forbidden, c.fix("models: ["+no.Model+"]")
 		}
-		resp, err := c.refuse(fault, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": " + no.Why, Fix: fix}, "")
-		return nil, resp, err
+		return nil, &llmNo{fault, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": " + no.Why, Fix: fix}, ""}
 	}
-	note := ""
-	if c.path.Kind == belljar.LLMGenerate {
-		var spent *llm.SpentError
-		c.input, c.output = facts.Estimate(len(body.b))
-		if c.hold, note, spent = c.g.llm.Reserve(c.rules, c.input+c.output); spent != nil {
-			resp, err := c.spent(spent)
-			return nil, resp, err
-		}
+	c.model = printable(facts.Model())
+	if c.path.Kind != belljar.LLMGenerate {
+		return b, nil
 	}
-	b := body.b
+	var note string
+	var spent *llm.SpentError
+	c.input, c.output = facts.Estimate(len(b))
+	if c.hold, note, spent = c.g.llm.Reserve(c.rules, c.input+c.output); spent != nil {
+		return nil, c.spent(spent)
+	}
 	if note != "" {
 		if told, ok := facts.Steer(o, note); ok {
 			b = told
 		}
 	}
-	c.facts = &llm.Facts{Models: facts.Models}
-	out := r.WithContext(r.Context())
-	out.Header.Del("Expect")
-	out.ContentLength, out.TransferEncoding = int64(len(b)), nil
-	out.Body = &heldBody{Reader: bytes.NewReader(b), held: body, closer: r.Body}
-	return out, nil, nil
+	return b, nil
 }
 
 // heldBody is a body that was read.
@@ -277,40 +302,49 @@ func (c *llmCall) fix(what string) string {
 	return fmt.Sprintf("llm: [{host: %q, api: %s, %s}]", c.rules[0].Host, c.rules[0].API, what)
 }
 
-// spent answers a call that a budget has no room for.
-func (c *llmCall) spent(e *llm.SpentError) (*http.Response, error) {
+// spent refuses a call that a budget has no room for.
+func (c *llmCall) spent(e *llm.SpentError) *llmNo {
+	no := &llmNo{llm.Busy, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": calls to models under way hold what is left of the budget"}, ""}
 	if e.Wait {
-		return c.refuse(llm.Busy, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": calls to models under way hold what is left of the budget"}, "")
+		return no
 	}
 	limit, most, used := "tokens", e.Tokens, e.Spent
 	if e.MaxRequests > 0 && e.Requests >= e.MaxRequests {
 		limit, most, used = "model requests", e.MaxRequests, e.Requests
 	}
 	c.g.rec.limited(c.ctx, limit, most, used)
-	return c.refuse(llm.Exhausted, belljar.Decision{Nearest: c.rule, Reason: c.t.name() + ": the budget for models has no room for this call"}, e.Error())
+	no.fault, no.d.Reason, no.detail = llm.Exhausted, c.t.name()+": the budget for models has no room for this call", e.Error()
+	return no
+}
+
+// answer puts a refusal on record and words it.
+func (c *llmCall) answer(no *llmNo) (status int, body string) {
+	text := "belljar: " + no.d.Reason
+	if no.detail != "" {
+		text += ": " + no.detail
+	}
+	switch {
+	case no.d.Fix != "":
+		text += ". To allow it: " + no.d.Fix + ". Only the person who started this sandbox can, outside of it"
+	case no.fault == llm.Exhausted:
+		text += ". Only the person who started this sandbox can raise it, for another run"
+	}
+	status, body = llm.Answer(c.rules[0].API, no.fault, text)
+	c.g.rec.refuseRequest(c.ctx, c.event.Proto, c.t, no.d, belljar.NetEvent{Method: c.event.Method, Path: c.event.Path, Status: status})
+	return status, body
 }
 
 // refuse answers a request of which nothing was sent. What the record has no need of is
 // in detail.
 func (c *llmCall) refuse(f llm.Fault, d belljar.Decision, detail string) (*http.Response, error) {
-	text := "belljar: " + d.Reason
-	if detail != "" {
-		text += ": " + detail
-	}
-	switch {
-	case d.Fix != "":
-		text += ". To allow it: " + d.Fix + ". Only the person who started this sandbox can, outside of it"
-	case f == llm.Exhausted:
-		text += ". Only the person who started this sandbox can raise it, for another run"
-	}
-	status, body := llm.Answer(c.rules[0].API, f, text)
+	reply := &httpproxy.Reply{Reason: clip(d.Reason), Type: "application/json"}
 	c.once.Do(func() {
-		c.g.rec.refuseRequest(c.ctx, c.event.Proto, c.t, d, belljar.NetEvent{Method: c.event.Method, Path: c.event.Path, Status: status})
+		reply.Status, reply.Body = c.answer(&llmNo{f, d, detail})
 		if c.leave != nil {
 			c.leave()
 		}
 	})
-	return nil, &replyError{&httpproxy.Reply{Status: status, Reason: clip(d.Reason), Type: "application/json", Body: body}}
+	return nil, &replyError{reply}
 }
 
 // follow counts what the answer says was used.
@@ -353,7 +387,7 @@ func (c *llmCall) settle() *belljar.LLMSpent {
 		c.usage = llm.NewUsage(c.rules[0].API, "")
 	}
 	s := c.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: c.status, Whole: c.whole, Readable: c.readable})
-	s.Model = printable(c.facts.Model())
+	s.Model = c.model
 	c.hold.Settle(s)
 	return &s
 }

@@ -2,12 +2,18 @@ package llm
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // openAI judges a request by what is called.
 func (j *judge) openAI(v value) error {
+	if j.Socket {
+		if err := socketMessage(v); err != nil {
+			return err
+		}
+	}
 	o, err := v.judged("the request", "model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
 		"messages", "input", "instructions", "prompt", "tools", "web_search_options", "background", "plugins", "conversation", "previous_response_id")
 	if err != nil {
@@ -52,6 +58,20 @@ func (j *judge) openAI(v value) error {
 		})
 	}
 	return nil // completions and embeddings take text only
+}
+
+// socketMessage judges what a message of a WebSocket is: a response is asked for, in the
+// words of the request for one.
+func socketMessage(v value) error {
+	o, err := v.judged("the message", "type", "response")
+	if err != nil {
+		return err
+	}
+	sort, _ := o.get("type").text()
+	if sort != "response.create" || o.get("response") != nil {
+		return fmt.Errorf("the message %s is not one that asks for a response", shortened(sort))
+	}
+	return nil
 }
 
 // responses judges what is particular to a response.

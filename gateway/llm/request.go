@@ -27,6 +27,8 @@ type Options struct {
 	Call  string // of [belljar.LLMPath]
 	Model string // where the path names it
 	Fetch bool   // the provider may fetch, run and connect
+	// Socket says that it is a message of a WebSocket.
+	Socket bool
 }
 
 // Facts are what a request says of itself.

@@ -7,6 +7,7 @@ type scanner struct {
 	// number is told of a whole number that is not negative, with the keys of the objects
 	// it lies in, joined by dots; arrays add nothing.
 	number func(path string, n int64)
+	kind   string // the text under the key "type" of the outermost object
 
 	state  byte
 	stack  []byte   // '{' or '[' of each level, at most maxDepth
@@ -43,6 +44,7 @@ const (
 // reset begins a new text.
 func (s *scanner) reset() {
 	s.state, s.stack, s.objs, s.path, s.inKey, s.broken = scanValue, s.stack[:0], 0, s.path[:0], false, false
+	s.kind = ""
 }
 
 // end says that the text is over.
@@ -99,9 +101,9 @@ func (s *scanner) text(c byte) {
 	switch {
 	case c == '\\':
 		s.state = scanEscape
-		s.key = append(s.key[:0], 0) // a key with an escape is none that is looked for
+		s.key = append(s.key[:0], 0) // a text with an escape is none that is looked for
 	case c != '"':
-		if s.inKey && len(s.key) < keptKey {
+		if len(s.key) < keptKey {
 			s.key = append(s.key, c)
 		}
 	case s.inKey:
@@ -111,6 +113,9 @@ func (s *scanner) text(c byte) {
 		}
 	default:
 		s.state = scanAfter
+		if len(s.stack) == 1 && len(s.path) == 1 && s.path[0] == "type" {
+			s.kind = string(s.key)
+		}
 	}
 }
 

@@ -13,9 +13,10 @@ type Usage struct {
 	events *events // of a stream of events; nil: one JSON text
 	api    belljar.LLMAPI
 
-	most  map[string]int64 // the largest of each number
-	final bool             // what the API says at the end was said
-	bytes int64
+	most   map[string]int64 // the largest of each number
+	final  bool             // what the API says at the end was said
+	failed bool             // the server said that the call failed
+	bytes  int64
 }
 
 // NewUsage counts an answer of the content type.
@@ -39,8 +40,20 @@ func (u *Usage) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Message ends one message of a WebSocket, which Write took.
-func (u *Usage) Message() { u.scan.end() }
+// Message ends one message of a WebSocket, which Write took, and says whether a call is
+// over with it.
+func (u *Usage) Message() (over bool) {
+	kind := u.scan.kind
+	u.scan.end()
+	switch kind {
+	case "response.completed", "response.done", "response.incomplete":
+		return true
+	case "response.failed", "error":
+		u.failed = true
+		return true
+	}
+	return false
+}
 
 // where the numbers are, by API: the places of each.
 type places struct{ input, output, read, written, thought, total []string }
@@ -116,7 +129,7 @@ func (u *Usage) Spent(c Call) belljar.LLMSpent {
 		s.Output = max(s.Output, sum(p.total)-s.Input-s.CacheRead)
 	}
 	switch {
-	case c.Status >= 400 && !u.final:
+	case (c.Status >= 400 || u.failed) && !u.final:
 		return belljar.LLMSpent{} // the server did nothing
 	case u.final && c.Readable && (c.Whole || u.api != belljar.LLMGemini): // whose every event tells the sum so far
 		return s
