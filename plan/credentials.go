@@ -43,7 +43,7 @@ func Credentials(p *policy.Policy, env []string) (creds []belljar.Credential, no
 
 // sees says whether the gateway ends TLS for some connection of n.
 func sees(n *belljar.Network) bool {
-	if len(n.Credentials)+len(n.Pushes) > 0 {
+	if len(n.Credentials)+len(n.Pushes)+len(n.LLM) > 0 {
 		return true
 	}
 	for _, r := range n.Rules {

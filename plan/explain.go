@@ -120,6 +120,9 @@ func (r *explainer) confined(q belljar.NetRequest) string {
 	if !n.Sees(q.Host, q.Port) {
 		return ""
 	}
+	if l := n.LLMRules(q.Host, q.Port); len(l) > 0 {
+		return "; the gateway sees its requests: those of the API " + string(l[0].API) + " are judged" + at(l[0].Origin) + ", others need a rule with paths"
+	}
 	var some []string
 	for _, rule := range n.Rules {
 		one := belljar.Network{Rules: []belljar.NetRule{rule}}

@@ -168,7 +168,8 @@ func formatTokens(n int64) string {
 }
 
 // llmKeyRule is llm. Entries only confine, and those for one host and API hold together:
-// what another layer adds is tighter, but for another API of a host that has one.
+// what another layer adds is tighter, but for another API of a host that has one. Only a
+// preset's entry is replaced by the user's own for the same host and API.
 type llmKeyRule struct{}
 
 const keyLLM = "llm"
@@ -176,6 +177,13 @@ const keyLLM = "llm"
 func (llmKeyRule) merge(s *state, d *document) {
 	if d.llm.clears() {
 		s.llm = nil
+	}
+	if d.src.layer != layerProject && asked(d.src) { // a user's own entry stands for the preset's
+		s.llm = slices.DeleteFunc(s.llm, func(o item[belljar.LLMRule]) bool {
+			return !asked(o.src) && slices.ContainsFunc(d.llm.items, func(i item[belljar.LLMRule]) bool {
+				return i.value.BoundHost == o.value.BoundHost && i.value.API == o.value.API
+			})
+		})
 	}
 	add(&s.llm, d.llm.items, llmText)
 }

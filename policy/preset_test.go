@@ -108,13 +108,16 @@ func TestAgentPresets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := hosts(p); !slices.Equal(got, []string{want.host}) {
+		if got := hosts(p); got[0] != want.host || len(got) > 2 || len(got) == 2 && !strings.HasPrefix(got[1], `{host: "`+want.host+`"`) {
 			t.Errorf("%s: hosts %v", agent, got)
 		}
 		for n, v := range want.set {
 			if p.EnvSet()[n] != v {
 				t.Errorf("%s: %s=%q", agent, n, p.EnvSet()[n])
 			}
+		}
+		if l := p.Network().LLM; len(l) != 1 || l[0].Host != want.host || l[0].Fetch || l[0].Endpoint {
+			t.Errorf("%s: %+v", agent, l)
 		}
 		home := p.Home()
 		if len(home) != 1 || home[0].Path != want.file || home[0].Origin.Layer != "preset" {

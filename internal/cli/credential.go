@@ -42,7 +42,7 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 	}
 	p.facts.Credentials = creds
 	n := p.policy.Network()
-	if len(creds)+len(n.Pushes) == 0 && !slices.ContainsFunc(n.Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
+	if len(creds)+len(n.Pushes)+len(n.LLM) == 0 && !slices.ContainsFunc(n.Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
 		return nil
 	}
 	ca, err := certs.New()
