@@ -73,6 +73,9 @@ func (h *seen) llm(r *http.Request, path urlpath.Target, d belljar.Decision) (ca
 // llmQuery says what is wrong with a query: some servers take another method, other
 // headers or a body from it.
 func llmQuery(query string) string {
+	if strings.Contains(query, ";") { // which parts it for some
+		return "a request to a model with a semicolon in its query"
+	}
 	for part := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(part, "=")
 		plain, err := url.QueryUnescape(name)
@@ -386,7 +389,7 @@ func (c *llmCall) settle() *belljar.LLMSpent {
 		}
 		c.usage = llm.NewUsage(c.rules[0].API, "")
 	}
-	s := c.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: c.status, Whole: c.whole, Readable: c.readable})
+	s := c.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: c.status, Whole: c.whole, Readable: c.readable, Took: time.Since(c.began)})
 	s.Model = c.model
 	c.hold.Settle(s)
 	return &s

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/llm"
@@ -36,6 +37,7 @@ type llmSocket struct {
 type socketCall struct {
 	hold          *llm.Hold
 	input, output int64
+	began         time.Time
 }
 
 // socket sends the request for a WebSocket on, and judges what passes on it then.
@@ -111,7 +113,7 @@ func (s *llmSocket) message(text []byte) ([]byte, error) {
 	if no != nil {
 		return nil, &socketError{no}
 	}
-	s.calls = append(s.calls, socketCall{s.c.hold, s.c.input, s.c.output})
+	s.calls = append(s.calls, socketCall{s.c.hold, s.c.input, s.c.output, time.Now()})
 	s.c.hold = nil
 	return b, nil
 }
@@ -178,7 +180,7 @@ func (s *llmSocket) over() {
 func (s *llmSocket) settle(whole bool) {
 	c := s.calls[0]
 	s.calls = s.calls[1:]
-	spent := s.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: http.StatusOK, Whole: whole, Readable: true})
+	spent := s.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: http.StatusOK, Whole: whole, Readable: true, Took: time.Since(c.began)})
 	s.usage = llm.NewUsage(s.c.rules[0].API, "")
 	c.hold.Settle(spent)
 	s.total.Input += spent.Input

@@ -115,7 +115,7 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://evil"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"DATA:x"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]}`,
-			`"web_search_options":{"search_context_size":"low"}}`, `"plugins":[{"id":"web"}]}`, `"tools":[{"type":"openrouter:web_search"}]}`,
+			`"models":["gpt-4o-search-preview"]}`, `"models":["a/b:online"]}`, `"web_search_options":{"search_context_size":"low"}}`, `"plugins":[{"id":"web"}]}`, `"tools":[{"type":"openrouter:web_search"}]}`,
 		},
 		"content": {
 			`"contents":[{"parts":[{"fileData":{"fileUri":"https://evil"}}]}]}`, `"contents":[{"parts":[{"file_data":{"file_uri":"x"}}]}]}`,

@@ -39,6 +39,11 @@ func (j *judge) openAI(v value) error {
 	if v := o.get("background"); v != nil && !v.is('f') {
 		return errors.New("a response in the background: what it uses cannot be counted")
 	}
+	for _, m := range j.f.Models {
+		if !j.Fetch && searches(m) {
+			return fetches("the model %s searches at the provider", shortened(m))
+		}
+	}
 	if err := j.none(o, "web_search_options", "plugins"); err != nil {
 		return err
 	}
@@ -58,6 +63,11 @@ func (j *judge) openAI(v value) error {
 		})
 	}
 	return nil // completions and embeddings take text only
+}
+
+// searches says whether a model fetches by itself, by what names are known.
+func searches(model string) bool {
+	return strings.HasSuffix(model, ":online") || strings.Contains(model, "-search-") || strings.Contains(model, "-deep-research")
 }
 
 // socketMessage judges what a message of a WebSocket is: a response is asked for, in the

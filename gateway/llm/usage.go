@@ -3,6 +3,7 @@ package llm
 import (
 	"mime"
 	"strings"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -103,11 +104,16 @@ type Call struct {
 	Status        int   // of the answer; 0: there was none
 	Whole         bool  // the answer was read to its end
 	Readable      bool  // it was not encoded
+	Took          time.Duration
 }
+
+// hiddenRate is how many tokens a second a model may say that the answer does not show:
+// what it thinks is left out of some.
+const hiddenRate = 500
 
 // Spent is what a call came to. Where the answer does not tell, it is what it may have
 // been: what was estimated of the input, and of the output as much as there are bytes of
-// the answer, at most what was estimated.
+// the answer, and as a model can think in that time, at most what was estimated.
 func (u *Usage) Spent(c Call) belljar.LLMSpent {
 	if u.events == nil && c.Whole {
 		u.scan.end()
@@ -140,7 +146,7 @@ func (u *Usage) Spent(c Call) belljar.LLMSpent {
 	}
 	out := c.Output
 	if c.Readable && c.Status != 0 {
-		out = min(out, u.bytes)
+		out = min(out, u.bytes+int64(c.Took.Seconds()*hiddenRate))
 	}
 	s.Output = max(s.Output, out)
 	return s

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -76,6 +77,7 @@ func TestUsageThatIsNotTold(t *testing.T) {
 		{"long", strings.Repeat("data: {}\n\n", 900), belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 1000, Output: 2000, Estimated: true}},
 		{"empty", "", belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 1000, Estimated: true}},
 		{"encoded", "xxx", belljar.LLMOpenAI, encoded, belljar.LLMSpent{Input: 1000, Output: 2000, Estimated: true}},
+		{"thinking", "data: {}\n\n", belljar.LLMOpenAI, Call{Input: 1000, Output: 2000, Status: 200, Readable: true, Took: 2 * time.Second}, belljar.LLMSpent{Input: 1000, Output: 1010, Estimated: true}},
 		{"no answer", "", belljar.LLMOpenAI, none, belljar.LLMSpent{Input: 1000, Output: 2000, Estimated: true}},
 		{"refused by the server", `{"error":{}}`, belljar.LLMOpenAI, Call{Input: 1000, Output: 2000, Status: 529, Whole: true, Readable: true}, belljar.LLMSpent{}},
 		{"hostile", `{"usage":{"input_tokens":-5,"output_tokens":99999999999999999999999999,"prompt_tokens":1e3,"completion_tokens":1.5}}`, belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 1000, Output: 116, Estimated: true}},
