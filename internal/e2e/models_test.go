@@ -91,6 +91,7 @@ func TestModels(t *testing.T) {
 			}
 			if !c.fails {
 				mustContain(t, "the record", w.belljar("log", "--json").out, `"llm":{"model":"`)
+				mustContain(t, "the summary", w.belljar("log", "summary").out, "tokens spent, by model")
 			}
 		})
 	}
