@@ -16,7 +16,7 @@ func agentWorld(t *testing.T, name string) *world {
 	t.Helper()
 	bin := agentPath(t)
 	w := newWorld(t)
-	for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY"} {
+	for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY", "GEMINI_API_KEY"} {
 		w.env = append(w.env, key+"="+realKey)
 	}
 	w.host("git", "init", "-q")
@@ -58,14 +58,20 @@ func TestModels(t *testing.T) {
 		{name: "codex model", agent: "codex", entry: "models: [other]", said: []string{"the policy does not allow the model "}, fails: true},
 		{name: "codex budget", agent: "codex", entry: "tokens: 1000", said: []string{"the budget for models has no room for this call"}, fails: true},
 		{name: "codex fetch", agent: "codex", entry: "steer: true", more: []string{"-c", `web_search="live"`, "-c", `model="gpt-5.1"`}, said: []string{"runs at the provider"}, fails: true},
+		{name: "gemini counted", agent: "gemini", entry: "models: ['gemini-*'], tokens: 500k", said: []string{" tokens spent (", "calls of models"}},
+		{name: "gemini endpoint", agent: "gemini", entry: "endpoint: true", said: []string{" tokens spent ("}},
+		{name: "gemini model", agent: "gemini", entry: "models: [other]", said: []string{"the policy does not allow the model gemini-"}, fails: true},
 	} {
+		if agents("")[c.agent] == nil {
+			continue // too slow in this tier
+		}
 		t.Run(c.name, func(t *testing.T) {
 			w := agentWorld(t, c.agent)
 			if c.tool == nil {
 				c.tool = map[string]any{"shell": "echo from-the-agent > change.txt"}
 			}
 			port := scriptedModel(t, c.tool)
-			api := map[string]string{"claude": "anthropic", "codex": "openai"}[c.agent]
+			api := map[string]string{"claude": "anthropic", "codex": "openai", "gemini": "gemini"}[c.agent]
 			w.write("models.yaml", "version: 1\nnetwork: {allow: [\"localhost:"+port+"\"]}\nllm: [{host: \"localhost:"+port+"\", api: "+api+", "+c.entry+"}]\n")
 			args := append([]string{"run", "--policy", "models.yaml"}, agents("http://localhost:" + port)[c.agent]...)
 			if strings.Contains(c.entry, "endpoint") {
