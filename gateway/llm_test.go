@@ -363,3 +363,22 @@ func TestNoEndpoint(t *testing.T) {
 		t.Error(m)
 	}
 }
+
+// TestManyLargeCalls: what is held of all calls together is bounded; more may come later.
+func TestManyLargeCalls(t *testing.T) {
+	w := newSecureWorld(t, models(plain))
+	w.modelSite(true)
+	w.g.bodies.Add(llmMemory)
+	status, _, body := w.ask(true, "POST", "https://api.example.com/v1/messages", call, "Content-Type", asJSON)
+	if status != 429 || !strings.Contains(body, "rate_limit_error") {
+		t.Errorf("%d %s", status, body)
+	}
+	w.g.bodies.Add(-llmMemory)
+	large := strings.Replace(call, `"hi"`, `"`+strings.Repeat("x", 20<<20)+`"`, 1)
+	if status, _, _ := w.ask(true, "POST", "https://api.example.com/v1/messages", large, "Content-Type", asJSON); status != 200 {
+		t.Errorf("%d", status)
+	}
+	if n := w.g.bodies.Load(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+}

@@ -8,7 +8,7 @@ import (
 
 // anthropic judges a request of /v1/messages.
 func (j *judge) anthropic(v value) error {
-	o, err := v.judged("the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice")
+	o, err := j.object(v, "the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice")
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (j *judge) anthropic(v value) error {
 		return err
 	}
 	return list(o.get("messages"), "messages", func(v value) error {
-		m, err := v.judged("a message", "role", "content")
+		m, err := j.object(v, "a message", "role", "content")
 		if err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func (j *judge) anthropic(v value) error {
 
 // anthropicTool judges a tool: those that run inside pass, by the names of their kinds.
 func (j *judge) anthropicTool(v value) error {
-	o, err := v.judged("a tool", "type", "name")
+	o, err := j.object(v, "a tool", "type", "name")
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ var anthropicPlain = []string{
 }
 
 func (j *judge) anthropicBlock(v value, depth int) error {
-	o, err := v.judged("a block", "type", "source", "content", "url", "file_id")
+	o, err := j.object(v, "a block", "type", "source", "content", "url", "file_id")
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,10 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 		return err
 	case j.Fetch:
 		return nil
-	case sort == "image" || sort == "document":
+	case sort == "image":
+		j.f.image(o.get("source"))
+		return j.anthropicSource(o.get("source"), depth)
+	case sort == "document":
 		return j.anthropicSource(o.get("source"), depth)
 	case sort == "tool_result" || sort == "search_result" || sort == "mcp_tool_result":
 		return j.anthropicContent(o.get("content"), depth+1)
@@ -96,7 +99,7 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 }
 
 func (j *judge) anthropicSource(v value, depth int) error {
-	o, err := v.judged("a source", "type", "url", "file_id", "content", "data")
+	o, err := j.object(v, "a source", "type", "url", "file_id", "content", "data")
 	if err != nil {
 		return err
 	}

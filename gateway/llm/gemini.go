@@ -10,7 +10,7 @@ import (
 func (j *judge) gemini(v value) error { return j.geminiRequest(v, 0) }
 
 func (j *judge) geminiRequest(v value, depth int) error {
-	o, err := v.judged("the request", "model", "contents", "content", "requests", "tools", "systemInstruction", "system_instruction", "generationConfig",
+	o, err := j.object(v, "the request", "model", "contents", "content", "requests", "tools", "systemInstruction", "system_instruction", "generationConfig",
 		"generation_config", "cachedContent", "cached_content", "generateContentRequest", "generate_content_request")
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (j *judge) geminiConfig(v value) error {
 	if v == nil {
 		return nil
 	}
-	o, err := v.judged("generationConfig", "maxOutputTokens", "max_output_tokens", "candidateCount", "candidate_count")
+	o, err := j.object(v, "generationConfig", "maxOutputTokens", "max_output_tokens", "candidateCount", "candidate_count")
 	if err != nil {
 		return err
 	}
@@ -71,14 +71,14 @@ func (j *judge) geminiConfig(v value) error {
 
 // geminiTool judges a tool: each key of it is one.
 func (j *judge) geminiTool(v value) error {
-	o, err := v.judged("a tool", "functionDeclarations", "function_declarations", "computerUse", "computer_use")
+	o, err := j.object(v, "a tool", "functionDeclarations", "function_declarations", "computerUse", "computer_use")
 	if err != nil {
 		return err
 	}
 	for _, f := range o {
 		if f.key == "functionDeclarations" || f.key == "function_declarations" {
 			err := list(o.get(f.key), "functionDeclarations", func(v value) error {
-				d, err := v.judged("a function", "name")
+				d, err := j.object(v, "a function", "name")
 				if err != nil {
 					return err
 				}
@@ -110,7 +110,7 @@ func (j *judge) geminiContent(v value) error {
 	if v.is('"') {
 		return nil
 	}
-	o, err := v.judged("content", "parts", "role")
+	o, err := j.object(v, "content", "parts", "role")
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (j *judge) geminiPart(v value, depth int) error {
 	if v.is('"') {
 		return nil
 	}
-	o, err := v.judged("a part", "fileData", "file_data", "inlineData", "inline_data", "functionResponse", "function_response", "parts")
+	o, err := j.object(v, "a part", "fileData", "file_data", "inlineData", "inline_data", "functionResponse", "function_response", "parts")
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (j *judge) geminiPart(v value, depth int) error {
 	if depth > 1 {
 		return errors.New("parts are nested too deeply")
 	}
-	f, err := r.judged("the answer of a function", "parts")
+	f, err := j.object(r, "the answer of a function", "parts")
 	if err != nil {
 		return err
 	}

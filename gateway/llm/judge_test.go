@@ -2,8 +2,10 @@ package llm
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -166,6 +168,44 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 				t.Errorf("%s: %q passes: %+v", call, body, f.Models)
 			}
 		}
+	}
+}
+
+// An image costs less than its bytes as text.
+func TestEstimateOfImages(t *testing.T) {
+	data := strings.Repeat("A", 3_000_000)
+	for call, b := range map[string]string{
+		"messages":  `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + data + `"}}]}]}`,
+		"responses": `"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,` + data + `"}]}]}`,
+	} {
+		body := heads[call] + b
+		f, no := Judge([]byte(body), options(apis[call], call))
+		if no != nil {
+			t.Fatal(no.Why)
+		}
+		if in, _ := f.Estimate(len(body)); in < 10_000 || in > 11_000 {
+			t.Errorf("%s: %d tokens", call, in)
+		}
+	}
+}
+
+// What takes long to judge is refused.
+func TestTooMuchToJudge(t *testing.T) {
+	body := `{"model":"a","messages":[{}` + strings.Repeat(",{}", MaxBody/3-20) + `]}`
+	began := time.Now()
+	_, no := Judge([]byte(body), options(belljar.LLMAnthropic, "messages"))
+	if no == nil || !strings.Contains(no.Why, "more than 100000 messages") {
+		t.Errorf("%v", no)
+	}
+	if d := time.Since(began); d > 20*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	keys := `{"model":"a"`
+	for i := range maxKeys {
+		keys += fmt.Sprintf(`,"k%d":1`, i)
+	}
+	if _, no := Judge([]byte(keys+"}"), options(belljar.LLMAnthropic, "messages")); no == nil || !strings.Contains(no.Why, "4096 keys") {
+		t.Errorf("%v", no)
 	}
 }
 

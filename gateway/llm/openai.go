@@ -10,11 +10,11 @@ import (
 // openAI judges a request by what is called.
 func (j *judge) openAI(v value) error {
 	if j.Socket {
-		if err := socketMessage(v); err != nil {
+		if err := j.socketMessage(v); err != nil {
 			return err
 		}
 	}
-	o, err := v.judged("the request", "model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
+	o, err := j.object(v, "the request", "model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
 		"messages", "input", "instructions", "prompt", "tools", "web_search_options", "background", "plugins", "conversation", "previous_response_id")
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (j *judge) openAI(v value) error {
 		return j.responses(o)
 	case "chat":
 		return list(o.get("messages"), "messages", func(v value) error {
-			m, err := v.judged("a message", "role", "content")
+			m, err := j.object(v, "a message", "role", "content")
 			if err != nil {
 				return err
 			}
@@ -72,8 +72,8 @@ func searches(model string) bool {
 
 // socketMessage judges what a message of a WebSocket is: a response is asked for, in the
 // words of the request for one.
-func socketMessage(v value) error {
-	o, err := v.judged("the message", "type", "response")
+func (j *judge) socketMessage(v value) error {
+	o, err := j.object(v, "the message", "type", "response")
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (j *judge) responses(o object) error {
 // openAITool judges a tool. What is searched without going out passes: that is the
 // provider's own index.
 func (j *judge) openAITool(v value, depth int) error {
-	o, err := v.judged("a tool", "type", "name", "tools", "external_web_access", "environment", "function")
+	o, err := j.object(v, "a tool", "type", "name", "tools", "external_web_access", "environment", "function")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (j *judge) openAITool(v value, depth int) error {
 		}
 		return list(o.get("tools"), "tools", func(v value) error { return j.openAITool(v, depth+1) })
 	case "shell":
-		if e, err := o.get("environment").judged("the environment of a tool", "type"); err == nil {
+		if e, err := j.object(o.get("environment"), "the environment of a tool", "type"); err == nil {
 			if where, _ := e.get("type").text(); where == "local" {
 				return nil
 			}
@@ -147,7 +147,7 @@ var openAIPlain = []string{
 
 // item judges an item of a response's input.
 func (j *judge) item(v value) error {
-	o, err := v.judged("an item", "type", "role", "content", "output", "tools")
+	o, err := j.object(v, "an item", "type", "role", "content", "output", "tools")
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (j *judge) parts(v value) error {
 
 // part judges a part of a message.
 func (j *judge) part(v value) error {
-	o, err := v.judged("a part", "type", "image_url", "url", "file", "file_url", "file_id", "file_data")
+	o, err := j.object(v, "a part", "type", "image_url", "url", "file", "file_url", "file_id", "file_data")
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (j *judge) part(v value) error {
 	case "input_file":
 		return nil
 	case "file":
-		f, err := o.get("file").judged("a file", "file_id", "file_url", "file_data", "url")
+		f, err := j.object(o.get("file"), "a file", "file_id", "file_url", "file_data", "url")
 		if err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (j *judge) part(v value) error {
 // image judges the place of an image: only the image itself passes.
 func (j *judge) image(v value) error {
 	if v.is('{') {
-		o, err := v.judged("an image", "url", "file_id")
+		o, err := j.object(v, "an image", "url", "file_id")
 		if err != nil {
 			return err
 		}
@@ -233,5 +233,6 @@ func (j *judge) image(v value) error {
 	case !strings.HasPrefix(s, "data:"):
 		return fetches("an image is fetched by the provider")
 	}
+	j.f.image(v)
 	return nil
 }

@@ -18,7 +18,8 @@ const (
 	// bytesPerToken is how many bytes of a request are taken for a token: real text has
 	// about four.
 	bytesPerToken = 3
-	maxNested     = 8 // of content in content, tools in tools
+	maxNested     = 8       // of content in content, tools in tools
+	maxObjects    = 100_000 // messages, parts, tools
 )
 
 // Options say how a request is judged.
@@ -40,9 +41,17 @@ type Facts struct {
 	Stream    bool
 	Tools     []string // their names or kinds
 
-	root value
-	b    []byte
+	root   value
+	b      []byte
+	images int // bytes of images that are no tokens
 }
+
+// imageBytes is the part of an image that is counted as text would be: it costs a
+// few thousand tokens, however large it is.
+const imageBytes = 30_000
+
+// image notes an image.
+func (f *Facts) image(v value) { f.images += max(0, len(v)-imageBytes) }
 
 // Model is the one that is asked for.
 func (f *Facts) Model() string {
@@ -63,7 +72,7 @@ func (f *Facts) Estimate(size int) (input, output int64) {
 	} else {
 		output *= f.Choices
 	}
-	return int64(size)/bytesPerToken + 1, output
+	return int64(size-f.images)/bytesPerToken + 1, output
 }
 
 // A Refusal says why a request is not sent.
@@ -131,7 +140,16 @@ func (f *Facts) Allowed(patterns []string) (not string) {
 // A judge goes through one request.
 type judge struct {
 	Options
-	f *Facts
+	f       *Facts
+	objects int // that were judged
+}
+
+// object is an object that is judged. There are not too many: each takes time.
+func (j *judge) object(v value, what string, names ...string) (object, error) {
+	if j.objects++; j.objects > maxObjects {
+		return nil, fmt.Errorf("it has more than %d messages, parts and tools", maxObjects)
+	}
+	return v.judged(what, names...)
 }
 
 // head reads what all APIs have in the same form.
