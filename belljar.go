@@ -69,6 +69,7 @@ type Plan struct {
 	Mounts    []Mount    `json:"mounts"`               // everything else that is visible, parents before children
 	HomeFiles []HomeFile `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
 	Network   Network    `json:"network"`
+	Commands  *Commands  `json:"commands,omitempty"` // rules for commands, where there are any
 	Limits    Limits     `json:"limits"`
 
 	// Enforcement lists, per requirement, what holds it in this tier on this
@@ -215,6 +216,8 @@ const (
 	ReqFiles      Requirement = "limit-files"
 	ReqTime       Requirement = "limit-time"
 	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
+	ReqCommands   Requirement = "commands"    // programs that a rule for commands refuses do not run
+	ReqSupervisor Requirement = "supervisor"  // who takes the supervisor over, by what it parses, finds little that it may do
 	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
 )
 
@@ -248,6 +251,11 @@ type Spec struct {
 	View   FileView         // serves Plan.Workspace.Views
 	Attach func(Link) error // called once by the backend, before the first command runs; the gateway then owns the link
 	Events EventSink        // never nil
+	// MayExec, where it is not nil, is asked before each execve inside (not about commands
+	// that [Instance.Start] is given, which come from outside) by tiers that enforce
+	// [ReqCommands]: a text says why the program must not run. It may wait, for as long as
+	// ctx, which ends with the process or the sandbox; it is called from many goroutines.
+	MayExec func(ctx context.Context, e *ExecEvent) (refused string)
 	// Early allows Start to return while files are still being mounted. The first
 	// [Instance.Start] waits for them and then tells what went wrong.
 	Early bool

@@ -1,5 +1,7 @@
 package belljar
 
+import "slices"
+
 // A CommandRule says what becomes of the commands that a pattern matches.
 type CommandRule struct {
 	// Verdict is "allow", "ask" or "deny".
@@ -15,6 +17,12 @@ type CommandRule struct {
 type Commands struct {
 	Rules   []CommandRule  `json:"rules"`
 	Context CommandContext `json:"context"`
+}
+
+// Holds says whether a rule asks or denies: such rules hold when programs are executed,
+// those that allow are for a judge of lines.
+func (c *Commands) Holds() bool {
+	return slices.ContainsFunc(c.Rules, func(r CommandRule) bool { return r.Verdict != "allow" })
 }
 
 // A CommandContext is where a command runs, as far as a judge of its text needs it.

@@ -74,7 +74,8 @@ type StartEvent struct {
 type ExecEvent struct {
 	PID       int      `json:"pid"` // inside
 	Parent    int      `json:"parent,omitempty"`
-	Path      string   `json:"path"`
+	Path      string   `json:"path"`             // of the file: of a script, the script's
+	Called    string   `json:"called,omitempty"` // the path that was asked for, where it is another
 	Argv      []string `json:"argv"`
 	Dir       string   `json:"dir,omitempty"`
 	Truncated int      `json:"truncated,omitempty"` // bytes of argv that were cut
@@ -118,14 +119,15 @@ type NetEvent struct {
 // AskEvent is a question to somebody outside, or what became of it. Note comes from
 // inside.
 type AskEvent struct {
-	ID       string  `json:"id,omitempty"` // of the question; empty where a rule was added without one
-	Host     string  `json:"host"`         // or an address
-	Port     uint16  `json:"port"`
-	Method   string  `json:"method,omitempty"` // of a request; empty: a connection
+	ID       string  `json:"id,omitempty"`   // of the question; empty where a rule was added without one
+	Host     string  `json:"host,omitempty"` // or an address
+	Port     uint16  `json:"port,omitempty"`
+	Method   string  `json:"method,omitempty"` // of a request; empty: a connection, or a command
 	Path     string  `json:"path,omitempty"`   // canonical, without the query
 	Proposed bool    `json:"proposed,omitempty"`
 	Note     string  `json:"note,omitempty"`
-	Rule     *Origin `json:"rule,omitempty"`   // the rule that asks
+	Rule     *Origin `json:"rule,omitempty"` // the rule that asks
+	Command  string  `json:"command,omitempty"`
 	Answer   string  `json:"answer,omitempty"` // allowed, denied, expired, ended
 	Scope    string  `json:"scope,omitempty"`  // of what is allowed: once, sandbox, always
 	By       string  `json:"by,omitempty"`     // who answered

@@ -64,10 +64,12 @@ type NetRule struct {
 	// the HTTP requests; empty allows any. See [Network.Sees].
 	Methods []string `json:"methods,omitempty"`
 	Paths   []string `json:"paths,omitempty"`
+	// What else confines them. A rule with Git has none of it.
+	Constraint
 	// Git confines them to those that git makes. A rule with Git has no Methods and Paths.
 	Git *GitRule `json:"git,omitempty"`
 	// Ask says that what the rule would allow waits until somebody outside allows it: a
-	// request where Methods or Paths confine the rule, else a connection. What another
+	// request where the rule is [NetRule.Confined], else a connection. What another
 	// rule allows without asking is not asked about.
 	Ask    bool   `json:"ask,omitempty"`
 	Origin Origin `json:"origin"`
@@ -89,6 +91,9 @@ type NetRequest struct {
 	// both are empty where a connection is asked about.
 	Method string
 	Path   string
+	// Detail is the rest of a request. Where it is not known (nil), a rule that judges it
+	// allows nothing, but may ask.
+	Detail *RequestDetail
 }
 
 // A Decision is a verdict with its reason.
@@ -102,10 +107,14 @@ type Decision struct {
 	Missing bool     // it was refused because no rule is about it, and for no other reason
 }
 
-// Decide answers one request. It looks at names, ports, methods and paths only;
-// whether the address behind a name may be dialled is the gateway's address guard.
+// Decide answers one request. It looks at names, ports and requests only; whether the
+// address behind a name may be dialled is the gateway's address guard, and rates are
+// counted there. Of several rules that allow a request without asking the first decides;
+// where that has a rate or a bound of the answer, the first that has neither, unless only
+// the former may reach private addresses.
 func (n *Network) Decide(r NetRequest) Decision {
-	var nearest, confined, asks *NetRule
+	var nearest, confined, asks, allows, almost *NetRule
+	fault := ""
 	push := r.Method != "" && n.ConfinesPushes(r.Host, r.Port) && LooksLikePush(r.Method, r.Path)
 	beside := n.outsideModels(r)
 	for i := range n.Rules {
@@ -120,14 +129,23 @@ func (n *Network) Decide(r NetRequest) Decision {
 		if !rule.allowsPort(r.Port) {
 			continue
 		}
+		ok, why := rule.requests(r)
 		switch {
-		case !rule.requests(r) || push && rule.Git == nil || beside && len(rule.Paths) == 0:
+		case !ok || push && rule.Git == nil || beside && len(rule.Paths) == 0:
 			confined = rule
-		case !rule.Ask:
+			if why != "" && almost == nil {
+				almost, fault = rule, why
+			}
+		case !rule.Ask && (r.Method == "" || rule.Rate == nil && rule.Response == 0 && (allows == nil || rule.Private || !allows.Private)):
 			return Decision{Allow: true, Rule: rule}
-		case asks == nil:
+		case !rule.Ask && allows == nil:
+			allows = rule
+		case rule.Ask && asks == nil:
 			asks = rule
 		}
+	}
+	if allows != nil {
+		return Decision{Allow: true, Rule: allows}
 	}
 	if asks != nil {
 		return Decision{Ask: true, Rule: asks, Reason: r.target() + ": the policy asks somebody outside first"}
@@ -145,6 +163,13 @@ func (n *Network) Decide(r NetRequest) Decision {
 			Reason:  r.target() + ": of this host the policy allows the API of its models, and not " + r.Method + " " + r.Path,
 			Fix:     r.requestFix(),
 			Missing: true,
+		}
+	}
+	if almost != nil {
+		return Decision{
+			Nearest: almost,
+			Reason:  r.target() + ": the policy allows " + r.Method + " " + r.Path + ", but not " + fault,
+			Fix:     r.requestFix(),
 		}
 	}
 	if confined != nil {
@@ -243,5 +268,5 @@ func (r NetRequest) requestFix() string {
 	if r.Port != 443 {
 		ports = ", ports: [" + strconv.Itoa(int(r.Port)) + "]"
 	}
-	return "network: {allow: [{host: " + strconv.Quote(host) + ports + ", methods: [" + r.Method + "], paths: [" + strconv.Quote(r.Path) + "]}]}"
+	return "network: {allow: [{host: " + strconv.Quote(host) + ports + ", methods: [" + r.Method + "], paths: [" + strconv.Quote(r.Path) + "]" + r.Detail.queryFix() + "}]}"
 }

@@ -44,12 +44,23 @@ func clearEscapes(reach []bool, path string) {
 }
 
 // requests says whether a rule that names r's host and port allows the request. It
-// does where r is only a connection.
-func (rule *NetRule) requests(r NetRequest) bool {
-	if rule.Git != nil && r.Method != "" {
-		return rule.Git.allows(r)
+// does where r is only a connection. Where method and path are allowed and something else
+// is not, why says what.
+func (rule *NetRule) requests(r NetRequest) (ok bool, why string) {
+	switch {
+	case r.Method == "":
+		return true, ""
+	case rule.Git != nil:
+		return rule.Git.allows(r), ""
+	case !matchRequest(rule.Methods, rule.Paths, r.Method, r.Path):
+		return false, ""
+	case !rule.Judges():
+		return true, ""
+	case r.Detail == nil:
+		return rule.Ask, ""
 	}
-	return r.Method == "" || matchRequest(rule.Methods, rule.Paths, r.Method, r.Path)
+	why = rule.fault(r.Detail)
+	return why == "", why
 }
 
 // matchRequest says whether a request is one of methods (none: any) and paths (none:
@@ -73,7 +84,7 @@ func matchRequest(methods, paths []string, method, path string) bool {
 // Confined says whether a rule asks to see the requests: whether it allows some of
 // them only.
 func (rule *NetRule) Confined() bool {
-	return len(rule.Methods) > 0 || len(rule.Paths) > 0 || rule.Git != nil
+	return len(rule.Methods) > 0 || len(rule.Paths) > 0 || rule.Git != nil || rule.Constrained()
 }
 
 // Sees says whether the requests of a connection to host and port must be seen: a

@@ -16,7 +16,9 @@
 //
 // # Limitations
 //
-// Linux only. On kernels before 6.5 a peer that ends while it is being looked at is told
+// Linux only. User namespaces are told apart by their maps, and by the PID namespaces that
+// every sandbox has: where the supervisor itself lives in a user namespace, a process of its user in another
+// one with the same map and no PID namespace of its own, which is no sandbox, may speak. On kernels before 6.5 a peer that ends while it is being looked at is told
 // apart by its process ID alone.
 package api
 

@@ -1,5 +1,5 @@
 // Package approval is the one queue of questions that a sandbox has for the people
-// outside: requests that wait because a rule says so ([Queue.Ask]), and proposals for
+// outside: requests and commands that wait because a rule says so ([Queue.Ask]), and proposals for
 // rules that are not there ([Queue.Propose]).
 //
 // A question is about a [Subject]; equal ones are joined into one question, which has
@@ -57,11 +57,14 @@ const (
 // is meant. Query is that of the request that asks, as [ShortQuery] gives it: whoever prints
 // it escapes it. What is allowed for longer than once, or denied, is so with any query.
 type Subject struct {
-	Host   string `json:"host"` // or an address
-	Port   uint16 `json:"port"`
+	Host   string `json:"host,omitempty"` // or an address
+	Port   uint16 `json:"port,omitempty"`
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Query  string `json:"query,omitempty"`
+	// Command is the command line of a program that is about to run, in place of all else:
+	// text from inside.
+	Command string `json:"command,omitempty"`
 }
 
 // anyQuery is the subject without its query.

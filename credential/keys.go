@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 )
 
 const (
@@ -109,6 +110,9 @@ func Make(ctx context.Context, creds []belljar.Credential, host Host) ([]belljar
 	for i, e := range k.entries {
 		if made[i].StandIn == "" {
 			e.value.with(func(v []byte) { made[i].StandIn = standInFor(made[i].Name, v, made[i].Form == belljar.FormBasic) })
+			if ablate.Off(ablate.StandIns) {
+				e.value.with(func(v []byte) { made[i].StandIn = string(v) })
+			}
 		}
 		e.plan = made[i]
 		texts = append(texts, finderText{id: i, text: []byte(made[i].StandIn)})

@@ -8,18 +8,19 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
 // Outgoing judges one request to a host and port whose requests are seen (also where
 // no credential is bound to it: stand-ins do not go there), and puts the values in:
-// it changes r.Header. It reads a source where that is due, else it does no I/O. Call it
+// it changes r.Header. It reads a source where that is due, unless r waits, else it does no I/O. Call it
 // once for each request, after the policy has allowed it and just before it is sent.
 // When the verdict refuses, r.Header may have been changed and must not be sent; what
 // was injected must not be recorded.
 func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 	v := &Verdict{keys: k}
-	if len(k.entries) == 0 {
+	if len(k.entries) == 0 || ablate.Off(ablate.Places) {
 		return v
 	}
 	j := judge{Verdict: v, k: k, r: r, bound: make([]bool, len(k.entries)), takes: make([]bool, len(k.entries))}
@@ -39,13 +40,20 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 		return v
 	}
 	j.canonical()
-	if j.headers() && j.query() {
+	if j.headers() && j.query() && !r.Wait {
 		j.inject(ctx)
 	}
 	if v.Refuse == "" {
 		j.narrow(confined)
 	}
-	v.talk = len(v.Injected) > 0 && conversation(r.Path)
+	if r.Wait && v.Refuse == "" {
+		v.put = func(ctx context.Context, h http.Header) {
+			waited := *r
+			waited.Header = h
+			j.r = &waited
+			j.inject(ctx)
+		}
+	}
 	return v
 }
 
@@ -131,10 +139,13 @@ func (j *judge) canonical() {
 
 // elsewhere looks for stand-ins in a request to a host that no credential is bound to.
 func (j *judge) elsewhere() {
-	if !j.leak("url", j.r.URI) {
+	if !j.leak("method", j.r.Method) || !j.leak("url", j.r.URI) {
 		return
 	}
 	for _, name := range sorted(j.r.Header) {
+		if !j.named(name) {
+			return
+		}
 		for _, value := range j.r.Header[name] {
 			if !j.leak(inHeader(name), value) {
 				return
@@ -156,17 +167,35 @@ func sorted(h http.Header) []string {
 // whose credential is not for this host.
 func (j *judge) leak(where, text string) bool {
 	for _, id := range j.k.marks.ids(text) {
-		l := Leak{Credential: j.plan(id).Name, Where: where, Refused: !j.bound[id]}
-		if !slices.Contains(j.Leaks, l) && (l.Refused || len(j.Leaks) < maxLeaks) {
-			j.Leaks = append(j.Leaks, l)
-		}
-		if l.Refused {
-			c := j.plan(id)
-			return j.refuse("send it to its own host only; another host is added under credentials in the policy",
-				"the %s holds the stand-in of %s, which is for %s only", where, c.Name, hosts(c))
+		if !j.leaked(id, where) {
+			return false
 		}
 	}
 	return true
+}
+
+// named looks for stand-ins in the name of a header, which has no case.
+func (j *judge) named(name string) bool {
+	for id := range j.k.entries {
+		s := j.plan(id).StandIn
+		if s != "" && len(name) >= len(s) && strings.Contains(strings.ToLower(name), strings.ToLower(s)) && !j.leaked(id, "name of a header") {
+			return false
+		}
+	}
+	return true
+}
+
+func (j *judge) leaked(id int, where string) bool {
+	c := j.plan(id)
+	l := Leak{Credential: c.Name, Where: where, Refused: !j.bound[id]}
+	if !slices.Contains(j.Leaks, l) && (l.Refused || len(j.Leaks) < maxLeaks) {
+		j.Leaks = append(j.Leaks, l)
+	}
+	if !l.Refused {
+		return true
+	}
+	return j.refuse("send it to its own host only; another host is added under credentials in the policy",
+		"the %s holds the stand-in of %s, which is for %s only", where, c.Name, hosts(c))
 }
 
 // hosts is what c is bound to, as a text.
@@ -184,7 +213,13 @@ func hosts(c *belljar.Credential) string {
 // headers goes through the headers of a request to a bound host.
 func (j *judge) headers() bool {
 	j.placed = map[int]placement{}
+	if !j.leak("method", j.r.Method) {
+		return false
+	}
 	for _, name := range sorted(j.r.Header) {
+		if !j.named(name) {
+			return false
+		}
 		values := j.r.Header[name]
 		if !j.own(name) && !carriesCredential(name) && !carriesInProtocol(name, values) {
 			for _, value := range values {
@@ -291,6 +326,7 @@ func (j *judge) query() bool {
 // where no stand-in is in any, of the first that takes the request. A client that was
 // told of no key thus works, and one that has a choice of several keeps it.
 func (j *judge) inject(ctx context.Context) {
+	defer func() { j.talk = len(j.Injected) > 0 && conversation(j.r.Path) }()
 	for i := range j.takes {
 		p, there := j.placed[i]
 		if !there || !j.takes[i] {

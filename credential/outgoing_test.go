@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -406,5 +407,41 @@ func BenchmarkOutgoing(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestValuesThatWait: while somebody is asked about a request no source is read, and the
+// request is judged all the same.
+func TestValuesThatWait(t *testing.T) {
+	creds, keys, err := Make(t.Context(), []belljar.Credential{{
+		Name: "K", From: belljar.CredentialSource{Env: "K"}, Form: belljar.FormBearer, Header: "Authorization",
+		Hosts: []belljar.BoundHost{{Host: "api.test", Port: 443}},
+	}}, Host{Env: []string{"K=real-value-0123456789-abcdef"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keys.Close() })
+	keys.entries[0].src.looked = time.Time{} // due
+	r := &Request{
+		Host: "api.test", Port: 443, Secure: true, Method: "POST", Path: "/v1/messages", URI: "/v1/messages", Wait: true,
+		Header: http.Header{"Authorization": {"Bearer " + creds[0].StandIn}},
+	}
+	v := keys.Outgoing(t.Context(), r)
+	if v.Refuse != "" || len(v.Injected) > 0 || !keys.entries[0].src.looked.IsZero() || r.Header.Get("Authorization") != "Bearer "+creds[0].StandIn {
+		t.Fatalf("%+v %v", v, r.Header)
+	}
+	h := r.Header.Clone()
+	v.Put(t.Context(), h)
+	if h.Get("Authorization") != "Bearer real-value-0123456789-abcdef" || len(v.Injected) != 1 || !v.talk || keys.entries[0].src.looked.IsZero() {
+		t.Errorf("%+v %v", v, h)
+	}
+	h.Set("Authorization", "x")
+	v.Put(t.Context(), h)
+	if h.Get("Authorization") != "x" {
+		t.Error("put in twice")
+	}
+	r.Header = http.Header{"Authorization": {"Bearer somebody-elses-0123456789"}}
+	if v := keys.Outgoing(t.Context(), r); v.Refuse == "" || v.put != nil {
+		t.Error("another key waits")
 	}
 }

@@ -48,6 +48,8 @@ type source struct {
 	from belljar.CredentialSource
 	form belljar.CredentialForm
 	host func() *Host // a function, as in secret: the environment is full of secrets
+	// elsewhere has a file or a command be read by another process; nil: by this one.
+	elsewhere func() (secret, error)
 
 	value    secret
 	why      string    // there is none
@@ -115,10 +117,25 @@ func (s *source) read(ctx context.Context) (secret, error) {
 	switch {
 	case s.from.Env != "":
 		return s.variable()
+	case s.elsewhere != nil:
+		return s.ask()
 	case s.from.File != "":
 		return s.readFile()
 	}
 	return s.run(ctx)
+}
+
+// ask has the source be read by another process.
+func (s *source) ask() (secret, error) {
+	var before fs.FileInfo
+	if s.from.File != "" {
+		before, _ = os.Stat(s.from.File) // what changes meanwhile is seen by the next look
+	}
+	v, err := s.elsewhere()
+	if err == nil {
+		s.file = before
+	}
+	return v, err
 }
 
 func (s *source) variable() (secret, error) {

@@ -1,12 +1,14 @@
 package credential
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -19,12 +21,15 @@ type Request struct {
 	Path   string // canonical, without the query
 	URI    string // as it will be written: path and query, not decoded
 	Header http.Header
+	// Wait says that somebody has to allow the request first: no source is read and no value
+	// put in before [Verdict.Put].
+	Wait bool
 }
 
 // A Leak is a stand-in in a place that is not its own.
 type Leak struct {
 	Credential string // its name
-	Where      string // "header X-Echo", "url", "body", "trailer X-Sum"
+	Where      string // "header X-Echo", "name of a header", "method", "url", "body", "trailer X-Sum"
 	// Refused says that its credential is not bound to the host: the request was
 	// refused or aborted, and counts as an attempt to carry the credential away.
 	// Otherwise the stand-in was forwarded as it is.
@@ -45,12 +50,22 @@ type Verdict struct {
 	Cut      []string // headers that were taken out, canonical
 	Leaks    []Leak
 
+	put      func(context.Context, http.Header) // what waits; nil: nothing
 	keys     *Keys
 	host     string
 	bound    bool // a credential is bound to the host
 	talk     bool // the body is a conversation
 	injected []int
 	foreign  func(id int) bool // a credential that is not bound to the host
+}
+
+// Put puts the values into h, the header of a request that waited ([Request.Wait]) and is
+// about to be sent. It may set Refuse, Fix and Status, and sets Injected. Call it before Body.
+func (v *Verdict) Put(ctx context.Context, h http.Header) {
+	if put := v.put; put != nil {
+		v.put = nil
+		put(ctx, h)
+	}
 }
 
 // A LeakError is what [Verdict.Body] reads as when the request must be aborted.
@@ -160,7 +175,7 @@ func (v *Verdict) Trailer(h http.Header, report func(Leak)) error {
 // that the answer cannot be searched (another encoding, a part of an encoded answer):
 // it must not be passed on then. For the answer to HEAD, body is nil or http.NoBody.
 func (v *Verdict) Response(status int, h http.Header, body io.ReadCloser) (io.ReadCloser, error) {
-	if !v.bound {
+	if !v.bound || ablate.Off(ablate.Answers) {
 		return body, nil
 	}
 	if status == http.StatusUnauthorized {

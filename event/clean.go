@@ -21,7 +21,8 @@ func clean(e belljar.Event) belljar.Event {
 	switch {
 	case e.Exec != nil:
 		x := *e.Exec
-		x.Path, x.Dir, x.Refused = cleanString(x.Path), cleanString(x.Dir), cleanString(x.Refused)
+		x.Path, x.Called = cleanString(x.Path), cleanString(x.Called)
+		x.Dir, x.Refused = cleanString(x.Dir), cleanString(x.Refused)
 		var cut int
 		x.Argv, cut = cleanArgv(x.Argv)
 		x.Truncated += cut
@@ -37,6 +38,11 @@ func clean(e belljar.Event) belljar.Event {
 		x.Path, x.To = cleanString(x.Path), cleanString(x.To)
 		x.Reason, x.Class = cleanString(x.Reason), cleanString(x.Class)
 		e.File = &x
+	case e.Ask != nil:
+		x := *e.Ask
+		x.Host, x.Method, x.Path = cleanString(x.Host), cleanString(x.Method), cleanString(x.Path)
+		x.Command, x.Note, x.By = cleanString(x.Command), cleanString(x.Note), cleanString(x.By)
+		e.Ask = &x
 	case e.Terminal != nil:
 		x := *e.Terminal
 		x.What = cleanString(x.What)

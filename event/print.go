@@ -248,6 +248,9 @@ func askLine(a *belljar.AskEvent) string {
 	if a.Method != "" {
 		what = terminal.Escape(a.Method) + " " + terminal.Escape(a.Path) + " at " + what
 	}
+	if a.Command != "" {
+		what = "to run " + terminal.Escape(a.Command)
+	}
 	s := what
 	if a.ID != "" {
 		s = "question " + terminal.Escape(a.ID) + ": " + what

@@ -88,12 +88,16 @@ func (g *Gateway) RuleFor(s approval.Subject) belljar.NetRule {
 	}
 	if d := g.current().Decide(netRequest(s)); d.Ask {
 		rule.Private = d.Rule.Private // the policy says so, whoever answers
+		rule.Constraint = d.Rule.Constraint
 	}
 	return rule
 }
 
-// Allows says whether what a question is about passes without asking now.
-func (g *Gateway) Allows(s approval.Subject) bool { return g.current().Decide(netRequest(s)).Allow }
+// Allows says whether what a question is about passes without asking now. Of commands it
+// knows nothing.
+func (g *Gateway) Allows(s approval.Subject) bool {
+	return s.Command == "" && g.current().Decide(netRequest(s)).Allow
+}
 
 func netRequest(s approval.Subject) belljar.NetRequest {
 	q := belljar.NetRequest{Host: s.Host, Port: s.Port, Method: s.Method, Path: s.Path}
@@ -145,14 +149,26 @@ func (g *Gateway) permit(ctx context.Context, t target) belljar.Decision {
 	return g.ask(ctx, approval.Subject{Host: t.name(), Port: t.port}, d)
 }
 
-// askRequest makes x wait for an answer before it is sent.
+// askRequest makes x wait for an answer before it is sent. Only then its credentials are
+// looked for and put into its header.
 func (h *seen) askRequest(x *exchange, s approval.Subject, d belljar.Decision) {
-	x.ask = func(ctx context.Context) *httpproxy.Reply {
+	x.ask = func(ctx context.Context, header http.Header) *httpproxy.Reply {
 		no := h.g.ask(ctx, s, d)
-		if no.Allow {
+		if !no.Allow {
+			return &httpproxy.Reply{Status: http.StatusForbidden, Reason: clip(no.Reason), Body: requestText(h.t, s.Method, s.Path, no, "")}
+		}
+		if x.v == nil {
 			return nil
 		}
-		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: clip(no.Reason), Body: requestText(h.t, s.Method, s.Path, no, "")}
+		x.v.Put(ctx, header)
+		if x.v.Refuse != "" {
+			no = belljar.Decision{Nearest: d.Rule, Reason: x.v.Refuse}
+			return &httpproxy.Reply{Status: x.v.Status, Reason: clip(no.Reason), Body: requestText(h.t, s.Method, s.Path, no, x.v.Fix)}
+		}
+		x.mu.Lock()
+		x.event.Credential = strings.Join(x.v.Injected, ",")
+		x.mu.Unlock()
+		return nil
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/credential"
 )
 
 // A deskWorld is a world with somebody outside who answers.
@@ -290,4 +293,66 @@ func TestAllowAtOnce(t *testing.T) {
 	if err == nil || len(w.g.current().Rules) != 1+MaxGranted {
 		t.Errorf("no bound: %v, %d rules", err, len(w.g.current().Rules))
 	}
+}
+
+// TestNoKeyBeforeTheAnswer: the source of a credential is looked at once its request is
+// allowed, not while somebody is asked about it: here it has no value before.
+func TestNoKeyBeforeTheAnswer(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		file := filepath.Join(t.TempDir(), "key")
+		creds, keys, err := credential.Make(t.Context(), []belljar.Credential{{
+			Name: "API_KEY", From: belljar.CredentialSource{File: file}, Form: belljar.FormHeader, Header: "X-Api-Key",
+			Hosts: []belljar.BoundHost{{Host: "api.example.com", Port: 443}},
+		}}, credential.Host{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := time.After(1100 * time.Millisecond) // a file is looked at once a second
+		t.Cleanup(func() { _ = keys.Close() })
+		w := newDeskWorld(t, belljar.Network{Credentials: creds, Rules: []belljar.NetRule{asks(confined("api.example.com", 443, "GET", ""))}}, func(o *Options) { o.Keys = keys })
+		w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(rw, r.Header.Get("X-Api-Key") == realKey)
+		})
+		ask := func(path string) chan answered {
+			c := make(chan answered, 1)
+			go func() {
+				status, _, body := w.ask(h2, "GET", "https://api.example.com"+path, "", "X-Api-Key", creds[0].StandIn)
+				c <- answered{status, body}
+			}()
+			return c
+		}
+		a := ask("/early")
+		w.answer(w.next().ID, approval.Answer{Allow: true})
+		if got := <-a; got.status != 503 || !strings.Contains(got.body, "has no value now") {
+			t.Errorf("without a value: %+v", got)
+		}
+		<-again
+		a = ask("/denied")
+		q := w.next()
+		if err := os.WriteFile(file, []byte(realKey), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.answer(q.ID, approval.Answer{})
+		if got := <-a; got.status != 403 {
+			t.Errorf("denied: %+v", got)
+		}
+		a = ask("/allowed") // the first look
+		w.answer(w.next().ID, approval.Answer{Allow: true})
+		if got := <-a; got.status != 200 || got.body != "true" {
+			t.Errorf("allowed: %+v", got)
+		}
+		if e := w.rec.wait(t, belljar.EventRequest); e.Credential != "API_KEY" {
+			t.Errorf("%+v", e)
+		}
+		// What no answer makes right is refused before anybody is asked.
+		if status, _, body := w.ask(h2, "GET", "https://api.example.com/foreign", "", "X-Api-Key", "sk-live-of-somebody-else-123456"); status != 403 || !strings.Contains(body, "not yours") {
+			t.Errorf("another key: %d %s", status, body)
+		}
+	}
+}
+
+// answerFor allows for the sandbox.
+func (d *deskWorld) answerFor(id string) {
+	d.t.Helper()
+	d.answer(id, approval.Answer{Allow: true, Scope: approval.Sandbox})
 }

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,7 +75,13 @@ func TestSeenCorpus(t *testing.T) {
 	for i, host := range []string{"api.anthropic.com", "api.github.com", "npm.registry.example", "stream.acme.dev"} {
 		w.site(host, fmt.Sprintf("93.184.216.%d:443", 40+i), false, h)
 	}
-	for _, c := range seenCases() {
+	cases := seenCases()
+	for _, c := range corpus(t) {
+		if c.Try.Seen != "" {
+			cases = append(cases, seenCase{c.ID, c.Try.Seen, c.Try.Request, c.Arrives})
+		}
+	}
+	for _, c := range cases {
 		mu.Lock()
 		arrived = nil
 		mu.Unlock()
@@ -93,5 +101,56 @@ func TestSeenCorpus(t *testing.T) {
 	defer mu.Unlock()
 	if strings.Contains(strings.Join(arrived, ", "), "secret") || strings.Contains(got, " 200 ") && strings.Count(got, "HTTP/1.1") != 2 {
 		t.Errorf("N128: arrived %q; answer %.300q", arrived, got)
+	}
+}
+
+// TestKeyedCorpus: the cases about credentials that need one.
+func TestKeyedCorpus(t *testing.T) {
+	w, standIn := newKeyWorld(t)
+	var mu sync.Mutex
+	var arrived []string
+	h := func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			return // it was cut before its end
+		}
+		what := r.Method + " " + r.URL.Path
+		if r.Header.Get("X-Api-Key") == realKey && len(r.Header["X-Api-Key"]) == 1 {
+			what += " with the key"
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		arrived = append(arrived, what)
+	}
+	w.site("api.example.com", apiAddr, false, h)
+	w.site("other.example.com", "93.184.216.35:443", false, h)
+	var chunks strings.Builder
+	for i := 0; i < len(standIn); i += 5 {
+		part := standIn[i:min(i+5, len(standIn))]
+		fmt.Fprintf(&chunks, "%x\r\n%s\r\n", len(part), part)
+	}
+	var pct strings.Builder
+	for _, b := range []byte(standIn) {
+		fmt.Fprintf(&pct, "%%%02x", b)
+	}
+	put := strings.NewReplacer("$KEY", standIn, "${KEY}", standIn, "$B64", base64.StdEncoding.EncodeToString([]byte(standIn)),
+		"$BASIC", base64.StdEncoding.EncodeToString([]byte("me:"+standIn)), "$PCT", pct.String(), "$CHUNKS", chunks.String()+"0\r\n\r\n", "$LEN", fmt.Sprint(2+len(standIn)))
+	ran := 0
+	for _, c := range corpus(t) {
+		if c.Try.Keyed == "" {
+			continue
+		}
+		ran++
+		mu.Lock()
+		arrived = nil
+		mu.Unlock()
+		got := w.say(c.Try.Keyed, put.Replace(c.Try.Request))
+		mu.Lock()
+		if all := strings.Join(arrived, ", "); all != c.Arrives {
+			t.Errorf("%s: %s: arrived %q, want %q; answer %.200q", c.ID, c.Why, all, c.Arrives, got)
+		}
+		mu.Unlock()
+	}
+	if ran < 20 {
+		t.Errorf("only %d cases", ran)
 	}
 }

@@ -76,14 +76,18 @@ func (w *way) connect(ctx context.Context, t target, d belljar.Decision) (net.Co
 		return w.dialAll(ctx, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, t.port, time.Hour)
 	}
 	through := w.upstream.serves(t)
-	if through && w.upstream.byName && t.host != "" && !d.Rule.Private {
+	byName := through && w.upstream.byName && t.host != ""
+	if byName && !d.Rule.Private {
 		if err := w.mayResolve(t.host, d.Rule); err != nil {
 			return nil, "", err
 		}
-		c, err := w.upstream.connect(ctx, w.dialer, net.JoinHostPort(t.host, strconv.Itoa(int(t.port))))
-		return c, w.upstream.address, err
+		return w.named(ctx, t)
 	}
 	addrs, err := w.checked(ctx, t, d)
+	// What may be private is private where it is known here. What is not, only the proxy knows.
+	if unknown := new(net.DNSError); byName && errors.As(err, &unknown) {
+		return w.named(ctx, t)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -92,6 +96,12 @@ func (w *way) connect(ctx context.Context, t target, d belljar.Decision) (net.Co
 		return c, addrs[0].String(), err
 	}
 	return w.dialAll(ctx, addrs, t.port, stagger)
+}
+
+// named asks the company's proxy for a tunnel to the name of t.
+func (w *way) named(ctx context.Context, t target) (net.Conn, string, error) {
+	c, err := w.upstream.connect(ctx, w.dialer, net.JoinHostPort(t.host, strconv.Itoa(int(t.port))))
+	return c, w.upstream.address, err
 }
 
 func isPrivate(a netip.Addr) bool {

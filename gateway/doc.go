@@ -27,7 +27,7 @@
 // (the tier's helper) forwards there. The names "localhost" and below it resolve
 // to the sandbox's own loopback.
 //
-// Where [belljar.Network.Sees] says so (methods, paths, credentials), requests are seen.
+// Where [belljar.Network.Sees] says so (rules that confine requests, credentials), requests are seen.
 // Nothing is dialled for such a connection before a request of it is allowed: TLS is
 // ended with a certificate of [certs.Authority], offering HTTP/2 and HTTP/1, and each
 // request is judged on its own, by TLS, in clear or through the proxy. SNI, Host and
@@ -38,7 +38,9 @@
 // name. Bodies, events, trailers, interim answers and WebSockets pass as they come. What
 // is neither TLS nor HTTP/1 at its beginning is refused there. A refusal is an answer:
 // 403 with reason, nearest rule and the line that would allow it; 421 for another name.
-// Every request that is sent is on record, without its query.
+// Every request that is sent is on record, without its query. A query that a rule judges is
+// sent in the one spelling in which it was judged; a rule's rate is counted for all clients
+// inside together, and what a bounded answer has too much is never passed on.
 //
 // Of git's requests (rules with Git) the query of info/refs, the head of a fetch and the
 // commands of a push are judged, and whether its pack shows fast-forwards (package
@@ -81,7 +83,7 @@
 //
 // Where requests are seen: HTTP/2 in clear, HTTP/3 and WebSocket over HTTP/2 are not
 // offered; programs that pin certificates do not work; a malformed head of HTTP/2 is
-// reset without a text. A rule that names methods or paths of an address is refused,
+// reset without a text. A rule that confines the requests of an address is refused,
 // since an address has no requests that could be judged. An encoded slash is refused
 // only where paths are judged. What is sent over a WebSocket is not judged: a path at
 // which the policy allows reading only has none.

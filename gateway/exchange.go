@@ -33,15 +33,17 @@ type exchange struct {
 	rt    http.RoundTripper
 	v     *credential.Verdict // nil: no credentials
 	leave func()              // gives the request's slot back; may be nil
-	// ask waits until somebody outside allows it, or says how it is refused; nil: it is
-	// allowed.
-	ask func(ctx context.Context) *httpproxy.Reply
+	most  int64               // of the answer's body; 0: any length
+	// ask waits until somebody outside allows it, and puts credentials into its header, or
+	// says how it is refused; nil: it is allowed.
+	ask func(context.Context, http.Header) *httpproxy.Reply
 	// ended completes the event before it is written; nil: it is complete.
 	ended func(e *belljar.NetEvent)
 
 	began          time.Time
 	sent, received atomic.Int64
 	once           sync.Once
+	long           sync.Once // told that the answer is too long
 
 	mu    sync.Mutex
 	event belljar.NetEvent // guarded by mu once RoundTrip runs
@@ -51,7 +53,7 @@ type exchange struct {
 // RoundTrip implements [http.RoundTripper].
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	if x.ask != nil {
-		if no := x.ask(r.Context()); no != nil {
+		if no := x.ask(r.Context(), r.Header); no != nil {
 			return nil, x.refused(no)
 		}
 	}
@@ -69,6 +71,9 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, x.failed(err)
 	}
+	if err := x.bound(r, resp); err != nil {
+		return nil, x.failed(err)
+	}
 	if err := x.clean(r, resp); err != nil {
 		return nil, x.failed(err)
 	}
@@ -82,6 +87,26 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = body
 	}
 	return resp, nil
+}
+
+// bound keeps an answer's body within what its rule allows. With an error, where the answer
+// says at once that it is longer, it is closed.
+func (x *exchange) bound(r *http.Request, resp *http.Response) error {
+	if x.most == 0 {
+		return nil
+	}
+	bare := r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+	if !bare && resp.ContentLength > x.most {
+		_ = resp.Body.Close()
+		return &longError{most: x.most, has: resp.ContentLength}
+	}
+	b := &boundBody{ReadCloser: resp.Body, x: x, left: x.most}
+	if w, ok := resp.Body.(io.Writer); ok {
+		resp.Body = &writableBody{b, w}
+	} else {
+		resp.Body = b
+	}
+	return nil
 }
 
 // clean keeps real keys out of an answer. With an error the answer is closed.
@@ -187,7 +212,12 @@ func (x *exchange) reply(err error) *httpproxy.Reply {
 	var leak *credential.LeakError
 	var cert *tls.CertificateVerificationError
 	var push *git.NotForward
+	var long *longError
 	switch {
+	case errors.As(err, &long):
+		d := belljar.Decision{Reason: x.t.name() + ": " + long.Error()}
+		x.tellLong(d)
+		return &httpproxy.Reply{Status: http.StatusForbidden, Reason: d.Reason, Body: requestText(x.t, x.event.Method, x.event.Path, d, "ask for less at a time")}
 	case errors.As(err, &no):
 		return refusalReply(x.t, no.Decision)
 	case errors.As(err, &leak):

@@ -75,10 +75,12 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
-	questions *approval.Queue  // nil: nobody answers
-	tls       *tls.Config      // of the servers inside
+	commands  refusedCommands
+	questions *approval.Queue // nil: nobody answers
+	tls       *tls.Config     // of the servers inside
 	h2        *httpproxy.H2
 	pool      *pool
+	rates     rates
 	git       *git.Budget
 	llm       *llm.Budget
 	bodies    atomic.Int64 // bytes of requests to models that are held

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
@@ -121,7 +122,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if err != nil {
 		return h.refuse(r, belljar.Decision{Reason: h.t.name() + ": " + err.Error()}, "", http.StatusForbidden)
 	}
-	d := h.decide(r, path)
+	d := h.decide(r, &path)
 	if !d.Allow && !d.Ask {
 		return h.refuse(r, d, path.Path, http.StatusForbidden)
 	}
@@ -137,19 +138,23 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if r.URL.RequestURI() != path.String() {
 		return h.refuse(r, belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the path cannot be written as it was judged"}, path.Path, http.StatusForbidden)
 	}
-	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, rt: h.g.pool.through(d.Rule), event: belljar.NetEvent{
+	if wait := h.g.rates.take(d.Rule.Rate, time.Now()); wait > 0 {
+		return h.tooMany(r, d.Rule, path.Path, wait)
+	}
+	x := &exchange{g: h.g, ctx: h.ctx, t: h.t, most: d.Rule.Response, event: belljar.NetEvent{
 		Proto: h.scheme(), Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Rule: origin(d.Rule),
 	}}
 	if a, refused := h.keys(r, d, path, x); refused {
 		return a
 	}
-	if !h.g.pool.enter() {
+	leave, wide, ok := h.g.pool.enter()
+	if !ok {
 		h.g.rec.limited(h.ctx, "requests", MaxRequests, MaxRequests)
 		return httpproxy.Action{Reply: &httpproxy.Reply{
 			Status: http.StatusServiceUnavailable, Reason: "too many requests at once", Body: "belljar: too many requests at once\n",
 		}}
 	}
-	x.leave = h.g.pool.leave
+	x.leave, x.rt = leave, h.g.pool.through(d.Rule, wide)
 	if !d.Allow {
 		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
 	}
@@ -164,13 +169,18 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	return httpproxy.Action{Forward: x}
 }
 
-// decide asks the policy about a request, in every way in which its path may be read.
-func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
+// decide asks the policy about a request, in every way in which its path may be read. Where
+// the rule judges the query, path holds it as it was judged.
+func (h *seen) decide(r *http.Request, path *urlpath.Target) belljar.Decision {
 	ask := h.t.request()
 	ask.Method, ask.Path = r.Method, path.Path
+	query := detail(r, path, &ask)
 	d := h.g.judge(ask)
 	if !d.Allow && !d.Ask {
 		return d
+	}
+	if d.Rule.Query != nil {
+		path.Query, path.HasQuery = query, query != ""
 	}
 	if why := unaskable(r, path.Path, path.Merged()); d.Ask && why != "" {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + why}
@@ -202,6 +212,35 @@ func (h *seen) decide(r *http.Request, path urlpath.Target) belljar.Decision {
 		}
 	}
 	return d
+}
+
+// detail tells ask of the query and the headers of r, and returns the query in its one
+// spelling.
+func detail(r *http.Request, path *urlpath.Target, ask *belljar.NetRequest) (query string) {
+	d := &belljar.RequestDetail{Header: r.Header}
+	for name := range r.Trailer {
+		d.Trailers = append(d.Trailers, name)
+	}
+	ask.Detail = d
+	if path.Query == "" {
+		return ""
+	}
+	params, query, err := urlpath.ParseQuery(path.Query)
+	if err != nil {
+		d.Unclear = err.Error()
+	}
+	d.Params = params
+	return query
+}
+
+// tooMany answers a request beyond the rate of its rule.
+func (h *seen) tooMany(r *http.Request, rule *belljar.NetRule, path string, wait time.Duration) httpproxy.Action {
+	d := belljar.Decision{Nearest: rule, Reason: fmt.Sprintf("%s: more requests than the policy's %s", h.t.name(), rule.Rate)}
+	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, d, belljar.NetEvent{Method: r.Method, Path: path, Status: http.StatusTooManyRequests})
+	next := fmt.Sprintf("wait %d s and try again", int64((wait+time.Second-1)/time.Second))
+	return httpproxy.Action{Reply: &httpproxy.Reply{
+		Status: http.StatusTooManyRequests, Reason: clip(d.Reason), Body: requestText(h.t, r.Method, path, d, next), After: wait,
+	}}
 }
 
 // byPath says whether a rule or a credential judges the paths of t.
@@ -275,6 +314,7 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 	}
 	v := h.g.keys.Outgoing(ctx, &credential.Request{
 		Host: h.standsFor(r), Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
+		Wait: !d.Allow, // a source is read for what is allowed only
 	})
 	if len(v.Injected) > 0 && !h.secure && h.t.host != belljar.Localhost && v.Refuse == "" {
 		v.Refuse, v.Fix, v.Status = h.t.name()+": "+strings.Join(v.Injected, ", ")+" is not sent without TLS", "use https", http.StatusForbidden

@@ -19,10 +19,12 @@ const (
 	// MaxRequests is how many requests may be under way on connections that are seen.
 	MaxRequests = 1024
 
-	// streamWindow is how much of one answer of HTTP/2 is taken before it is passed on. So
-	// much of each request may lie here; what is not read of some never holds up others on
-	// their connection.
-	streamWindow = 256 << 10
+	// wideWindow is how much of one answer of HTTP/2 is taken before it is passed on, for
+	// the first maxWide requests at a time; the others share connections on which it is
+	// narrowWindow: so much of each request may lie here unread, 32 and 28 MiB together.
+	// What is not read of some never holds up others on their connection.
+	wideWindow, narrowWindow = 256 << 10, 32 << 10
+	maxWide                  = 128
 
 	idleUpstream = 90 * time.Second
 	idlePerHost  = 64
@@ -37,18 +39,23 @@ type pool struct {
 	g     *Gateway
 	flows *flows // of the connections to the outside
 	slots chan struct{}
+	wide  chan struct{} // of those, how many have a wide window
 	// Rules with private: true have connections of their own: what such a rule may
 	// reach another one may not.
-	public, private *http.Transport
+	public, private transports
 }
 
+// transports are the connections of some rules, by the window of their answers.
+type transports struct{ wide, narrow *http.Transport }
+
 func newPool(g *Gateway, roots *x509.CertPool) *pool {
-	p := &pool{g: g, flows: newFlows(MaxUpstream), slots: make(chan struct{}, MaxRequests)}
-	p.public, p.private = p.transport(roots, false), p.transport(roots, true)
+	p := &pool{g: g, flows: newFlows(MaxUpstream), slots: make(chan struct{}, MaxRequests), wide: make(chan struct{}, maxWide)}
+	p.public = transports{p.transport(roots, false, wideWindow), p.transport(roots, false, narrowWindow)}
+	p.private = transports{p.transport(roots, true, wideWindow), p.transport(roots, true, narrowWindow)}
 	return p
 }
 
-func (p *pool) transport(roots *x509.CertPool, private bool) *http.Transport {
+func (p *pool) transport(roots *x509.CertPool, private bool, window int) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, hostport string) (net.Conn, error) {
 			return p.dial(ctx, hostport, private)
@@ -65,8 +72,8 @@ func (p *pool) transport(roots *x509.CertPool, private bool) *http.Transport {
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerConnection: MaxRequests * streamWindow,
-			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerConnection: MaxRequests * window,
+			MaxReceiveBufferPerStream:     window,
 			SendPingTimeout:               time.Minute,
 			PingTimeout:                   15 * time.Second,
 		},
@@ -74,11 +81,15 @@ func (p *pool) transport(roots *x509.CertPool, private bool) *http.Transport {
 }
 
 // through is the transport for requests that rule allows.
-func (p *pool) through(rule *belljar.NetRule) *http.Transport {
+func (p *pool) through(rule *belljar.NetRule, wide bool) *http.Transport {
+	t := &p.public
 	if rule.Private {
-		return p.private
+		t = &p.private
 	}
-	return p.public
+	if wide {
+		return t.wide
+	}
+	return t.narrow
 }
 
 var errUpstreamFull = errors.New("too many connections to the outside")
@@ -120,8 +131,9 @@ func (p *pool) dial(ctx context.Context, hostport string, private bool) (net.Con
 }
 
 func (p *pool) closeIdle() {
-	p.public.CloseIdleConnections()
-	p.private.CloseIdleConnections()
+	for _, t := range []*http.Transport{p.public.wide, p.public.narrow, p.private.wide, p.private.narrow} {
+		t.CloseIdleConnections()
+	}
 }
 
 // close ends every connection to the outside.
@@ -130,14 +142,18 @@ func (p *pool) close() {
 	p.closeIdle()
 }
 
-// enter counts a request that begins; false when there are too many.
-func (p *pool) enter() bool {
+// enter counts a request that begins; ok is false when there are too many. leave, called
+// once, gives its place back; wide says that its answer has a wide window.
+func (p *pool) enter() (leave func(), wide, ok bool) {
 	select {
 	case p.slots <- struct{}{}:
-		return true
 	default:
-		return false
+		return nil, false, false
+	}
+	select {
+	case p.wide <- struct{}{}:
+		return func() { <-p.wide; <-p.slots }, true, true
+	default:
+		return func() { <-p.slots }, false, true
 	}
 }
-
-func (p *pool) leave() { <-p.slots }

@@ -296,11 +296,19 @@ func (h *page) progress(r *http.Request, id string, wantJSON bool) *httpproxy.Re
 	if !found {
 		return &httpproxy.Reply{Status: http.StatusNotFound, Reason: "no such question", Body: "no such question\n"}
 	}
-	p := Progress{ID: q.ID, State: s, What: attempted{q.Host, q.Port, q.Method, q.Path}.String(), Advice: advice(s, q.ID)}
+	p := Progress{ID: q.ID, State: s, What: whatOf(q.Subject), Advice: advice(s, q.ID)}
 	if wantJSON {
 		return jsonReply(p)
 	}
 	return &httpproxy.Reply{Status: http.StatusOK, Body: p.text()}
+}
+
+// whatOf is what a question is about.
+func whatOf(s approval.Subject) string {
+	if s.Command != "" {
+		return "to run " + s.Command
+	}
+	return attempted{s.Host, s.Port, s.Method, s.Path}.String()
 }
 
 func (p Progress) text() string {

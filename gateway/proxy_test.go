@@ -119,6 +119,7 @@ func TestUpstreamProxy(t *testing.T) {
 		t.Run(fmt.Sprint("byName=", byName), func(t *testing.T) {
 			n := belljar.Network{Upstream: "proxy.corp:8080", UpstreamByName: byName, NoProxy: "open.example.com", Rules: []belljar.NetRule{
 				rule("open.example.com", 8000), rule("api.example.com", 8000), rule("bad.example.com", 8000), {Host: "intern.corp", Ports: []uint16{8000}, Private: true},
+				{Host: "mirror.corp", Ports: []uint16{8000}, Private: true},
 			}}
 			w := newWorld(t, n, func(o *Options) { o.UpstreamAuth = "me:secret" })
 			asked := make(chan string, 10)
@@ -162,8 +163,20 @@ func TestUpstreamProxy(t *testing.T) {
 			if got := <-asked; got != want {
 				t.Errorf("asked %q, want %q", got, want)
 			}
-			if byName {
+			if byName { // what nobody here can resolve, the proxy may
+				if c, err := w.dial("mirror.corp", 8000); err != nil {
+					t.Error(err)
+				} else if got := <-asked; got != "CONNECT mirror.corp:8000 me" {
+					t.Errorf("asked %q for a private name that is not known here", got)
+					c.Close()
+				} else {
+					c.Close()
+				}
 				return
+			}
+			if c, err := w.dial("mirror.corp", 8000); err == nil {
+				c.Close()
+				t.Error("a name that is not known here was asked of the proxy")
 			}
 			if c, err := w.dial("bad.example.com", 8000); err == nil {
 				c.Close()

@@ -58,7 +58,7 @@ func needsAuthority(n *belljar.Network) string {
 func unseeable(n *belljar.Network) string {
 	for i := range n.Rules {
 		if r := &n.Rules[i]; r.Host == "" && r.Confined() {
-			return "the rule for " + r.CIDR.String() + " names methods or paths: an address has no requests that could be judged"
+			return "the rule for " + r.CIDR.String() + " confines requests: an address has none that could be judged"
 		}
 	}
 	return ""

@@ -233,11 +233,14 @@ func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 // TestLargeBodies: bodies of any size pass whole, in both directions, and memory does
 // not grow with them.
 func TestLargeBodies(t *testing.T) {
-	size := int64(4 << 20)
-	if soak() {
-		size = 1 << 30
-	}
 	each(t, func(t *testing.T, inner, outer bool) {
+		size := int64(4 << 20)
+		switch {
+		case soak() && inner == outer:
+			size = 10 << 30
+		case soak():
+			size = 1 << 30
+		}
 		w := newSecureWorld(t, streamNetwork())
 		w.site("api.example.com", apiAddr, outer, func(rw http.ResponseWriter, r *http.Request) {
 			n, _ := io.Copy(io.Discard, r.Body)

@@ -57,6 +57,7 @@ func ruleText(r *belljar.NetRule) string {
 	if len(r.Paths) > 0 {
 		s += ", paths " + strings.Join(r.Paths, " ")
 	}
+	s += constraintText(&r.Constraint)
 	if r.Git != nil {
 		s += ", git " + r.Git.Repo
 		if len(r.Git.Push) > 0 {
@@ -68,6 +69,35 @@ func ruleText(r *belljar.NetRule) string {
 	}
 	if r.Ask {
 		s += ", when somebody outside says so"
+	}
+	return s
+}
+
+// constraintText is what else confines the requests of a rule.
+func constraintText(c *belljar.Constraint) string {
+	s := ""
+	if c.Query != nil {
+		s += ", parameters" + fieldsText(c.Query.Params)
+	}
+	if len(c.Headers) > 0 {
+		s += ", headers" + fieldsText(c.Headers)
+	}
+	if c.Rate != nil {
+		s += ", " + c.Rate.String() + " requests"
+	}
+	if c.Response > 0 {
+		s += fmt.Sprintf(", answers of %d bytes", c.Response)
+	}
+	return s
+}
+
+func fieldsText(l []belljar.Field) string {
+	s := ""
+	for _, f := range l {
+		s += " " + f.Name + "=" + strings.Join(f.Values, "|")
+	}
+	if s == "" {
+		return " none"
 	}
 	return s
 }
@@ -256,6 +286,8 @@ type Overview struct {
 	Proposable []Proposal `json:"proposable"`
 	// Models are what may be asked of models, and what was spent of what.
 	Models []string `json:"models,omitempty"`
+	// Commands are those that rules kept from running, the newest first.
+	Commands []RefusedCommand `json:"commands"`
 }
 
 // maxShown bounds the lists of the page.
@@ -276,6 +308,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 		o.Proposable = append(o.Proposable, Proposal{Host: a.host, Port: a.port, Method: a.method, Path: a.path})
 	}
 	o.Models = h.g.modelLines()
+	o.Commands = h.g.refusedCommands()
 	if wantJSON {
 		return jsonReply(o)
 	}
@@ -299,6 +332,12 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	}
 	if len(o.Refused) == 0 {
 		b.WriteString("  nothing\n")
+	}
+	if len(o.Commands) > 0 {
+		b.WriteString("\ncommands that did not run (\"Operation not permitted\"), the last first:\n")
+	}
+	for _, c := range o.Commands {
+		fmt.Fprintf(&b, "  %s\n    %s\n", printable(c.Command), printable(c.Reason))
 	}
 	b.WriteString(proposableText(o.Proposable))
 	fmt.Fprintf(&b, "\nabout one host: http://%s/?host=NAME[:PORT]\n", belljar.PolicyHost)

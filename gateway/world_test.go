@@ -168,7 +168,11 @@ func newWorld(t testing.TB, n belljar.Network, change ...func(*Options)) *world 
 		t.Fatal(err)
 	}
 	a, b := socketPair(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	patience := 3 * time.Minute
+	if soak() {
+		patience = time.Hour
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	if err := g.Attach(a); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/limit"
 	"github.com/belljar-dev/belljar/policy"
 )
 
@@ -99,11 +100,39 @@ func requestText(methods, paths []string) string {
 func ruleRequests(r *belljar.NetRule) string {
 	switch {
 	case r.Git == nil:
-		return requestText(r.Methods, r.Paths)
+		return strings.TrimSpace(requestText(r.Methods, r.Paths) + constraintText(&r.Constraint))
 	case len(r.Git.Push) == 0:
 		return "git fetch of " + quoted(r.Git.Repo)
 	}
 	return "git fetch of " + quoted(r.Git.Repo) + " and push to " + quoted(strings.Join(r.Git.Push, " "))
+}
+
+// constraintText is what else confines a rule's requests, for people; empty for nothing.
+func constraintText(c *belljar.Constraint) string {
+	s := ""
+	fields := func(l []belljar.Field) string {
+		var words []string
+		for _, f := range l {
+			words = append(words, quoted(f.Name+"="+strings.Join(f.Values, "|")))
+		}
+		if len(words) == 0 {
+			return "no"
+		}
+		return strings.Join(words, " ")
+	}
+	if c.Query != nil {
+		s += " with " + fields(c.Query.Params) + " in the query"
+	}
+	if len(c.Headers) > 0 {
+		s += " with headers " + fields(c.Headers)
+	}
+	if c.Rate != nil {
+		s += ", " + c.Rate.String()
+	}
+	if c.Response > 0 {
+		s += ", answers up to " + limit.Format(limit.Memory, c.Response)
+	}
+	return strings.TrimPrefix(s, ", ")
 }
 
 // formText is how a credential stands in a request.

@@ -9,7 +9,8 @@ import (
 
 // required are the requirements that every plan has, in the order of tables. A
 // kernel of its own and the record of every exec are what some tiers cannot give
-// by their nature: they are told, and asked for by choosing another tier.
+// by their nature: they are told, and asked for by choosing another tier. Rules for commands
+// are required where a policy has them.
 var required = []belljar.Requirement{
 	belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses, belljar.ReqSockets,
 	belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
@@ -23,7 +24,11 @@ func (m *maker) enforcement() error {
 			Err: errors.New(orElse(m.c.Reason, "it cannot start anything on this host")), Hint: m.c.Remedy}
 	}
 	m.p.Enforcement = slices.Clone(m.c.Requirements)
-	for _, r := range required {
+	needs := required
+	if c := m.p.Commands; c != nil && c.Holds() {
+		needs = append(slices.Clip(needs), belljar.ReqCommands)
+	}
+	for _, r := range needs {
 		i := slices.IndexFunc(m.c.Requirements, func(e belljar.Enforcement) bool { return e.Requirement == r })
 		e := belljar.Enforcement{Requirement: r, Level: belljar.None, Gap: "the tier does not say that it holds this"}
 		if i >= 0 {

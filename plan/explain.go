@@ -128,7 +128,7 @@ func (r *explainer) confined(q belljar.NetRequest) string {
 		one := belljar.Network{Rules: []belljar.NetRule{rule}}
 		d := one.Decide(q)
 		if d.Ask {
-			some = append(some, strings.TrimSpace("after asking: "+requestText(rule.Methods, rule.Paths)))
+			some = append(some, strings.TrimSpace("after asking: "+ruleRequests(&rule)))
 		}
 		if !d.Allow {
 			continue

@@ -34,6 +34,9 @@ type Facts struct {
 	// [Credentials] picks, and the certificate (PEM) with which the gateway ends TLS.
 	Credentials []belljar.Credential `json:"credentials,omitempty"`
 	CA          string               `json:"ca,omitempty"`
+	// Signing is the public half of the sandbox's key for git, in one line; empty: none is
+	// made. Its private half is the file [SigningKey] of the run's private folder.
+	Signing string `json:"signing,omitempty"`
 	// Notes say in one sentence each what was left out and why.
 	Notes []string `json:"notes,omitempty"`
 }

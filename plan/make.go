@@ -21,6 +21,7 @@ type wishes struct {
 	write      []pathRule
 	hide, hold []belljar.Pattern
 	network    belljar.Network
+	commands   belljar.Commands
 	registries []belljar.Pattern
 	limits     belljar.Limits
 	envPass    []belljar.Pattern // Glob is a name
@@ -28,6 +29,7 @@ type wishes struct {
 	home       []homeFile
 	sessions   []string
 	bestEffort bool
+	sign       bool
 }
 
 type pathRule struct {
@@ -67,6 +69,9 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 		BestEffort: w.bestEffort,
 		Notes:      slices.Clone(f.Notes),
 	}
+	if len(w.commands.Rules) > 0 {
+		m.p.Commands = &w.commands
+	}
 	if err := checkLimits(w.limits); err != nil {
 		return nil, err
 	}
@@ -81,6 +86,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	if err := m.trust(); err != nil {
 		return nil, err
 	}
+	m.signing()
 	m.mounts()
 	m.commandAndEnv()
 	m.homeFiles()

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -182,8 +181,8 @@ func (m *maker) gitConfig() string {
 	g := m.f.Git
 	// A user without a git identity still gets commits: the names say where they come from.
 	b.WriteString("[user]\n")
-	writeGitValue(&b, "name", cmp.Or(g.Name, m.f.Identity.User))
-	writeGitValue(&b, "email", cmp.Or(g.Email, m.f.Identity.User+"@sandbox.invalid"))
+	writeGitValue(&b, "name", m.gitName())
+	writeGitValue(&b, "email", m.gitEmail())
 	if g.Branch != "" {
 		b.WriteString("[init]\n")
 		writeGitValue(&b, "defaultBranch", g.Branch)
@@ -191,6 +190,7 @@ func (m *maker) gitConfig() string {
 	b.WriteString("[core]\n\tcheckStat = minimal\n[safe]\n\tdirectory = *\n")
 	m.writeGitHelpers(&b)
 	m.writeGitHosts(&b)
+	m.writeGitSigning(&b)
 	return b.String()
 }
 

@@ -42,6 +42,12 @@ func Print(w io.Writer, p *belljar.Plan) error {
 	}
 	head("network")
 	printNetwork(row, &p.Network)
+	if c := p.Commands; c != nil {
+		head("commands")
+		for _, r := range c.Rules {
+			row(r.Verdict, quoted(r.Pattern), r.Reason, strings.Trim(at(r.Origin), " ()"))
+		}
+	}
 	head("limits")
 	l := p.Limits
 	row("memory", limit.Format(limit.Memory, l.Memory))

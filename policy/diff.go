@@ -85,6 +85,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffSets(keyAsk, asking(a.rules), asking(b.rules), true)...)
 	l = append(l, diffGit(a, b)...)
 	l = append(l, diffLLM(a, b)...)
+	l = append(l, diffWords(keySign, a.sign, b.sign, b.sign.value == SignNone)...)
 	l = append(l, diffSets("network.publish", portWords(a.publish), portWords(b.publish), true)...)
 	for _, n := range limitNames() {
 		l = append(l, diffLimit(n, a.limits[n], b.limits[n])...)
@@ -279,7 +280,8 @@ func (c *Change) exceptAtoms(others []item[belljar.NetRule], index *index) {
 	}
 	for o := range of {
 		part, ok := intersectPlace(o, c.net)
-		part.Private, part.Ask, part.Methods, part.Paths = false, false, o.Methods, o.Paths
+		part.Private, part.Ask = false, false
+		part = requestsOf(o).only(part)
 		if !ok || slices.ContainsFunc(c.except, func(e belljar.NetRule) bool { return samePlace(e, part) }) {
 			continue
 		}

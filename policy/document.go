@@ -35,6 +35,7 @@ type document struct {
 	publish     list[uint16]
 	fetch, push list[belljar.NetRule]
 	llm         list[belljar.LLMRule]
+	sign        *item[string]
 	limits      map[string]item[int64]
 	pass        list[string]
 	set         list[setting]

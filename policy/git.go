@@ -84,6 +84,7 @@ func parseRef(s string) (suggestion string, err error) {
 func (d *decoder) gitKeys() map[string]func(pair) {
 	return map[string]func(pair){
 		"fetch": func(p pair) { d.doc.fetch = decodeList(d, p, "git.fetch", "repositories", d.fetchEntry) },
+		"sign":  d.sign,
 		"push":  func(p pair) { d.doc.push = decodeList(d, p, "git.push", "mappings with repo and refs", d.pushEntry) },
 	}
 }

@@ -68,7 +68,20 @@ func (g gitRule) merge(s *state, d *document) {
 	if l.clears() {
 		*dst = g.emptied(*dst, l.mark)
 	}
+	if g.push && d.allow.clears() && d.src.layer != layerProject {
+		s.closePushes(d.allow.mark)
+	}
 	add(dst, l.items, g.text)
+}
+
+// closePushes takes away what a project left of the pushes that network.allow allowed: a
+// layer above it allows none of those hosts any more.
+func (s *state) closePushes(by mark) {
+	for n, i := range s.push {
+		if i.src.layer == layerProject {
+			s.push[n] = confining(i.value, by)
+		}
+	}
 }
 
 func (g gitRule) tighten(s, full *state, d *document, r *report) {
@@ -89,11 +102,12 @@ func (g gitRule) tighten(s, full *state, d *document, r *report) {
 	}
 }
 
-// opens says whether network.allow allows every request to the host and port of r.
+// opens says whether network.allow allows every request to the host and port of r, without
+// asking.
 func (s *state) opens(r belljar.NetRule) bool {
 	for _, i := range s.rules {
 		o := i.value
-		if !o.Confined() && o.Host != "" && hostWithin(r.Host, o.Host) && slices.Contains(o.Ports, r.Ports[0]) && (o.Private || !r.Private) {
+		if !o.Confined() && !o.Ask && o.Host != "" && hostWithin(r.Host, o.Host) && slices.Contains(o.Ports, r.Ports[0]) && (o.Private || !r.Private) {
 			return true
 		}
 	}

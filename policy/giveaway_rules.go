@@ -24,14 +24,12 @@ func (g *giveaway) rules(c grant, without, with *state) {
 			}
 			q, ok, exact := meet(requestsOf(rule.value), c.requests())
 			wide, narrow := part, part
-			wide.Methods, wide.Paths = rule.value.Methods, rule.value.Paths
-			narrow.Methods, narrow.Paths = c.Methods, c.Paths
-			part.Methods, part.Paths = q.methods, q.paths
+			wide, narrow, part = requestsOf(rule.value).only(wide), c.requests().only(narrow), q.only(part)
 			if exact && (!ok || before.covers(part)) || before.covers(wide) || before.covers(narrow) {
 				continue
 			}
 			if !exact {
-				part.Methods, part.Paths = narrow.Methods, narrow.Paths
+				part = requestsOf(narrow).only(part)
 			}
 			g.tellRule(c, part, before)
 		}

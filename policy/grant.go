@@ -22,7 +22,7 @@ type grant struct {
 	by       mark
 }
 
-func (g *grant) requests() requests { return requests{g.Methods, g.Paths} }
+func (g *grant) requests() requests { return requests{methods: g.Methods, paths: g.Paths} }
 
 // over is what g and, above it, the entry next say together.
 func (g grant) over(next grant) grant {

@@ -150,7 +150,7 @@ func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRu
 
 // samePlace says whether rules differ in nothing but their ports.
 func samePlace(a, b belljar.NetRule) bool {
-	return a.Host == b.Host && a.CIDR == b.CIDR && a.Private == b.Private && a.Ask == b.Ask && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Paths, b.Paths)
+	return a.Host == b.Host && a.CIDR == b.CIDR && a.Private == b.Private && a.Ask == b.Ask && requestsOf(a).text() == requestsOf(b).text()
 }
 
 func union(a, b []uint16) []uint16 {
@@ -166,8 +166,7 @@ func intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
 		return r, false
 	}
 	q, ok := requestsOf(a).both(requestsOf(b))
-	r.Methods, r.Paths = q.methods, q.paths
-	return r, ok
+	return q.only(r), ok
 }
 
 // intersectPlace is the hosts, addresses and ports that both rules name.

@@ -116,11 +116,11 @@ func newKeys() []key {
 		},
 		key{
 			"commands.ask", "list of rules", "nothing", "commands: {ask: [\"git push *\"]}",
-			"Commands that are asked, whatever allows them.", "anything: every rule asks more", "asked as well", strictCommands{1},
+			"Commands that are asked, whatever allows them; in a run, where the tier can, such a program waits for `belljar approve`.", "anything: every rule asks more", "asked as well", strictCommands{1},
 		},
 		key{
 			"commands.deny", "list of rules", "nothing", "commands: {deny: [{pattern: \"sudo *\", reason: no other user}]}",
-			"Commands that are denied, whatever allows them.", "anything: every rule denies more", "denied as well", strictCommands{2},
+			"Commands that are denied, whatever allows them; in a run, where the tier can, such a program does not start.", "anything: every rule denies more", "denied as well", strictCommands{2},
 		},
 		key{
 			"commands.context", "mapping: dir, home, writable, programs", "the project, HOME, the project and /tmp, the system's folders", "commands: {context: {writable: [/src/app, /tmp]}}",
@@ -139,7 +139,7 @@ func networkKeys() []key {
 		},
 		{
 			"network.allow", "list of rules", "nothing", "network: {allow: [docs.example.com]}",
-			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named); of a host, `methods` and `paths` may confine the requests; with `ask` they wait for an answer.",
+			"Hosts and addresses that exist for the sandbox, each with its ports (443 when none is named); of a host, `methods`, `paths`, `query`, `headers`, `rate` and `response` may confine the requests; with `ask` they wait for an answer.",
 			"only hosts, addresses, ports and requests that are already allowed, private only where it already is, with `ask` where it already asks; [] takes all of them away",
 			"rules that must cover every other rule, port by port and request by request; where one asks, so does what it covers", allowRule(),
 		},
@@ -164,6 +164,11 @@ func gitKeys() []key {
 			"Repositories that git may push to, and fetch from: `refs` may be created and fast-forwarded. To their hosts nothing else is pushed, whatever network.allow says.",
 			"only what may be pushed already; of a host to which anything may be pushed, what is left; [] takes all of them away",
 			"repositories and refs that must cover every other one; to their hosts nothing else is pushed", gitRule{push: true},
+		},
+		{
+			keySign, "ssh or none", SignNone, "git: {sign: ssh}",
+			"With `ssh` git inside signs commits and tags, with a key that is made for the sandbox and exists nowhere else.",
+			"the same, or none", "none: nothing is signed; ssh: anything", signRule{},
 		},
 	}
 }
@@ -214,7 +219,7 @@ func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
 		"setup", "notify", "otlp", "workspace.pass", "network.upstream",
-		"credentials.from.login", "network.allow.query", "network.allow.headers", "network.allow.rate",
+		"credentials.from.login",
 	} {
 		m[k] = true
 	}

@@ -165,6 +165,7 @@ func (l *loader) merge(trusted bool) (*state, error) {
 		mergeDocument(full, l.file)
 		mergeDocument(full, l.flags)
 		full.checkCredentials(&l.report)
+		full.checkHeaders(&l.report)
 	}
 	switch {
 	case l.project == nil:
@@ -186,6 +187,7 @@ func (l *loader) merge(trusted bool) (*state, error) {
 	mergeDocument(s, l.flags)
 	if l.project == nil {
 		s.checkCredentials(&l.report)
+		s.checkHeaders(&l.report)
 	}
 	return s, nil
 }

@@ -79,6 +79,9 @@ func checkRule(r belljar.NetRule) error {
 			return err
 		}
 	}
+	if err := checkConstraint(&r.Constraint); err != nil {
+		return err
+	}
 	if h, err := Host(r.Host); err != nil || h != r.Host || len(r.Ports) == 0 {
 		return errors.New("no host name or no port")
 	}

@@ -148,6 +148,7 @@ func (p *Policy) Network() belljar.Network {
 	for _, i := range p.state.rules {
 		r := i.value
 		r.Ports, r.Methods, r.Paths = slices.Clone(r.Ports), slices.Clone(r.Methods), slices.Clone(r.Paths)
+		r.Constraint = cloneConstraint(r.Constraint)
 		r.Origin = i.origin()
 		n.Rules = append(n.Rules, r)
 	}
@@ -279,7 +280,7 @@ func (p *Policy) canonical() []byte {
 	b, _ := json.Marshal(map[string]any{
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
-		"registries": sorted(p.state.registries), "allow": rules, "git": git, "llm": sorted(llmWords(p.state.llm)), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
+		"registries": sorted(p.state.registries), "allow": rules, "git": git, "sign": p.Signs(), "llm": sorted(llmWords(p.state.llm)), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
 		"commands": p.state.commandTexts(), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b

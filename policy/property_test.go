@@ -102,8 +102,11 @@ func yamlOf(d *document) string {
 		})
 		textList(&b, 2, "publish", d.publish, func(p uint16) string { return strconv.Itoa(int(p)) })
 	}
-	if d.fetch.set || d.push.set {
+	if d.fetch.set || d.push.set || d.sign != nil {
 		b.WriteString("git:\n")
+		if d.sign != nil {
+			fmt.Fprintf(&b, "  sign: %s\n", d.sign.value)
+		}
 		textList(&b, 2, "fetch", d.fetch, fetchText)
 		textList(&b, 2, "push", d.push, pushText)
 	}
@@ -292,7 +295,7 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 			}
 			rule := belljar.NetRule{Host: q.Host, Ports: []uint16{q.Port}}
 			if q.Host != "" {
-				rule.Methods, rule.Paths = []string{q.Method}, []string{q.Path}
+				rule.Methods, rule.Paths, rule.Constraint = []string{q.Method}, []string{q.Path}, constraintOf(q.Detail)
 			}
 			if q.Host == "" {
 				rule.CIDR = netip.PrefixFrom(q.Addr.Unmap(), q.Addr.Unmap().BitLen())
@@ -302,6 +305,23 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 			}
 		}
 	}
+}
+
+// constraintOf admits one request, once, with the smallest answer.
+func constraintOf(d *belljar.RequestDetail) belljar.Constraint {
+	c := belljar.Constraint{Query: &belljar.QueryRule{}, Rate: &belljar.Rate{Requests: 1, Per: belljar.MaxRatePer}, Response: 1}
+	for _, p := range d.Params {
+		i := slices.IndexFunc(c.Query.Params, func(f belljar.Field) bool { return f.Name == p.Name })
+		if i < 0 {
+			i = len(c.Query.Params)
+			c.Query.Params = append(c.Query.Params, belljar.Field{Name: p.Name})
+		}
+		c.Query.Params[i].Values = append(c.Query.Params[i].Values, p.Value)
+	}
+	for _, n := range []string{"X-A", "X-B"} {
+		c.Headers = append(c.Headers, belljar.Field{Name: n, Values: []string{strings.Join(d.Header[n], "")}})
+	}
+	return c
 }
 
 func requestText(r belljar.NetRequest) string {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -19,6 +20,8 @@ var (
 	someNames    = []string{"A", "B", "C"}
 	someMethods  = []string{"GET", "HEAD", "POST"}
 	someRequests = []string{"/**", "/a", "/a/*", "/a/**", "/a*", "/*/b", "/a/b", "/**/b", "/*"}
+	someValues   = []string{"*", "a*", "*b", "ab", "b", "a"}
+	someRates    = []belljar.Rate{{Requests: 10, Per: time.Minute}, {Requests: 60, Per: time.Minute}, {Requests: 1, Per: time.Second}, {Requests: 20, Per: time.Second}}
 	someTiers    = []string{"strong", "middle", "weak"}
 
 	askHosts    = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
@@ -26,6 +29,7 @@ var (
 	askGit      = []string{"/a/git-receive-pack", "/a/b.git/git-receive-pack", "/b/git-receive-pack", "/a/b/info/refs", "/a/git-upload-pack", "/c/d/git-upload-pack"}
 	askMethods  = []string{"", "", "GET", "HEAD", "POST", "PUT"}
 	askAddrs    = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
+	askValues   = []string{"", "a", "b", "ab", "aab", "c"}
 	askPaths    = append([]string{"/", "/p/x", "/p/q/r/s", "/s/t/u", "/ppp"}, somePaths...)
 )
 
@@ -65,6 +69,9 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 	d.allow = randomList(r, at, rules, 2*size)
 	d.llm = randomList(r, at, someModels, min(size, 2))
 	d.fetch, d.push = randomGit(r, at, false, size), randomGit(r, at, true, size)
+	if r.IntN(8) == 0 {
+		d.sign = &item[string]{pick(r, signKinds()), at}
+	}
 	if d.credentials = randomCredentials(r, at, layer, size); len(d.credentials.items) > 0 && layer == layerUser && r.IntN(4) > 0 {
 		for _, h := range []string{"a.test", "*.a.test"} { // to which they are bound
 			d.allow.set = true
@@ -183,9 +190,52 @@ func randomRule(r *rand.Rand) belljar.NetRule {
 	if r.IntN(2) == 0 {
 		q := randomRequests(r)
 		rule.Methods, rule.Paths = q.methods, q.paths
+		rule.Constraint = randomConstraint(r)
 	}
 	rule.Ask = r.IntN(4) == 0
 	return rule
+}
+
+// randomConstraint confines the query, headers, the rate, the answer or, often, nothing.
+func randomConstraint(r *rand.Rand) (c belljar.Constraint) {
+	fields := func(names ...string) (l []belljar.Field) {
+		for _, n := range names {
+			if r.IntN(2) == 0 {
+				v := []string{pick(r, someValues), pick(r, someValues)}
+				slices.Sort(v)
+				l = append(l, belljar.Field{Name: n, Values: slices.Compact(v)})
+			}
+		}
+		return l
+	}
+	if r.IntN(4) == 0 {
+		c.Query = &belljar.QueryRule{Params: fields("p", "q")}
+	}
+	if r.IntN(4) == 0 {
+		c.Headers = fields("X-A", "X-B")
+	}
+	if r.IntN(4) == 0 {
+		rate := pick(r, someRates)
+		c.Rate = &rate
+	}
+	if r.IntN(4) == 0 {
+		c.Response = pick(r, []int64{1 << 10, 1 << 20, 3 << 20})
+	}
+	return c
+}
+
+// randomDetail is what a request says beside its method and path.
+func randomDetail(r *rand.Rand) *belljar.RequestDetail {
+	d := &belljar.RequestDetail{Header: map[string][]string{}}
+	for range r.IntN(3) {
+		d.Params = append(d.Params, belljar.Param{Name: pick(r, []string{"p", "q"}), Value: pick(r, askValues)})
+	}
+	for _, n := range []string{"X-A", "X-B"} {
+		if r.IntN(2) == 0 {
+			d.Header[n] = []string{pick(r, askValues)}
+		}
+	}
+	return d
 }
 
 // randomRequests confines by methods, paths, both or neither.
@@ -197,7 +247,7 @@ func randomRequests(r *rand.Rand) (q requests) {
 		q.paths = append(q.paths, pick(r, someRequests))
 	}
 	slices.Sort(q.paths)
-	return requests{canonicalMethods(q.methods), slices.Compact(q.paths)}
+	return requests{methods: canonicalMethods(q.methods), paths: slices.Compact(q.paths)}
 }
 
 // merged is what the layers come to, or nil where they are refused.
@@ -226,6 +276,9 @@ func wider(a, b *Policy, r *rand.Rand) string {
 	}
 	if modeRank(y.mode.value) > modeRank(x.mode.value) {
 		return "mode"
+	}
+	if y.sign.value == SignSSH && x.sign.value == SignNone {
+		return "sign"
 	}
 	for _, p := range askPaths {
 		if pathCovers(y.read, y.write)(p) && !pathCovers(x.read, x.write)(p) {
@@ -361,11 +414,26 @@ func widerNetwork(a, b belljar.Network, r *rand.Rand) string {
 		if now.Rule.Private && !before.Rule.Private {
 			return requestText(q) + " private"
 		}
+		if !asOften(a, q, now.Rule) {
+			return requestText(q) + " more often or with a larger answer"
+		}
 		if ref := widerRefs(a, b, q, before, now); ref != "" {
 			return requestText(q) + " " + ref
 		}
 	}
 	return ""
+}
+
+// asOften says whether n allows q by some rule as often, and with as large an answer, as by.
+func asOften(n belljar.Network, q belljar.NetRequest, by *belljar.NetRule) bool {
+	return slices.ContainsFunc(n.Rules, func(rule belljar.NetRule) bool {
+		one := belljar.Network{Rules: []belljar.NetRule{rule}}
+		bounds := func(c belljar.Constraint) belljar.Constraint {
+			return belljar.Constraint{Rate: c.Rate, Response: c.Response}
+		}
+		mine, theirs := bounds(by.Constraint), bounds(rule.Constraint)
+		return one.Decide(q).Allow && constraintWithin(&mine, &theirs)
+	})
 }
 
 // widerRefs names a reference that a push to q may be for with b and not with a.
@@ -400,6 +468,7 @@ func randomRequest(r *rand.Rand) belljar.NetRequest {
 			if q.Path = pick(r, askRequests); r.IntN(3) == 0 {
 				q.Path = pick(r, askGit)
 			}
+			q.Detail = randomDetail(r)
 		}
 	}
 	return q

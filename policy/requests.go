@@ -61,7 +61,7 @@ func parsePathPattern(s string) (suggestion string, err error) {
 	case strings.ContainsAny(s, "?#"):
 		rest, _, _ := strings.Cut(s, "?")
 		rest, _, _ = strings.Cut(rest, "#")
-		return "write " + rest, fmt.Errorf("%q: a path has neither ? nor #, and queries are not judged", s)
+		return "write " + rest, fmt.Errorf("%q: a path has neither ? nor #; query says what a query may have", s)
 	}
 	for segment := range strings.SplitSeq(s[1:], "/") {
 		if segment == "." || segment == ".." {

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -88,13 +89,13 @@ func (d *decoder) port(n ast.Node, path string) (uint16, bool) {
 	return p, true
 }
 
-// ruleMapping decodes {host: …, ports: […], private: true, methods: […], paths: […],
-// ask: true} and {cidr: …, ports: […], ask: true}.
+// ruleMapping decodes {host: …, ports: […], private: true, ask: true} with what confines
+// requests, and {cidr: …, ports: […], ask: true}.
 func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 	var r belljar.NetRule
 	before := len(d.faults) + d.more
 	var named, ranged, ports, private bool
-	d.fields(n, path, map[string]func(pair){
+	known := map[string]func(pair){
 		"host": func(p pair) { named = true; r.Host, _ = d.host(p.value, path+".host") },
 		"cidr": func(p pair) { ranged = true; r.CIDR = d.cidr(p.value, path+".cidr") },
 		"ports": func(p pair) {
@@ -105,7 +106,9 @@ func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 		"methods": func(p pair) { r.Methods = d.methods(p, path+".methods") },
 		"paths":   func(p pair) { r.Paths = d.requestPaths(p, path+".paths") },
 		"ask":     func(p pair) { r.Ask = d.boolean(p.value, path+".ask") },
-	})
+	}
+	maps.Copy(known, d.constraintKeys(&r.Constraint, path))
+	d.fields(n, path, known)
 	if len(d.faults)+d.more != before {
 		return r, false
 	}
@@ -116,7 +119,7 @@ func (d *decoder) ruleMapping(n ast.Node, path string) (belljar.NetRule, bool) {
 		d.add(at, path+".private", "remove it: an address that a rule names may be private", "private is for names")
 	case ranged && r.Confined():
 		// The gateway looks at requests by the name that they are for.
-		d.add(at, path, "name the host", "methods and paths confine requests to a host, not to addresses")
+		d.add(at, path, "name the host", "a rule confines requests to a host, not to addresses")
 	case r.Host == belljar.Localhost && (private || !ports):
 		d.add(at, path, "write {host: localhost, ports: [PORT]}", "localhost needs ports, and is never private")
 	case !ports:
@@ -222,7 +225,13 @@ func ruleText(r belljar.NetRule) string {
 }
 
 // requestsOf are the requests that a rule allows, where it allows the connection.
-func requestsOf(r belljar.NetRule) requests { return requests{r.Methods, r.Paths} }
+func requestsOf(r belljar.NetRule) requests { return requests{r.Methods, r.Paths, r.Constraint} }
+
+// only is r for these requests, in place of its own.
+func (q requests) only(r belljar.NetRule) belljar.NetRule {
+	r.Methods, r.Paths, r.Constraint = q.methods, q.paths, q.Constraint
+	return r
+}
 
 // fields are the requests as further fields of a mapping.
 func (q requests) fields() string {
@@ -233,7 +242,7 @@ func (q requests) fields() string {
 	if len(q.paths) > 0 {
 		s += ", paths: " + quotedList(q.paths)
 	}
-	return s
+	return s + constraintFields(&q.Constraint)
 }
 
 // quotedList is a list of words as YAML.

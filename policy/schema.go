@@ -63,6 +63,7 @@ type (
 	schemaGit struct {
 		Fetch []repoRule   `json:"fetch,omitempty"`
 		Push  []schemaPush `json:"push,omitempty"`
+		Sign  string       `json:"sign,omitempty" jsonschema:"enum=ssh,enum=none"`
 	}
 	schemaPush struct {
 		Repo    string   `json:"repo" jsonschema:"description=HOST/PATH; * within one part and ** across them"`
@@ -120,8 +121,16 @@ type (
 
 		Methods []string `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Of a host: the methods allowed; GET allows HEAD"`
 		Paths   []string `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Of a host: patterns of the paths allowed; * within one part and ** across them"`
-		Ask     bool     `json:"ask,omitempty" jsonschema:"description=It waits until somebody outside allows it: belljar approve"`
+
+		Query    map[string]valuePatterns `json:"query,omitempty" jsonschema:"description=Of a host: the parameters that a query may have; {} for none"`
+		Headers  map[string]valuePatterns `json:"headers,omitempty" jsonschema:"description=Of a host: what request headers hold; a missing one is an empty one"`
+		Rate     string                   `json:"rate,omitempty" jsonschema:"pattern=^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$,description=Of a host: how many requests the rule allows: 60/m"`
+		Response size                     `json:"response,omitempty" jsonschema:"description=Of a host: the most bytes of one answer"`
+
+		Ask bool `json:"ask,omitempty" jsonschema:"description=It waits until somebody outside allows it: belljar approve"`
 	}
+	valuePatterns struct{}
+
 	port       int
 	size       string
 	duration   string
@@ -161,6 +170,12 @@ func (repoRule) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 		{Type: "string", Description: "HOST/PATH or HOST:PORT/PATH"}, m,
 	}}
+}
+
+// JSONSchema says that a value matches a pattern or one of a list.
+func (valuePatterns) JSONSchema() *jsonschema.Schema {
+	one, least, most := &jsonschema.Schema{Type: "string", Description: "* stands for any characters"}, uint64(1), uint64(maxValues)
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: &least, MaxItems: &most}}}
 }
 
 // JSONSchema says what a port is.

@@ -22,6 +22,7 @@ type state struct {
 	publish     []item[uint16]
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
 	llm         []item[belljar.LLMRule]
+	sign        item[string]
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]
@@ -46,6 +47,7 @@ var defaultState = sync.OnceValue(func() *state {
 	s := &state{
 		tier:   item[string]{tierAuto, at},
 		mode:   item[belljar.Mode]{belljar.ModeLive, at},
+		sign:   item[string]{SignNone, at},
 		limits: map[string]item[int64]{},
 		set:    map[string]item[string]{},
 	}

@@ -3,11 +3,16 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // requests are the HTTP requests that a rule or a credential speaks of: methods (none:
-// any) and patterns of paths (none: any).
-type requests struct{ methods, paths []string }
+// any), patterns of paths (none: any), and of a rule what else confines them.
+type requests struct {
+	methods, paths []string
+	belljar.Constraint
+}
 
 // admits says whether method m is one of them.
 func (q requests) admits(m string) bool {
@@ -35,7 +40,7 @@ func requestsWithin(q requests, others []requests) bool {
 		var allowed []string
 		every := false
 		for _, o := range others {
-			if o.admits(m) {
+			if o.admits(m) && constraintWithin(&q.Constraint, &o.Constraint) {
 				every = every || len(o.paths) == 0
 				allowed = append(allowed, o.paths...)
 			}
@@ -233,10 +238,14 @@ func (x *inclusion) follow(s inclusionState) {
 	}
 }
 
-// both are the requests that are in q and in o: exactly, but for paths that no pattern
-// can name, which are left out.
+// both are the requests that are in q and in o: exactly, but for paths and values that no
+// pattern can name, which are left out.
 func (q requests) both(o requests) (requests, bool) {
 	r := requests{methods: o.methods, paths: o.paths}
+	var ok bool
+	if r.Constraint, ok = bothConstraints(&q.Constraint, &o.Constraint); !ok {
+		return r, false
+	}
 	if len(o.methods) == 0 {
 		r.methods = q.methods
 	} else if len(q.methods) > 0 {
@@ -260,23 +269,28 @@ func (q requests) both(o requests) (requests, bool) {
 	if len(o.paths) == 0 {
 		r.paths = q.paths
 	} else if len(q.paths) > 0 {
-		r.paths = nil
-		for _, p := range q.paths {
-			for _, b := range o.paths {
-				switch {
-				case p == b || patternWithin(p, []string{b}):
-					r.paths = append(r.paths, p)
-				case patternWithin(b, []string{p}):
-					r.paths = append(r.paths, b)
-				}
-			}
-		}
-		slices.Sort(r.paths)
-		if r.paths = slices.Compact(r.paths); len(r.paths) == 0 {
+		if r.paths = bothPatterns(q.paths, o.paths, same); len(r.paths) == 0 {
 			return r, false
 		}
 	}
 	return r, true
+}
+
+// bothPatterns are the patterns of both lists that lie in one of the other. As says what
+// pattern of paths each is.
+func bothPatterns(a, b []string, as func(string) string) (both []string) {
+	for _, p := range a {
+		for _, o := range b {
+			switch {
+			case p == o || patternWithin(as(p), []string{as(o)}):
+				both = append(both, p)
+			case patternWithin(as(o), []string{as(p)}):
+				both = append(both, o)
+			}
+		}
+	}
+	slices.Sort(both)
+	return slices.Compact(both)
 }
 
 // text is what the requests are, for people: empty for any.
@@ -287,6 +301,9 @@ func (q requests) text() string {
 	}
 	if len(q.paths) > 0 {
 		s += " " + strings.Join(q.paths, "|")
+	}
+	if more := constraintFields(&q.Constraint); more != "" {
+		s += " {" + strings.TrimPrefix(more, ", ") + "}"
 	}
 	return s
 }

@@ -145,7 +145,7 @@ func TestRequestsOfARule(t *testing.T) {
 		{`{host: a.test, paths: ["/%c3%a9"]}`, `write /%C3%A9`},
 		{`{host: a.test, paths: ["/é"]}`, `write /%C3%A9`},
 		{`{host: a.test, paths: ["/a b"]}`, `write /a%20b`},
-		{`{host: a.test, paths: ["/a?b=c"]}`, `queries are not judged`},
+		{`{host: a.test, paths: ["/a?b=c"]}`, `query says`},
 		{`{host: a.test, paths: ["/100%"]}`, `write %25`},
 		{`{cidr: 10.0.0.1, methods: [GET]}`, `not to addresses`},
 		{`{host: a.test, paths: ["/` + strings.Repeat("a", 600) + `"]}`, `more than 512 bytes`},

@@ -167,10 +167,14 @@ func (w *yamlWriter) network(s *state) {
 }
 
 func (w *yamlWriter) git(s *state) {
-	if len(s.fetch)+len(s.push) == 0 {
+	signs := s.sign.value != SignNone || asked(s.sign.src)
+	if len(s.fetch)+len(s.push) == 0 && !signs {
 		return
 	}
 	w.line(0, "git:", "")
+	if signs {
+		w.line(1, "sign: "+s.sign.value, asComment(s.sign.origin()))
+	}
 	for _, g := range []gitRule{{}, {push: true}} {
 		if l := *g.of(s); len(l) > 0 {
 			w.line(1, strings.TrimPrefix(g.key(), "git.")+":", "")

@@ -55,7 +55,7 @@ func (r *run) serveControl(ctx context.Context, scratch string) error {
 // told puts a question, or what became of it, on record, and tells the user of a new one.
 func (r *run) told(ctx context.Context, n approval.Note) {
 	e := belljar.Event{Kind: belljar.EventAnswer, Ask: &belljar.AskEvent{
-		ID: n.ID, Host: n.Host, Port: n.Port, Method: n.Method, Path: n.Path, Proposed: n.Proposed, Note: n.Note, Rule: n.Rule,
+		ID: n.ID, Host: n.Host, Port: n.Port, Method: n.Method, Path: n.Path, Proposed: n.Proposed, Note: n.Note, Rule: n.Rule, Command: n.Command,
 		Answer: string(n.State), Scope: string(n.Scope), By: n.By,
 	}}
 	if n.State == approval.Open {
@@ -89,6 +89,9 @@ func notice(name string, q approval.Question) string {
 
 // Asked is what a question is about, for people. It holds no control characters.
 func Asked(s approval.Subject) string {
+	if s.Command != "" {
+		return "to run " + terminal.Escape(s.Command)
+	}
 	at := fmt.Sprintf("%s port %d", terminal.Escape(s.Host), s.Port)
 	if s.Port == 443 {
 		at = terminal.Escape(s.Host)
@@ -116,7 +119,13 @@ func (r *run) printNotices(ctx context.Context) {
 }
 
 // grant makes an answer hold for the sandbox.
-func (r *run) grant(s approval.Subject, _ *belljar.Origin, _ approval.Scope) error {
+func (r *run) grant(s approval.Subject, _ *belljar.Origin, scope approval.Scope) error {
+	if s.Command != "" {
+		if scope == approval.Always {
+			return errors.New("a command can be allowed once or until the sandbox ends: for good, take the rule out of the policy")
+		}
+		return r.commands.grant(s.Command)
+	}
 	if err := r.add(r.gw.RuleFor(s)); err != nil {
 		return fmt.Errorf("it cannot be allowed for longer than once: %w", err)
 	}
@@ -146,7 +155,7 @@ func (c control) Questions(context.Context) ([]approval.Question, error) {
 // Answer implements [api.Control].
 func (c control) Answer(_ context.Context, id string, a approval.Answer) (api.Granted, error) {
 	var rule belljar.NetRule
-	if q, _, ok := c.r.questions.Look(id); ok { // before it is answered: then no rule asks about it any more
+	if q, _, ok := c.r.questions.Look(id); ok && q.Command == "" { // before it is answered: then no rule asks about it any more
 		rule = c.r.gw.RuleFor(q.Subject)
 	}
 	q, scope, err := c.r.questions.Answer(id, a)
@@ -161,7 +170,7 @@ func (c control) Answer(_ context.Context, id string, a approval.Answer) (api.Gr
 		return api.Granted{}, &belljar.Error{Op: "answer", ID: id, Kind: belljar.KindRefused, Err: err}
 	}
 	g := api.Granted{Question: q, Allowed: a.Allow, Scope: scope}
-	if a.Allow && scope != approval.Once {
+	if a.Allow && scope != approval.Once && q.Command == "" {
 		g.Rule = &rule
 		c.r.questions.Cover(c.r.gw.Allows, a.By)
 	}

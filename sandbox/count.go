@@ -18,6 +18,7 @@ type counter struct {
 
 	mu       sync.Mutex
 	commands int
+	stopped  int                  // programs that a rule kept from running
 	failed   []belljar.NetEvent   // allowed, but could not be reached
 	files    map[string]seen      // by path, at most maxPaths
 	more     int                  // events of paths that are not in files
@@ -56,6 +57,10 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 	case e.Exec != nil && e.Exec.Refused == "":
 		c.mu.Lock()
 		c.commands++
+		c.mu.Unlock()
+	case e.Exec != nil:
+		c.mu.Lock()
+		c.stopped++
 		c.mu.Unlock()
 	case e.File != nil:
 		c.file(*e.File)

@@ -16,6 +16,7 @@ import (
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -41,6 +42,9 @@ type Options struct {
 	MayGrant func(belljar.NetRule) error
 	// Files are written into the scratch folder, by name, for the plan to mount.
 	Files map[string][]byte
+	// Confine says that this process is the sandbox's alone, and is confined once the
+	// sandbox is there: it starts no process afterwards, for good.
+	Confine bool
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
 	// Signals to pass on to the command; the caller owns the channel.
@@ -69,6 +73,7 @@ type run struct {
 	gw     *gateway.Gateway
 	gwGone chan struct{} // closed when the gateway has ended
 
+	commands    *commands // nil: no rule is about them
 	questions   *approval.Queue
 	notices     chan string  // of new questions, for the user
 	stopControl func() error // ends the control socket; nil before it is there
@@ -139,7 +144,11 @@ func (r *run) start(ctx context.Context) error {
 		return &belljar.Error{Op: "make", ID: scratch, Err: err}
 	}
 	for name, content := range r.o.Files {
-		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o444); err != nil {
+		mode := os.FileMode(0o444)
+		if name == plan.SigningKey {
+			mode = 0o400
+		}
+		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
 		}
 	}
@@ -295,7 +304,17 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	inst, err := r.o.Backend.Start(ctx, &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true})
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	if r.commands, err = r.newCommands(); err != nil {
+		return err
+	}
+	if r.commands != nil {
+		spec.MayExec = r.commands.mayExec
+	}
+	if err := r.detachKeys(); err != nil {
+		return err
+	}
+	inst, err := r.o.Backend.Start(ctx, spec)
 	if err != nil {
 		return v.why(err)
 	}
@@ -307,11 +326,29 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if early.Reason != "" {
 		return &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: errors.New(early.Detail)}
 	}
+	if r.view, err = v.wait(); err != nil {
+		return err
+	}
+	ahead.DiscardRest()
+	if err := r.confine(); err != nil {
+		return err
+	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)
 	}
-	r.view, err = v.wait()
-	ahead.DiscardRest()
+	return nil
+}
+
+// detachKeys has sources of credentials be read outside this process, if it is to be
+// confined.
+func (r *run) detachKeys() error {
+	if r.o.Gateway.Keys == nil || !r.o.Confine {
+		return nil
+	}
+	stop, err := r.o.Gateway.Keys.Detach()
+	if err == nil {
+		r.undo.add(stop)
+	}
 	return err
 }
 

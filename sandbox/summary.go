@@ -30,6 +30,7 @@ type Summary struct {
 	Used     []string           // credentials that were put in: "NAME to HOST"
 	Leaks    []string           // stand-ins that were to go where they do not belong, and did not
 	Commands int
+	Stopped  int // programs that a rule kept from running
 	Took     time.Duration
 }
 
@@ -41,7 +42,7 @@ func (r *run) summary() Summary {
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
 	s := Summary{
-		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Took: time.Since(r.began),
+		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Stopped: r.counts.stopped, Took: time.Since(r.began),
 		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits,
 		Used: r.counts.used, Leaks: r.counts.leaks,
 	}
@@ -242,8 +243,11 @@ func list(l []string) string {
 }
 
 func (s *Summary) commandLine() string {
-	return fmt.Sprintf("%s in %s%s; belljar log %s tells what they did",
-		count(s.Commands, "program ran", "programs ran"), s.Took.Round(10*time.Millisecond), s.tokens(), s.Name)
+	ran := count(s.Commands, "program ran", "programs ran")
+	if s.Stopped > 0 {
+		ran += fmt.Sprintf(", %d refused by rules for commands,", s.Stopped)
+	}
+	return fmt.Sprintf("%s in %s%s; belljar log %s tells what they did", ran, s.Took.Round(10*time.Millisecond), s.tokens(), s.Name)
 }
 
 // tokens tells what models used.

@@ -21,7 +21,8 @@ var guards = map[string]string{
 	ablate.Env: "reads/environment", ablate.Hide: "reads/dotenv", ablate.Hold: "writes/mcp,git/hook", ablate.Links: "links/left",
 	ablate.Review: "review/any-file", ablate.Disk: "limits/disk", ablate.Decide: "network/name,proxy/connect-name",
 	ablate.Guard: "network/guard-private", ablate.Target: "network/sni,network/host-header", ablate.Terminal: "terminal/clipboard",
-	ablate.Limits: "limits/memfd",
+	ablate.StandIns: "credentials/environment,credentials/anywhere,credentials/other-header", ablate.Places: "credentials/elsewhere,credentials/foreign",
+	ablate.Answers: "credentials/answer", ablate.Limits: "limits/memfd",
 }
 
 // tierGuards are the same for the layers of which each tier is made. All rows of

@@ -21,7 +21,7 @@ const nonceName = "nonce"
 // plant writes the decoys of HOME and the project.
 func (w *world) plant() error {
 	home, proj := w.secret("home"), w.secret("project")
-	for _, later := range []string{"env", "late", "victim", "ipc"} {
+	for _, later := range []string{"env", "late", "victim", "ipc", "credential", "other"} {
 		w.secret(later)
 	}
 	all := map[string]string{
@@ -32,6 +32,7 @@ func (w *world) plant() error {
 		".local/state/belljar/decoy":  w.secret("control"),
 		".gitconfig":                  "[user]\n\tname = Decoy\n\temail = decoy@example.com\n[http]\n\textraHeader = " + home + "\n",
 		".bashrc":                     "# untouched\n",
+		".config/decoy/key":           w.secret("credential") + "\n",
 		".cache/go-build/00/00-d":     "untouched\n",
 		".config/direnv/direnv.toml":  "[whitelist]\nprefix = [\"" + w.project() + "\"]\n",
 		"src/other/notes.txt":         w.secret("sibling"),

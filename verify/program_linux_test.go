@@ -83,7 +83,7 @@ func tiers(t *testing.T, program string) []string {
 func TestVerify(t *testing.T) {
 	testenv.Need(t, "fuse", "userns", "netns", "git")
 	program := build(t)
-	const rows = "reads/ssh-key,reads/dotenv,reads/environment,writes/mcp,git/hook,git/bare,network/name,network/raw-ip,network/guard-private,sockets/docker,process/see,works/write,works/allowed-http,works/allowed-tls,works/commit,terminal/clipboard"
+	const rows = "reads/ssh-key,reads/dotenv,reads/environment,writes/mcp,git/hook,git/bare,network/name,network/raw-ip,network/guard-private,sockets/docker,process/see,works/write,works/allowed-http,works/allowed-tls,works/commit,terminal/clipboard,credentials/environment,credentials/elsewhere,works/credential"
 	for _, tier := range tiers(t, program) {
 		t.Run(tier, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +101,7 @@ func TestVerify(t *testing.T) {
 		t.Parallel()
 		out, err := run(t, program, nil, "--junit", "--command", "env", "--only", rows)
 		var ee *exec.ExitError
-		if !errors.As(err, &ee) || ee.ExitCode() != 1 || strings.Count(string(out), "<failure ") != 12 {
+		if !errors.As(err, &ee) || ee.ExitCode() != 1 || strings.Count(string(out), "<failure ") != 14 {
 			t.Errorf("%v: %s", err, out)
 		}
 	})

@@ -77,7 +77,7 @@ type judgement struct {
 func allRows() []*row {
 	lists := [][]row{
 		readRows(), writeRows(), linkRows(), gitRows(), hostRows(), networkRows(), proxyRows(), socketRows(),
-		processRows(), kernelRows(), secondRows(), confinedRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
+		credentialRows(), processRows(), kernelRows(), secondRows(), confinedRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
 	}
 	var out []*row
 	for _, l := range lists {

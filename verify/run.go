@@ -31,6 +31,7 @@ type Job struct {
 	PolicyFile string // empty: none
 	Argv       []string
 	Allow      []string // as --allow
+	Credential []string // as --credential
 	Mode       string   // as --mode
 	Memory     string   // and so on: as the flags of run
 	Processes  string

@@ -22,6 +22,7 @@ var lifeCases = []tcase{
 	{name: "close/reason", why: "the end says that it was killed", own: true, run: closeReason},
 	{name: "close/fast", why: "whoever reached a limit must be stopped at once", own: true, run: closeFast},
 	{name: "close/start-after", why: "a sandbox that has ended starts nothing", own: true, run: startAfterClose},
+	{name: "close/leaves-nothing", why: "a server starts and ends thousands", bare: true, run: leavesNothing},
 	{name: "close/empty", why: "a sandbox without a command can be closed", bare: true, run: closeEmpty},
 	{name: "leftovers/files", why: "nothing is left in the scratch folder", bare: true, run: leftFiles},
 	{name: "leftovers/mounts", why: "no mount is visible on the host, ever", own: true, run: leftMounts},
@@ -277,7 +278,7 @@ func waitInstance(t *testing.T, s *box) {
 var requirements = []belljar.Requirement{
 	belljar.ReqKernel, belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses,
 	belljar.ReqSockets, belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
-	belljar.ReqCPUs, belljar.ReqDisk, belljar.ReqFiles, belljar.ReqTime, belljar.ReqExec, belljar.ReqDeath,
+	belljar.ReqCPUs, belljar.ReqDisk, belljar.ReqFiles, belljar.ReqTime, belljar.ReqExec, belljar.ReqCommands, belljar.ReqSupervisor, belljar.ReqDeath,
 }
 
 func probeComplete(t *testing.T, s *box) {

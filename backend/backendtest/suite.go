@@ -23,6 +23,7 @@
 package backendtest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/belljar-dev/belljar"
@@ -40,6 +41,8 @@ type tcase struct {
 	view bool // wants the project as a view
 	own  bool // wants a sandbox of its own, unchanged
 	bare bool // starts sandboxes by itself
+	// exec is asked before each execve of a sandbox of its own.
+	exec func(t *testing.T, ctx context.Context, e *belljar.ExecEvent) string
 	// holds is what the case is about: a tier that declares not to enforce it is not
 	// asked.
 	holds belljar.Requirement
@@ -66,7 +69,7 @@ func Run(t *testing.T, b belljar.Backend) {
 	shared.boot()
 	cases := 0
 	for _, group := range [][]tcase{
-		processCases, fileCases, isolationCases, networkCases, terminalCases, limitCases, eventCases, lifeCases,
+		processCases, fileCases, isolationCases, networkCases, terminalCases, limitCases, eventCases, commandCases, lifeCases,
 	} {
 		cases += len(group)
 		for _, tc := range group {
@@ -78,7 +81,7 @@ func Run(t *testing.T, b belljar.Backend) {
 
 func runCase(t *testing.T, b belljar.Backend, shared *box, tc tcase) {
 	testenv.Need(t, tc.need...)
-	if e := declared(t, b, tc.holds); tc.holds != "" && e.Level != belljar.Enforced {
+	if e := declared(t, b, tc.holds); tc.holds != "" && e.Level == belljar.None {
 		t.Skipf("the tier declares: %s", e.Gap)
 	}
 	defer func() {
@@ -87,7 +90,7 @@ func runCase(t *testing.T, b belljar.Backend, shared *box, tc tcase) {
 		}
 	}()
 	s := shared.with(t)
-	if tc.plan != nil || tc.own || tc.view || tc.bare {
+	if tc.plan != nil || tc.exec != nil || tc.own || tc.view || tc.bare {
 		s = newBox(t, b)
 		if tc.view {
 			testenv.Need(t, "fuse")
@@ -95,6 +98,9 @@ func runCase(t *testing.T, b belljar.Backend, shared *box, tc tcase) {
 		}
 		if tc.plan != nil {
 			tc.plan(s.plan)
+		}
+		if tc.exec != nil {
+			s.exec = func(ctx context.Context, e *belljar.ExecEvent) string { return tc.exec(t, ctx, e) }
 		}
 		if !tc.bare {
 			s.boot()

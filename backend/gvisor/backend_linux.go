@@ -25,6 +25,10 @@ func New(o Options) *Backend { return &Backend{o: o} }
 // Name implements [belljar.Backend].
 func (b *Backend) Name() string { return Name }
 
+// DialsUnix says that the supervisor speaks to the sentry by a socket that has a path: as
+// long as the sandbox lives, each call that may block gets a connection.
+func (b *Backend) DialsUnix() bool { return true }
+
 // Start implements [belljar.Backend]. Reexec must be the first call of main.
 func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
 	in, err := b.start(ctx, s)

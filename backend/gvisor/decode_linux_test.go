@@ -16,17 +16,20 @@ func message(t testing.TB, kind byte, m proto.Message) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kind == recordExec {
+		return append(number(kind, 0), b...)
+	}
 	return append([]byte{kind}, b...)
 }
 
 func TestDecodeEvent(t *testing.T) {
 	ctx := &pb.ContextData{ThreadGroupId: 7, ParentThreadGroupId: 3, Cwd: "/w"}
-	e, err := decodeEvent(message(t, recordExec, &pb.ExecveInfo{ContextData: ctx, BinaryPath: "/bin/x", Argv: []string{"x", "y"}, BinarySize: 5}))
+	e, _, err := decodeEvent(message(t, recordExec, &pb.ExecveInfo{ContextData: ctx, BinaryPath: "/bin/x", Argv: []string{"x", "y"}, BinarySize: 5}))
 	want := &belljar.ExecEvent{PID: 7, Parent: 3, Path: "/bin/x", Argv: []string{"x", "y"}, Dir: "/w", Truncated: 5}
 	if err != nil || e.Kind != belljar.EventExec || !cmp.Equal(e.Exec, want) {
 		t.Errorf("got %+v, %v, want %+v", e.Exec, err, want)
 	}
-	e, err = decodeEvent(message(t, recordExit, &pb.TaskExit{ContextData: ctx, ExitStatus: 9}))
+	e, _, err = decodeEvent(message(t, recordExit, &pb.TaskExit{ContextData: ctx, ExitStatus: 9}))
 	if err != nil || e.Exit == nil || e.Exit.Status.Signal != 9 || e.Exit.PID != 7 {
 		t.Errorf("got %+v, %v", e.Exit, err)
 	}
@@ -36,11 +39,13 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{recordReady})
 	f.Add([]byte{recordExec, 0xff, 0xff})
+	f.Add(number(recordLeft, 7))
+	f.Add(append(number(recordExec, 9), 0x0a))
 	f.Add(message(f, recordExec, &pb.ExecveInfo{BinaryPath: "/bin/x", Argv: []string{"x", strings.Repeat("y", maxArgv)}, BinarySize: -1}))
 	f.Add(message(f, recordExit, &pb.TaskExit{ContextData: &pb.ContextData{ThreadGroupId: -1, TimeNs: -1}, ExitStatus: 0x7f}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeEvent(b)
-		if err != nil {
+		e, id, err := decodeEvent(b)
+		if err != nil || id != 0 && e.Exec == nil && e.Exit == nil {
 			return
 		}
 		if (e.Exec == nil) == (e.Exit == nil) {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/confine"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -27,6 +29,7 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
+	c.Requirements = append(c.Requirements, confine.Enforcement(calls.Options{Internet: true, Unix: true}))
 	return c, nil
 }
 
@@ -60,6 +63,8 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqFiles, Level: belljar.Enforced, By: "RLIMIT_NOFILE of gVisor's kernel"},
 	{Requirement: belljar.ReqTime, Level: belljar.Enforced, By: "the supervisor ends the sandbox"},
 	{Requirement: belljar.ReqExec, Level: belljar.Enforced, By: "a sink in gVisor's execve that waits until the event is taken"},
+	{Requirement: belljar.ReqCommands, Level: belljar.Approximate, By: "the same sink: execve fails with EPERM, judged by the kernel's own copy of the arguments",
+		Gap: "a program is what it is called: a copy under another name, and what an interpreter does by itself, are not recognised"},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
 }
 

@@ -95,7 +95,7 @@ func (in *instance) donateSink(d *donations, boot func(string, *os.File)) error 
 	}
 	d.sink = mine
 	boot("sink-fds", theirs)
-	conf, err := json.Marshal(sinkConfig())
+	conf, err := json.Marshal(sinkConfig(in.spec.MayExec != nil))
 	if err != nil {
 		return fmt.Errorf("encode the sink's configuration: %w", err)
 	}

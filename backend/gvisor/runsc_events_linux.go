@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -26,10 +27,14 @@ type eventReader struct {
 	ready chan struct{} // closed when the sink greets
 	done  chan struct{}
 	init  *belljar.ExitStatus // how the init process ended; read it when done is closed
+	asked *asked              // nil: every program may run
 }
 
 func newEventReader(in *instance, sock *os.File) *eventReader {
 	r := &eventReader{in: in, sock: sock, ready: make(chan struct{}), done: make(chan struct{})}
+	if in.spec.MayExec != nil {
+		r.asked = newAsked(r)
+	}
 	go r.run()
 	return r
 }
@@ -41,6 +46,7 @@ func (r *eventReader) drain() { <-r.done }
 func (r *eventReader) run() {
 	defer close(r.done)
 	defer r.sock.Close()
+	defer r.asked.close()
 	buf := make([]byte, maxRecord)
 	if n, err := recvFull(r.sock, buf); err != nil || n != 1 || buf[0] != recordReady {
 		return // nobody will let the sentry start
@@ -92,28 +98,54 @@ func recvFull(f *os.File, buf []byte) (int, error) {
 }
 
 func (r *eventReader) record(b []byte) error {
-	e, err := decodeEvent(b)
+	e, id, err := decodeEvent(b)
 	if err != nil {
 		return err
+	}
+	if id != 0 {
+		if r.asked == nil {
+			return errors.New("the sentry asks what it was not told to ask")
+		}
+		r.asked.take(id, e)
+		return nil
 	}
 	if e.Exit != nil && e.Exit.PID == 1 {
 		r.init = &e.Exit.Status
 	}
+	return r.put(e)
+}
+
+func (r *eventReader) put(e belljar.Event) error {
 	return r.in.spec.Events.Record(context.WithoutCancel(r.in.ctx), e)
 }
 
-// decodeEvent decodes one message of the sentry, which may be hostile.
-func decodeEvent(b []byte) (belljar.Event, error) {
+// decodeEvent decodes one message of the sentry, which may be hostile. An id that is not 0
+// is that of an execve which waits for an answer, or, without an event, no longer does.
+func decodeEvent(b []byte) (e belljar.Event, id uint64, err error) {
 	if len(b) == 0 {
-		return belljar.Event{}, errors.New("an empty message")
+		return e, 0, errors.New("an empty message")
 	}
-	switch b[0] {
+	kind, b := b[0], b[1:]
+	if kind == recordExec || kind == recordLeft {
+		if len(b) < idSize {
+			return e, 0, errors.New("a message without its number")
+		}
+		id, b = binary.LittleEndian.Uint64(b), b[idSize:]
+	}
+	switch kind {
 	case recordExec:
-		return decodeExec(b[1:])
+		e, err = decodeExec(b)
+		return e, id, err
 	case recordExit:
-		return decodeExit(b[1:])
+		e, err = decodeExit(b)
+		return e, 0, err
+	case recordLeft:
+		if id == 0 || len(b) != 0 {
+			return e, 0, errors.New("a number that is none")
+		}
+		return e, id, nil
 	}
-	return belljar.Event{}, fmt.Errorf("an unknown message %q", b[0])
+	return e, 0, fmt.Errorf("an unknown message %q", kind)
 }
 
 func decodeExec(b []byte) (belljar.Event, error) {
@@ -130,6 +162,7 @@ func decodeExec(b []byte) (belljar.Event, error) {
 			PID:       int(c.GetThreadGroupId()),
 			Parent:    int(c.GetParentThreadGroupId()),
 			Path:      m.GetBinaryPath(),
+			Called:    m.GetExecfn(),
 			Argv:      argv,
 			Dir:       c.GetCwd(),
 			Truncated: cut + int(max(m.GetBinarySize(), 0)),

@@ -1,12 +1,14 @@
 package gvisor
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"gvisor.dev/gvisor/pkg/context"
+	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
@@ -19,8 +21,13 @@ const (
 	maxArgv = 32 << 10
 
 	recordReady = 'r'
-	recordExec  = 'e'
+	recordExec  = 'e' // its number, if an answer is awaited, else 0; the message
 	recordExit  = 'x'
+	recordLeft  = 'l' // the number of an execve that waits no more
+
+	idSize = 8
+
+	configAsk = "ask"
 )
 
 // gVisor finds sinks in a registry of its own, at the time when it reads its
@@ -28,7 +35,7 @@ const (
 func init() {
 	seccheck.RegisterSink(seccheck.SinkDesc{
 		Name: sinkName,
-		New: func(_ map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
+		New: func(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 			if endpoint == nil || endpoint.FD() < 0 {
 				return nil, fmt.Errorf("sink %s has no socket", sinkName)
 			}
@@ -37,13 +44,18 @@ func init() {
 			if _, err := unix.Write(endpoint.FD(), []byte{recordReady}); err != nil {
 				return nil, err
 			}
-			return &sink{endpoint: endpoint}, nil
+			s := &sink{endpoint: endpoint}
+			if ask, _ := config[configAsk].(bool); ask {
+				s.asks = newAsker(endpoint)
+			}
+			return s, nil
 		},
 	})
 }
 
-// sinkConfig asks for every execve and every exit.
-func sinkConfig() *boot.InitConfig {
+// sinkConfig asks for every execve and every exit; with ask, each execve waits for an
+// answer.
+func sinkConfig(ask bool) *boot.InitConfig {
 	fields := []string{"time", "thread_id", "group_id", "cwd", "parent_thread_group_id"}
 	return &boot.InitConfig{TraceSession: seccheck.SessionConfig{
 		Name: seccheck.DefaultSessionName,
@@ -51,7 +63,7 @@ func sinkConfig() *boot.InitConfig {
 			{Name: "sentry/execve", ContextFields: fields},
 			{Name: "sentry/task_exit", ContextFields: fields[:3]},
 		},
-		Sinks: []seccheck.SinkConfig{{Name: sinkName}},
+		Sinks: []seccheck.SinkConfig{{Name: sinkName, Config: map[string]any{configAsk: ask}}},
 	}}
 }
 
@@ -61,20 +73,50 @@ func sinkConfig() *boot.InitConfig {
 type sink struct {
 	seccheck.SinkDefaults
 	endpoint *fd.FD
+	asks     *asker // nil: every program may run
 }
 
 // Name implements seccheck.Sink.
 func (*sink) Name() string { return sinkName }
 
-// Execve implements seccheck.Sink. Its error is the error of the system call.
-func (s *sink) Execve(_ context.Context, _ seccheck.FieldSet, info *pb.ExecveInfo) error {
+// Execve implements seccheck.Sink. Its error is the error of the system call. What is
+// judged is what will run: the vector is the kernel's copy, which no thread can change.
+func (s *sink) Execve(ctx context.Context, _ seccheck.FieldSet, info *pb.ExecveInfo) error {
 	argv, cut := cutArgv(info.GetArgv(), maxArgv)
-	return s.send(recordExec, &pb.ExecveInfo{
+	m := &pb.ExecveInfo{
 		ContextData: text(info.GetContextData()),
 		BinaryPath:  strings.ToValidUTF8(info.GetBinaryPath(), replacement),
 		Argv:        argv,
 		BinarySize:  int64(cut), // the message has no field for it
-	})
+	}
+	if e := info.GetExecfn(); e != info.GetBinaryPath() {
+		m.Execfn = strings.ToValidUTF8(e, replacement)
+	}
+	if s.asks == nil {
+		return s.send(recordExec, 0, m)
+	}
+	id, answer, err := s.asks.begin()
+	if err != nil {
+		return err
+	}
+	if err := s.send(recordExec, id, m); err != nil {
+		s.asks.forget(id)
+		return err
+	}
+	run, interrupted := s.asks.wait(ctx, answer)
+	if interrupted {
+		s.asks.forget(id)
+		if err := s.write(number(recordLeft, id)); err != nil {
+			return err
+		}
+		// The signal ends the process, or is handled and the program asked for again:
+		// execve is never interrupted.
+		return linuxerr.ERESTARTNOINTR
+	}
+	if !run {
+		return unix.EPERM
+	}
+	return nil
 }
 
 // TaskExit implements seccheck.Sink.
@@ -84,7 +126,7 @@ func (s *sink) TaskExit(_ context.Context, _ seccheck.FieldSet, info *pb.TaskExi
 		return nil // a thread, not the process
 	}
 	text(c)
-	return s.send(recordExit, info)
+	return s.send(recordExit, 0, info)
 }
 
 // replacement stands for bytes that are not UTF-8, which a message cannot hold.
@@ -98,13 +140,26 @@ func text(c *pb.ContextData) *pb.ContextData {
 	return c
 }
 
-func (s *sink) send(kind byte, m proto.Message) error {
-	b, err := proto.MarshalOptions{}.MarshalAppend([]byte{kind}, m)
+// number is the head of a message that has one.
+func number(kind byte, id uint64) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{kind}, id)
+}
+
+func (s *sink) send(kind byte, id uint64, m proto.Message) error {
+	head := []byte{kind}
+	if kind == recordExec {
+		head = number(kind, id)
+	}
+	b, err := proto.MarshalOptions{}.MarshalAppend(head, m)
 	if err != nil {
 		return unix.EPERM
 	}
+	return s.write(b)
+}
+
+func (s *sink) write(b []byte) error {
 	for {
-		_, err = unix.Write(s.endpoint.FD(), b)
+		_, err := unix.Write(s.endpoint.FD(), b)
 		if err == nil {
 			return nil
 		}

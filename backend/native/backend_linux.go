@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/idmap"
@@ -186,11 +187,12 @@ func (in *instance) built() error {
 			}
 			continue
 		case r.Counts && len(files) >= 1 && in.meter == nil:
-			in.meter = newMeter(files[0], files[1:])
+			in.meter = meter.New(files, func(how string) {
+				in.finish(belljar.End{Reason: belljar.EndCrashed, Detail: meter.Argv0 + " " + how})
+			})
 			continue
 		case r.Built && in.meter != nil:
-			in.meter.threads = r.Threads
-			return nil
+			return in.meter.Begin(r.Threads)
 		case r.View == nil || len(files) != 1 || in.spec.View == nil:
 			wire.CloseAll(files)
 			return errors.New("a view has no server")

@@ -104,7 +104,12 @@ func gone(t *testing.T, all map[int]string) {
 	}
 }
 
-func TestDeathOfTheFirstProcess(t *testing.T) {
+func TestDeathOfTheFirstProcess(t *testing.T) { deathOf(t, "belljar-init") }
+
+// What cannot be counted must not run.
+func TestDeathOfTheMeter(t *testing.T) { deathOf(t, "belljar-meter") }
+
+func deathOf(t *testing.T, process string) {
 	if backendtest.AsOrdinaryUser(t) {
 		return
 	}
@@ -114,7 +119,7 @@ func TestDeathOfTheFirstProcess(t *testing.T) {
 	defer in.Close()
 	all := running(t, os.Getpid())
 	for pid, argv := range all {
-		if strings.HasPrefix(argv, "belljar-init") {
+		if strings.HasPrefix(argv, process) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}

@@ -3,9 +3,10 @@
 //
 // # Model
 //
-// A sandbox is one process beside the supervisor, and its commands:
+// A sandbox is two processes beside the supervisor, and its commands:
 //
 //	supervisor        package sandbox; this package's [Backend] runs in it
+//	├─ belljar-meter  counts what the sandbox uses (package meter)
 //	└─ belljar-init   PID 1 of new user, mount, PID, network, IPC, UTS and cgroup namespaces
 //	   └─ commands    confined; with a terminal or localhost rules below a guest helper
 //
@@ -15,8 +16,8 @@
 // of everything inside. Nothing inside can signal it to any effect, trace it, or
 // read its memory, environment or descriptors.
 //
-// The supervisor counts memory, processes and processor time from outside, by the
-// sandbox's own process list.
+// belljar-meter counts memory, processes and processor time from outside, by the
+// sandbox's own process list: the supervisor, once confined, may not look at others.
 //
 // # Limitations
 //

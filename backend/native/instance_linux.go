@@ -13,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 )
 
 // An instance is a running sandbox.
@@ -24,7 +25,7 @@ type instance struct {
 	pidfd   int
 	exited  chan struct{} // closed when the first process is gone, and with it all
 	status  unix.WaitStatus
-	meter   *meter
+	meter   *meter.Meter
 
 	ended chan struct{} // closed when everything is gone
 	end   belljar.End
@@ -94,7 +95,7 @@ func (in *instance) supervise() {
 	in.mu.Unlock()
 	in.control.Close()
 	unix.Close(in.pidfd)
-	in.meter.close()
+	in.meter.Close()
 	_ = os.RemoveAll(in.dir)
 	in.end = end
 	close(in.ended)
@@ -158,7 +159,7 @@ func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	case <-in.ended:
 		return belljar.Usage{Processes: -1}, nil
 	default:
-		return in.meter.read(in.plan.Limits)
+		return in.meter.Read(in.plan.Limits)
 	}
 }
 

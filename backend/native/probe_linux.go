@@ -4,12 +4,15 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/internal/confine"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -25,6 +28,7 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
+	c.Requirements = append(c.Requirements, confine.Enforcement(calls.Options{Internet: true}))
 	return c, nil
 }
 
@@ -70,6 +74,10 @@ var requirements = []belljar.Enforcement{
 		Requirement: belljar.ReqExec, Level: belljar.None,
 		Gap: "commands that belljar starts are on record, programs that those start are not", Remedy: "use --tier gvisor",
 	},
+	{
+		Requirement: belljar.ReqCommands, Level: belljar.None,
+		Gap: "programs are started by the host's kernel, which asks nobody", Remedy: "use --tier gvisor",
+	},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
 }
 
@@ -97,4 +105,19 @@ func release() string {
 		return "unknown"
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// parseVersion reads the first two numbers of a kernel's release.
+func parseVersion(release string) (major, minor int) {
+	a, rest, _ := strings.Cut(release, ".")
+	b, _, _ := strings.Cut(rest, ".")
+	digits := func(s string) int {
+		end := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+		if end < 0 {
+			end = len(s)
+		}
+		n, _ := strconv.Atoi(s[:end])
+		return n
+	}
+	return digits(a), digits(b)
 }

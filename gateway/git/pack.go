@@ -276,6 +276,9 @@ func (k *pack) baseByPlace(at int64) (*commit, error) {
 func (k *pack) content() error {
 	o := k.object
 	n, err := k.inflate.Read(k.scratch)
+	if perr := k.push.budget.inflate.take(k.ctx, n); perr != nil {
+		return perr
+	}
 	if o.seen += uint64(n); o.seen > o.size {
 		return malformed("an object is longer than it says")
 	}

@@ -23,7 +23,10 @@ const (
 
 // A Budget is the memory that all requests under way may hold together. The zero value
 // holds nothing; it is safe for concurrent use.
-type Budget struct{ left atomic.Int64 }
+type Budget struct {
+	left    atomic.Int64
+	inflate pace
+}
 
 // NewBudget is a budget of n bytes.
 func NewBudget(n int64) *Budget {

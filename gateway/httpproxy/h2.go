@@ -232,6 +232,9 @@ func (x *h2exchange) reply(r *http.Request, rep *Reply) {
 	if rep.Status >= 400 {
 		h.Set("X-Belljar-Reason", reason)
 	}
+	if rep.After > 0 {
+		h.Set("Retry-After", rep.retryAfter())
+	}
 	x.w.WriteHeader(rep.Status)
 	if r.Method != http.MethodHead {
 		_, _ = io.WriteString(x.w, rep.Body)
@@ -304,8 +307,8 @@ func (x *h2exchange) respond(r *http.Request, resp *http.Response) error {
 	announce(h, resp.Trailer)
 	announced := len(resp.Trailer)
 	x.w.WriteHeader(resp.StatusCode)
-	if r.Method == http.MethodHead {
-		return nil
+	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
+		return nil // there is no body, whatever the length says
 	}
 	if resp.ContentLength < 0 {
 		_ = x.ctl.Flush() // what is streamed may begin much later

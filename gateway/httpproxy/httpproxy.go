@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,12 @@ type Reply struct {
 	Reason string // in the status line and X-Belljar-Reason
 	Type   string // content type; empty for plain text
 	Body   string
+	After  time.Duration // with which it may be asked again, as Retry-After; 0: nothing is said
+}
+
+// retryAfter is After in whole seconds, rounded up.
+func (r *Reply) retryAfter() string {
+	return strconv.FormatInt(int64((r.After+time.Second-1)/time.Second), 10)
 }
 
 // An Action says what becomes of a request. Exactly one field is set.
@@ -155,6 +162,9 @@ func (s *session) reply(req *http.Request, r *Reply) error {
 		r.Status, reason, kind, len(r.Body))
 	if r.Status >= 400 {
 		fmt.Fprintf(s.bw, "X-Belljar-Reason: %s\r\n", reason)
+	}
+	if r.After > 0 {
+		fmt.Fprintf(s.bw, "Retry-After: %s\r\n", r.retryAfter())
 	}
 	_, _ = s.bw.WriteString("\r\n")
 	if req == nil || req.Method != http.MethodHead {

@@ -27,9 +27,16 @@ const (
 	Decide   = "gateway: decision"
 	Guard    = "gateway: address guard"
 	Target   = "gateway: SNI and Host check"
+	StandIns = "credential: stand-ins"
+	Places   = "credential: places"
+	Answers  = "credential: search of answers"
 	Terminal = "terminal: filter"
 	Limits   = "limit: watcher"
 )
+
+// Supervisor is the supervisor's own confinement. Verify does not attack it: its own
+// test does.
+const Supervisor = "supervisor: confinement"
 
 // The layers of which a tier is made. Not every tier has each of them. Verify names
 // them in a row's layer, perhaps among others.
@@ -50,7 +57,7 @@ const (
 
 // Layers lists those that every tier has.
 func Layers() []string {
-	return []string{Home, Mounts, Etc, Env, Hide, Hold, Links, Review, Disk, Decide, Guard, Target, Terminal, Limits}
+	return []string{Home, Mounts, Etc, Env, Hide, Hold, Links, Review, Disk, Decide, Guard, Target, StandIns, Places, Answers, Terminal, Limits}
 }
 
 // TierLayers lists those of which a tier is made.

@@ -41,6 +41,9 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		return err
 	}
 	p.facts.Credentials = creds
+	if err := a.signing(p, look); err != nil {
+		return err
+	}
 	n := p.policy.Network()
 	if len(creds)+len(n.Pushes)+len(n.LLM) == 0 && !slices.ContainsFunc(n.Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
 		return nil
@@ -53,9 +56,11 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 	if look {
 		return nil
 	}
-	if p.files, err = plan.TrustFiles(p.facts); err != nil {
+	files, err := plan.TrustFiles(p.facts)
+	if err != nil {
 		return &belljar.Error{Op: "gather certificates", Kind: belljar.KindNotHere, Err: err}
 	}
+	maps.Copy(p.files, files)
 	p.gateway.Roots = roots(p.facts, p.files[plan.TrustBundle])
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/plan"
@@ -27,7 +28,9 @@ import (
 )
 
 // Reexec plays the part of one of our own child processes when args says so.
-func Reexec(args []string) bool { return view.Reexec(args) || verify.Reexec(args) }
+func Reexec(args []string) bool {
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args)
+}
 
 const ceilingFile = "/etc/belljar/policy.yaml"
 
@@ -242,7 +245,7 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		return nil, err
 	}
 	a.noteUnset(h, f.Env)
-	p := &prepared{agent: agent}
+	p := &prepared{agent: agent, files: map[string][]byte{}}
 	if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
 		return nil, err
 	}

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/limit"
-	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
@@ -64,10 +64,8 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: "end it, or choose another --name: two runs cannot share one HOME"}
 		}
 	}
-	if err := a.unenforced(p.policy, p.plan.BestEffort); err != nil {
-		return err
-	}
 	a.printGaps(p.plan)
+	a.noteCommands(p.plan)
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	signals := make(chan os.Signal, 8)
@@ -77,7 +75,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals}))
+	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
@@ -104,21 +102,12 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// unenforced is the error for rules that nothing holds in a run: those for commands.
-func (a *App) unenforced(pol *policy.Policy, bestEffort bool) error {
-	rules := pol.Commands().Rules
-	switch {
-	case len(rules) == 0:
-		return nil
-	case bestEffort:
-		a.note("not enforced here: rules for commands (%d): belljar judge answers by them", len(rules))
-		return nil
+// noteCommands says which rules for commands do not hold in a run: those that allow.
+func (a *App) noteCommands(p *belljar.Plan) {
+	if p.Commands == nil || !slices.ContainsFunc(p.Commands.Rules, func(r belljar.CommandRule) bool { return r.Verdict == "allow" }) {
+		return
 	}
-	return &belljar.Error{
-		Op: "start sandbox", Kind: belljar.KindUsage,
-		Err:  fmt.Errorf("rules for commands, as given%s, are for belljar judge: nothing holds them in a run yet", place(rules[0].Origin)),
-		Hint: "keep them in a file of their own, for belljar judge --policy FILE, or run with --best-effort",
-	}
+	a.note("rules that allow commands are for belljar judge; in a run those hold that ask and deny")
 }
 
 // printGaps says what --best-effort leaves open.
@@ -127,7 +116,7 @@ func (a *App) printGaps(p *belljar.Plan) {
 		return
 	}
 	for _, e := range p.Enforcement {
-		if e.Level == belljar.None {
+		if e.Level == belljar.None && (e.Requirement != belljar.ReqCommands || p.Commands != nil) {
 			a.note("not enforced here: %s: %s", e.Requirement, terminal.Escape(e.Gap))
 		}
 	}

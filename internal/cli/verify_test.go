@@ -12,14 +12,14 @@ import (
 // the way of run: the same prepare, the same options, the same sandbox.Run.
 func TestVerifyIsRun(t *testing.T) {
 	j := verify.Job{
-		Tier: "some", PolicyFile: "/p.yaml", Allow: []string{"a.test:80", "b.test:443"}, Mode: "review",
+		Tier: "some", PolicyFile: "/p.yaml", Allow: []string{"a.test:80", "b.test:443"}, Credential: []string{"A=a.test"}, Mode: "review",
 		Memory: "1GiB", Processes: "100", Disk: "2GiB", Time: "3s",
 	}
 	var want planFlags
 	c := &cobra.Command{}
 	want.add(c)
 	err := c.ParseFlags([]string{
-		"--tier", "some", "--policy", "/p.yaml", "--allow", "a.test:80", "--allow", "b.test:443", "--mode", "review",
+		"--tier", "some", "--policy", "/p.yaml", "--allow", "a.test:80", "--allow", "b.test:443", "--credential", "A=a.test", "--mode", "review",
 		"--memory", "1GiB", "--processes", "100", "--disk", "2GiB", "--time", "3s",
 	})
 	if err != nil {

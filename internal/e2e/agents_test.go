@@ -38,22 +38,28 @@ func agentPath(t *testing.T) string {
 	return dir
 }
 
-// modelServer starts the scripted model in testdata and returns its port.
-func modelServer(t *testing.T, command string) string {
-	return scriptedModel(t, map[string]any{"shell": command})
+// modelServer starts the scripted model in testdata, which has the commands run one after
+// the other, and returns its port.
+func modelServer(t *testing.T, commands ...string) string {
+	var tools []any
+	for _, c := range commands {
+		tools = append(tools, map[string]any{"shell": c})
+	}
+	return scriptedModel(t, tools...)
 }
 
-// scriptedModel is modelServer with a call of any tool.
-func scriptedModel(t *testing.T, tool map[string]any) string {
+// scriptedModel is modelServer with calls of any tools.
+func scriptedModel(t *testing.T, tools ...any) string {
 	t.Helper()
 	testenv.Need(t, "python3")
 	dir := t.TempDir()
 	scenario := filepath.Join(dir, "scenario.json")
+	var turns []any
+	for _, tool := range tools {
+		turns = append(turns, map[string]any{"text": "I run it.", "tool": tool})
+	}
 	b, err := json.Marshal(map[string]any{
-		"turns": []any{
-			map[string]any{"text": "I run it.", "tool": tool},
-			map[string]any{"text": "finished: {{last_result}}"},
-		},
+		"turns": append(turns, map[string]any{"text": "finished: {{last_result}}"}),
 		// Whoever comes without the real key is told 401.
 		"credentials": map[string]any{"x-api-key": []string{realKey}, "x-goog-api-key": []string{realKey}, "authorization": []string{"Bearer " + realKey}},
 	})
@@ -103,10 +109,30 @@ func agents(url string) map[string][]string {
 	return all
 }
 
+// install puts an agent where npm -g with a prefix below HOME would have it.
+func (w *world) install(bin, name string) {
+	w.t.Helper()
+	dir := filepath.Join(w.home, ".npm-global", "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)); err != nil {
+		w.t.Fatal(err)
+	}
+	for i, e := range w.env {
+		if strings.HasPrefix(e, "PATH=") {
+			w.env[i] = "PATH=" + dir + ":" + e[5:]
+		}
+	}
+}
+
+// agentProcess is the name of the process that holds an agent's key.
+var agentProcess = map[string]string{"claude": "claude", "codex": "codex", "gemini": "node", "opencode": "opencode"}
+
 // TestAgents: the real programs run a scripted command; the change arrives.
 func TestAgents(t *testing.T) {
 	bin := agentPath(t)
-	port := modelServer(t, "uname -r > kernel.txt; env > env.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc")
+	port := modelServer(t, "uname -r > kernel.txt; env > env.txt; echo from-the-agent > change.txt; cat .env; echo evil > .envrc; python3 look.py "+reversed(realKey)+" > look.txt")
 	for name, args := range agents("http://localhost:" + port) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -114,19 +140,8 @@ func TestAgents(t *testing.T) {
 				w.env = append(w.env, key+"="+realKey)
 			}
 			w.host("git", "init", "-q")
-			// As npm -g with a prefix below HOME would have it.
-			prefix := filepath.Join(w.home, ".npm-global")
-			if err := os.MkdirAll(filepath.Join(prefix, "bin"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(filepath.Join(bin, name), filepath.Join(prefix, "bin", name)); err != nil {
-				t.Fatal(err)
-			}
-			for i, e := range w.env {
-				if strings.HasPrefix(e, "PATH=") {
-					w.env[i] = "PATH=" + filepath.Join(prefix, "bin") + ":" + e[5:]
-				}
-			}
+			w.write("look.py", looksInside)
+			w.install(bin, name)
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 			defer cancel()
 			c := w.cmd(ctx, append([]string{"run", "--allow", "localhost:" + port}, args...)...)
@@ -141,6 +156,12 @@ func TestAgents(t *testing.T) {
 				t.Errorf("the kernel inside: %s", w.read("kernel.txt"))
 			}
 			mustLack(t, "the agent's output", string(out), projectSecret, realKey)
+			// The agent itself is among what it can read: its environment, its memory, its files in HOME.
+			mustContain(t, "what it looked at", w.read("look.txt"), "looked at files memory processes")
+			if !ownKernel() { // which shows nobody's memory but one's own
+				mustContain(t, "what it looked at", w.read("look.txt"), "memory of "+agentProcess[name]+"\n")
+			}
+			mustLack(t, "what it found", w.read("look.txt"), "FOUND")
 			mustContain(t, "the agent's output", string(out), "credentials used: ", "_API_KEY to localhost")
 			w.nothingHolds(realKey)
 			if w.exists(".envrc") {

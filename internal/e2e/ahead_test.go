@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +31,7 @@ func TestAhead(t *testing.T) {
 		{"run", "true", "--tier", "native"},
 	} {
 		c := w.cmd(t.Context(), args...)
-		c.Path = program
+		c.Path, c.Args[0] = program, program
 		out, _ := c.CombinedOutput()
 		gone(t, program, args)
 		if len(out) == 0 && args[1] != "true" {
@@ -38,7 +40,7 @@ func TestAhead(t *testing.T) {
 	}
 	// Where the command line says two things, the run takes one of them.
 	c := w.cmd(t.Context(), "run", "--tier", "gvisor", "sh", "-c", "echo ready; read x", "--tier", "native")
-	c.Path = program
+	c.Path, c.Args[0] = program, program
 	in, out := startReady(t, c)
 	until(t, "a first process that is not needed is left", func() bool {
 		return !slices.ContainsFunc(ours(program), func(pid int) bool { return role(pid) == "belljar-init" })
@@ -49,7 +51,7 @@ func TestAhead(t *testing.T) {
 	testenv.Need(t, "user") // root's helpers are another process's
 	for range rounds(5, 100) {
 		c := w.cmd(context.Background(), "run", "--", "true")
-		c.Path = program
+		c.Path, c.Args[0] = program, program
 		c.Stdout, c.Stderr = io.Discard, io.Discard
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
@@ -78,12 +80,19 @@ func ownBinary(t *testing.T) string {
 	return path
 }
 
-// ours are the processes that run program.
+// ours are the processes that run program. One that is confined hides which that is, but
+// the supervisor was started by that name.
 func ours(program string) []int {
 	var pids []int
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, l := range links {
-		if exe, err := os.Readlink(l); err == nil && exe == program {
+		exe, err := os.Readlink(l)
+		if errors.Is(err, os.ErrPermission) {
+			argv, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "cmdline"))
+			name, _, _ := strings.Cut(string(argv), "\x00")
+			exe, err = name, nil
+		}
+		if err == nil && exe == program {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(l)))
 			pids = append(pids, pid)
 		}

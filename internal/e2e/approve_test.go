@@ -66,9 +66,15 @@ var asks = regexp.MustCompile(`belljar: (.*) (waits for you|is proposed): bellja
 // answering runs line inside and answers each question that is told on standard error.
 func (w *world) answering(line string, answer func(what, id string) []string) result {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	return w.answeringTo([]string{"--", "sh", "-c", line}, answer)
+}
+
+// answeringTo does so for any command, with flags before it.
+func (w *world) answeringTo(more []string, answer func(what, id string) []string) result {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
-	c := w.cmd(ctx, "run", "--policy", "desk.yaml", "--upstream-by-name", "--name", "loop", "--", "sh", "-c", line)
+	c := w.cmd(ctx, append([]string{"run", "--policy", "desk.yaml", "--upstream-by-name", "--name", "loop"}, more...)...)
 	var out bytes.Buffer
 	c.Stdout = &out
 	errs, err := c.StderrPipe()
@@ -211,6 +217,58 @@ done
 	if got := strings.Count(r.out, "repaired"); got != n {
 		t.Errorf("%d of %d were repaired\n%s\n%s", got, n, r.out, r.errout)
 	}
+}
+
+// TestAgentsDenials: the same with the real claude, whose model tries, reads the gateway's
+// page, proposes, hears of the answer and tries again, each as a command of its own.
+func TestAgentsDenials(t *testing.T) {
+	testenv.Need(t, "curl", "only-run")
+	bin := agentPath(t)
+	n := 3
+	if ownKernel() {
+		n = 1 // the gateway is the same
+	}
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		n = 40
+	}
+	const try = `curl -sS -o /tmp/body -w '%%{http_code}\n' -X POST https://api.example.com/items/%d | tee -a %s; cat /tmp/body`
+	var commands []string
+	for i := range n {
+		commands = append(commands,
+			fmt.Sprintf(try, i, "first.txt"),
+			`curl -sS http://policy.belljar/ > /tmp/page; cat /tmp/page >> page.txt; grep -o "curl -sS -d .*" /tmp/body > /tmp/line; sh /tmp/line | tee /tmp/answer`,
+			`curl -sS "http://policy.belljar/$(sed -n 's/^question \([0-9]*\),.*/\1/p' /tmp/answer)?wait" | tee -a heard.txt`,
+			fmt.Sprintf(try, i, "second.txt"))
+	}
+	port := modelServer(t, commands...)
+	w, s := deskWorld(t)
+	w.install(bin, "claude")
+	w.env = append(w.env, "ANTHROPIC_API_KEY="+realKey)
+	url := "http://localhost:" + port
+	answers := 0
+	r := w.answeringTo(append([]string{"--allow", "localhost:" + port, "--env", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"}, agents(url)["claude"]...),
+		func(what, id string) []string {
+			answers++
+			if want := fmt.Sprintf("POST api.example.com/items/%d", answers-1); what != want {
+				t.Errorf("question %s is about %q, not %q", id, what, want)
+			}
+			return []string{"approve", "loop", id}
+		})
+	if r.status != 0 {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errout)
+	}
+	if first := w.read("first.txt"); first != strings.Repeat("403\n", n) {
+		t.Errorf("at first: %q", first)
+	}
+	// Repaired by one approval each: the aim is 38 of 40, and nothing is known that costs any.
+	if second := w.read("second.txt"); second != strings.Repeat("200\n", n) || answers != n {
+		t.Errorf("after %d approvals: %q\n%s", answers, second, w.read("heard.txt"))
+	}
+	mustContain(t, "the gateway's page", w.read("page.txt"), "api.example.com")
+	if seen := s.requests(); len(seen) != n {
+		t.Errorf("the server saw %q", seen)
+	}
+	mustLack(t, "output", r.out+r.errout, realKey)
 }
 
 // TestQuestionOnTerminal: whoever sits at the terminal is told, on a line of its own.

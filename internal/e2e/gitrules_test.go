@@ -13,7 +13,7 @@ import (
 func (s *secureServer) serveGit(t *testing.T, root string) {
 	t.Helper()
 	h := testenv.ServeGit(t, root, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
-	s.git = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.answers = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pass, _ := r.BasicAuth(); pass != realKey {
 			w.WriteHeader(http.StatusForbidden)
 			return
@@ -66,4 +66,43 @@ curl -sS $u/acme/widget
 	}
 	log := w.belljar("log", "--kind", "refuse")
 	mustContain(t, "the record", log.out, "refs/heads/main: the policy allows")
+}
+
+// TestSSHRemotes: a project whose remotes are by ssh is cloned, fetched and pushed by https,
+// where the policy's git judges it; nothing of the project is changed for that.
+func TestSSHRemotes(t *testing.T) {
+	testenv.Need(t, "git")
+	w := newWorld(t)
+	s := newSecureServer(t, w.home)
+	root := filepath.Join(w.home, "served")
+	widget := filepath.Join(root, "acme/widget.git")
+	w.host("git", "init", "-q", "--bare", "-b", "main", widget)
+	w.host("git", "init", "-q", "-b", "main", filepath.Join(w.home, "first"))
+	w.host("git", "-C", filepath.Join(w.home, "first"), "-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "-q", "--allow-empty", "-m", "first")
+	w.host("git", "-C", filepath.Join(w.home, "first"), "push", "-q", widget, "main")
+	s.serveGit(t, root)
+	w.env = append(w.env, "ACME_GIT="+realKey, "NODE_EXTRA_CA_CERTS="+s.ca, "HTTPS_PROXY="+companyProxy(t, s.port))
+	w.write("git.yaml", `version: 1
+git:
+  push: [{repo: git.example.com/acme/widget, refs: ["refs/heads/agent/*"]}]
+credentials: [{name: ACME_GIT, hosts: [git.example.com], header: basic, user: agent}]
+`)
+	r := w.trySh(`for u in git@git.example.com:acme/widget.git ssh://git@git.example.com/acme/widget ssh://git@git.example.com:22/acme/widget.git; do
+git clone -q $u /tmp/c && cd /tmp/c && echo cloned && git config remote.origin.url
+git commit -q --allow-empty -m next && git push -q origin HEAD:refs/heads/agent/x && git fetch -q && echo pushed
+git push -q origin HEAD:main 2>&1
+cd / && rm -rf /tmp/c
+done
+git ls-remote git@other.example.com:acme/widget.git 2>&1
+git ls-remote other@git.example.com:acme/widget.git 2>&1
+`, "--policy", "git.yaml", "--upstream-by-name")
+	if strings.Count(r.out, "cloned\n") != 3 || strings.Count(r.out, "pushed\n") < 1 {
+		t.Errorf("%s\n%s", r.out, r.errout)
+	}
+	mustContain(t, "output", r.out, "cloned\ngit@git.example.com:acme/widget.git\n", "refs/heads/main: the policy allows refs/heads/agent/*")
+	mustLack(t, "output", r.out+r.errout, realKey)
+	got := strings.Fields(w.host("git", "-C", widget, "for-each-ref", "--format=%(refname)=%(subject)"))
+	if want := "refs/heads/agent/x=next refs/heads/main=first"; strings.Join(got, " ") != want {
+		t.Errorf("the server has %q", got)
+	}
 }

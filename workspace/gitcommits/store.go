@@ -452,3 +452,10 @@ func applyDelta(from, d []byte, limit int64) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// Folders are those that a look at the repository of a git directory reads beside that:
+// what it shares with others, and the object stores that it borrows from.
+func Folders(gitDir string) []string {
+	common := commonDir(gitDir)
+	return append([]string{common}, alternates(filepath.Join(common, "objects"))...)
+}

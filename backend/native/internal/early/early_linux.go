@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/belljar-dev/belljar/backend/native/internal/jail"
+	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 )
 
 // The reason for an init function is the package's whole purpose.
@@ -12,9 +13,16 @@ func init() { Reexec(os.Args) }
 // Reexec runs the role that args[0] names and never returns; it returns false when
 // args[0] names none of these.
 func Reexec(args []string) bool {
-	if len(args) == 0 || args[0] != jail.Name {
+	if len(args) == 0 {
 		return false
 	}
-	jail.Main()
+	switch args[0] {
+	case jail.Name:
+		jail.Main()
+	case meter.Argv0:
+		meter.Main()
+	default:
+		return false
+	}
 	return true
 }

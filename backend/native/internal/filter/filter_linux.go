@@ -2,6 +2,8 @@ package filter
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/internal/seccomp"
 )
 
 // newest is the highest number of a call that was looked at; the numbers beyond 423
@@ -13,7 +15,6 @@ const (
 	sysOpenTreeAttr  = 467
 	inetMPTCP        = 262
 	personalityQuery = 0xffffffff
-	x32Bit           = 0x40000000
 )
 
 // namespaces are the flags of clone and unshare that make a namespace.
@@ -68,122 +69,22 @@ var personalities = []uint32{0, 0x0040000, 0x0020000, 8, 0x0020008, personalityQ
 
 // Program is the filter for this architecture.
 func Program(o Options) []unix.SockFilter {
-	p := &program{}
-	p.load(offArch)
-	p.unless(auditArch, unix.ENOSYS)
-	p.load(offNr)
-	p.atLeast(newest+1, unix.ENOSYS) // also x32, whose bit is higher
-	p.masked(unix.SYS_CLONE, namespaces)
-	p.masked(unix.SYS_UNSHARE, namespaces|unix.CLONE_NEWTIME)
-	p.forbid(unix.SYS_IOCTL, 1, ioctls, unix.EPERM)
-	p.permit(unix.SYS_PERSONALITY, 0, personalities, unix.EPERM)
-	p.sockets()
+	p := seccomp.New(unix.ENOSYS)
+	p.AtLeast(newest+1, unix.ENOSYS) // also x32, whose bit is higher
+	p.Masked(unix.SYS_CLONE, 0, namespaces)
+	p.Masked(unix.SYS_UNSHARE, 0, namespaces|unix.CLONE_NEWTIME)
+	p.Forbid(unix.SYS_IOCTL, 1, ioctls, unix.EPERM)
+	p.Permit(unix.SYS_PERSONALITY, 0, personalities, unix.EPERM)
+	p.Permit(unix.SYS_SOCKETPAIR, 0, []uint32{unix.AF_UNIX}, unix.EAFNOSUPPORT)
+	p.Sockets(families, protocols)
 	for _, n := range unknown {
-		p.refuse(n, unix.ENOSYS)
+		p.Refuse(n, unix.ENOSYS)
 	}
 	for _, n := range append(denied, deniedHere...) {
-		p.refuse(n, unix.EPERM)
+		p.Refuse(n, unix.EPERM)
 	}
 	if o.Pinned {
-		p.refuse(unix.SYS_SCHED_SETAFFINITY, unix.EPERM)
+		p.Refuse(unix.SYS_SCHED_SETAFFINITY, unix.EPERM)
 	}
-	p.ret(unix.SECCOMP_RET_ALLOW)
-	return p.ins
-}
-
-// The parts of struct seccomp_data.
-const (
-	offNr   = 0
-	offArch = 4
-	offArgs = 16
-)
-
-type program struct{ ins []unix.SockFilter }
-
-func (p *program) add(code uint16, jt, jf int, k uint32) {
-	p.ins = append(p.ins, unix.SockFilter{Code: code, Jt: uint8(jt), Jf: uint8(jf), K: k})
-}
-
-func (p *program) load(off uint32) { p.add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, 0, 0, off) }
-func (p *program) ret(k uint32)    { p.add(unix.BPF_RET|unix.BPF_K, 0, 0, k) }
-func (p *program) fail(e unix.Errno) {
-	p.ret(unix.SECCOMP_RET_ERRNO | uint32(e))
-}
-
-// jump goes on by so many instructions.
-func (p *program) jump(op uint16, k uint32, jt, jf int) {
-	p.add(unix.BPF_JMP|op|unix.BPF_K, jt, jf, k)
-}
-
-func (p *program) unless(k uint32, e unix.Errno) {
-	p.jump(unix.BPF_JEQ, k, 1, 0)
-	p.fail(e)
-}
-
-func (p *program) atLeast(k uint32, e unix.Errno) {
-	p.jump(unix.BPF_JGE, k, 0, 1)
-	p.fail(e)
-}
-
-func (p *program) refuse(nr uint32, e unix.Errno) {
-	p.jump(unix.BPF_JEQ, nr, 0, 1)
-	p.fail(e)
-}
-
-// arg loads the low half of an argument: the kernel looks at no more of it for any
-// of the calls here.
-func (p *program) arg(i uint32) { p.load(offArgs + 8*i + lowHalf) }
-
-// masked refuses a call whose first argument has one of the bits.
-func (p *program) masked(nr uint32, bits uint32) {
-	p.jump(unix.BPF_JEQ, nr, 0, 4)
-	p.arg(0)
-	p.jump(unix.BPF_JSET, bits, 0, 1)
-	p.fail(unix.EPERM)
-	p.ret(unix.SECCOMP_RET_ALLOW)
-}
-
-// forbid refuses a call whose argument is one of the values.
-func (p *program) forbid(nr, arg uint32, values []uint32, e unix.Errno) {
-	p.jump(unix.BPF_JEQ, nr, 0, len(values)+3)
-	p.arg(arg)
-	for i, v := range values {
-		p.jump(unix.BPF_JEQ, v, len(values)-i, 0)
-	}
-	p.ret(unix.SECCOMP_RET_ALLOW)
-	p.fail(e)
-}
-
-// permit refuses a call whose argument is none of the values.
-func (p *program) permit(nr, arg uint32, values []uint32, e unix.Errno) {
-	p.jump(unix.BPF_JEQ, nr, 0, len(values)+3)
-	p.arg(arg)
-	for i, v := range values {
-		p.jump(unix.BPF_JEQ, v, len(values)-i, 0)
-	}
-	p.fail(e)
-	p.ret(unix.SECCOMP_RET_ALLOW)
-}
-
-// sockets lets the known families pass, with the known protocols.
-func (p *program) sockets() {
-	p.permit(unix.SYS_SOCKETPAIR, 0, []uint32{unix.AF_UNIX}, unix.EAFNOSUPPORT)
-	// Not a socket: over all of this.
-	size := 1 + len(families) + 1 + 1 + 1 + 2 + 1 + len(protocols) + 2
-	p.jump(unix.BPF_JEQ, unix.SYS_SOCKET, 0, size)
-	p.arg(0)
-	for i, f := range families {
-		p.jump(unix.BPF_JEQ, f, len(families)-i, 0)
-	}
-	p.fail(unix.EAFNOSUPPORT)
-	p.jump(unix.BPF_JEQ, unix.AF_NETLINK, 0, 3)
-	p.arg(2)
-	p.jump(unix.BPF_JEQ, unix.NETLINK_ROUTE, len(protocols)+3, 0)
-	p.fail(unix.EPROTONOSUPPORT)
-	p.arg(2)
-	for i, v := range protocols {
-		p.jump(unix.BPF_JEQ, v, len(protocols)-i, 0)
-	}
-	p.fail(unix.EPROTONOSUPPORT)
-	p.ret(unix.SECCOMP_RET_ALLOW)
+	return p.Allow()
 }

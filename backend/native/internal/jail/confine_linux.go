@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/native/internal/filter"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/seccomp"
 )
 
 // spares is how many threads are made ahead. Once commands run, the limit of
@@ -61,7 +62,7 @@ func (j *jail) confine() error {
 	if ablate.Off(ablate.Filter) {
 		return nil
 	}
-	return install(filter.Program(filter.Options{Pinned: j.job.Pinned}))
+	return seccomp.Install(filter.Program(filter.Options{Pinned: j.job.Pinned}))
 }
 
 // securebits: uid 0 means nothing, ambient capabilities cannot be raised, and
@@ -106,20 +107,6 @@ func (j *jail) dropCapabilities() error {
 	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&none)), 0)
 	if err := unix.Capset(&hdr, &none[0]); err != nil {
 		return fmt.Errorf("drop the capabilities: %w", err)
-	}
-	return nil
-}
-
-// install puts the filter on all threads.
-func install(p []unix.SockFilter) error {
-	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
-	runtime.KeepAlive(p)
-	switch {
-	case errno != 0:
-		return fmt.Errorf("install the filter: %w", errno)
-	case thread != 0:
-		return fmt.Errorf("install the filter: thread %d does not take it", thread)
 	}
 	return nil
 }

@@ -154,9 +154,9 @@ func bindDevice(source string, at int) error {
 // hiddenFiles and hiddenFolders of /proc tell of the host or change it; lockedFolders
 // may be read.
 var (
-	hiddenFiles = []string{"kcore", "kallsyms", "keys", "key-users", "kmsg", "cmdline", "timer_list", "timer_stats", "sched_debug",
+	hiddenFiles = []string{"kcore", "kallsyms", "keys", "key-users", "kmsg", "cmdline", "timer_list", "timer_stats", "sched_debug", "mtrr",
 		"sysrq-trigger", "latency_stats", "modules", "slabinfo", "vmallocinfo", "iomem", "ioports", "interrupts", "softirqs",
-		"kpagecount", "kpageflags", "kpagecgroup", "config.gz", "allocinfo", "pagetypeinfo", "zoneinfo", "buddyinfo", "diskstats", "partitions", "swaps", "mtrr"}
+		"kpagecount", "kpageflags", "kpagecgroup", "config.gz", "allocinfo", "pagetypeinfo", "zoneinfo", "buddyinfo", "diskstats", "partitions", "swaps"}
 	hiddenFolders = []string{"acpi", "asound", "scsi", "driver", "dynamic_debug", "pressure", "fs", "irq", "bus"}
 	lockedFolders = []string{"sys", "sysvipc"}
 )

@@ -1,11 +1,8 @@
-package native
+package meter
 
 import (
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/belljar-dev/belljar"
 )
 
 const (
@@ -32,21 +29,6 @@ func TestParse(t *testing.T) {
 	if segments, got := objectsIn(sets); got != 2*256+101*64 || segments != 0 {
 		t.Errorf("sets: %d, %d", got, segments)
 	}
-	for release, want := range map[string][2]int{"6.18.44-fc": {6, 18}, "5.14-rc1": {5, 14}, "5.4.0-1": {5, 4}, "6": {6, 0}, "": {0, 0}} {
-		if a, b := parseVersion(release); a != want[0] || b != want[1] {
-			t.Errorf("version %q: %d.%d", release, a, b)
-		}
-	}
-}
-
-func TestSocketsBelow(t *testing.T) {
-	const list = "Num RefCount Protocol Flags Type St Inode Path\n" +
-		"0: 2 0 10000 1 1 100 /home/u/tool/run/s\n1: 2 0 10000 1 1 101 /home/u/toolbox/s\n2: 2 0 10000 1 1 102 @abstract /home/u/tool/x\n3: 3 0 0 1 3 103\n"
-	mounts := []belljar.Mount{{Kind: belljar.MountBind, Source: "/home/u/tool", Target: "/opt/tool"}, {Kind: belljar.MountDir, Target: "/home"}}
-	// An abstract name may look like a path; covering what is not there does nothing.
-	if got := socketsBelow(list, mounts); !slices.Contains(got, "/opt/tool/run/s") || slices.Contains(got, "/opt/toolbox/s") {
-		t.Errorf("%q", got)
-	}
 }
 
 // FuzzProcess: names of programs and of memory files are chosen inside.
@@ -57,7 +39,6 @@ func FuzzProcess(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stat []byte, maps string) {
 		sharedOf(strings.NewReader(maps), nil)
 		objectsIn(maps)
-		socketsBelow(maps, nil)
 		for _, k := range []struct {
 			size int
 			attr uint16

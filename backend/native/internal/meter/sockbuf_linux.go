@@ -1,4 +1,4 @@
-package native
+package meter
 
 import (
 	"encoding/binary"

@@ -1,24 +1,21 @@
-package native
+package meter
 
 import (
 	"bytes"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/procstat"
-	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // A meter reads what a sandbox uses, by descriptors of its own process list and
-// memory file systems.
+// memory file systems. It is used by one goroutine at a time.
 //
 // Memory is what processes have of their own, files in memory file systems, memory
 // files that are open or mapped somewhere, System V segments, and the buffers of
@@ -26,7 +23,6 @@ import (
 // The cheap sum counts pages that processes share by fork more than once; near the
 // limit the kernel's exact share decides.
 type meter struct {
-	mu      sync.Mutex
 	proc    *os.File // the sandbox's /proc
 	tmpfs   []*os.File
 	ipc     []*os.File // /proc/sysvipc/{shm,msg,sem}, as far as there are
@@ -52,8 +48,8 @@ const (
 	filesShare = 8
 )
 
-func newMeter(proc *os.File, rest []*os.File) *meter {
-	m := &meter{proc: proc, page: int64(os.Getpagesize()), shared: shared{others: hostShared()}}
+func newMeter(s setup, proc *os.File, rest []*os.File) *meter {
+	m := &meter{proc: proc, page: int64(os.Getpagesize()), threads: s.Threads, shared: shared{others: s.Others}}
 	for _, f := range rest {
 		var st unix.Statfs_t
 		if unix.Fstatfs(int(f.Fd()), &st) != nil {
@@ -72,28 +68,9 @@ func newMeter(proc *os.File, rest []*os.File) *meter {
 	return m
 }
 
-func (m *meter) close() {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.proc.Close()
-	wire.CloseAll(slices.Concat(m.tmpfs, m.ipc, []*os.File{m.diag}))
-	m.proc = nil
-}
-
 // read takes one sample.
 func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
 	u := belljar.Usage{Processes: -1}
-	if m == nil {
-		return u, nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.proc == nil {
-		return u, nil
-	}
 	pids, err := m.pids()
 	if err != nil {
 		return u, err

@@ -1,4 +1,4 @@
-package native
+package meter
 
 import (
 	"bufio"
@@ -207,19 +207,4 @@ func (m *meter) entries(dir int, deadline time.Time, f func(name string)) {
 			f(name)
 		}
 	}
-}
-
-// parseVersion reads the first two numbers of a kernel's release.
-func parseVersion(release string) (major, minor int) {
-	a, rest, _ := strings.Cut(release, ".")
-	b, _, _ := strings.Cut(rest, ".")
-	digits := func(s string) int {
-		end := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
-		if end < 0 {
-			end = len(s)
-		}
-		n, _ := strconv.Atoi(s[:end])
-		return n
-	}
-	return digits(a), digits(b)
 }

@@ -1,0 +1,94 @@
+package calls
+
+import (
+	"encoding/binary"
+	"os"
+	"runtime"
+	"testing"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// answer is what the kernel makes of a call.
+func answer(t *testing.T, o Options, nr uint32, args ...uint64) uint32 {
+	t.Helper()
+	var raw []bpf.RawInstruction
+	for _, i := range Program(o) {
+		raw = append(raw, bpf.RawInstruction{Op: i.Code, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	}
+	ins, ok := bpf.Disassemble(raw)
+	if !ok {
+		t.Fatal("an instruction is unknown")
+	}
+	vm, err := bpf.NewVM(ins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	// The VM reads big endian words, the kernel native ones.
+	data := make([]byte, 64)
+	binary.BigEndian.PutUint32(data, nr)
+	binary.BigEndian.PutUint32(data[4:], arch)
+	for i, a := range args {
+		binary.BigEndian.PutUint32(data[16+8*i:], uint32(a))
+		binary.BigEndian.PutUint32(data[16+8*i+4:], uint32(a>>32))
+	}
+	n, err := vm.Run(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(n)
+}
+
+func TestProgram(t *testing.T) {
+	const allow = unix.SECCOMP_RET_ALLOW
+	no := func(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
+	net, unixToo := Options{Internet: true}, Options{Internet: true, Unix: true}
+	thread := uint64(unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD)
+	self := uint64(os.Getpid())
+	for _, c := range []struct {
+		name string
+		o    Options
+		nr   uint32
+		args []uint64
+		want uint32
+	}{
+		{"read", net, unix.SYS_READ, nil, allow},
+		{"execve", net, unix.SYS_EXECVE, nil, no(unix.EPERM)},
+		{"execveat", net, unix.SYS_EXECVEAT, nil, no(unix.EPERM)},
+		{"a thread", net, unix.SYS_CLONE, []uint64{thread}, allow},
+		{"a process", net, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, no(unix.EPERM)},
+		{"clone3", net, unix.SYS_CLONE3, nil, no(unix.ENOSYS)},
+		{"memory", net, unix.SYS_MMAP, []uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, allow},
+		{"executable memory", net, unix.SYS_MMAP, []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, no(unix.EPERM)},
+		{"memory made executable", net, unix.SYS_MPROTECT, []uint64{0, 4096, unix.PROT_EXEC}, no(unix.EPERM)},
+		{"a signal to itself", net, unix.SYS_TGKILL, []uint64{self, self, 23}, allow},
+		{"a signal to another", net, unix.SYS_KILL, []uint64{self + 1, 9}, no(unix.EPERM)},
+		{"a signal to all", net, unix.SYS_KILL, []uint64{1<<64 - 1, 9}, no(unix.EPERM)},
+		{"being dumped", net, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 1}, no(unix.EPERM)},
+		{"a name", net, unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME}, allow},
+		{"typing", net, unix.SYS_IOCTL, []uint64{0, unix.TIOCSTI}, no(unix.EPERM)},
+		{"window size", net, unix.SYS_IOCTL, []uint64{0, unix.TIOCGWINSZ}, allow},
+		{"tcp", net, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}, allow},
+		{"multipath tcp", net, unix.SYS_SOCKET, []uint64{unix.AF_INET6, unix.SOCK_STREAM, inetMPTCP}, allow},
+		{"raw", net, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}, no(unix.EPROTONOSUPPORT)},
+		{"addresses of the host", net, unix.SYS_SOCKET, []uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, allow},
+		{"other netlink", net, unix.SYS_SOCKET, []uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, no(unix.EPROTONOSUPPORT)},
+		{"unix", net, unix.SYS_SOCKET, []uint64{unix.AF_UNIX, unix.SOCK_STREAM}, no(unix.EAFNOSUPPORT)},
+		{"unix where it is needed", unixToo, unix.SYS_SOCKET, []uint64{unix.AF_UNIX, unix.SOCK_STREAM}, allow},
+		{"a pair", net, unix.SYS_SOCKETPAIR, []uint64{unix.AF_UNIX, unix.SOCK_SEQPACKET | unix.SOCK_CLOEXEC}, allow},
+		{"a pair that can be connected", net, unix.SYS_SOCKETPAIR, []uint64{unix.AF_UNIX, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC}, no(unix.EPERM)},
+		{"any socket of a helper", Options{}, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM}, no(unix.EPERM)},
+		{"a call of tomorrow", net, newest + 1, nil, no(unix.ENOSYS)},
+	} {
+		if got := answer(t, c.o, c.nr, c.args...); got != c.want {
+			t.Errorf("%s: %#x, want %#x", c.name, got, c.want)
+		}
+	}
+	for _, nr := range denied {
+		if got := answer(t, unixToo, nr); got != no(unix.EPERM) {
+			t.Errorf("call %d: %#x", nr, got)
+		}
+	}
+}

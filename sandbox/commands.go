@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/judge"
+)
+
+// commands decides which programs may run, by the plan's rules. It is safe for concurrent
+// use.
+type commands struct {
+	r     *run
+	judge *judge.Judge
+
+	mu      sync.Mutex
+	granted map[string]bool // command lines that were asked about, allowed for the sandbox
+}
+
+// maxGranted bounds what was allowed for the sandbox; each was answered by a person.
+const maxGranted = 4096
+
+// newCommands is nil when no rule of the plan asks or denies.
+func (r *run) newCommands() (*commands, error) {
+	if r.p.Commands == nil || !r.p.Commands.Holds() {
+		return nil, nil
+	}
+	j, err := judge.New(*r.p.Commands)
+	if err != nil {
+		return nil, &belljar.Error{Op: "read the rules for commands", Err: err}
+	}
+	return &commands{r: r, judge: j, granted: map[string]bool{}}, nil
+}
+
+// mayExec implements [belljar.Spec] MayExec.
+func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
+	f := c.judge.Exec(e)
+	if f.Verdict == judge.Allow {
+		return ""
+	}
+	why := fmt.Sprintf("%s (rule %s)", f.Reason, f.Rule)
+	if f.Verdict == judge.Ask {
+		why = c.ask(ctx, f.Rule, e)
+	}
+	if why != "" && ctx.Err() == nil {
+		c.r.gw.Refused(commandLine(e), why)
+	}
+	return why
+}
+
+// ask waits for somebody outside, and says why the program must not run.
+func (c *commands) ask(ctx context.Context, rule string, e *belljar.ExecEvent) string {
+	line := commandLine(e)
+	if c.grants(line) {
+		return ""
+	}
+	id, err := c.r.questions.Ask(ctx, approval.Subject{Command: line}, c.origin(rule))
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, approval.ErrDenied):
+		return fmt.Sprintf("somebody outside was asked and denied it (rule %s)", rule)
+	case errors.Is(err, approval.ErrParked):
+		return fmt.Sprintf("somebody outside is asked (question %s, rule %s), and has not answered yet: try it again later", id, rule)
+	case ctx.Err() != nil:
+		return fmt.Sprintf("nobody answered while it waited (rule %s)", rule)
+	}
+	return fmt.Sprintf("somebody outside has to be asked first (rule %s): %v", rule, err)
+}
+
+func (c *commands) origin(rule string) *belljar.Origin {
+	for i := range c.r.p.Commands.Rules {
+		if x := &c.r.p.Commands.Rules[i]; x.Pattern == rule && x.Verdict == "ask" {
+			return &x.Origin
+		}
+	}
+	return nil
+}
+
+// grants says whether a command line was allowed for the sandbox.
+func (c *commands) grants(line string) bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.granted[line]
+}
+
+// grant allows a command line for the sandbox.
+func (c *commands) grant(line string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.granted) >= maxGranted {
+		return fmt.Errorf("more than %d commands were allowed already", maxGranted)
+	}
+	c.granted[line] = true
+	return nil
+}
+
+// maxLine is how much of a command line is shown in a question.
+const maxLine = 400
+
+// commandLine is what a question about a command is about: its file and its arguments.
+// Different ones have different texts. It holds no control characters but may hold any
+// other text from inside: whoever prints it escapes it.
+func commandLine(e *belljar.ExecEvent) string {
+	line := word(e.Path)
+	names := []string{e.Called}
+	if len(e.Argv) > 0 {
+		for _, a := range e.Argv[1:] {
+			line += " " + word(a)
+		}
+		names = append(names, e.Argv[0])
+	}
+	for _, n := range names {
+		if n != "" && filepath.Base(n) != filepath.Base(e.Path) {
+			line += " (called as " + strconv.Quote(n) + ")"
+		}
+	}
+	if len(line) <= maxLine && e.Truncated == 0 {
+		return line
+	}
+	return fmt.Sprintf("%s… (%d bytes, sha256 %x)", strings.ToValidUTF8(line[:min(len(line), maxLine)], ""), len(line)+e.Truncated, sha256.Sum256([]byte(line)))
+}
+
+// word is s, quoted where it is not plain.
+func word(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=@%+,", r)
+	}
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}

@@ -1,0 +1,62 @@
+package sandbox
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/confine"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
+	"github.com/belljar-dev/belljar/workspace/gitcommits"
+)
+
+// confine takes from this process what it does not need until its end, before anything
+// of the sandbox can reach it: from here on it starts no process.
+func (r *run) confine() error {
+	if !r.o.Confine {
+		return nil
+	}
+	if err := confine.Self(r.needed()); err != nil {
+		return &belljar.Error{Op: "confine the supervisor", ID: r.p.Name, Kind: belljar.KindInternal, Err: err}
+	}
+	confine.Attack()
+	return nil
+}
+
+// needed is what the supervisor still reads and writes. Its standard streams, the record
+// and the links are open. What credentials are read from is read elsewhere: see
+// [credential.Keys.Detach].
+func (r *run) needed() confine.Options {
+	state, w := r.o.Dirs.State, &r.p.Workspace
+	o := confine.Options{
+		Read: append(confine.System(os.Getenv), w.Dir),
+		// Their folders are walked to what is removed, and what they have grown by is counted.
+		List: append([]string{state, r.o.Dirs.Runtime}, privateFolders(r.p)...),
+		Write: []string{
+			filepath.Join(r.o.Dirs.Runtime, r.p.ID), r.o.Dirs.sandbox(r.p.ID), w.Shadow,
+			filepath.Join(state, "sandboxes.lock"), filepath.Join(state, "anchors"),
+		},
+		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
+		Calls:  calls.Options{Internet: true, Unix: r.needsUnix()},
+	}
+	for _, v := range w.Views {
+		o.Read = append(o.Read, v.Source)
+	}
+	for _, g := range r.repos {
+		o.Read = append(append(o.Read, g.GitDir), gitcommits.Folders(g.GitDir)...)
+	}
+	for _, f := range []*os.File{r.o.Out, r.o.Err} {
+		// A terminal is opened once more, so that writing to it does not block.
+		if p, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))); err == nil && below(p, "/dev") {
+			o.Write = append(o.Write, p)
+		}
+	}
+	return o
+}
+
+// needsUnix says whether the tier speaks to its sandbox by sockets that have paths.
+func (r *run) needsUnix() bool {
+	d, ok := r.o.Backend.(interface{ DialsUnix() bool })
+	return ok && d.DialsUnix()
+}
