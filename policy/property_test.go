@@ -191,7 +191,7 @@ func TestFilesMeanWhatDocumentsMean(t *testing.T) {
 		switch {
 		case (want == nil) != (err != nil):
 			t.Fatalf("seed %d, round %d: %v\n%s\n%s", seed, i, err, files["user.yaml"], files["belljar.yaml"])
-		case err != nil && belljar.KindOf(err) != belljar.KindRefused && !strings.Contains(err.Error(), "no rule allows"):
+		case err != nil && belljar.KindOf(err) != belljar.KindRefused && !strings.Contains(err.Error(), "no rule allows") && !strings.Contains(err.Error(), "judges the header"):
 			t.Fatalf("seed %d, round %d: %v", seed, i, err)
 		case err == nil && got.Hash() != want.Hash():
 			t.Fatalf("seed %d, round %d: another policy\n%s\n%s", seed, i, got.canonical(), want.canonical())
