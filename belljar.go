@@ -170,6 +170,7 @@ type Limits struct {
 	Disk      int64         `json:"disk"`      // bytes that the run may add below the workspace and HOME
 	Files     int           `json:"files"`     // descriptors per process
 	Time      time.Duration `json:"time"`
+	Tokens    int64         `json:"tokens,omitempty"` // of all models that Network.LLM names; 0: any number
 }
 
 // Capabilities are what a tier enforces on this host, one entry per requirement.

@@ -112,6 +112,8 @@ type NetEvent struct {
 	// Credential names what was put in, or, of a refusal, whose stand-in was found where
 	// it does not belong; several are separated by a comma.
 	Credential string `json:"credential,omitempty"`
+	// LLM is what a request to a model used.
+	LLM *LLMSpent `json:"llm,omitempty"`
 }
 
 // AskEvent is a question to somebody outside, or what became of it. Note comes from
@@ -143,7 +145,7 @@ type FileEvent struct {
 
 // LimitEvent says that a limit was reached.
 type LimitEvent struct {
-	Limit string `json:"limit"` // memory, processes, cpus, disk, files, time, log, connections
+	Limit string `json:"limit"` // memory, processes, cpus, disk, files, time, log, connections, tokens, model requests
 	Max   int64  `json:"max"`
 	Used  int64  `json:"used"`
 	Ended bool   `json:"ended"` // it ended the run; otherwise the call failed inside

@@ -42,6 +42,8 @@ type Network struct {
 	Credentials []Credential  `json:"credentials,omitempty"`
 	// Pushes are hosts where git pushes only as rules with Git say. See [Network.ConfinesPushes].
 	Pushes []BoundHost `json:"pushes,omitempty"`
+	// LLM are hosts of models, where requests are judged as their API says.
+	LLM []LLMRule `json:"llm,omitempty"`
 	// Upstream is the company's proxy, as host:port; empty for none. What it asks for
 	// as authentication is no part of a plan: the gateway is given it apart.
 	Upstream       string `json:"upstream,omitempty"`
@@ -114,6 +116,7 @@ func (n *Network) Decide(r NetRequest) Decision {
 	var nearest, confined, asks, allows, almost *NetRule
 	fault := ""
 	push := r.Method != "" && n.ConfinesPushes(r.Host, r.Port) && LooksLikePush(r.Method, r.Path)
+	beside := n.outsideModels(r)
 	for i := range n.Rules {
 		rule := &n.Rules[i]
 		if !rule.names(r) {
@@ -128,7 +131,7 @@ func (n *Network) Decide(r NetRequest) Decision {
 		}
 		ok, why := rule.requests(r)
 		switch {
-		case !ok || push && rule.Git == nil:
+		case !ok || push && rule.Git == nil || beside && len(rule.Paths) == 0:
 			confined = rule
 			if why != "" && almost == nil {
 				almost, fault = rule, why
@@ -152,6 +155,14 @@ func (n *Network) Decide(r NetRequest) Decision {
 			Nearest: confined,
 			Reason:  r.target() + ": the policy allows pushes to some repositories of this host only, and not " + r.Method + " " + r.Path,
 			Fix:     r.gitFix(),
+		}
+	}
+	if confined != nil && beside {
+		return Decision{
+			Nearest: confined,
+			Reason:  r.target() + ": of this host the policy allows the API of its models, and not " + r.Method + " " + r.Path,
+			Fix:     r.requestFix(),
+			Missing: true,
 		}
 	}
 	if almost != nil {

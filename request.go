@@ -88,7 +88,7 @@ func (rule *NetRule) Confined() bool {
 }
 
 // Sees says whether the requests of a connection to host and port must be seen: a
-// credential is bound to it, pushes to it are confined, every rule that allows the
+// credential is bound to it, pushes to it are confined, models answer there, every rule that allows the
 // connection without asking is confined, or one that asks is.
 // Where it says so and the connection speaks TLS, the gateway ends TLS itself; what is
 // neither TLS nor HTTP is refused.
@@ -98,7 +98,7 @@ func (n *Network) Sees(host string, port uint16) bool {
 			return true
 		}
 	}
-	if n.ConfinesPushes(host, port) {
+	if n.ConfinesPushes(host, port) || len(n.LLMRules(host, port)) > 0 {
 		return true
 	}
 	seen := false

@@ -140,6 +140,12 @@ func netLine(e *Entry) string {
 	if n.Reason != "" {
 		s += "  " + terminal.Escape(n.Reason)
 	}
+	if l := n.LLM; l != nil {
+		s += fmt.Sprintf("  %s: %d tokens in, %d out, %d cached", terminal.Escape(l.Model), l.Input, l.Output, l.CacheRead+l.CacheWrite)
+		if l.Estimated {
+			s += ", at most"
+		}
+	}
 	if n.Credential != "" {
 		s += "  with " + terminal.Escape(n.Credential)
 	}

@@ -39,6 +39,7 @@ type Summary struct {
 	Refused  []Count             `json:"refused"`  // hosts, with reason and fix
 	Used     []Count             `json:"used"`     // credentials that were put into requests, with the host
 	Leaks    []Count             `json:"leaks"`    // credentials whose stand-in was found where it does not belong, with what came of it
+	Models   []Count             `json:"models"`   // tokens that were spent, by model
 	Passed   []Count             `json:"passed"`   // files that were changed on the host; self-running and user-run ones first
 	Held     []Count             `json:"held"`     // files that wait, self-running ones first
 	Denied   []Count             `json:"denied"`   // changes of files that were refused
@@ -69,7 +70,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 	}
 	s.Programs, s.Stopped = g.programs.byCount(), g.stopped.byCount()
 	s.Reached, s.Failed, s.Refused = g.reached.byCount(), g.failed.byCount(), g.refused.byCount()
-	s.Used, s.Leaks = g.used.byCount(), g.leaks.byCount()
+	s.Used, s.Leaks, s.Models = g.used.byCount(), g.leaks.byCount(), g.models.byCount()
 	s.Passed, s.Held, s.Denied = g.passed.byClass(), g.held.byClass(), g.denied.byClass()
 	s.Limits, s.Terminal, s.Sampled = g.limits.byCount(), g.terminal.byCount(), g.sampled.byCount()
 	return s
@@ -79,7 +80,7 @@ func Summarise(entries iter.Seq2[Entry, error]) Summary {
 type groups struct {
 	programs, stopped, reached, failed, refused group
 	passed, held, denied                        group
-	used, leaks                                 group
+	used, leaks, models                         group
 	limits, terminal, sampled                   group
 }
 
@@ -112,6 +113,9 @@ func (s *Summary) take(e *Entry, g *groups) {
 
 func (g *groups) takeNet(e *Entry) {
 	n := e.Net
+	if n.LLM != nil {
+		g.models.add(n.LLM.Model, n.LLM.Total(), "", "")
+	}
 	name := cmp.Or(n.Host, n.Addr)
 	if n.Port != 0 && n.Port != 443 {
 		name = fmt.Sprintf("%s:%d", name, n.Port)
@@ -241,6 +245,7 @@ func (s *Summary) Write(w io.Writer, top int) error {
 	section(&b, "hosts that could not be reached", s.Failed, top)
 	section(&b, "hosts refused", s.Refused, top)
 	section(&b, "credentials used", s.Used, top)
+	section(&b, "tokens spent, by model", s.Models, top)
 	section(&b, "credentials where they do not belong", s.Leaks, top)
 	section(&b, fmt.Sprintf("files changed: %d", len(s.Passed)), s.Passed, top)
 	section(&b, fmt.Sprintf("files that wait: %d", len(s.Held)), s.Held, top)

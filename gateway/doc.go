@@ -48,6 +48,12 @@
 // One of up to 1 MiB is read before anything is sent; of a larger one the last bytes are
 // held back until it is judged, and the request is broken off where it is refused.
 //
+// Requests to the API of a model (rules with LLM) are judged by their bodies, which are read
+// whole, and what they use is counted from the answers (package llm): a budget is reserved
+// before a call and settled behind it. A refusal is an error of the API. The messages of a
+// WebSocket are judged as requests are. Where a rule has an endpoint, http://llm.belljar/API/
+// is its host, and judged the same.
+//
 // What any other connection carries is looked at as far as it is in clear. The first
 // bytes decide: a ClientHello must carry exactly the name that was connected to;
 // of HTTP, every request's Host must be that name; anything else passes

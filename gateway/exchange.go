@@ -37,6 +37,8 @@ type exchange struct {
 	// ask waits until somebody outside allows it, and puts credentials into its header, or
 	// says how it is refused; nil: it is allowed.
 	ask func(context.Context, http.Header) *httpproxy.Reply
+	// ended completes the event before it is written; nil: it is complete.
+	ended func(e *belljar.NetEvent)
 
 	began          time.Time
 	sent, received atomic.Int64
@@ -258,6 +260,9 @@ func (x *exchange) end(status int, reason string) {
 			e.Reason = reason
 		}
 		e.Sent, e.Received, e.Millis = x.sent.Load(), x.received.Load(), time.Since(x.began).Milliseconds()
+		if x.ended != nil {
+			x.ended(&e)
+		}
 		x.g.rec.request(x.ctx, e)
 		if x.leave != nil {
 			x.leave()

@@ -18,6 +18,7 @@ import (
 	"github.com/belljar-dev/belljar/gateway/dns"
 	"github.com/belljar-dev/belljar/gateway/git"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
+	"github.com/belljar-dev/belljar/gateway/llm"
 	"github.com/belljar-dev/belljar/gateway/netstack"
 )
 
@@ -51,6 +52,11 @@ type Options struct {
 	// Questions take what rules ask about, and proposals; nil: nobody answers, so that
 	// what asks is refused.
 	Questions *approval.Queue
+	// Tokens is what all models of Network.LLM together may use; 0: any number.
+	Tokens int64
+	// Notice takes lines for the user, such as that a budget is almost spent; it must not
+	// wait. Nil: nobody is told.
+	Notice func(line string)
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -80,6 +86,8 @@ type Gateway struct {
 	pool      *pool
 	rates     rates
 	git       *git.Budget
+	llm       *llm.Budget
+	bodies    atomic.Int64 // bytes of requests to models that are held
 
 	drops chan netstack.Drop
 
@@ -149,6 +157,7 @@ func New(o Options) (*Gateway, error) {
 		questions: o.Questions,
 		h2:        httpproxy.NewH2(),
 		git:       git.NewBudget(gitMemory),
+		llm:       llm.NewBudget(o.Tokens, o.Network.LLM, o.Notice),
 	}
 	g.rules.Store(o.Network)
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
@@ -261,7 +270,11 @@ func (g *Gateway) Close() error {
 }
 
 // Summary says what was reached and what was refused so far.
-func (g *Gateway) Summary() Summary { return g.rec.summary() }
+func (g *Gateway) Summary() Summary {
+	s := g.rec.summary()
+	s.Models, s.Calls = g.llm.Spent()
+	return s
+}
 
 // serve starts to answer a link. g.mu is held.
 func (g *Gateway) serve(l belljar.Link) error {

@@ -130,6 +130,10 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if no.Reason != "" {
 		return h.refuse(r, no, path.Path, http.StatusForbidden)
 	}
+	model, no := h.llm(r, path, d)
+	if no.Reason != "" {
+		return h.refuse(r, no, path.Path, http.StatusForbidden)
+	}
 	write(r, h.scheme(), h.t, path)
 	if r.URL.RequestURI() != path.String() {
 		return h.refuse(r, belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the path cannot be written as it was judged"}, path.Path, http.StatusForbidden)
@@ -163,6 +167,10 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if call != nil {
 		call.exchange = x
 		return httpproxy.Action{Forward: call}
+	}
+	if model != nil {
+		model.exchange = x
+		return httpproxy.Action{Forward: model}
 	}
 	return httpproxy.Action{Forward: x}
 }

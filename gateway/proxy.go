@@ -197,7 +197,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 	if host, err := parseAuthority(r.Host, 80); err != nil || host != t {
 		return refuse(t, "the request is for "+t.name()+", but its Host is "+printable(r.Host))
 	}
-	if t.host == belljar.PolicyHost && t.port == 80 {
+	if h.g.own(t.host) && t.port == 80 {
 		return (&page{g: h.g, in: h.in}).Handle(r)
 	}
 	t = h.g.known(t)
@@ -246,7 +246,7 @@ func (h *explicit) connect(r *http.Request) httpproxy.Action {
 		return httpproxy.Action{Reply: &httpproxy.Reply{Status: http.StatusBadRequest, Reason: d.Reason, Body: d.Reason + "\n"}}
 	}
 	t = h.g.known(t)
-	if t.host == belljar.PolicyHost && t.port == 80 {
+	if h.g.own(t.host) && t.port == 80 {
 		return httpproxy.Action{Take: func(br *bufio.Reader) {
 			h.in.br = br
 			if h.established() {

@@ -29,6 +29,9 @@ type Summary struct {
 	Refused []Refusal   // in the order in which they happened first
 	// Others counts connections and refusals that the lists had no room for.
 	Others int64
+	// Models is what requests to models used, Calls how many there were.
+	Models belljar.LLMSpent
+	Calls  int64
 }
 
 // A HostCount counts the connections to one host.

@@ -34,6 +34,11 @@ func needsAuthority(n *belljar.Network) string {
 			}
 		}
 	}
+	for i := range n.LLM {
+		if b := &n.LLM[i]; b.Port != 80 && b.Host != belljar.Localhost {
+			return "the rule for models at " + b.Host
+		}
+	}
 	for _, b := range n.Pushes {
 		if b.Port != 80 && b.Host != belljar.Localhost {
 			return "the rule for pushes to " + b.Host

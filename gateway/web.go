@@ -217,6 +217,9 @@ type page struct {
 }
 
 func (h *page) Handle(r *http.Request) httpproxy.Action {
+	if a, ok := h.endpoint(r); ok {
+		return a
+	}
 	if r.Method == http.MethodPost {
 		return httpproxy.Action{Reply: h.propose(r)}
 	}
@@ -233,7 +236,13 @@ func (h *page) Handle(r *http.Request) httpproxy.Action {
 	return httpproxy.Action{Reply: h.overview(wantJSON)}
 }
 
-func (h *page) Failed(_ *http.Request, err error) *httpproxy.Reply { return faultReply(err) }
+func (h *page) Failed(_ *http.Request, err error) *httpproxy.Reply {
+	var rep *replyError
+	if errors.As(err, &rep) {
+		return rep.Reply
+	}
+	return faultReply(err)
+}
 
 // An Explanation is what the gateway's page says about one host, as JSON.
 type Explanation struct {
@@ -275,6 +284,8 @@ type Overview struct {
 	// Proposable are what was tried and refused because no rule is about it: a rule for
 	// it may be proposed.
 	Proposable []Proposal `json:"proposable"`
+	// Models are what may be asked of models, and what was spent of what.
+	Models []string `json:"models,omitempty"`
 	// Commands are those that rules kept from running, the newest first.
 	Commands []RefusedCommand `json:"commands"`
 }
@@ -296,6 +307,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	for _, a := range h.g.rec.tried.newest(maxShown) {
 		o.Proposable = append(o.Proposable, Proposal{Host: a.host, Port: a.port, Method: a.method, Path: a.path})
 	}
+	o.Models = h.g.modelLines()
 	o.Commands = h.g.refusedCommands()
 	if wantJSON {
 		return jsonReply(o)
@@ -307,6 +319,9 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	}
 	if len(o.Allowed) == 0 {
 		b.WriteString("  nothing\n")
+	}
+	if len(o.Models) > 0 {
+		fmt.Fprintf(&b, "\nmodels:\n  %s\n", strings.Join(o.Models, "\n  "))
 	}
 	b.WriteString("\nrefused, the last first:\n")
 	for _, e := range o.Refused {

@@ -21,7 +21,7 @@ func (z zone) Find(asked string) dns.Result {
 	switch {
 	case name == belljar.Localhost || strings.HasSuffix(name, "."+belljar.Localhost):
 		return dns.Result{Status: dns.Known, IPv4: netip.AddrFrom4([4]byte{127, 0, 0, 1}), IPv6: netip.IPv6Loopback()}
-	case name == belljar.PolicyHost:
+	case z.g.own(name):
 		return dns.Result{Status: dns.Known, IPv4: belljar.GatewayIPv4, IPv6: belljar.GatewayIPv6}
 	}
 	t := target{host: name}

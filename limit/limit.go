@@ -34,6 +34,9 @@ const (
 	Disk      = "disk"
 	Files     = "files"
 	Time      = "time"
+	// Tokens and ModelRequests are budgets for models, whose calls are refused then.
+	Tokens        = "tokens"
+	ModelRequests = "model requests"
 )
 
 // A Sample is what a sandbox used at one moment.
@@ -100,6 +103,9 @@ func Message(e belljar.LimitEvent) (msg, hint string) {
 	case CPUs:
 		return fmt.Sprintf("the limit of %s processors was reached; the sandbox runs slower", value),
 			raise(Format(CPUs, doubled(e.Max)))
+	case Tokens, ModelRequests:
+		return fmt.Sprintf("a budget for models had no room for a call (%d of %d %s were spent), which was refused", e.Used, e.Max, e.Limit),
+			"raise it in the policy: limits.tokens, or tokens and requests below llm"
 	}
 	if e.Ended {
 		return fmt.Sprintf("the limit %q of %s ended the run", e.Limit, value), ""

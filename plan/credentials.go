@@ -70,7 +70,7 @@ func Credentials(p *policy.Policy, env []string, logins []Login) (creds []bellja
 
 // sees says whether the gateway ends TLS for some connection of n.
 func sees(n *belljar.Network) bool {
-	if len(n.Credentials)+len(n.Pushes) > 0 {
+	if len(n.Credentials)+len(n.Pushes)+len(n.LLM) > 0 {
 		return true
 	}
 	for _, r := range n.Rules {

@@ -43,6 +43,7 @@ func (m *maker) environment() map[string]variable {
 	m.made(env)
 	m.trustEnv(env)
 	m.standIns(env)
+	m.endpoints(env)
 	for k, v := range m.w.envSet {
 		env[k] = variable{value: v.value, origin: v.origin, why: "env.set gives it a value"}
 	}
@@ -91,6 +92,24 @@ func (m *maker) passed(env map[string]variable) {
 			}
 			env[i.Glob] = variable{v, true, i.Origin, why}
 		}
+	}
+}
+
+// endpoints are the base URLs of models that the gateway answers at; the first of an API.
+func (m *maker) endpoints(env map[string]variable) {
+	for i := len(m.p.Network.LLM) - 1; i >= 0; i-- {
+		l := &m.p.Network.LLM[i]
+		if !l.Endpoint {
+			continue
+		}
+		name, end := "ANTHROPIC_BASE_URL", ""
+		switch l.API {
+		case belljar.LLMOpenAI:
+			name, end = "OPENAI_BASE_URL", "/v1"
+		case belljar.LLMGemini:
+			name = "GOOGLE_GEMINI_BASE_URL"
+		}
+		env[name] = variable{"http://" + belljar.LLMHost + "/" + string(l.API) + end, false, l.Origin, "an entry of llm has an endpoint"}
 	}
 }
 

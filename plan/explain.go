@@ -120,6 +120,9 @@ func (r *explainer) confined(q belljar.NetRequest) string {
 	if !n.Sees(q.Host, q.Port) {
 		return ""
 	}
+	if l := n.LLMRules(q.Host, q.Port); len(l) > 0 {
+		return "; the gateway sees its requests: those of the API " + string(l[0].API) + " are judged" + at(l[0].Origin) + ", others need a rule with paths"
+	}
 	var some []string
 	for _, rule := range n.Rules {
 		one := belljar.Network{Rules: []belljar.NetRule{rule}}
@@ -149,6 +152,10 @@ func origin(o belljar.Origin) *belljar.Origin { return &o }
 
 func (r *explainer) limit(e *Explanation) error {
 	l := r.Plan.Limits
+	tokens := "unlimited"
+	if l.Tokens > 0 {
+		tokens = strconv.FormatInt(l.Tokens, 10)
+	}
 	values := []struct{ name, value string }{
 		{"memory", limit.Format(limit.Memory, l.Memory)},
 		{"cpus", strconv.FormatFloat(l.CPUs, 'g', -1, 64)},
@@ -156,6 +163,7 @@ func (r *explainer) limit(e *Explanation) error {
 		{"disk", limit.Format(limit.Disk, l.Disk)},
 		{"time", limit.Format(limit.Time, int64(l.Time))},
 		{"files", strconv.Itoa(l.Files)},
+		{"tokens", tokens},
 	}
 	names := make([]string, len(values))
 	for i, v := range values {

@@ -37,6 +37,9 @@ func (m *maker) network() {
 	m.loginRules(&n)
 	n.Credentials = slices.Clone(m.f.Credentials)
 	m.p.Network = n
+	if m.w.limits.Tokens > 0 && len(n.LLM) == 0 {
+		m.p.Notes = append(m.p.Notes, "limits.tokens counts nothing: no entry of llm says which hosts are models")
+	}
 }
 
 // registryRule allows one registry. A company's own may lie in a private network;

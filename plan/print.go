@@ -56,6 +56,9 @@ func Print(w io.Writer, p *belljar.Plan) error {
 	row("disk", limit.Format(limit.Disk, l.Disk))
 	row("files", strconv.Itoa(l.Files))
 	row("time", limit.Format(limit.Time, int64(l.Time)))
+	if l.Tokens > 0 {
+		row("tokens", strconv.FormatInt(l.Tokens, 10))
+	}
 	head("environment")
 	for _, e := range p.Env {
 		k, v, _ := strings.Cut(e, "=")
@@ -90,6 +93,27 @@ func asks(r belljar.NetRule) string {
 	return ""
 }
 
+// llmLimits says what of a model's API is allowed.
+func llmLimits(l *belljar.LLMRule) string {
+	words := []string{"any model"}
+	if len(l.Models) > 0 {
+		words[0] = quoted(strings.Join(l.Models, " "))
+	}
+	if l.Tokens > 0 {
+		words = append(words, strconv.FormatInt(l.Tokens, 10)+" tokens")
+	}
+	if l.Requests > 0 {
+		words = append(words, strconv.FormatInt(l.Requests, 10)+" requests")
+	}
+	if !l.Fetch {
+		words = append(words, "the provider fetches nothing")
+	}
+	if l.Endpoint {
+		words = append(words, "also at http://"+belljar.LLMHost+"/"+string(l.API))
+	}
+	return strings.Join(words, ", ")
+}
+
 func printNetwork(row func(...string), n *belljar.Network) {
 	for _, r := range n.Rules {
 		name := r.Host
@@ -105,6 +129,10 @@ func printNetwork(row func(...string), n *belljar.Network) {
 			private = "may be private"
 		}
 		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(asks(r)+" "+private+" "+ruleRequests(&r)), " "), strings.Trim(at(r.Origin), " ()"))
+	}
+	for i := range n.LLM {
+		l := &n.LLM[i]
+		row("models at "+quoted(l.Host), string(l.API), llmLimits(l), strings.Trim(at(l.Origin), " ()"))
 	}
 	for _, b := range n.Pushes {
 		row(quoted(b.Host), "pushes by git", "only those above")

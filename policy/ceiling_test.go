@@ -28,7 +28,7 @@ env: {pass: [EDITOR]}
 	if mode != belljar.ModeReview || origin.Layer != "ceiling" || origin.Line != 3 || p.Tier() != "strong" || p.Limits().Memory != 4<<30 {
 		t.Errorf("%v %v %s", mode, origin, p.canonical())
 	}
-	if d := cmp.Diff([]string{"api.anthropic.com"}, hosts(p)); d != "" {
+	if d := cmp.Diff([]string{"api.anthropic.com", `{host: "api.anthropic.com", ports: [443], paths: ["/api/**"]}`}, hosts(p)); d != "" {
 		t.Error(d)
 	}
 	if e := hides(p, "*.corp"); e.Layer != "ceiling" {

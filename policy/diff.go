@@ -84,6 +84,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffRules(keyPrivate, only(a.rules, private), only(b.rules, private))...)
 	l = append(l, diffSets(keyAsk, asking(a.rules), asking(b.rules), true)...)
 	l = append(l, diffGit(a, b)...)
+	l = append(l, diffLLM(a, b)...)
 	l = append(l, diffWords(keySign, a.sign, b.sign, b.sign.value == SignNone)...)
 	l = append(l, diffSets("network.publish", portWords(a.publish), portWords(b.publish), true)...)
 	for _, n := range limitNames() {

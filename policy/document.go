@@ -34,6 +34,7 @@ type document struct {
 	allow       list[belljar.NetRule]
 	publish     list[uint16]
 	fetch, push list[belljar.NetRule]
+	llm         list[belljar.LLMRule]
 	sign        *item[string]
 	limits      map[string]item[int64]
 	pass        list[string]

@@ -19,6 +19,7 @@ func (d *decoder) root(n ast.Node) {
 		"files":     func(p pair) { d.fields(p.value, "files", d.fileKeys()) },
 		"network":   func(p pair) { d.fields(p.value, "network", d.networkKeys()) },
 		"git":       func(p pair) { d.fields(p.value, "git", d.gitKeys()) },
+		"llm":       func(p pair) { d.doc.llm = decodeList(d, p, keyLLM, "mappings with host and api", d.llmEntry) },
 		"limits":    func(p pair) { d.fields(p.value, "limits", d.limitKeys()) },
 		"credentials": func(p pair) {
 			d.doc.credentials = decodeList(d, p, "credentials", "credentials", d.credential)

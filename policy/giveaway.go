@@ -87,6 +87,9 @@ func (g *giveaway) look(l *loader) {
 			g.tell("lets the sandbox push to " + printable(repoText(i.value)) + ": " + printable(strings.Join(i.value.Git.Push, ", ")))
 		}
 	}
+	if l.project.llm.clears() && len(without.llm) > 0 {
+		g.tell("takes away what confines requests to models, their budgets too")
+	}
 	for _, i := range l.project.pass.items {
 		if !slices.ContainsFunc(without.pass, func(p item[string]) bool { return p.value == i.value }) {
 			g.tell("hands the sandbox the real value of your variable " + i.value)

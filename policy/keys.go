@@ -78,10 +78,15 @@ func newKeys() []key {
 	}
 	list = append(list, networkKeys()...)
 	list = append(list, gitKeys()...)
+	list = append(list, llmKey())
 	for _, n := range limitNames() {
 		k := limitKindOf(n)
+		example := k.preset / 2
+		if n == limitTokens {
+			example = 5_000_000
+		}
 		list = append(list, key{
-			"limits." + n, limitType(n), k.format(k.preset), "limits: {" + n + ": " + k.format(k.preset/2) + "}",
+			"limits." + n, limitType(n), k.format(k.preset), "limits: {" + n + ": " + k.format(example) + "}",
 			fmt.Sprintf("%s At least %s, at most %s.", limitDoc(n), k.format(k.least), k.format(k.most)),
 			"the same or less", "the most allowed", limitRule{n},
 		})
@@ -168,6 +173,15 @@ func gitKeys() []key {
 	}
 }
 
+func llmKey() key {
+	return key{
+		keyLLM, "list of mappings", "those of the presets", "llm: [{host: api.anthropic.com, api: anthropic, models: [\"claude-*\"], tokens: 5M}]",
+		"Hosts of models, which `network.allow` must allow: requests to them are those of their `api` (anthropic, openai, gemini) and judged; anything else there needs a rule with `paths`. `models`, `tokens` and `requests` limit what is asked; `fetch: allow` lets the provider fetch; `steer` tells the model when little is left; `endpoint` gives it a base URL inside.",
+		"anything for a host without an entry; for others the same API, without `endpoint`: every entry confines more",
+		"hold as well; no other API at their hosts", llmKeyRule{},
+	}
+}
+
 func limitType(name string) string {
 	switch name {
 	case limitMemory, limitDisk:
@@ -176,6 +190,8 @@ func limitType(name string) string {
 		return "number: 2, 0.5"
 	case limitTime:
 		return "time: 90m, 24h"
+	case limitTokens:
+		return "number: 5M, 200k"
 	}
 	return "count"
 }
@@ -192,6 +208,8 @@ func limitDoc(name string) string {
 		return "Bytes that a run may add below the workspace and HOME."
 	case limitTime:
 		return "How long a run may take."
+	case limitTokens:
+		return "Tokens of all models that `llm` names: input, output and what a cache of the provider read and wrote."
 	}
 	return "Open descriptors of one process."
 }
@@ -200,7 +218,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"setup", "llm", "notify", "otlp", "limits.tokens", "workspace.pass", "network.upstream",
+		"setup", "notify", "otlp", "workspace.pass", "network.upstream",
 	} {
 		m[k] = true
 	}

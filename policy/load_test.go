@@ -70,7 +70,7 @@ func TestWholeFile(t *testing.T) {
 	p := b.must()
 	want := []string{
 		`{host: "*.internal.acme.dev", ports: [443, 8443], private: true}`,
-		"api.anthropic.com", "docs.example.com", "localhost:9000", "10.20.0.5:5432", "example.org:80",
+		"api.anthropic.com", `{host: "api.anthropic.com", ports: [443], paths: ["/api/**"]}`, "docs.example.com", "localhost:9000", "10.20.0.5:5432", "example.org:80",
 	}
 	if d := cmp.Diff(want, hosts(p)); d != "" {
 		t.Error(d)
@@ -83,7 +83,7 @@ func TestWholeFile(t *testing.T) {
 		t.Errorf("%+v", read)
 	}
 	origin := belljar.Origin{Layer: "flag", File: b.opts.PolicyFile, Line: 14, Text: "- docs.example.com"}
-	if d := cmp.Diff(origin, p.Network().Rules[2].Origin); d != "" {
+	if d := cmp.Diff(origin, p.Network().Rules[3].Origin); d != "" {
 		t.Error(d)
 	}
 	if p.EnvSet()["CI"] != "1" || p.EnvSet()["IS_SANDBOX"] != "1" || !slices.Contains(p.EnvPass(), "EDITOR") {

@@ -153,22 +153,27 @@ func (p *Policy) Network() belljar.Network {
 		n.Rules = append(n.Rules, r)
 	}
 	p.state.gitNetwork(&n)
+	p.state.llmNetwork(&n)
 	for _, i := range p.state.publish {
 		n.Publish = append(n.Publish, belljar.PublishRule{Port: i.value, Origin: i.origin()})
 	}
 	return n
 }
 
-// Limits are the limits, defaults applied: none is zero.
+// Limits are the limits, defaults applied: none is zero but Tokens, where any number is.
 func (p *Policy) Limits() belljar.Limits {
 	l := p.state.limits
+	tokens := l[limitTokens].value
+	if tokens >= mostTokens {
+		tokens = 0
+	}
 	return belljar.Limits{
 		Memory: l[limitMemory].value, CPUs: float64(l[limitCPUs].value) / milli, Processes: int(l[limitProcesses].value),
-		Disk: l[limitDisk].value, Files: int(l[limitFiles].value), Time: time.Duration(l[limitTime].value),
+		Disk: l[limitDisk].value, Files: int(l[limitFiles].value), Time: time.Duration(l[limitTime].value), Tokens: tokens,
 	}
 }
 
-// LimitOrigin says who set a limit: memory, cpus, processes, disk, time or files.
+// LimitOrigin says who set a limit: memory, cpus, processes, disk, time, files or tokens.
 func (p *Policy) LimitOrigin(name string) belljar.Origin {
 	l, ok := p.state.limits[name]
 	if !ok {
@@ -275,7 +280,7 @@ func (p *Policy) canonical() []byte {
 	b, _ := json.Marshal(map[string]any{
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
-		"registries": sorted(p.state.registries), "allow": rules, "git": git, "sign": p.Signs(), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
+		"registries": sorted(p.state.registries), "allow": rules, "git": git, "sign": p.Signs(), "llm": sorted(llmWords(p.state.llm)), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
 		"commands": p.state.commandTexts(), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b

@@ -88,7 +88,7 @@ func TestAgentPresets(t *testing.T) {
 		session  string
 	}{
 		"claude": {
-			"api.anthropic.com",
+			"api.anthropic.com {host: \"api.anthropic.com\", ports: [443], paths: [\"/api/**\"]}",
 			map[string]string{"IS_SANDBOX": "1", "DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"},
 			".claude.json",
 			[]string{`"hasCompletedOnboarding": true`, `"/src/p": {"hasTrustDialogAccepted": true`},
@@ -115,6 +115,9 @@ func TestAgentPresets(t *testing.T) {
 			if p.EnvSet()[n] != v {
 				t.Errorf("%s: %s=%q", agent, n, p.EnvSet()[n])
 			}
+		}
+		if l := p.Network().LLM; len(l) != 1 || l[0].Host != want.host || l[0].Fetch || l[0].Endpoint {
+			t.Errorf("%s: %+v", agent, l)
 		}
 		home := p.Home()
 		if len(home) != 1 || home[0].Path != want.file || home[0].Origin.Layer != "preset" {

@@ -25,7 +25,7 @@ var (
 	someTiers    = []string{"strong", "middle", "weak"}
 
 	askHosts    = []string{"a.test", "b.a.test", "c.b.a.test", "x.c.b.a.test", "x.a.test", "d.test", "x.d.test", "localhost", "aa.test", "test"}
-	askRequests = []string{"/", "/a", "/ab", "/a/b", "/a/b/c", "/x/b", "/a/", "/x/y/b", "/b"}
+	askRequests = []string{"/v1/messages", "/v1/responses", "/v1/models", "/", "/a", "/ab", "/a/b", "/a/b/c", "/x/b", "/a/", "/x/y/b", "/b"}
 	askGit      = []string{"/a/git-receive-pack", "/a/b.git/git-receive-pack", "/b/git-receive-pack", "/a/b/info/refs", "/a/git-upload-pack", "/c/d/git-upload-pack"}
 	askMethods  = []string{"", "", "GET", "HEAD", "POST", "PUT"}
 	askAddrs    = []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "10.200.0.1", "192.168.1.1", "11.0.0.1", "2a00:1::1", "2a00:2::1", "::ffff:10.1.2.3"}
@@ -67,6 +67,7 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 		rules = append(rules, randomRule(r))
 	}
 	d.allow = randomList(r, at, rules, 2*size)
+	d.llm = randomList(r, at, someModels, min(size, 2))
 	d.fetch, d.push = randomGit(r, at, false, size), randomGit(r, at, true, size)
 	if r.IntN(8) == 0 {
 		d.sign = &item[string]{pick(r, signKinds()), at}
@@ -90,7 +91,7 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 	for _, n := range limitNames() {
 		if r.IntN(8) == 0 {
 			k := limitKindOf(n)
-			d.limits[n] = item[int64]{pick(r, []int64{k.least, k.preset, k.preset / 2, 2 * k.preset}), at}
+			d.limits[n] = item[int64]{min(k.most, pick(r, []int64{k.least, k.preset, k.preset / 2, 2 * k.preset})), at}
 		}
 	}
 	return d
@@ -99,8 +100,15 @@ func randomDocument(r *rand.Rand, layer string, size int) *document {
 var (
 	someSecrets = []string{"K", "L"}
 	someRepos   = []string{"/a", "/a/b", "/a/*", "/**", "/*"}
-	someRefs    = []string{"refs/heads/a", "refs/heads/*", "refs/**", "refs/heads/b"}
-	someBounds  = []belljar.BoundHost{{Host: "a.test", Port: 443}, {Host: "b.a.test", Port: 443}, {Host: "*.a.test", Port: 443}, {Host: "a.test", Port: 80}}
+	someModels  = []belljar.LLMRule{
+		{BoundHost: belljar.BoundHost{Host: "a.test", Port: 443}, API: belljar.LLMAnthropic},
+		{BoundHost: belljar.BoundHost{Host: "a.test", Port: 443}, API: belljar.LLMAnthropic, Models: []string{"m"}, Tokens: 5000},
+		{BoundHost: belljar.BoundHost{Host: "*.a.test", Port: 443}, API: belljar.LLMOpenAI, Fetch: true},
+		{BoundHost: belljar.BoundHost{Host: "b.a.test", Port: 443}, API: belljar.LLMAnthropic, Endpoint: true, Requests: 3},
+		{BoundHost: belljar.BoundHost{Host: "d.test", Port: 8080}, API: belljar.LLMOpenAI, Steer: true},
+	}
+	someRefs   = []string{"refs/heads/a", "refs/heads/*", "refs/**", "refs/heads/b"}
+	someBounds = []belljar.BoundHost{{Host: "a.test", Port: 443}, {Host: "b.a.test", Port: 443}, {Host: "*.a.test", Port: 443}, {Host: "a.test", Port: 80}}
 )
 
 // randomGit is git.fetch or git.push.
@@ -286,7 +294,7 @@ func wider(a, b *Policy, r *rand.Rand) string {
 		}
 	}
 	for name, l := range map[string][2][]item[string]{
-		"hide": {y.hide, x.hide}, "hold": {y.hold, x.hold}, "registries": {x.registries, y.registries}, "pass": {x.pass, y.pass},
+		"hide": {y.hide, x.hide}, "hold": {y.hold, x.hold}, "llm": {llmWords(y.llm), llmWords(x.llm)}, "registries": {x.registries, y.registries}, "pass": {x.pass, y.pass},
 		"publish": {portWords(x.publish), portWords(y.publish)}, "sessions": {x.sessions, y.sessions}, "presets": {x.presets, y.presets},
 	} {
 		for _, i := range l[1] {

@@ -19,6 +19,7 @@ type (
 		Files     schemaFiles     `json:"files,omitempty"`
 		Network   schemaNetwork   `json:"network,omitempty"`
 		Git       schemaGit       `json:"git,omitempty"`
+		LLM       []schemaLLM     `json:"llm,omitempty"`
 		Limits    schemaLimits    `json:"limits,omitempty"`
 		Env       schemaEnv       `json:"env,omitempty"`
 
@@ -74,13 +75,24 @@ type (
 		Repo    string `json:"repo" jsonschema:"description=HOST/PATH; * within one part and ** across them"`
 		Private bool   `json:"private,omitempty" jsonschema:"description=The host may resolve to addresses of private networks"`
 	}
+	schemaLLM struct {
+		Host     string     `json:"host" jsonschema:"description=host or host:port; 443 without a port"`
+		API      string     `json:"api" jsonschema:"enum=anthropic,enum=openai,enum=gemini"`
+		Models   []string   `json:"models,omitempty" jsonschema:"minItems=1,maxItems=64,description=Names of models; * stands for any characters"`
+		Tokens   tokenCount `json:"tokens,omitempty"`
+		Requests int        `json:"requests,omitempty" jsonschema:"minimum=1"`
+		Fetch    string     `json:"fetch,omitempty" jsonschema:"enum=deny,enum=allow,description=Whether the provider may fetch URLs and files and run its own tools; deny"`
+		Steer    bool       `json:"steer,omitempty" jsonschema:"description=Tell the model when nine tenths of a budget are spent"`
+		Endpoint bool       `json:"endpoint,omitempty" jsonschema:"description=Answer at http://llm.belljar/API as well and set the variable for it"`
+	}
 	schemaLimits struct {
-		Memory    size     `json:"memory,omitempty"`
-		CPUs      number   `json:"cpus,omitempty"`
-		Processes number   `json:"processes,omitempty"`
-		Disk      size     `json:"disk,omitempty"`
-		Time      duration `json:"time,omitempty"`
-		Files     number   `json:"files,omitempty"`
+		Memory    size       `json:"memory,omitempty"`
+		CPUs      number     `json:"cpus,omitempty"`
+		Processes number     `json:"processes,omitempty"`
+		Disk      size       `json:"disk,omitempty"`
+		Time      duration   `json:"time,omitempty"`
+		Files     number     `json:"files,omitempty"`
+		Tokens    tokenCount `json:"tokens,omitempty"`
 	}
 	schemaEnv struct {
 		Pass []string          `json:"pass,omitempty"`
@@ -120,10 +132,11 @@ type (
 	}
 	valuePatterns struct{}
 
-	port     int
-	size     string
-	duration string
-	number   string
+	port       int
+	size       string
+	duration   string
+	number     string
+	tokenCount string
 )
 
 // JSONSchema says that a rule is a word or a mapping.
@@ -184,6 +197,11 @@ func (duration) JSONSchema() *jsonschema.Schema {
 // JSONSchema says that a number may be written with quotes.
 func (number) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?$`}}}
+}
+
+// JSONSchema says how a number of tokens is written.
+func (tokenCount) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Pattern: `^(unlimited|[0-9]+(\.[0-9]+)?[kMG]?)$`}}}
 }
 
 func reflector() *jsonschema.Reflector {

@@ -21,6 +21,7 @@ type state struct {
 	rules       []item[belljar.NetRule]
 	publish     []item[uint16]
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
+	llm         []item[belljar.LLMRule]
 	sign        item[string]
 	limits      map[string]item[int64]
 	pass        []item[string]
@@ -70,6 +71,7 @@ func (s *state) clone() *state {
 	c.registries = append(c.registries[:0:0], s.registries...)
 	c.rules = append(c.rules[:0:0], s.rules...)
 	c.fetch, c.push = append(c.fetch[:0:0], s.fetch...), append(c.push[:0:0], s.push...)
+	c.llm = append(c.llm[:0:0], s.llm...)
 	c.publish = append(c.publish[:0:0], s.publish...)
 	c.pass = append(c.pass[:0:0], s.pass...)
 	c.credentials = append(c.credentials[:0:0], s.credentials...)

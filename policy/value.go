@@ -20,10 +20,11 @@ const (
 	limitDisk      = "disk"
 	limitTime      = "time"
 	limitFiles     = "files"
+	limitTokens    = "tokens"
 )
 
 func limitNames() []string {
-	return []string{limitMemory, limitCPUs, limitProcesses, limitDisk, limitTime, limitFiles}
+	return []string{limitMemory, limitCPUs, limitProcesses, limitDisk, limitTime, limitFiles, limitTokens}
 }
 
 const (
@@ -57,6 +58,8 @@ func limitKindOf(name string) limitKind {
 		return limitKind{20 * gib, mib, 1024 * tib, parseSize, formatSize}
 	case limitTime:
 		return limitKind{int64(24 * time.Hour), int64(time.Second), int64(366 * 24 * time.Hour), parseTime, formatTime}
+	case limitTokens:
+		return limitKind{mostTokens, 1000, mostTokens, parseTokens, formatTokens}
 	}
 	return limitKind{65536, 64, 1048576, parseCount, formatCount}
 }

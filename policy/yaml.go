@@ -33,6 +33,7 @@ func (p *Policy) YAML() ([]byte, error) {
 	w.files(s)
 	w.network(s)
 	w.git(s)
+	w.llm(s)
 	w.line(0, "limits:", "")
 	for _, n := range limitNames() {
 		w.line(1, n+": "+limitKindOf(n).format(s.limits[n].value), asComment(s.limits[n].origin()))
@@ -127,6 +128,16 @@ func (w *yamlWriter) list(key string, l []item[string], text func(string) string
 			continue
 		}
 		w.line(2, "- "+text(i.value), asComment(i.origin()))
+	}
+}
+
+func (w *yamlWriter) llm(s *state) {
+	if len(s.llm) == 0 {
+		return
+	}
+	w.line(0, keyLLM+":", "")
+	for _, i := range s.llm {
+		w.line(1, "- "+llmText(i.value), asComment(i.origin()))
 	}
 }
 

@@ -40,10 +40,7 @@ func (r *run) serveControl(ctx context.Context, scratch string) error {
 	go func() {
 		defer close(done)
 		if err := api.Serve(ctx, l, control{r}); err != nil && ctx.Err() == nil {
-			select {
-			case r.notices <- "belljar: nobody can answer what this sandbox asks any more: " + terminal.Escape(err.Error()):
-			default:
-			}
+			r.notice("belljar: nobody can answer what this sandbox asks any more: " + terminal.Escape(err.Error()))
 		}
 	}()
 	r.stopControl = func() error {
@@ -63,13 +60,18 @@ func (r *run) told(ctx context.Context, n approval.Note) {
 	}}
 	if n.State == approval.Open {
 		e.Kind, e.Ask.Answer = belljar.EventAsk, ""
-		select {
-		case r.notices <- notice(r.p.Name, n.Question):
-		default:
-		}
+		r.notice(notice(r.p.Name, n.Question))
 	}
 	// A record that fails ends the run, by whoever watches it.
 	_ = r.counts.Record(ctx, e)
+}
+
+// notice tells the user something, in a line without control characters.
+func (r *run) notice(line string) {
+	select {
+	case r.notices <- line:
+	default:
+	}
 }
 
 // notice is what the user is told of a new question. It holds no control characters.

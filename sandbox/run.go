@@ -293,6 +293,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
 	o := r.o.Gateway
 	r.startQuestions(ctx)
+	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice
 	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
 	gw, err := gateway.New(o)
 	if err != nil {

@@ -247,7 +247,24 @@ func (s *Summary) commandLine() string {
 	if s.Stopped > 0 {
 		ran += fmt.Sprintf(", %d refused by rules for commands,", s.Stopped)
 	}
-	return fmt.Sprintf("%s in %s; belljar log %s tells what they did", ran, s.Took.Round(10*time.Millisecond), s.Name)
+	return fmt.Sprintf("%s in %s%s; belljar log %s tells what they did", ran, s.Took.Round(10*time.Millisecond), s.tokens(), s.Name)
+}
+
+// tokens tells what models used.
+func (s *Summary) tokens() string {
+	m := &s.Net.Models
+	if s.Net.Calls == 0 {
+		return ""
+	}
+	about := ""
+	if m.Estimated {
+		about = "at most "
+	}
+	text := fmt.Sprintf(", %s%d tokens spent (%d in, %d out", about, m.Total(), m.Input, m.Output)
+	if cached := m.CacheRead + m.CacheWrite; cached > 0 {
+		text += fmt.Sprintf(", %d cached", cached)
+	}
+	return text + ") in " + count(int(s.Net.Calls), "call of a model", "calls of models")
 }
 
 func count(n int, one, many string) string {

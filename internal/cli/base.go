@@ -35,7 +35,7 @@ func (a *App) hintBase(p *belljar.Plan) {
 // empty: nothing.
 func baseHint(n *belljar.Network, value string, keys []string) string {
 	u, err := url.Parse(value)
-	if len(keys) == 0 || err != nil || u.Hostname() == "" {
+	if len(keys) == 0 || err != nil || u.Hostname() == "" || u.Hostname() == belljar.LLMHost {
 		return ""
 	}
 	port, err := strconv.ParseUint(cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]), 10, 16)

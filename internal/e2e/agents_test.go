@@ -41,13 +41,22 @@ func agentPath(t *testing.T) string {
 // modelServer starts the scripted model in testdata, which has the commands run one after
 // the other, and returns its port.
 func modelServer(t *testing.T, commands ...string) string {
+	var tools []any
+	for _, c := range commands {
+		tools = append(tools, map[string]any{"shell": c})
+	}
+	return scriptedModel(t, tools...)
+}
+
+// scriptedModel is modelServer with calls of any tools.
+func scriptedModel(t *testing.T, tools ...any) string {
 	t.Helper()
 	testenv.Need(t, "python3")
 	dir := t.TempDir()
 	scenario := filepath.Join(dir, "scenario.json")
 	var turns []any
-	for _, c := range commands {
-		turns = append(turns, map[string]any{"text": "I run it.", "tool": map[string]any{"shell": c}})
+	for _, tool := range tools {
+		turns = append(turns, map[string]any{"text": "I run it.", "tool": tool})
 	}
 	b, err := json.Marshal(map[string]any{
 		"turns": append(turns, map[string]any{"text": "finished: {{last_result}}"}),
