@@ -116,7 +116,7 @@ func TestAgentPresets(t *testing.T) {
 				t.Errorf("%s: %s=%q", agent, n, p.EnvSet()[n])
 			}
 		}
-		if l := p.Network().LLM; len(l) != 1 || l[0].Host != want.host || l[0].Fetch || l[0].Endpoint {
+		if l := p.Network().LLM; len(l) != 1 || l[0].Host != strings.Fields(want.host)[0] || l[0].Fetch || l[0].Endpoint {
 			t.Errorf("%s: %+v", agent, l)
 		}
 		home := p.Home()

@@ -464,6 +464,9 @@ func randomRequest(r *rand.Rand) belljar.NetRequest {
 		q.Addr = netip.MustParseAddr(pick(r, askAddrs))
 	} else {
 		q.Host = pick(r, askHosts)
+		if q.Port == 0 {
+			return q // the question of a resolver, which knows no request
+		}
 		if q.Method = pick(r, askMethods); q.Method != "" {
 			if q.Path = pick(r, askRequests); r.IntN(3) == 0 {
 				q.Path = pick(r, askGit)
