@@ -70,23 +70,52 @@ func (x *execve) names(names, args []string, depth int) {
 
 // command judges a program by its bare name.
 func (x *execve) command(name string, args []string) {
-	raw := append([]string{name}, args...)
-	canonical := raw
-	if s := table.Find(name); s != nil && s.Subs != nil {
-		if u := s.Read(args); len(u.Operands) > 0 {
-			canonical = append([]string{name}, u.Operands...)
+	x.words(append([]string{name}, args...))
+	if sub, ok := strings.CutPrefix(name, "git-"); ok && sub != "" { // of git's own folder
+		x.words(append([]string{"git", sub}, args...))
+	}
+}
+
+// words judges a command by its words: as they are, with the options before a subcommand
+// left out, and, since which options have a value is not known of all programs, without
+// any option, with and without the words behind them.
+func (x *execve) words(raw []string) {
+	forms := [][]string{raw}
+	for _, values := range []bool{false, true} {
+		if f := withoutOptions(raw, values); len(f) > 1 { // an operand is left
+			forms = append(forms, f)
+		}
+	}
+	if s := table.Find(raw[0]); s != nil && s.Subs != nil {
+		if u := s.Read(raw[1:]); len(u.Operands) > 0 {
+			forms = append(forms, append([]string{raw[0]}, u.Operands...))
 		}
 	}
 	for _, v := range []Verdict{Deny, Ask} {
 		if v <= x.Verdict {
 			return
 		}
-		r := x.judge.rules[v].find(name, func(p pattern.Pattern) bool { return x.match(p, canonical) || x.match(p, raw) })
+		r := x.judge.rules[v].find(raw[0], func(p pattern.Pattern) bool {
+			return slices.ContainsFunc(forms, func(words []string) bool { return x.match(p, words) })
+		})
 		if r != nil {
 			x.Finding = ruled(v, r, [...]string{Ask: "the policy wants it to be asked", Deny: "the policy denies it"}[v])
 			x.Part = shorten(strings.TrimSuffix(strings.Join(raw, " "), missing))
 		}
 	}
+}
+
+// withoutOptions is a command without its options up to its first operand, which values says
+// to look for behind values of options.
+func withoutOptions(words []string, values bool) []string {
+	i := 1
+	for i < len(words) && len(words[i]) > 1 && words[i][0] == '-' {
+		if values && !strings.Contains(words[i], "=") {
+			i++
+		}
+		i++
+	}
+	return append([]string{words[0]}, words[min(i, len(words)):]...)
 }
 
 // match says whether words match; where the last ones are missing, whether they may.
@@ -110,7 +139,7 @@ func (x *execve) inner(name, base string, args []string, depth int) {
 	}
 	switch {
 	case s.Handler == "interpreter" || s.Handler == "shell":
-		x.script(args, depth)
+		x.script(s, args, depth)
 	case s.Name == "busybox" || s.Name == "toybox" || s.Name == "ld.so":
 		if u := s.Read(args); len(u.Operands) > 0 {
 			x.names(u.Operands[:1], u.Operands[1:], depth)
@@ -118,18 +147,49 @@ func (x *execve) inner(name, base string, args []string, depth int) {
 	}
 }
 
-// script judges the script that an interpreter is given. Which option has a value is not
-// known of all of them: the operand behind one may be a value or the script.
-func (x *execve) script(args []string, depth int) {
-	for i, a := range args {
-		module := i > 0 && args[i-1] == "-m" // of Python
-		operand := a != "" && a[0] != '-'
-		if !operand {
+// script judges the script that an interpreter is given: its first operand, or, since which
+// options have a value is not known of all interpreters, also the one behind an option.
+// Code that stands in an argument is no script.
+func (x *execve) script(s *table.Spec, args []string, depth int) {
+	code, python := codeOptions(s)
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "" || a[0] != '-' || a == "-" {
+			x.names([]string{a}, args[i+1:], depth)
+			if i == 0 || !strings.HasPrefix(args[i-1], "-") {
+				return
+			}
 			continue
 		}
-		x.names([]string{a}, args[i+1:], depth)
-		if behind := i > 0 && args[i-1] != "" && args[i-1][0] == '-'; !behind || module {
+		switch group := strings.TrimPrefix(a, "-"); {
+		case group[0] == '-':
+			if a == "--eval" || a == "--print" {
+				return
+			}
+		case python && strings.Contains(group, "m"):
+			module := group[strings.Index(group, "m")+1:]
+			if module == "" && i+1 < len(args) {
+				i++
+				module = args[i]
+			}
+			x.names([]string{module}, args[i+1:], depth)
+			return
+		case strings.ContainsAny(group, code):
 			return
 		}
 	}
+}
+
+// codeOptions are the letters of options behind which code stands; python says that m has
+// a module behind it.
+func codeOptions(s *table.Spec) (letters string, python bool) {
+	switch {
+	case s.Handler == "shell", strings.HasPrefix(s.Name, "python"), strings.HasPrefix(s.Name, "pypy"), s.Name == "fish", s.Name == "csh", s.Name == "tcsh":
+		return "c", strings.HasPrefix(s.Name, "py")
+	case s.Name == "perl":
+		return "eE", false
+	case s.Name == "node", s.Name == "nodejs", s.Name == "bun", s.Name == "deno":
+		return "ep", false
+	}
+	return "e", false
 }
