@@ -80,6 +80,10 @@ type ExecEvent struct {
 	Dir       string   `json:"dir,omitempty"`
 	Truncated int      `json:"truncated,omitempty"` // bytes of argv that were cut
 	Refused   string   `json:"refused,omitempty"`   // why, when it was refused
+
+	// Digest is the SHA-256 of all arguments as they are, where the tier tells it: Argv may be
+	// cut, and is text.
+	Digest string `json:"-"`
 }
 
 // ExitEvent is the end of a process inside.

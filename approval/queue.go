@@ -165,7 +165,7 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 	switch {
 	case len(q.open) >= MaxOpen, kind >= MaxKind:
 		err = ErrFull
-	case host >= MaxHost:
+	case s.Host != "" && host >= MaxHost:
 		left, err = leftHere, fmt.Errorf("%w about this host", ErrFull)
 	}
 	if err != nil {
@@ -178,10 +178,11 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 	return q.add(with, nil), nil
 }
 
-// olderLeft is x where nothing has waited for it for [Wait] and it is older than y. A
+// olderLeft is x where nothing has waited for it for [Wait] (of a command: waits) and it is older than y. A
 // proposal is for somebody to read at leisure.
 func (x *question) olderLeft(y *question) *question {
-	if x.Proposed || len(x.waiters) > 0 || time.Since(x.Asked) < Wait || y != nil && !x.Asked.Before(y.Asked) {
+	fresh := time.Since(x.Asked) < Wait && x.Command == "" // who asked about a command and left has died
+	if x.Proposed || len(x.waiters) > 0 || fresh || y != nil && !x.Asked.Before(y.Asked) {
 		return y
 	}
 	return x

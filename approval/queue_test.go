@@ -382,3 +382,34 @@ func TestRace(t *testing.T) {
 		t.Errorf("%d passed, %d were allowed", passed.Load(), allowed.Load())
 	}
 }
+
+// TestCommands: questions about commands are no questions about one host, and those of
+// programs that died give way at once.
+func TestCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := newQueue()
+		defer q.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range MaxKind {
+			waits(ctx, q, Subject{Command: fmt.Sprint("dead ", i)})
+		}
+		if n := len(q.List()); n != MaxKind {
+			t.Errorf("%d questions wait", n)
+		}
+		if w := <-waits(ctx, q, Subject{Command: "one more"}); !errors.Is(w.err, ErrFull) {
+			t.Errorf("beyond the bound: %v", w.err)
+		}
+		cancel()
+		synctest.Wait()
+		alive := waits(t.Context(), q, Subject{Command: "alive"})
+		l := q.List()
+		if last := l[len(l)-1]; len(l) != MaxKind || last.Command != "alive" {
+			t.Errorf("%+v", l)
+		} else if _, _, err := q.Answer(last.ID, Answer{Allow: true}); err != nil {
+			t.Error(err)
+		}
+		if w := <-alive; w.err != nil {
+			t.Error(w.err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
@@ -23,10 +24,24 @@ type commands struct {
 
 	mu      sync.Mutex
 	granted map[string]bool // command lines that were asked about, allowed for the sandbox
+	since   map[waiter]time.Time
+}
+
+// A waiter is a process that waits with a command line. A signal that it handles makes it
+// ask anew, which does not make it wait longer.
+type waiter struct {
+	pid  int
+	line string
 }
 
 // maxGranted bounds what was allowed for the sandbox; each was answered by a person.
 const maxGranted = 4096
+
+// maxSince bounds what is remembered of those who wait.
+const maxSince = 4096
+
+// byDescriptor begins the path of what execveat(2) is given by a descriptor.
+const byDescriptor = "/dev/fd/"
 
 // newCommands is nil when no rule of the plan asks or denies.
 func (r *run) newCommands() (*commands, error) {
@@ -37,11 +52,17 @@ func (r *run) newCommands() (*commands, error) {
 	if err != nil {
 		return nil, &belljar.Error{Op: "read the rules for commands", Err: err}
 	}
-	return &commands{r: r, judge: j, granted: map[string]bool{}}, nil
+	return &commands{r: r, judge: j, granted: map[string]bool{}, since: map[waiter]time.Time{}}, nil
 }
 
 // mayExec implements [belljar.Spec] MayExec.
 func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
+	if strings.HasPrefix(e.Path, byDescriptor) {
+		// The kernel tells the descriptor, and not which file it is of.
+		const why = "while rules for commands hold, no program is executed by a descriptor (fexecve)"
+		c.r.gw.Refused(commandLine(e), why)
+		return why
+	}
 	f := c.judge.Exec(e)
 	if f.Verdict == judge.Allow {
 		return ""
@@ -62,7 +83,16 @@ func (c *commands) ask(ctx context.Context, rule string, e *belljar.ExecEvent) s
 	if c.grants(line) {
 		return ""
 	}
-	id, err := c.r.questions.Ask(ctx, approval.Subject{Command: line}, c.origin(rule))
+	w := waiter{e.PID, line}
+	waiting, cancel := context.WithDeadline(ctx, c.until(w))
+	defer cancel()
+	id, err := c.r.questions.Ask(waiting, approval.Subject{Command: line}, c.origin(rule))
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		err = approval.ErrParked
+	}
+	if ctx.Err() == nil {
+		c.settled(w)
+	}
 	switch {
 	case err == nil:
 		return ""
@@ -83,6 +113,28 @@ func (c *commands) origin(rule string) *belljar.Origin {
 		}
 	}
 	return nil
+}
+
+// until is how long w may wait: it is counted from when it began, also when it was
+// interrupted since.
+func (c *commands) until(w waiter) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began, ok := c.since[w]
+	if ok && time.Since(began) < 2*approval.Wait { // longer ago it was another wait, or another process
+		return began.Add(approval.Wait)
+	}
+	if len(c.since) >= maxSince {
+		clear(c.since) // those that wait may wait once more
+	}
+	c.since[w] = time.Now()
+	return c.since[w].Add(approval.Wait)
+}
+
+func (c *commands) settled(w waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.since, w)
 }
 
 // grants says whether a command line was allowed for the sandbox.
@@ -109,9 +161,9 @@ func (c *commands) grant(line string) error {
 // maxLine is how much of a command line is shown in a question.
 const maxLine = 400
 
-// commandLine is what a question about a command is about: its file and its arguments.
-// Different ones have different texts. It holds no control characters but may hold any
-// other text from inside: whoever prints it escapes it.
+// commandLine is what a question about a command is about: its file, its arguments and its
+// folder, not its environment. Different ones have different texts. It holds no control
+// characters but may hold any other text from inside: whoever prints it escapes it.
 func commandLine(e *belljar.ExecEvent) string {
 	line := word(e.Path)
 	names := []string{e.Called}
@@ -126,10 +178,14 @@ func commandLine(e *belljar.ExecEvent) string {
 			line += " (called as " + strconv.Quote(n) + ")"
 		}
 	}
-	if len(line) <= maxLine && e.Truncated == 0 {
+	if e.Dir != "" {
+		line += " (in " + word(e.Dir) + ")"
+	}
+	if len(line) <= maxLine && e.Truncated == 0 && !strings.Contains(line, "\ufffd") {
 		return line
 	}
-	return fmt.Sprintf("%s… (%d bytes, sha256 %x)", strings.ToValidUTF8(line[:min(len(line), maxLine)], ""), len(line)+e.Truncated, sha256.Sum256([]byte(line)))
+	return fmt.Sprintf("%s… (%d bytes, sha256 %x)", strings.ToValidUTF8(line[:min(len(line), maxLine)], ""), len(line)+e.Truncated,
+		sha256.Sum256([]byte(e.Digest+line)))
 }
 
 // word is s, quoted where it is not plain.

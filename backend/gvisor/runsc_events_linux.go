@@ -2,7 +2,9 @@ package gvisor
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -166,6 +168,7 @@ func decodeExec(b []byte) (belljar.Event, error) {
 			Argv:      argv,
 			Dir:       c.GetCwd(),
 			Truncated: cut + int(max(m.GetBinarySize(), 0)),
+			Digest:    hex.EncodeToString(m.GetBinarySha256()[:min(len(m.GetBinarySha256()), sha256.Size)]),
 		},
 	}, nil
 }

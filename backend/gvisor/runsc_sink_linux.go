@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -95,6 +96,7 @@ func (s *sink) Execve(ctx context.Context, _ seccheck.FieldSet, info *pb.ExecveI
 	if s.asks == nil {
 		return s.send(recordExec, 0, m)
 	}
+	m.BinarySha256 = digest(info.GetArgv()) // a field that nothing else uses
 	id, answer, err := s.asks.begin()
 	if err != nil {
 		return err
@@ -138,6 +140,16 @@ func text(c *pb.ContextData) *pb.ContextData {
 		c.Cwd, c.ProcessName = strings.ToValidUTF8(c.GetCwd(), replacement), strings.ToValidUTF8(c.GetProcessName(), replacement)
 	}
 	return c
+}
+
+// digest tells vectors of arguments apart, however long they are and whatever they hold.
+func digest(argv []string) []byte {
+	h := sha256.New()
+	for _, a := range argv {
+		h.Write([]byte(a))
+		h.Write([]byte{0}) // no argument holds one
+	}
+	return h.Sum(nil)
 }
 
 // number is the head of a message that has one.

@@ -19,7 +19,7 @@ commands:
 // TestCommandsRefused: rules for commands hold when programs are executed, however they are
 // started, and the reason is where a person and a model look for it.
 func TestCommandsRefused(t *testing.T) {
-	testenv.Need(t, "curl")
+	testenv.Need(t, "curl", "python3")
 	w := newWorld(t)
 	w.write("desk.yaml", commandRules)
 	if !ownKernel() {
@@ -39,11 +39,11 @@ sh -c "exec /usr/bin/id"; echo shell $?
 env -i /usr/bin/id; echo wrapped $?
 echo /usr/bin/id | xargs -n1 env; echo xargs $?
 ln -s /usr/bin/id innocent; ./innocent; echo link $?
-printf '#!/usr/bin/id\n' > script; chmod +x script; ./script; echo interpreter $?
+python3 -c 'import os; os.execve(os.open("/usr/bin/id", 0), ["x"], os.environ)' 2>/dev/null; echo descriptor $?
 curl -s http://policy.belljar/
 ls > /dev/null && cat /proc/self/comm
 `)
-	for _, way := range []string{"direct 126", "shell 126", "wrapped 126", "link 126", "cat"} {
+	for _, way := range []string{"direct 126", "shell 126", "wrapped 126", "link 126", "descriptor 1", "cat"} {
 		mustContain(t, "what ran inside", r.out, way+"\n")
 	}
 	if strings.Contains(r.out, "uid=") {
@@ -67,15 +67,16 @@ func TestCommandsAsked(t *testing.T) {
 touch once; echo once $?
 touch always; echo always $?
 touch always; echo again $?
+(cd /tmp && touch always); echo elsewhere $?
 touch never; echo never $?
 touch never; echo still $?
 ls
 `, func(what, id string) []string {
 		asked[what]++
 		switch {
-		case strings.HasSuffix(what, "/touch once"):
+		case strings.Contains(what, "/touch once (in "):
 			return []string{"approve", "loop", id}
-		case strings.HasSuffix(what, "/touch always"):
+		case strings.Contains(what, "/touch always (in "):
 			if r := w.belljar("approve", "loop", id, "--always"); r.status == 0 || !strings.Contains(r.errout, "take the rule out of the policy") {
 				t.Errorf("for good: %+v", r)
 			}
@@ -83,8 +84,8 @@ ls
 		}
 		return []string{"deny", "loop", id}
 	})
-	mustContain(t, "what ran inside", r.out, "once 0\n", "always 0\n", "again 0\n", "never 126\n", "still 126\n", "\nonce\n", "\nalways\n")
-	if strings.Contains(r.out, "\nnever\n") || len(asked) != 3 {
+	mustContain(t, "what ran inside", r.out, "once 0\n", "always 0\n", "again 0\n", "elsewhere 0\n", "never 126\n", "still 126\n", "\nonce\n", "\nalways\n")
+	if strings.Contains(r.out, "\nnever\n") || len(asked) != 4 {
 		t.Errorf("asked %v\n%s", asked, r.out)
 	}
 	for what, n := range asked {
@@ -92,7 +93,7 @@ ls
 			t.Errorf("%q was asked %d times", what, n)
 		}
 	}
-	mustContain(t, "the record", w.belljar("log", "loop").out, "to run /usr/bin/touch once: allowed (once)", "to run /usr/bin/touch never: denied")
+	mustContain(t, "the record", w.belljar("log", "loop").out, "to run /usr/bin/touch once (in ", "): allowed (once)", "to run /usr/bin/touch never (in ", "): denied")
 }
 
 // TestCommandsRace: what was judged is what runs, while another thread rewrites it. Without
