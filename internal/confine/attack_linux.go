@@ -62,7 +62,9 @@ func Attack() {
 		{"move a process", func() error { return unix.SchedSetaffinity(pid, processors()) }},
 		{"change a mode", func() error { return unix.Chmod(filepath.Dir(secret), 0o711) }},
 		{"change an owner", func() error { return unix.Lchown(filepath.Dir(secret), os.Getuid(), os.Getgid()) }},
-		{"change times", func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(secret), make([]unix.Timespec, 2), 0) }},
+		{"change times", func() error {
+			return unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(secret), make([]unix.Timespec, 2), 0)
+		}},
 		{"change attributes", func() error { return unix.Setxattr(filepath.Dir(secret), "user.belljar", nil, 0) }},
 		{"watch", watch},
 		{"shared memory", func() error { return sysV(unix.SYS_SHMGET, unix.SYS_SHMCTL, 4096) }},

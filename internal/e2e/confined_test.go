@@ -40,6 +40,35 @@ func TestConfinedSupervisor(t *testing.T) {
 	}
 }
 
+// TestConfinedHelpers: every process of ours beside the supervisor has a filter of system
+// calls too.
+func TestConfinedHelpers(t *testing.T) {
+	w := newWorld(t)
+	c := w.cmd(t.Context(), "run", "--", "sh", "-c", "echo ready; read x")
+	in, _ := startReady(t, c)
+	views := 0
+	for _, pid := range testenv.Descendants(c.Process.Pid) {
+		dir := "/proc/" + strconv.Itoa(pid)
+		argv, err1 := os.ReadFile(dir + "/cmdline")
+		status, err2 := os.ReadFile(dir + "/status")
+		if err1 != nil || err2 != nil {
+			continue // it ended
+		}
+		name, _, _ := strings.Cut(string(argv), "\x00")
+		if name == "belljar-view" {
+			views++
+		}
+		if strings.HasPrefix(name, "belljar-") && !strings.Contains(string(status), "\nSeccomp:\t2\n") {
+			t.Errorf("%s has no filter", name)
+		}
+	}
+	if views != 1 {
+		t.Errorf("%d servers of files", views)
+	}
+	in.Close()
+	_ = c.Wait() // read fails at the end of its input
+}
+
 // ablationBuild is the program as a test build; BELLJAR_ABLATION names one that is there.
 func ablationBuild(t *testing.T) string {
 	t.Helper()

@@ -22,4 +22,5 @@ type Options struct {
 	Internet bool // sockets of IPv4 and IPv6, and netlink for the host's own addresses
 	Unix     bool // unix sockets that can be connected to a path
 	Mend     bool // mode 0700 for what has a path: folders that are removed may have lost it
+	Serve    bool // modes, owners, times and attributes of files, and watching them
 }

@@ -29,10 +29,6 @@ var denied = []uint32{
 	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_SHMDT, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
 	unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL,
 	unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK, unix.SYS_MQ_TIMEDSEND, unix.SYS_MQ_TIMEDRECEIVE, unix.SYS_MQ_NOTIFY, unix.SYS_MQ_GETSETATTR,
-	// What files are beside their content, by a path: no rule about paths covers it. For modes see [Options].
-	unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR,
-	463 /* setxattrat */, 466 /* removexattrat */, 469, /* file_setattr */
-	unix.SYS_INOTIFY_ADD_WATCH,
 	// Mounts, roots, namespaces.
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, 467, /* open_tree_attr */
 	unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
@@ -43,13 +39,22 @@ var denied = []uint32{
 	// Keys live outside of every namespace.
 	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY,
 	// Large and often broken parts of the kernel.
-	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_FANOTIFY_INIT, unix.SYS_FANOTIFY_MARK,
+	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
 	// Files by handle go round every rule about paths.
-	unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_NAME_TO_HANDLE_AT,
+	unix.SYS_OPEN_BY_HANDLE_AT,
 	// The machine.
 	unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
 	unix.SYS_REBOOT, unix.SYS_SYSLOG, unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
 	unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_VHANGUP, unix.SYS_LOOKUP_DCOOKIE, unix.SYS_NFSSERVCTL,
+}
+
+// attributes fail with EPERM but where files are served: what files are beside their
+// content, by a path, which no rule about paths covers, and what changes. For modes see
+// [Options].
+var attributes = []uint32{
+	unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR,
+	463 /* setxattrat */, 466 /* removexattrat */, 469, /* file_setattr */
+	unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_FANOTIFY_INIT, unix.SYS_FANOTIFY_MARK, unix.SYS_NAME_TO_HANDLE_AT,
 }
 
 // unknown fail with ENOSYS, as if the kernel were older: whoever asks knows what to do then.
@@ -76,12 +81,8 @@ func Program(o Options) []unix.SockFilter {
 	p.Forbid(unix.SYS_PRCTL, 0, []uint32{unix.PR_SET_DUMPABLE, unix.PR_SET_PTRACER, unix.PR_SCHED_CORE}, unix.EPERM)
 	// They type into a terminal, load a line discipline, or have signals sent to others.
 	p.Forbid(unix.SYS_IOCTL, 1, []uint32{unix.TIOCSTI, 0x541c /* TIOCLINUX */, unix.TIOCSETD, fiosetown, siocspgrp, fioasync, unix.TIOCSIG}, unix.EPERM)
-	var modes []uint32
-	if o.Mend {
-		modes = append(modes, 0o700)
-	}
-	p.Permit(unix.SYS_FCHMODAT, 2, modes, unix.EPERM)
-	here(p, modes, fds)
+	o.attributes(p)
+	here(p, fds)
 	o.sockets(p)
 	for _, n := range unknown {
 		p.Refuse(n, unix.ENOSYS)
@@ -105,8 +106,10 @@ func signals(p *seccomp.Program, fds []uint32) {
 	p.Unset(unix.SYS_PIDFD_SEND_SIGNAL, 3, ^uint32(0), unix.EPERM) // to a group
 	p.Grant(unix.SYS_PIDFD_SEND_SIGNAL, 1, []uint32{0})            // asks only
 	p.Permit(unix.SYS_PIDFD_SEND_SIGNAL, 0, fds, unix.EPERM)
-	p.Forbid(unix.SYS_CLOSE, 0, fds, unix.EPERM)
-	p.Forbid(unix.SYS_DUP3, 1, fds, unix.EPERM)
+	if len(fds) > 0 {
+		p.Forbid(unix.SYS_CLOSE, 0, fds, unix.EPERM)
+		p.Forbid(unix.SYS_DUP3, 1, fds, unix.EPERM)
+	}
 	p.Refuse(unix.SYS_CLOSE_RANGE, unix.EPERM)
 	p.ForbidBits(unix.SYS_FCNTL, 1, unix.F_SETFL, unix.O_ASYNC, unix.EPERM)
 	p.Forbid(unix.SYS_FCNTL, 1, []uint32{fSetSig, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETLEASE, fNotify}, unix.EPERM)
@@ -133,6 +136,22 @@ func pidfds() []uint32 {
 
 // maxPidfds is far more than a process of ours has, and what a step of the filter takes.
 const maxPidfds = 100
+
+// attributes refuses changes to what files are beside their content.
+func (o Options) attributes(p *seccomp.Program) {
+	if o.Serve {
+		return
+	}
+	var modes []uint32
+	if o.Mend {
+		modes = append(modes, 0o700)
+	}
+	p.Permit(unix.SYS_FCHMODAT, 2, modes, unix.EPERM)
+	modesHere(p, modes)
+	for _, n := range append(attributes, attributesHere...) {
+		p.Refuse(n, unix.EPERM)
+	}
+}
 
 // inetMPTCP is a protocol that x/sys does not have; Go asks for it.
 const inetMPTCP = 262

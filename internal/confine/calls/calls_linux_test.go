@@ -96,6 +96,7 @@ func TestProgram(t *testing.T) {
 		{"mode 0700", net, unix.SYS_FCHMODAT, []uint64{0, 0, 0o700}, no(unix.EPERM)},
 		{"a mode where folders are removed", mend, unix.SYS_FCHMODAT, []uint64{0, 0, 0o4700}, no(unix.EPERM)},
 		{"mode 0700 where folders are removed", mend, unix.SYS_FCHMODAT, []uint64{0, 0, 0o700}, allow},
+		{"a mode where files are served", Options{Serve: true}, unix.SYS_FCHMODAT, []uint64{0, 0, 0o644}, allow},
 		{"being dumped", net, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 1}, no(unix.EPERM)},
 		{"a name", net, unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME}, allow},
 		{"typing", net, unix.SYS_IOCTL, []uint64{0, unix.TIOCSTI}, no(unix.EPERM)},
@@ -114,6 +115,14 @@ func TestProgram(t *testing.T) {
 	} {
 		if got := answer(t, c.o, c.nr, c.args...); got != c.want {
 			t.Errorf("%s: %#x, want %#x", c.name, got, c.want)
+		}
+	}
+	for _, nr := range append(attributes, attributesHere...) {
+		if got := answer(t, mend, nr); got != no(unix.EPERM) {
+			t.Errorf("call %d: %#x", nr, got)
+		}
+		if got := answer(t, Options{Serve: true}, nr); got != allow {
+			t.Errorf("call %d where files are served: %#x", nr, got)
 		}
 	}
 	for _, nr := range append(denied, deniedHere...) {
