@@ -66,6 +66,8 @@ func Attack() {
 			return unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(secret), make([]unix.Timespec, 2), 0)
 		}},
 		{"change attributes", func() error { return unix.Setxattr(filepath.Dir(secret), "user.belljar", nil, 0) }},
+		{"change a mode by a descriptor", func() error { return readme(func(fd int) error { return unix.Fchmod(fd, 0o644) }) }},
+		{"change attributes by a descriptor", func() error { return readme(func(fd int) error { return unix.Fsetxattr(fd, "user.belljar", nil, 0) }) }},
 		{"watch", watch},
 		{"shared memory", func() error { return sysV(unix.SYS_SHMGET, unix.SYS_SHMCTL, 4096) }},
 		{"executable shared memory", shared},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/testenv"
@@ -48,17 +49,12 @@ func TestConfinedHelpers(t *testing.T) {
 	in, _ := startReady(t, c)
 	views := 0
 	for _, pid := range testenv.Descendants(c.Process.Pid) {
-		dir := "/proc/" + strconv.Itoa(pid)
-		argv, err1 := os.ReadFile(dir + "/cmdline")
-		status, err2 := os.ReadFile(dir + "/status")
-		if err1 != nil || err2 != nil {
-			continue // it ended
-		}
+		argv, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 		name, _, _ := strings.Cut(string(argv), "\x00")
 		if name == "belljar-view" {
 			views++
 		}
-		if strings.HasPrefix(name, "belljar-") && !strings.Contains(string(status), "\nSeccomp:\t2\n") {
+		if strings.HasPrefix(name, "belljar-") && !filtered(pid) {
 			t.Errorf("%s has no filter", name)
 		}
 	}
@@ -67,6 +63,18 @@ func TestConfinedHelpers(t *testing.T) {
 	}
 	in.Close()
 	_ = c.Wait() // read fails at the end of its input
+}
+
+// filtered waits until a process has a filter, which it installs while the command starts,
+// or has ended.
+func filtered(pid int) bool {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+		if err != nil || strings.Contains(string(status), "\nSeccomp:\t2\n") {
+			return true
+		}
+	}
+	return false
 }
 
 // ablationBuild is the program as a test build; BELLJAR_ABLATION names one that is there.

@@ -5,7 +5,7 @@
 // fails, for all threads and for good: starting programs and processes, making memory
 // executable, tracing and reading other processes, their priorities and limits, signals
 // to processes that it had no descriptor of when it was confined, System V objects and
-// message queues, owners, modes, times and attributes of files by their paths, watching
+// message queues, owners, modes, times, attributes and flags of files, watching
 // files, mounts, namespaces, identities, keys, BPF, io_uring, userfaultfd, modules,
 // clocks, typing into a terminal, being dumped again, rare sockets, and every call that
 // is newer than this list. Descriptors of processes stay open.

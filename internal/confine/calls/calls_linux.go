@@ -49,11 +49,12 @@ var denied = []uint32{
 }
 
 // attributes fail with EPERM but where files are served: what files are beside their
-// content, by a path, which no rule about paths covers, and what changes. For modes see
-// [Options].
+// content, which no rule about paths covers, also of files that are open to be read, and
+// watching. For modes by a path see [Options].
 var attributes = []uint32{
 	unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR,
 	463 /* setxattrat */, 466 /* removexattrat */, 469, /* file_setattr */
+	unix.SYS_FCHMOD, unix.SYS_FCHOWN, unix.SYS_FSETXATTR, unix.SYS_FREMOVEXATTR,
 	unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_FANOTIFY_INIT, unix.SYS_FANOTIFY_MARK, unix.SYS_NAME_TO_HANDLE_AT,
 }
 
@@ -79,8 +80,8 @@ func Program(o Options) []unix.SockFilter {
 		p.Permit(n, 0, append(self, 0), unix.EPERM)
 	}
 	p.Forbid(unix.SYS_PRCTL, 0, []uint32{unix.PR_SET_DUMPABLE, unix.PR_SET_PTRACER, unix.PR_SCHED_CORE}, unix.EPERM)
-	// They type into a terminal, load a line discipline, or have signals sent to others.
-	p.Forbid(unix.SYS_IOCTL, 1, []uint32{unix.TIOCSTI, 0x541c /* TIOCLINUX */, unix.TIOCSETD, fiosetown, siocspgrp, fioasync, unix.TIOCSIG}, unix.EPERM)
+	// They type into a terminal, load a line discipline, have signals sent to others, or change flags of files.
+	p.Forbid(unix.SYS_IOCTL, 1, []uint32{unix.TIOCSTI, 0x541c /* TIOCLINUX */, unix.TIOCSETD, fiosetown, siocspgrp, fioasync, unix.TIOCSIG, unix.FS_IOC_SETFLAGS, fsSetXattr}, unix.EPERM)
 	o.attributes(p)
 	here(p, fds)
 	o.sockets(p)
@@ -97,6 +98,7 @@ func Program(o Options) []unix.SockFilter {
 const (
 	fiosetown, siocspgrp, fioasync = 0x8901, 0x8902, 0x5452
 	fSetSig, fNotify               = 10, 1026
+	fsSetXattr                     = 0x401c5820 // FS_IOC_FSSETXATTR
 )
 
 // signals leaves the signals to processes of which this one holds descriptors, fds. A

@@ -87,6 +87,7 @@ func TestProgram(t *testing.T) {
 		{"the same, by another name", net, unix.SYS_IOCTL, []uint64{0, siocspgrp}, no(unix.EPERM)},
 		{"that a file sends signals", net, unix.SYS_FCNTL, []uint64{0, unix.F_SETFL, unix.O_ASYNC | unix.O_NONBLOCK}, no(unix.EPERM)},
 		{"the same, by ioctl", net, unix.SYS_IOCTL, []uint64{0, fioasync}, no(unix.EPERM)},
+		{"flags of a file", net, unix.SYS_IOCTL, []uint64{0, unix.FS_IOC_SETFLAGS}, no(unix.EPERM)},
 		{"nonblocking", net, unix.SYS_FCNTL, []uint64{0, unix.F_SETFL, unix.O_NONBLOCK}, allow},
 		{"a copy", net, unix.SYS_FCNTL, []uint64{0, unix.F_DUPFD_CLOEXEC, unix.O_ASYNC}, allow},
 		{"its limits", net, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_NOFILE}, allow},
