@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -117,21 +116,32 @@ func signals(p *seccomp.Program, fds []uint32) {
 	p.Forbid(unix.SYS_FCNTL, 1, []uint32{fSetSig, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETLEASE, fNotify}, unix.EPERM)
 }
 
-// pidfds are the descriptors of processes that are open.
+// pidfds are the descriptors of processes that are open: those that the kernel takes for
+// the question whether their process is there.
 func pidfds() []uint32 {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return nil // then nobody is signalled
-	}
 	var fds []uint32
+	for _, fd := range open() {
+		switch err := unix.PidfdSendSignal(fd, 0, nil, 0); err {
+		case nil, unix.ESRCH, unix.EPERM:
+			if len(fds) < maxPidfds {
+				fds = append(fds, uint32(fd))
+			}
+		}
+	}
+	return fds
+}
+
+// open are the descriptors that are open; where /proc is not, all that could be.
+func open() []int {
+	var fds []int
+	list, err := os.ReadDir("/proc/self/fd")
 	for _, e := range list {
-		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || to != "anon_inode:[pidfd]" && !strings.HasPrefix(to, "pidfd:") {
-			continue
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			fds = append(fds, n)
 		}
-		if n, err := strconv.ParseUint(e.Name(), 10, 32); err == nil && len(fds) < maxPidfds {
-			fds = append(fds, uint32(n))
-		}
+	}
+	for n := 0; err != nil && n < 1024; n++ {
+		fds = append(fds, n)
 	}
 	return fds
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"os"
 	"runtime"
+	"slices"
+	"syscall"
 	"testing"
 
 	"golang.org/x/net/bpf"
@@ -39,6 +41,27 @@ func answer(t *testing.T, o Options, nr uint32, args ...uint64) uint32 {
 		t.Fatal(err)
 	}
 	return uint32(n)
+}
+
+// TestPidfds: what a process may signal are processes, running or ended, and nothing else.
+func TestPidfds(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	child := -1
+	p, err := os.StartProcess("/proc/self/exe", []string{"x", "-test.run=^$"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &child}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { unix.Close(child) }()
+	if _, err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := pidfds(); !slices.Contains(got, uint32(child)) || slices.Contains(got, uint32(null.Fd())) {
+		t.Errorf("%v: want %d, not %d", got, child, null.Fd())
+	}
 }
 
 func TestProgram(t *testing.T) {
