@@ -38,7 +38,7 @@ func (r *run) needed() confine.Options {
 			filepath.Join(state, "sandboxes.lock"), filepath.Join(state, "anchors"),
 		},
 		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
-		Calls:  calls.Options{Internet: true, Unix: r.needsUnix()},
+		Calls:  calls.Options{Internet: true, Unix: r.needsUnix(), Mend: true},
 	}
 	for _, v := range w.Views {
 		o.Read = append(o.Read, v.Source)

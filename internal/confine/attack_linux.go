@@ -48,6 +48,32 @@ func Attack() {
 		{"read the environment of a process", func() error { return open(fmt.Sprintf("/proc/%d/environ", pid), os.O_RDONLY) }},
 		{"signal a process", func() error { return syscall.Kill(pid, 0) }},
 		{"open a process", func() error { return opened(unix.PidfdOpen(pid, 0)) }},
+		{"signal it by its folder", func() error { return byFolder(pid) }},
+		{"get signals of a socket", func() error { return owned(pid, false) }},
+		{"get them by ioctl", func() error { return owned(pid, true) }},
+		{"choose a signal", func() error {
+			return sockets(func(fd int) error { return ignored(unix.FcntlInt(uintptr(fd), 10 /* F_SETSIG */, 9)) })
+		}},
+		{"send signals", func() error {
+			return sockets(func(fd int) error { return ignored(unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_ASYNC)) })
+		}},
+		{"limit a process", func() error { return unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 512, Max: 512}, nil) }},
+		{"slow a process", func() error { return unix.Setpriority(unix.PRIO_PROCESS, pid, 19) }},
+		{"move a process", func() error { return unix.SchedSetaffinity(pid, processors()) }},
+		{"change a mode", func() error { return unix.Chmod(filepath.Dir(secret), 0o711) }},
+		{"change an owner", func() error { return unix.Lchown(filepath.Dir(secret), os.Getuid(), os.Getgid()) }},
+		{"change times", func() error {
+			return unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(secret), make([]unix.Timespec, 2), 0)
+		}},
+		{"change attributes", func() error { return unix.Setxattr(filepath.Dir(secret), "user.belljar", nil, 0) }},
+		{"change a mode by a descriptor", func() error { return readme(func(fd int) error { return unix.Fchmod(fd, 0o644) }) }},
+		{"change attributes by a descriptor", func() error { return readme(func(fd int) error { return unix.Fsetxattr(fd, "user.belljar", nil, 0) }) }},
+		{"watch", watch},
+		{"shared memory", func() error { return sysV(unix.SYS_SHMGET, unix.SYS_SHMCTL, 4096) }},
+		{"executable shared memory", shared},
+		{"messages", func() error { return sysV(unix.SYS_MSGGET, unix.SYS_MSGCTL, unix.IPC_CREAT|0o600) }},
+		{"semaphores", func() error { return sysV(unix.SYS_SEMGET, unix.SYS_SEMCTL, 1) }},
+		{"a queue", queue},
 		{"executable memory", executable},
 		{"type into the terminal", typeInto},
 		{"a user namespace", func() error { return unshare(unix.CLONE_NEWUSER) }},
@@ -61,7 +87,7 @@ func Attack() {
 	} {
 		result := "through"
 		switch err := a.try(); {
-		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EAFNOSUPPORT):
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.ENOTSUP):
 			result = "absent"
 		case err != nil:
 			result = "stopped"

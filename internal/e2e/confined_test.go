@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/testenv"
@@ -38,6 +39,42 @@ func TestConfinedSupervisor(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConfinedHelpers: every process of ours beside the supervisor has a filter of system
+// calls too.
+func TestConfinedHelpers(t *testing.T) {
+	w := newWorld(t)
+	c := w.cmd(t.Context(), "run", "--", "sh", "-c", "echo ready; read x")
+	in, _ := startReady(t, c)
+	views := 0
+	for _, pid := range testenv.Descendants(c.Process.Pid) {
+		argv, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		name, _, _ := strings.Cut(string(argv), "\x00")
+		if name == "belljar-view" {
+			views++
+		}
+		if strings.HasPrefix(name, "belljar-") && !filtered(pid) {
+			t.Errorf("%s has no filter", name)
+		}
+	}
+	if views != 1 {
+		t.Errorf("%d servers of files", views)
+	}
+	in.Close()
+	_ = c.Wait() // read fails at the end of its input
+}
+
+// filtered waits until a process has a filter, which it installs while the command starts,
+// or has ended.
+func filtered(pid int) bool {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+		if err != nil || strings.Contains(string(status), "\nSeccomp:\t2\n") {
+			return true
+		}
+	}
+	return false
 }
 
 // ablationBuild is the program as a test build; BELLJAR_ABLATION names one that is there.

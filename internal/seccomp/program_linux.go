@@ -107,6 +107,41 @@ func (p *Program) Permit(nr, arg uint32, values []uint32, e unix.Errno) {
 	p.ret(unix.SECCOMP_RET_ALLOW)
 }
 
+// Grant allows a call whose argument is one of the values, and leaves it to the next step
+// otherwise.
+func (p *Program) Grant(nr, arg uint32, values []uint32) {
+	p.jump(unix.BPF_JEQ, nr, 0, len(values)+4)
+	p.arg(arg)
+	for i, v := range values {
+		p.jump(unix.BPF_JEQ, v, len(values)+1-i, 0)
+	}
+	p.load(offNr)
+	p.jump(unix.BPF_JEQ, 0, 1, 1)
+	p.ret(unix.SECCOMP_RET_ALLOW)
+}
+
+// Unset refuses a call whose argument has one of the bits, and leaves it to the next step
+// otherwise.
+func (p *Program) Unset(nr, arg, bits uint32, e unix.Errno) {
+	p.jump(unix.BPF_JEQ, nr, 0, 4)
+	p.arg(arg)
+	p.jump(unix.BPF_JSET, bits, 0, 1)
+	p.fail(e)
+	p.load(offNr)
+}
+
+// ForbidBits refuses a call whose argument has the value and whose next argument one of
+// the bits, and leaves it to the next step otherwise.
+func (p *Program) ForbidBits(nr, arg, value, bits uint32, e unix.Errno) {
+	p.jump(unix.BPF_JEQ, nr, 0, 6)
+	p.arg(arg)
+	p.jump(unix.BPF_JEQ, value, 0, 3)
+	p.arg(arg + 1)
+	p.jump(unix.BPF_JSET, bits, 0, 1)
+	p.fail(e)
+	p.load(offNr)
+}
+
 // Sockets lets sockets of the families be made, with the protocols; netlink is routing
 // only.
 func (p *Program) Sockets(families, protocols []uint32) {

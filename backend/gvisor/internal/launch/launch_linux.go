@@ -15,6 +15,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/internal/stage"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
 )
@@ -68,6 +69,10 @@ func (l *launcher) run() error {
 	}
 	confine()
 	if err := l.staged(sentry); err != nil {
+		return err
+	}
+	// From here on it waits, and tells how that ended.
+	if err := calls.Restrict(calls.Options{}); err != nil {
 		return err
 	}
 	go l.watch()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -17,11 +18,13 @@ const fewPipes = 16
 
 type inode struct{ dev, ino uint64 }
 
-// filesBudget is how long one look at all descriptors may take. Whoever has so many that
-// it takes longer is judged by [meter.unseen].
+// filesBudget is how long one look at all descriptors and mappings may take. Whoever has
+// so many that it takes longer is judged by what could be there: [meter.unseen] and
+// [meter.room].
 const filesBudget = 100 * time.Millisecond
 
-// countFiles counts memory files and the buffers of pipes and sockets, seldom enough to cost little.
+// countFiles counts memory files, the buffers of pipes and sockets, and page tables,
+// seldom enough to cost little.
 func (m *meter) countFiles(pids []string) {
 	began := time.Now()
 	if began.Sub(m.counted) < m.pause {
@@ -31,24 +34,71 @@ func (m *meter) countFiles(pids []string) {
 		m.counted = time.Now()
 		m.pause = max(filesPause, filesShare*m.counted.Sub(began))
 	}()
+	deadline := began.Add(filesBudget)
+	// They grow whether or not the rest comes to an end.
+	m.tables = m.pageTables(pids)
+	m.sockets.count(m.diag, deadline)
 	seen := map[inode]int64{}
 	pipes := map[string]int64{}
-	if errors.Is(m.allDescriptors(pids, seen, pipes, began.Add(filesBudget)), errSlow) {
+	if errors.Is(m.allDescriptors(pids, seen, pipes, deadline), errSlow) {
 		return // as it was
 	}
-	m.files, m.tables = 0, 0
-	for _, pid := range pids {
-		mapped, tables := m.mapped(pid, seen)
-		m.files += mapped
-		m.tables += tables
-	}
-	for _, size := range seen {
-		m.files += size
-	}
-	m.buffers = socketBuffers(m.diag)
+	m.files = m.mappedBy(pids, seen, deadline)
+	m.pipes = 0
 	for _, size := range pipes {
-		m.buffers += size
+		m.pipes += size
 	}
+}
+
+// pageTables is what the page tables of processes take. The file is written without a
+// look at their mappings.
+func (m *meter) pageTables(pids []string) int64 {
+	var sum int64
+	buf := make([]byte, 4096)
+	for _, pid := range pids {
+		sum += kilobytes(string(m.content(pid+"/status", buf)), "\nVmPTE:")
+	}
+	return sum
+}
+
+// mappedBy is what is in the open memory files of seen and in those that are mapped only.
+// Of a process that it came not to until the deadline it counts all that the process has
+// of shared memory, as far as the host has more of it than others use.
+func (m *meter) mappedBy(pids []string, seen map[inode]int64, deadline time.Time) int64 {
+	var sum, unlooked int64
+	for _, size := range seen {
+		sum += size
+	}
+	buf := make([]byte, 4096)
+	for _, pid := range pids {
+		status := string(m.content(pid+"/status", buf))
+		resident := kilobytes(status, "\nRssShmem:")
+		if resident < fewShared {
+			continue
+		}
+		share, err := int64(0), errSlow
+		if kilobytes(status, "\nVmPTE:") < slowTables {
+			share, err = m.mapped(pid, seen, deadline)
+		}
+		if errors.Is(err, errSlow) {
+			unlooked += max(resident-share, 0)
+		}
+		sum += share
+	}
+	if unlooked > 0 {
+		sum += min(unlooked, m.room(sum))
+	}
+	return sum
+}
+
+// room is the shared memory of the host that may be the sandbox's beside what was found.
+func (m *meter) room(found int64) int64 {
+	host := hostShared()
+	if host < 0 || m.shared.others < 0 {
+		return math.MaxInt64
+	}
+	segments, _ := m.systemV()
+	return max(host-m.shared.others-m.memoryFileSystems()-segments-found, 0)
 }
 
 var (
@@ -118,24 +168,41 @@ func pipeBuffer(dir int, name string) int64 {
 	return int64(size)
 }
 
-// fewShared is the mapped shared memory of a process that is not worth a look.
-const fewShared = 1 << 20
+const (
+	// fewShared is the mapped shared memory of a process that is not worth a look.
+	fewShared = 1 << 20
+	// slowTables are the page tables of a process through which the kernel would walk
+	// too long to look at its mappings: no deadline ends that.
+	slowTables = 32 << 20
+)
 
 // mapped is the memory of shared anonymous mappings and of memory files that nobody
-// has open any more, as the process's share of them, and that of its page tables.
-func (m *meter) mapped(pid string, seen map[inode]int64) (size, tables int64) {
-	status := string(m.content(pid+"/status", make([]byte, 4096)))
-	tables = kilobytes(status, "\nVmPTE:")
-	if kilobytes(status, "\nRssShmem:") < fewShared {
-		return 0, tables
+// has open any more, as the process's share of them: of as many mappings as it came to
+// until the deadline.
+func (m *meter) mapped(pid string, seen map[inode]int64, deadline time.Time) (int64, error) {
+	if time.Now().After(deadline) {
+		return 0, errSlow
 	}
 	fd, err := unix.Openat(int(m.proc.Fd()), pid+"/smaps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, tables
+		return 0, err
 	}
 	f := os.NewFile(uintptr(fd), "smaps")
 	defer f.Close()
-	return sharedOf(f, seen), tables
+	return sharedOf(until{f, deadline}, seen)
+}
+
+// An until reads a file, a piece at a time, until the deadline.
+type until struct {
+	io.Reader
+	deadline time.Time
+}
+
+func (u until) Read(b []byte) (int, error) {
+	if time.Now().After(u.deadline) {
+		return 0, errSlow
+	}
+	return u.Reader.Read(b)
 }
 
 // kilobytes finds the line "KEY 123 kB" in a file of /proc, in bytes; 0 where there is
@@ -149,11 +216,13 @@ func kilobytes(text, key string) int64 {
 	return number([]byte(f[0])) << 10
 }
 
-// sharedOf sums the shares of a list of mappings, without the files in seen.
-func sharedOf(r io.Reader, seen map[inode]int64) int64 {
+// sharedOf sums the shares of a list of mappings, without the files in seen, as far as
+// it can be read.
+func sharedOf(r io.Reader, seen map[inode]int64) (int64, error) {
 	var sum int64
 	counts := false
-	for s := bufio.NewScanner(r); s.Scan(); {
+	s := bufio.NewScanner(r)
+	for s.Scan() {
 		line := s.Text()
 		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
 			if f := strings.Fields(v); counts && len(f) > 0 {
@@ -172,7 +241,7 @@ func sharedOf(r io.Reader, seen map[inode]int64) int64 {
 			counts = !known
 		}
 	}
-	return sum
+	return sum, s.Err()
 }
 
 // device reads a device number in hexadecimal, major:minor.

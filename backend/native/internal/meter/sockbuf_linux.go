@@ -3,6 +3,7 @@ package meter
 import (
 	"encoding/binary"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,58 +20,83 @@ const (
 	diagInetReqSize = 56 // struct inet_diag_req_v2
 )
 
-// socketBuffers is what sockets of the sandbox have in their buffers: diag is a
-// diagnosis socket of its network namespace. What the kernel does not tell counts
-// nothing.
-func socketBuffers(diag *os.File) int64 {
-	if diag == nil {
-		return 0
-	}
-	fd := int(diag.Fd())
-	wait := unix.Timeval{Sec: 1} // the kernel answers at once or not at all
-	if unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait) != nil {
-		return 0
-	}
+// sockets is a count of what sockets of the sandbox have in their buffers. Where there
+// are many it goes on at the next call.
+type sockets struct {
+	sum   int64 // the last whole count, or what the present one has found if that is more
+	part  int64
+	step  int  // which of the lists is read
+	asked bool // and is not at its end
+}
+
+// list is a list of sockets: each is told by size bytes and attributes, of which attr
+// tells of memory.
+type list struct {
+	body []byte
+	size int
+	attr uint16
+}
+
+func lists() []list {
 	local := make([]byte, 24)
 	local[0] = unix.AF_UNIX
 	binary.NativeEndian.PutUint32(local[4:], ^uint32(0)) // every state
 	binary.NativeEndian.PutUint32(local[12:], diagShowMemory)
-	sum := dump(fd, local, diagMsgSize, diagMemory)
+	all := []list{{local, diagMsgSize, diagMemory}}
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
 			inet := make([]byte, diagInetReqSize)
 			inet[0], inet[1], inet[2] = family, protocol, 1<<(diagInetMemory-1)
 			binary.NativeEndian.PutUint32(inet[4:], ^uint32(0))
-			sum += dump(fd, inet, diagInetMsgSize, diagInetMemory)
+			all = append(all, list{inet, diagInetMsgSize, diagInetMemory})
 		}
 	}
-	return sum
+	return all
 }
 
-// dump asks about the sockets of one family and sums what they have: each is told by
-// msgSize bytes and attributes, of which attr tells of memory.
-func dump(fd int, body []byte, msgSize int, attr uint16) int64 {
-	req := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+len(body))
-	req = append(req, body...)
-	binary.NativeEndian.PutUint32(req, uint32(len(req)))
-	binary.NativeEndian.PutUint16(req[4:], diagByFamily)
-	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	if unix.Sendto(fd, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
-		return 0
+// count goes on counting until the deadline: diag is a diagnosis socket of the sandbox's
+// network namespace. What the kernel does not tell counts nothing.
+func (s *sockets) count(diag *os.File, deadline time.Time) {
+	if diag == nil {
+		return
 	}
-	var sum int64
+	fd := int(diag.Fd())
+	wait := unix.NsecToTimeval(int64(filesBudget)) // the kernel answers at once or not at all
+	if unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait) != nil {
+		return
+	}
 	buf := make([]byte, 64<<10)
-	for {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if err != nil {
-			return sum
+	for all := lists(); s.step < len(all); {
+		bytes, more := s.piece(fd, all[s.step], buf)
+		s.part += bytes
+		if s.asked = more; !more {
+			s.step++
 		}
-		bytes, more := buffersIn(buf[:n], msgSize, attr)
-		sum += bytes
-		if !more {
-			return sum
+		if time.Now().After(deadline) {
+			s.sum = max(s.sum, s.part)
+			return
 		}
 	}
+	*s = sockets{sum: s.part}
+}
+
+// piece reads one part of a list, for which it asks at its beginning.
+func (s *sockets) piece(fd int, l list, buf []byte) (sum int64, more bool) {
+	if !s.asked {
+		req := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+len(l.body))
+		req = append(req, l.body...)
+		binary.NativeEndian.PutUint32(req, uint32(len(req)))
+		binary.NativeEndian.PutUint16(req[4:], diagByFamily)
+		binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+		if unix.Sendto(fd, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+			return 0, false
+		}
+	}
+	n, _, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil {
+		return 0, false
+	}
+	return buffersIn(buf[:n], l.size, l.attr)
 }
 
 // buffersIn sums one part of the answer and says whether there is more.

@@ -73,7 +73,7 @@ func (m *meter) extents(pids []string, deadline time.Time) (int64, error) {
 	}
 	ends := map[inode]int64{}
 	for _, pid := range pids {
-		if err := m.mappings(pid, func(id inode, end int64) {
+		if err := m.mappings(pid, deadline, func(id inode, end int64) {
 			if _, open := seen[id]; !open {
 				ends[id] = max(ends[id], end)
 			}
@@ -94,15 +94,15 @@ func (m *meter) extents(pids []string, deadline time.Time) (int64, error) {
 	return sum, nil
 }
 
-// mappings tells of the memory files that a process maps.
-func (m *meter) mappings(pid string, tell func(id inode, end int64)) error {
+// mappings tells of the memory files that a process maps, until the deadline.
+func (m *meter) mappings(pid string, deadline time.Time, tell func(id inode, end int64)) error {
 	fd, err := unix.Openat(int(m.proc.Fd()), pid+"/maps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), "maps")
 	defer f.Close()
-	s := bufio.NewScanner(f)
+	s := bufio.NewScanner(until{f, deadline})
 	for s.Scan() {
 		if id, end := sharedMapping(s.Text()); end > 0 {
 			tell(id, end)

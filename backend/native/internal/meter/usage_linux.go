@@ -2,8 +2,10 @@ package meter
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +33,8 @@ type meter struct {
 	page    int64
 
 	files    int64 // memory files, counted last
-	buffers  int64 // of pipes and sockets
+	pipes    int64 // their buffers
+	sockets  sockets
 	tables   int64 // page tables
 	counted  time.Time
 	pause    time.Duration
@@ -78,28 +81,26 @@ func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
 	var sum int64
 	var cpu time.Duration
 	threads := 0
-	for _, pid := range pids {
+	samples := make([]sample, len(pids))
+	for i, pid := range pids {
 		s := m.process(pid)
+		samples[i] = s
 		sum += s.private
 		cpu += s.cpu
 		threads += s.threads
 	}
 	m.cpu = max(m.cpu, cpu)
 	u.CPU, u.Processes = m.cpu, max(threads-m.threads, 0)
+	own := m.own(samples, sum, 0, l.Memory)
+	if l.Memory > 0 && own > l.Memory {
+		u.Memory = own // the rest would take its time and change nothing
+		return u, nil
+	}
 	m.countFiles(pids)
 	segments, objects := m.systemV()
 	known := m.memoryFileSystems() + segments + m.files // of shared memory
-	rest := known + objects + m.buffers + m.tables
-	u.Memory = sum + rest
-	// Near the limit the cheap sum may count shared pages twice. It is asked exactly
-	// again when the sum has grown by what would matter. It takes its time where page
-	// tables are large.
-	if near := l.Memory - l.Memory/8; u.Memory > near && rest <= l.Memory {
-		if m.exact == 0 || sum-m.exactSum > l.Memory/32 || m.exactSum-sum > l.Memory/32 {
-			m.exact, m.exactSum = m.shares(pids), sum
-		}
-		u.Memory = min(u.Memory, m.exact+max(sum-m.exactSum, 0)+rest)
-	}
+	rest := known + objects + m.pipes + m.sockets.sum + m.tables
+	u.Memory = m.own(samples, sum, rest, l.Memory) + rest
 	u.Memory += m.unseen(pids, u.Memory, known, l.Memory)
 	return u, nil
 }
@@ -137,6 +138,7 @@ func (m *meter) content(name string, buf []byte) []byte {
 }
 
 type sample struct {
+	pid     string
 	private int64
 	threads int
 	cpu     time.Duration
@@ -144,7 +146,7 @@ type sample struct {
 
 // process reads one process.
 func (m *meter) process(pid string) sample {
-	var s sample
+	s := sample{pid: pid}
 	buf := make([]byte, 1024)
 	f := bytes.Fields(m.content(pid+"/statm", buf))
 	if len(f) > 2 {
@@ -219,17 +221,45 @@ func objectsIn(list string) (segments, objects int64) {
 	return segments, objects
 }
 
+// own is what processes have of their own: sum, or less where rest, which the sandbox
+// uses beside, brings it near the limit. There the sum may count shared pages twice, and
+// the kernel is asked, anew whenever the sum has changed by what would matter.
+func (m *meter) own(samples []sample, sum, rest, limit int64) int64 {
+	if near := limit - limit/8; sum+rest <= near || rest > limit {
+		return sum
+	}
+	if m.exact == 0 || sum-m.exactSum > limit/32 || m.exactSum-sum > limit/32 {
+		m.exact, m.exactSum = m.shares(samples, limit, time.Now().Add(sharesBudget)), sum
+	}
+	return min(sum, m.exact+max(sum-m.exactSum, 0))
+}
+
+// sharesBudget is how long the kernel may be asked for exact shares.
+const sharesBudget = 200 * time.Millisecond
+
 // shares is what processes have of memory by the kernel's own account: a page that
-// several have counts once.
-func (m *meter) shares(pids []string) int64 {
+// several have counts once. The largest come first, so that it ends soon where they are
+// over the limit; of what the deadline leaves out all is its own.
+func (m *meter) shares(samples []sample, limit int64, deadline time.Time) int64 {
+	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(b.private, a.private) })
 	var sum int64
-	buf := make([]byte, 2048)
-	for _, pid := range pids {
-		if rollup := m.content(pid+"/smaps_rollup", buf); len(rollup) > 0 {
-			sum += kilobytes(string(rollup), "\nPss_Anon:")
-		} else {
-			sum += m.process(pid).private // it may not be looked at: all is its own
+	buf := make([]byte, 4096)
+	for _, s := range samples {
+		if sum > limit {
+			break
 		}
+		sum += m.share(s, buf, deadline)
 	}
 	return sum
+}
+
+func (m *meter) share(s sample, buf []byte, deadline time.Time) int64 {
+	if time.Now().After(deadline) || kilobytes(string(m.content(s.pid+"/status", buf)), "\nVmPTE:") >= slowTables {
+		return s.private
+	}
+	rollup := m.content(s.pid+"/smaps_rollup", buf)
+	if len(rollup) == 0 {
+		return s.private // it may not be looked at
+	}
+	return kilobytes(string(rollup), "\nPss_Anon:")
 }

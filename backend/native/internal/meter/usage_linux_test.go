@@ -13,8 +13,8 @@ const (
 )
 
 func TestParse(t *testing.T) {
-	if got := sharedOf(strings.NewReader(smaps), map[inode]int64{{1, 66}: 1}); got != 48<<10 {
-		t.Errorf("smaps: %d", got)
+	if got, err := sharedOf(strings.NewReader(smaps), map[inode]int64{{1, 66}: 1}); got != 48<<10 || err != nil {
+		t.Errorf("smaps: %d %v", got, err)
 	}
 	const segments = "key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap\n" +
 		" 0 1 600 8388608 17 17 0 1 1 1 1 2 3 4 4096 0\n 0 2 600 8388608 17 17 0 1 1 1 1 2 3 4 8192 0\n"
@@ -37,7 +37,7 @@ func FuzzProcess(f *testing.F) {
 	f.Add([]byte("1 (x"), "-\nPss:\n")
 	f.Add([]byte{}, "a-b c d e f /memfd:\nPss: x kB\n")
 	f.Fuzz(func(t *testing.T, stat []byte, maps string) {
-		sharedOf(strings.NewReader(maps), nil)
+		_, _ = sharedOf(strings.NewReader(maps), nil)
 		objectsIn(maps)
 		for _, k := range []struct {
 			size int
