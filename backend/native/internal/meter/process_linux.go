@@ -55,10 +55,10 @@ type reply struct {
 // fdSocket is the process's end of the socket; its end is the end of the process.
 const fdSocket = 3
 
-// answerTime bounds the wait for a count, in seconds. A count takes milliseconds, and
-// less than half of it where the inside makes it as slow as it can: until then nobody
-// holds the limit.
-const answerTime = 1
+// answerTime bounds the wait for a count, in seconds: until then nobody holds the limit. A
+// count takes milliseconds, and less than half a second of processor where the inside makes it
+// as slow as it can; a machine with too much to do must not end sandboxes by it.
+const answerTime = 3
 
 // New takes over the files by which a sandbox is counted (first its /proc, then memory
 // file systems, lists of System V objects, a socket of diagnosis) and begins to start the

@@ -77,9 +77,9 @@ func stalling(t *testing.T, n int) (*meter, []string) {
 	return m, pids
 }
 
-// slow is half of what the supervisor waits for an answer: a count stays below however
+// slow is far below what the supervisor waits for an answer: a count stays below however
 // much there is to look at.
-const slow = answerTime * time.Second / 2
+const slow = time.Second / 2
 
 // work is the processor time that f takes: the machine may be busy with other things.
 func work(t *testing.T, f func()) time.Duration {
