@@ -189,6 +189,9 @@ func TestStoodStill(t *testing.T) {
 			if asked, revoked := p.state(); revoked != "" || kind.rotates && asked != 0 {
 				t.Errorf("asked %d times, %s", asked, revoked)
 			}
+			if !kind.rotates && stood != 2 {
+				t.Errorf("%d connections: the token was sent without the locks", stood)
+			}
 			if !locks(theirs).mine() {
 				t.Error("somebody else's lock is gone")
 			}

@@ -144,7 +144,9 @@ func (r *refresher) refused(ctx context.Context, k *login.Kind, j job) (bool, er
 		return false, unsentError{err}
 	}
 	introduce(req)
-	req.Header.Set("Authorization", "Bearer "+t.Access)
+	for name, value := range k.ProbeHeader(t) {
+		req.Header.Set(name, value)
+	}
 	resp, err := r.http.Do(req)
 	if err != nil {
 		return false, nil

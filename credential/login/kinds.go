@@ -114,6 +114,15 @@ func (k *Kind) MayProbe(t Tokens) bool {
 	return k.Probe.Host != "" && (k.Scope == "" || slices.Contains(t.scopes, k.Scope))
 }
 
+// ProbeHeader is the header of the request at Probe, as the agent's own program has it.
+func (k *Kind) ProbeHeader(t Tokens) map[string]string {
+	h := map[string]string{"Authorization": "Bearer " + t.Access}
+	if t.account != "" {
+		h["ChatGPT-Account-ID"] = t.account
+	}
+	return h
+}
+
 // Path is where the lock lies for the login in file.
 func (l Lock) Path(file string) string {
 	if l.Beside {

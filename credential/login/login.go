@@ -29,6 +29,7 @@ type Tokens struct {
 	Expires         time.Time // of Access; zero where nobody knows
 	scopes          []string
 	client          string
+	account         string
 	refreshExpires  int64
 }
 
