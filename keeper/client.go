@@ -49,7 +49,7 @@ func NewClient(o Options) *Client {
 const askAgain = 8
 
 // replyTime is how long one answer may take: the provider is asked meanwhile.
-const replyTime = 2*lockTime + 2*askTime
+const replyTime = 2*lockTime + probeTime + 2*askTime
 
 // A RefusedError is what the keeper answered in place of what it was asked for: one
 // sentence without a period, printable, which may name files.

@@ -24,7 +24,17 @@
 // was lost (the machine lost power, or the process that asked was killed): the provider
 // may have taken the refresh token for used, and to send it once more may end the login.
 // Then the access token is used for as long as it is accepted, and the refresh token sent
-// as the last resort only.
+// as the last resort only: when the access token has expired, or the provider refuses it.
+//
+// That a request was answered with 401 is what a client says, and an agent can have it
+// happen: the provider is asked, with a request of the keeper's own, and a token that it
+// accepts stays. Where it says neither, a token is replaced as often as a bucket allows,
+// and never where there is a mark. Who has a token that is good waits for none of that.
+//
+// Locks that are folders are touched while they are held. Right before a refresh token is
+// sent the locks and the file are looked at once more: a machine may have slept, and
+// somebody else have been at work. What somebody without a lock wrote meanwhile, another
+// login or none, stays.
 //
 // A supervisor asks through a process of its own ([Client.Detach], [Argv0Door]), which asks
 // for tokens of its sandbox's logins only, so that the supervisor itself need not connect
@@ -40,6 +50,9 @@
 //
 // An answer of the provider's that was never received is lost: see above. A program that
 // rotates the same login without its lock, on another machine say, can make ours invalid.
+// So can one that takes the lock over within the instant between the last look and the
+// first byte that is sent. A token that is revoked within seconds of the provider's
+// accepting it is replaced after those.
 // The keeper takes proxy and certificates from the environment of the sandbox that started
 // it.
 package keeper

@@ -13,6 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// An UnfitError says why a login file that is there is not used: of its owner, its mode,
+// or what it is.
+type UnfitError struct{ Why string }
+
+// Error is one sentence without a period, with the file in it.
+func (e *UnfitError) Error() string { return e.Why }
+
+func unfit(format string, path string) error { return &UnfitError{fmt.Sprintf(format, path)} }
+
+// Look is what the keeper of the caller's would find in the login file. It changes nothing
+// and asks nobody. The error is an [UnfitError] where the keeper would not read the
+// file, and [fs.ErrNotExist] where there is none.
+func Look(k *login.Kind, file string) (login.Tokens, error) {
+	if _, err := os.Stat(file); err != nil {
+		return login.Tokens{}, err
+	}
+	return tokensOf(k, file)
+}
+
 // readFile reads a login file: one of ours that nobody else may write.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
@@ -30,11 +49,11 @@ func readFile(path string) ([]byte, fs.FileInfo, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, nil, fmt.Errorf("%s is no regular file", path)
+		return nil, nil, unfit("%s is no regular file", path)
 	case ok && int(st.Uid) != os.Geteuid():
-		return nil, nil, fmt.Errorf("the file %s belongs to another user", path)
+		return nil, nil, unfit("the file %s belongs to another user", path)
 	case info.Mode().Perm()&0o022 != 0:
-		return nil, nil, fmt.Errorf("others may write the file %s (chmod 600)", path)
+		return nil, nil, unfit("others may write the file %s (chmod 600)", path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, login.MaxFile+1))
 	return b, info, err

@@ -27,6 +27,7 @@ func testRefresher(state, url string) *refresher {
 	r := newRefresher(state)
 	r.http = &http.Client{Transport: &http.Transport{}}
 	r.url = func(*login.Kind) string { return url }
+	r.probe = func(*login.Kind) string { return url + probePath }
 	return r
 }
 
@@ -154,25 +155,42 @@ func TestEnded(t *testing.T) {
 	}
 }
 
-// A provider that accepts no token at all is not asked for ever more of them.
+// A provider that accepts no token at all is not asked for ever more of them, whether it
+// says so itself or says nothing.
 func TestRefusedBounded(t *testing.T) {
-	p := newProvider(t)
-	l := inProcess(t, p, 3)
-	file := p.loginFile(t, time.Now().Add(time.Hour))
-	got := mustToken(t, l, file, "")
-	for range 10 {
-		tok, err := l.token(t.Context(), claude(), file, Hash(got))
-		if err == nil {
-			got = tok.Access
+	for _, status := range []int{http.StatusUnauthorized, http.StatusNotFound} {
+		p := newProvider(t)
+		p.probe = status
+		l := inProcess(t, p, 3)
+		file := p.loginFile(t, time.Now().Add(time.Hour))
+		got := mustToken(t, l, file, "")
+		for range 10 {
+			tok, err := l.token(t.Context(), claude(), file, Hash(got))
+			if err == nil {
+				got = tok.Access
+			}
 		}
-	}
-	if asked, _ := p.state(); asked != 3 {
-		t.Errorf("asked %d times", asked)
+		if asked, _ := p.state(); asked != 3 {
+			t.Errorf("%d: asked %d times", status, asked)
+		}
 	}
 }
 
+// mark writes down that an answer for that refresh token was lost.
+func mark(t *testing.T, r *refresher, file, refresh string) (note string) {
+	t.Helper()
+	note = filepath.Join(r.state, "keeper", "claude-"+Hash(file)[:16])
+	if err := os.MkdirAll(filepath.Dir(note), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeIntent(note, intent{file, Hash(refresh), time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	return note
+}
+
 // A request whose answer was lost is not repeated while the access token is good; where
-// that is not accepted any more either, it is the last resort.
+// the provider itself says that it is not any more, it is the last resort.
 func TestInterrupted(t *testing.T) {
 	p := newProvider(t)
 	l := inProcess(t, p, burst)
@@ -180,19 +198,19 @@ func TestInterrupted(t *testing.T) {
 	access, refresh := p.current()
 	r := testRefresher(t.TempDir(), p.URL)
 	l.refresh = r.run
-	note := filepath.Join(r.state, "keeper", "claude-"+Hash(file)[:16])
-	if err := os.MkdirAll(filepath.Dir(note), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeIntent(note, intent{file, Hash(refresh), time.Now()}); err != nil {
-		t.Fatal(err)
-	}
+	note := mark(t, r, file, refresh)
 	if got := mustToken(t, l, file, ""); got != access {
+		t.Errorf("%q", got)
+	}
+	if got := mustToken(t, l, file, Hash(access)); got != access {
 		t.Errorf("%q", got)
 	}
 	if asked, _ := p.state(); asked != 0 {
 		t.Error("the refresh token was sent though it may have been used")
 	}
+	p.expire()
+	now := time.Now().Add(proven)
+	l.now = func() time.Time { return now }
 	if got := mustToken(t, l, file, Hash(access)); !p.accepts(got) {
 		t.Errorf("%q", got)
 	}

@@ -180,27 +180,49 @@ func processRefresh(o Options) func(context.Context, job) error {
 		c.Stdin = bytes.NewReader(b)
 		var out bytes.Buffer
 		c.Stdout = &out
-		if err := c.Run(); err != nil {
+		if err := c.Start(); err != nil {
+			return unsentError{fmt.Errorf("start what asks the provider: %w", err)}
+		}
+		if err := c.Wait(); err != nil {
 			return fmt.Errorf("what asks the provider failed: %w", err)
 		}
 		var e ending
 		if err := json.Unmarshal(out.Bytes(), &e); err != nil {
 			return errors.New("what asks the provider broke off")
 		}
-		if e.Ended {
-			return login.ErrEnded
-		}
-		if e.Error != "" {
-			return errors.New(e.Error)
-		}
-		return nil
+		return e.err()
 	}
 }
 
 // An ending is how a job ended.
 type ending struct {
-	Error string `json:"error,omitempty"`
-	Ended bool   `json:"ended,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Ended    bool   `json:"ended,omitempty"`
+	Accepted bool   `json:"accepted,omitempty"` // errAccepted
+	Unsent   bool   `json:"unsent,omitempty"`   // unsentError
+}
+
+func endingOf(err error) (e ending) {
+	var unsent unsentError
+	if err != nil {
+		e.Error = err.Error()
+	}
+	e.Ended, e.Accepted, e.Unsent = errors.Is(err, login.ErrEnded), errors.Is(err, errAccepted), errors.As(err, &unsent)
+	return e
+}
+
+func (e *ending) err() error {
+	switch {
+	case e.Ended:
+		return login.ErrEnded
+	case e.Accepted:
+		return errAccepted
+	case e.Unsent:
+		return unsentError{errors.New(e.Error)}
+	case e.Error != "":
+		return errors.New(e.Error)
+	}
+	return nil
 }
 
 // replaceOne carries out the job on standard input.
@@ -214,13 +236,7 @@ func replaceOne(r *refresher) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	var e ending
-	if err := r.run(context.Background(), j); errors.Is(err, login.ErrEnded) {
-		e.Ended = true
-	} else if err != nil {
-		e.Error = err.Error()
-	}
-	b, err = json.Marshal(e)
+	b, err = json.Marshal(endingOf(r.run(context.Background(), j)))
 	if err != nil {
 		return err
 	}

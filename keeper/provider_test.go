@@ -27,6 +27,8 @@ type provider struct {
 	asked   int
 	life    time.Duration
 	after   func() // the answer was decided, and is not sent yet
+	probed  int    // asked whether it accepts a token
+	probe   int    // the status that says so; 0: the truth
 }
 
 func newProvider(t testing.TB) *provider {
@@ -44,8 +46,32 @@ func (p *provider) next() {
 	p.refresh = fmt.Sprintf("sk-ant-ort01-refresh-%06d-%s", p.n, strings.Repeat("y", 40))
 }
 
+// probePath is where p says whether it accepts a token.
+const probePath = "/probe"
+
+func (p *provider) serveProbe(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probed++
+	status := p.probe
+	if status == 0 {
+		status = http.StatusUnauthorized
+		if p.access != "" && r.Header.Get("Authorization") == "Bearer "+p.access {
+			status = http.StatusOK
+		}
+	}
+	w.WriteHeader(status)
+}
+
 func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
-	b, _ := io.ReadAll(r.Body)
+	if r.URL.Path == probePath {
+		p.serveProbe(w, r)
+		return
+	}
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // no refresh token in it
+	}
 	var q struct {
 		Grant   string `json:"grant_type"`
 		Refresh string `json:"refresh_token"`
@@ -67,7 +93,7 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.used[p.refresh] = true
 		p.next()
-		answer = map[string]any{"access_token": p.access, "refresh_token": p.refresh, "expires_in": p.life.Seconds(), "scope": "user:inference"}
+		answer = map[string]any{"access_token": p.access, "refresh_token": p.refresh, "expires_in": p.life.Seconds(), "scope": "user:inference user:profile"}
 	}
 	after := p.after
 	p.mu.Unlock()
@@ -116,7 +142,7 @@ func (p *provider) loginFile(t testing.TB, expires time.Time) string {
 	file := filepath.Join(dir, ".credentials.json")
 	b, err := json.Marshal(map[string]any{
 		"claudeAiOauth": map[string]any{
-			"accessToken": access, "refreshToken": refresh, "expiresAt": expires.UnixMilli(), "scopes": []string{"user:inference"},
+			"accessToken": access, "refreshToken": refresh, "expiresAt": expires.UnixMilli(), "scopes": []string{"user:inference", "user:profile"},
 			"subscriptionType": "max", "ofLaterVersions": 7,
 		},
 		"mcpOAuth": map[string]any{"server": map[string]any{"accessToken": "SECRET-OF-MCP"}},

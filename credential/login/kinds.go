@@ -1,6 +1,9 @@
 package login
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"slices"
+)
 
 // A Kind is the login of one agent's own program.
 type Kind struct {
@@ -14,6 +17,10 @@ type Kind struct {
 	// Token is where the next tokens are asked for; Also are further names of it.
 	Token Endpoint
 	Also  []Endpoint
+	// Probe answers a GET with the access token with 401 where that is not accepted. Where
+	// Scope is set, that is what a token needs there.
+	Probe Endpoint
+	Scope string
 	// Client is the program's public identifier at its provider.
 	Client string
 	// Locks are what the program locks while it asks, in the folder of File; see [Lock].
@@ -42,6 +49,8 @@ func Kinds() []Kind {
 			Variables: []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"},
 			Token:     Endpoint{"platform.claude.com", "/v1/oauth/token"},
 			Also:      []Endpoint{{"console.anthropic.com", "/v1/oauth/token"}, {"api.anthropic.com", "/v1/oauth/token"}},
+			Probe:     Endpoint{"api.anthropic.com", "/api/oauth/profile"},
+			Scope:     "user:profile",
 			Client:    "9d1c250a-e61b-44d9-88ed-5944d1962f5e",
 			Locks:     []Lock{{Name: ".lock", Beside: true}, {Name: ".oauth_refresh.lock"}},
 			Command:   "claude auth login",
@@ -52,6 +61,7 @@ func Kinds() []Kind {
 			Name: "codex", File: ".codex/auth.json", Dir: "CODEX_HOME",
 			Variables: []string{"CODEX_API_KEY", "OPENAI_API_KEY"},
 			Token:     Endpoint{"auth.openai.com", "/oauth/token"},
+			Probe:     Endpoint{"chatgpt.com", "/backend-api/wham/accounts/check"},
 			Client:    "app_EMoamEEZ73f0CkXaXp7hrann",
 			Locks:     []Lock{{Name: "auth.lock", File: true}, {Name: "auth.json.lock", File: true}},
 			Command:   "codex login",
@@ -98,6 +108,20 @@ func (k *Kind) Path(home string, getenv func(string) string) string {
 
 // Endpoints are all names of where the next tokens are asked for.
 func (k *Kind) Endpoints() []Endpoint { return append([]Endpoint{k.Token}, k.Also...) }
+
+// MayProbe says whether t may ask at Probe, so that 401 speaks of the token itself.
+func (k *Kind) MayProbe(t Tokens) bool {
+	return k.Probe.Host != "" && (k.Scope == "" || slices.Contains(t.scopes, k.Scope))
+}
+
+// ProbeHeader is the header of the request at Probe, as the agent's own program has it.
+func (k *Kind) ProbeHeader(t Tokens) map[string]string {
+	h := map[string]string{"Authorization": "Bearer " + t.Access}
+	if t.account != "" {
+		h["ChatGPT-Account-ID"] = t.account
+	}
+	return h
+}
 
 // Path is where the lock lies for the login in file.
 func (l Lock) Path(file string) string {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +29,7 @@ type Tokens struct {
 	Expires         time.Time // of Access; zero where nobody knows
 	scopes          []string
 	client          string
+	account         string
 	refreshExpires  int64
 }
 
@@ -50,12 +52,17 @@ func (k *Kind) Read(file []byte) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	for _, s := range []string{t.Access, t.Refresh} {
-		if len(s) > maxToken || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return Tokens{}, errors.New("a token in it is none")
-		}
+	if !wellFormed(t.Access, t.Refresh) {
+		return Tokens{}, errors.New("a token in it is none")
 	}
 	return t, nil
+}
+
+// wellFormed says whether all are tokens as they may stand in a header, or empty.
+func wellFormed(tokens ...string) bool {
+	return !slices.ContainsFunc(tokens, func(s string) bool {
+		return len(s) > maxToken || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	})
 }
 
 // Write is file with the tokens t, everything else as it was.
@@ -180,6 +187,9 @@ func (k *Kind) Answer(t Tokens, status int, body []byte, now time.Time) (Tokens,
 	}
 	if err != nil || a.Access == "" {
 		return t, errors.New("the provider answered without a token")
+	}
+	if !wellFormed(a.Access, a.Refresh, a.ID) {
+		return t, errors.New("a token in the provider's answer is none")
 	}
 	t.Access = a.Access
 	if a.Refresh != "" {

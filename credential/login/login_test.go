@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +158,31 @@ func TestAnswer(t *testing.T) {
 		if c.ok && (next.Access != "b" || next.Refresh != "r") {
 			t.Errorf("%+v", next)
 		}
+	}
+}
+
+// Where it is asked whether a token is accepted is one of the hosts that it goes to, and a
+// token that may not ask there does not.
+func TestProbe(t *testing.T) {
+	for name, file := range map[string]string{"claude": claudeFile, "codex": string(codexFile(t))} {
+		k := Find(name)
+		tok, err := k.Read([]byte(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := k.ProbeHeader(tok)
+		if !k.MayProbe(tok) || h["Authorization"] != "Bearer "+tok.Access || (h["ChatGPT-Account-ID"] == "acc-1") != (name == "codex") || strings.Contains(fmt.Sprint(h), tok.Refresh) {
+			t.Errorf("%s: %v", name, h)
+		}
+	}
+	k := Find("claude")
+	tok, err := k.Read([]byte(strings.Replace(claudeFile, "user:profile", "user:other", 1)))
+	if err != nil || k.MayProbe(tok) {
+		t.Errorf("%v %v", tok.scopes, err)
+	}
+	k.Probe = Endpoint{}
+	if k.Scope = ""; k.MayProbe(tok) {
+		t.Error("nowhere to ask")
 	}
 }
 

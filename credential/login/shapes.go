@@ -99,7 +99,7 @@ func (codexShape) read(file map[string]json.RawMessage) (Tokens, error) {
 	if s, _ := word(file["OPENAI_API_KEY"]); s != "" {
 		return Tokens{}, errors.New("it holds a key: codex uses that, and not the login")
 	}
-	return Tokens{Access: l.Access, Refresh: l.Refresh, ID: l.ID, Expires: expiryOf(l.Access)}, nil
+	return Tokens{Access: l.Access, Refresh: l.Refresh, ID: l.ID, Expires: expiryOf(l.Access), account: l.Account}, nil
 }
 
 func (codexShape) write(file map[string]json.RawMessage, t Tokens, now time.Time) error {

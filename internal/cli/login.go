@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential/login"
+	"github.com/belljar-dev/belljar/keeper"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
 )
@@ -49,10 +49,10 @@ func (a *App) login(name string) error {
 		return err
 	}
 	file := k.Path(h.home, h.getenv)
-	content, err := readLogin(file)
-	var t login.Tokens
-	if err == nil {
-		t, err = k.Read(content)
+	t, err := keeper.Look(k, file)
+	var unfit *keeper.UnfitError
+	if errors.As(err, &unfit) {
+		return &belljar.Error{Op: "use the login of", ID: name, Kind: belljar.KindNotHere, Err: err, Hint: "a run does not use it either, until that is mended"}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.New("there is none on this host (" + file + ")")
@@ -76,16 +76,4 @@ func (a *App) login(name string) error {
 		a.note("%s is set here: %s uses that key, and not the login", k.Variables[i], name)
 	}
 	return nil
-}
-
-// readLogin reads a login file of the caller's.
-func readLogin(file string) ([]byte, error) {
-	fi, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.Mode().IsRegular() || fi.Size() > login.MaxFile {
-		return nil, errors.New(file + " is no login file")
-	}
-	return os.ReadFile(file)
 }

@@ -37,6 +37,17 @@ func TestLoginStandsIn(t *testing.T) {
 	mustContain(t, "inside", r.out, `"accessToken": "sk-ant-oat01-`, `"refreshToken": "sk-ant-ort01-`, `"subscriptionType": "max"`)
 	mustLack(t, "inside", r.out+r.errout, "REAL", "CLAUDE_LOGIN=")
 	mustContain(t, "login", w.belljar("login", "claude").out, "belljar uses the login in "+file)
+	// A file that others may write is used neither by a run nor, as it says, by belljar login.
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	mustContain(t, "errors", show("true").errout, "is not used", "others may write the file")
+	if r := w.belljar("login", "claude"); r.status == 0 || !strings.Contains(r.errout, "others may write the file "+file+" (chmod 600)") || strings.Contains(r.out, "uses the login") {
+		t.Errorf("%d %s%s", r.status, r.out, r.errout)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	mustContain(t, "explain", w.belljar("policy", "explain", "--preset", "claude", "credential", "CLAUDE_LOGIN").out, "the access token of the login of claude")
 
 	// A kept HOME keeps its stand-ins, unless the agent has a login of its own there.
