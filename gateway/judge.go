@@ -126,6 +126,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if !d.Allow && !d.Ask {
 		return h.refuse(r, d, path.Path, http.StatusForbidden)
 	}
+	asks := d // whatever else decides then
 	call, no := h.git(r, path, &d)
 	if no.Reason != "" {
 		return h.refuse(r, no, path.Path, http.StatusForbidden)
@@ -162,7 +163,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		x.rt = &tokens{asked, x}
 	}
 	if !d.Allow {
-		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
+		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, asks)
 	}
 	if call != nil {
 		call.exchange = x

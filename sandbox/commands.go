@@ -62,7 +62,7 @@ func (c *commands) ask(ctx context.Context, rule string, e *belljar.ExecEvent) s
 	if c.grants(line) {
 		return ""
 	}
-	id, err := c.r.questions.Ask(ctx, approval.Subject{Command: line}, c.origin(rule))
+	id, err := c.r.questions.Ask(ctx, approval.Subject{Command: line}, approval.Asker{Origin: c.origin(rule)})
 	switch {
 	case err == nil:
 		return ""
