@@ -123,7 +123,7 @@ func (s *state) confines(r belljar.NetRule) bool {
 // covers says whether s allows what r does already.
 func (g gitRule) covers(s *state, r belljar.NetRule) bool {
 	open := s.opens(r)
-	if !open && !pathsWithin([]string{r.Git.Repo}, s.repos(r)) {
+	if !open && !s.work.pathsWithin([]string{r.Git.Repo}, s.repos(r)) {
 		return false
 	}
 	if !g.push || open && !s.confines(r) {
@@ -131,11 +131,11 @@ func (g gitRule) covers(s *state, r belljar.NetRule) bool {
 	}
 	var refs []string
 	for _, i := range s.push {
-		if sameGitHost(i.value, r) && pathsWithin([]string{r.Git.Repo}, []string{i.value.Git.Repo}) {
+		if sameGitHost(i.value, r) && s.work.pathsWithin([]string{r.Git.Repo}, []string{i.value.Git.Repo}) {
 			refs = append(refs, i.value.Git.Push...)
 		}
 	}
-	return pathsWithin(r.Git.Push, refs)
+	return s.work.pathsWithin(r.Git.Push, refs)
 }
 
 // repos are the patterns of repositories at r's host that may be fetched from.
@@ -164,7 +164,7 @@ func (g gitRule) limit(s *state, c *document, r *report, cut func(string, mark))
 	if !c.fetch.set && !c.push.set && !c.allow.set {
 		return
 	}
-	ceiling := &state{rules: c.allow.items, fetch: c.fetch.items, push: c.push.items}
+	ceiling := &state{rules: c.allow.items, fetch: c.fetch.items, push: c.push.items, work: s.work}
 	dst := g.of(s)
 	var kept []item[belljar.NetRule]
 	for _, i := range *dst {
