@@ -90,11 +90,13 @@ func (g gitRule) tighten(s, full *state, d *document, r *report) {
 		*dst = g.emptied(*dst, l.mark)
 		return
 	}
+	before := *s // without the project's own entries, of which one does not take the next one away
+	before.push = slices.Clone(s.push)
 	for _, i := range l.items {
 		switch {
 		case g.push && !gives(i.value):
 			add(dst, []item[belljar.NetRule]{confining(i.value, i.mark)}, pushText)
-		case g.push && s.opens(i.value) && !s.confines(i.value):
+		case g.push && before.opens(i.value) && !before.confines(i.value):
 			add(dst, []item[belljar.NetRule]{i}, pushText) // of all pushes these are left
 		case !g.covers(s, i.value) && !g.covers(full, i.value):
 			r.add(i.mark, g.key(), "", "allows %s, which the user's policy does not", g.text(i.value))
