@@ -198,6 +198,9 @@ func (h *seen) decide(r *http.Request, path *urlpath.Target) belljar.Decision {
 		return no
 	}
 	if slices.ContainsFunc(rules, func(rule *belljar.NetRule) bool { return rule.Query != nil }) {
+		if path.Queries() {
+			return refuse("a semicolon or an encoded question mark in the path, in which some servers find parameters, where the policy judges queries")
+		}
 		path.Query, path.HasQuery = query, query != ""
 	}
 	switch byPath := d.Ask || slices.ContainsFunc(rules, h.byPath); {
@@ -284,9 +287,9 @@ func (h *seen) tooMany(r *http.Request, rule *belljar.NetRule, path string, wait
 	}}
 }
 
-// byPath says whether a rule or a credential judges the paths of t.
+// byPath says whether a rule or a credential judges the paths of t, or what may be in one.
 func (h *seen) byPath(rule *belljar.NetRule) bool {
-	if len(rule.Paths) > 0 || rule.Git != nil {
+	if len(rule.Paths) > 0 || rule.Git != nil || rule.Query != nil {
 		return true
 	}
 	for i := range h.g.network.Credentials {

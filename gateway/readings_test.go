@@ -91,3 +91,19 @@ func TestSocketsEvadeNoBounds(t *testing.T) {
 		}
 	}
 }
+
+// TestNoQueryInPaths: a rule that judges queries, of any path, lets no request pass in whose
+// path some servers find one.
+func TestNoQueryInPaths(t *testing.T) {
+	w := newSecureWorld(t, constrained(belljar.Constraint{Query: &belljar.QueryRule{Params: []belljar.Field{field("q", "ok")}}}))
+	w.site("api.example.com", apiAddr, true, echo)
+	for target, want := range map[string]string{
+		"/s?q=ok": "200", "/s": "200", "/s%26q=no": "200", "/s?q=no": "403",
+		"/s%3Fq=no": "403", "/s%3fq=no?q=ok": "403", "/s;q=no": "403", "/s%3Bq=no": "403", "/s%253Fq=no": "403", "/a%2Fs": "403", "/a%252Fs": "403",
+	} {
+		got := w.say("api.example.com", "GET "+target+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 "+want) {
+			t.Errorf("%s: %.60q", target, got)
+		}
+	}
+}

@@ -225,3 +225,11 @@ func TestPushesOfAProjectEnd(t *testing.T) {
 		t.Error("a push without asking to a host about which is asked")
 	}
 }
+
+func TestValuesHaveNoControls(t *testing.T) {
+	for v, want := range map[string]bool{"a b": true, "a\tb": true, "a\nb": true, "a\rb": false, "a\r\nb": false, "\x00": false, "\x7f": false} {
+		if _, err := parseValue(v); (err == nil) != want {
+			t.Errorf("%q: %v", v, err)
+		}
+	}
+}
