@@ -18,7 +18,8 @@ type Constraint struct {
 	Headers []Field `json:"headers,omitempty"`
 	// Rate bounds how many requests the rule allows in one sandbox; nil: any number.
 	Rate *Rate `json:"rate,omitempty"`
-	// Response bounds the bytes of one answer's body as they are sent; 0: no bound.
+	// Response bounds the bytes of one answer's body as they are sent, with its trailers;
+	// 0: no bound.
 	Response int64 `json:"response,omitempty"`
 }
 

@@ -2,8 +2,8 @@
 // outside: requests and commands that wait because a rule says so ([Queue.Ask]), and proposals for
 // rules that are not there ([Queue.Propose]).
 //
-// A question is about a [Subject]; equal ones are joined into one question, which has
-// an ID that no other question of the queue ever has. Somebody outside answers it
+// A question is about a [Subject], and is asked by one rule, its [Asker]; equal ones are
+// joined into one question, which has an ID that no other question of the queue ever has. Somebody outside answers it
 // ([Queue.Answer]): once, for the sandbox, or for good. "Once" lets exactly one request
 // pass, however many equal ones wait. What waits does so for [Wait]; then it goes on
 // without an answer, and the question stays ("parked") until it is [Life] old: an answer
@@ -94,6 +94,18 @@ const (
 	Always  Scope = "always"  // as Sandbox, and whoever answers writes it into their policy
 )
 
+// An Asker is the rule that asks. It is part of what a question is about: what one rule asks
+// and what another one asks are two questions, however alike, and the answer to one says
+// nothing about the other. The pointers tell rules apart, so that each rule has its own, which
+// are the same as long as the queue lives. The zero Asker is nobody's.
+type Asker struct {
+	Net    *belljar.NetRule // nil: it asks about something else than the network
+	Origin *belljar.Origin
+}
+
+// AskedBy is the asker of a rule about the network.
+func AskedBy(rule *belljar.NetRule) Asker { return Asker{rule, &rule.Origin} }
+
 // A Question is what waits, as it may be shown. Note comes from inside as it is:
 // whoever prints it escapes it.
 type Question struct {
@@ -101,7 +113,8 @@ type Question struct {
 	Subject
 	Proposed bool            `json:"proposed,omitempty"` // nothing waits for it: a rule is asked for
 	Note     string          `json:"note,omitempty"`     // what the program inside says about it
-	Rule     *belljar.Origin `json:"rule,omitempty"`     // the rule that asks
+	Rule     *belljar.Origin `json:"rule,omitempty"`     // where the rule that asks is written
+	Asker    Asker           `json:"-"`
 	Asked    time.Time       `json:"asked"`
 	Until    time.Time       `json:"until"`   // it is open so long
 	Waiting  int             `json:"waiting"` // how many requests wait right now

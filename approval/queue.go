@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/belljar-dev/belljar"
 )
 
 // Options say what a [Queue] does besides waiting. Both functions are called one at a
@@ -19,8 +17,22 @@ type Options struct {
 	// pass.
 	Tell func(Note)
 	// Grant makes an answer hold for the sandbox. With an error the question stays open.
-	Grant func(Subject, *belljar.Origin, Scope) error
+	Grant func(Question, Scope) error
 }
+
+// A key is what makes a question another one.
+type key struct {
+	Subject
+	by Asker
+}
+
+// anyQuery is the key of what is allowed for longer than once, or denied.
+func (k key) anyQuery() key {
+	k.Subject = k.Subject.anyQuery()
+	return k
+}
+
+func (q *Question) key() key { return key{q.Subject, q.Asker} }
 
 // A Queue holds the questions of one sandbox. Its methods are safe for concurrent use.
 type Queue struct {
@@ -29,15 +41,15 @@ type Queue struct {
 	mu      sync.Mutex
 	closed  bool
 	last    int // the ID given last
-	open    map[Subject]*question
+	open    map[key]*question
 	byID    map[string]*question
 	waits   int // of all questions together
 	looking int // who waits to hear of a question without being let pass by it
 
 	// What became of questions, by subject and, for those who ask about a proposal, by
 	// ID: the newest maxRemembered of each.
-	denied  memory[Subject]
-	credits memory[Subject]
+	denied  memory[key]
+	credits memory[key]
 	past    memory[string]
 }
 
@@ -50,20 +62,21 @@ type question struct {
 
 // New makes a queue.
 func New(o Options) *Queue {
-	return &Queue{o: o, open: map[Subject]*question{}, byID: map[string]*question{}}
+	return &Queue{o: o, open: map[key]*question{}, byID: map[string]*question{}}
 }
 
 // Ask waits until s is answered: nil when it may pass, [ErrDenied] when not. It gives
 // up after [Wait] with [ErrParked], at the end of ctx with its error, at the end of the
 // queue with [ErrClosed], and at once with [ErrFull] where no more may wait. The
-// question's ID is returned where there is one. Rule is the rule that asks.
-func (q *Queue) Ask(ctx context.Context, s Subject, rule *belljar.Origin) (id string, err error) {
+// question's ID is returned where there is one.
+func (q *Queue) Ask(ctx context.Context, s Subject, by Asker) (id string, err error) {
+	k := key{s, by}
 	q.mu.Lock()
-	if done, err := q.settled(s); done {
+	if done, err := q.settled(k); done {
 		q.mu.Unlock()
 		return "", err
 	}
-	x, err := q.find(s, Question{Rule: rule})
+	x, err := q.find(k, Question{Rule: by.Origin})
 	if err != nil {
 		q.mu.Unlock()
 		return "", err
@@ -88,28 +101,28 @@ func (q *Queue) Ask(ctx context.Context, s Subject, rule *belljar.Origin) (id st
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return id, q.leave(s, answer, err)
+	return id, q.leave(k, answer, err)
 }
 
-// settled says what an earlier answer says of s; q.mu is held.
-func (q *Queue) settled(s Subject) (bool, error) {
+// settled says what an earlier answer says of k; q.mu is held.
+func (q *Queue) settled(k key) (bool, error) {
 	if q.closed {
 		return true, ErrClosed
 	}
-	if m, ok := q.credits.get(s); ok {
-		q.credits.forget(s)
+	if m, ok := q.credits.get(k); ok {
+		q.credits.forget(k)
 		if time.Now().Before(m.until) {
 			return true, nil
 		}
 	}
-	if _, ok := q.denied.get(s.anyQuery()); ok {
+	if _, ok := q.denied.get(k.anyQuery()); ok {
 		return true, ErrDenied
 	}
 	return false, nil
 }
 
 // leave takes a waiter out. An answer that came meanwhile holds.
-func (q *Queue) leave(s Subject, answer chan error, err error) error {
+func (q *Queue) leave(k key, answer chan error, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
@@ -117,7 +130,7 @@ func (q *Queue) leave(s Subject, answer chan error, err error) error {
 		return got
 	default:
 	}
-	if x := q.open[s]; x != nil {
+	if x := q.open[k]; x != nil {
 		if i := slices.Index(x.waiters, answer); i >= 0 {
 			x.waiters = slices.Delete(x.waiters, i, i+1)
 			q.waits--
@@ -134,19 +147,20 @@ func (q *Queue) Propose(s Subject, note string) (Question, error) {
 	if q.closed {
 		return Question{}, ErrClosed
 	}
-	if _, ok := q.denied.get(s.anyQuery()); ok {
+	k := key{Subject: s}
+	if _, ok := q.denied.get(k.anyQuery()); ok {
 		return Question{}, ErrDenied
 	}
-	x, err := q.find(s, Question{Proposed: true, Note: note})
+	x, err := q.find(k, Question{Proposed: true, Note: note})
 	if err != nil {
 		return Question{}, err
 	}
 	return x.shown(), nil
 }
 
-// find is the open question about s, or a new one that is made from with; q.mu is held.
-func (q *Queue) find(s Subject, with Question) (*question, error) {
-	if x := q.open[s]; x != nil {
+// find is the open question about k, or a new one that is made from with; q.mu is held.
+func (q *Queue) find(k key, with Question) (*question, error) {
+	if x := q.open[k]; x != nil {
 		return x, nil
 	}
 	kind, host := 0, 0
@@ -156,7 +170,7 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 			kind++
 			left = x.olderLeft(left)
 		}
-		if x.Host == s.Host {
+		if x.Host == k.Host {
 			host++
 			leftHere = x.olderLeft(leftHere)
 		}
@@ -165,7 +179,7 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 	switch {
 	case len(q.open) >= MaxOpen, kind >= MaxKind:
 		err = ErrFull
-	case s.Host != "" && host >= MaxHost:
+	case k.Host != "" && host >= MaxHost:
 		left, err = leftHere, fmt.Errorf("%w about this host", ErrFull)
 	}
 	if err != nil {
@@ -174,7 +188,7 @@ func (q *Queue) find(s Subject, with Question) (*question, error) {
 		}
 		q.remove(left, Note{State: Expired})
 	}
-	with.Subject = s
+	with.Subject, with.Asker = k.Subject, k.by
 	return q.add(with, nil), nil
 }
 
@@ -194,7 +208,7 @@ func (q *Queue) add(with Question, waiters []chan error) *question {
 	now := time.Now()
 	with.ID, with.Asked, with.Until = strconv.Itoa(q.last), now, now.Add(Life)
 	x := &question{Question: with, waiters: waiters, done: make(chan struct{})}
-	q.open[x.Subject], q.byID[x.ID] = x, x
+	q.open[x.key()], q.byID[x.ID] = x, x
 	x.expire = time.AfterFunc(Life, func() { q.expired(x) })
 	q.o.Tell(Note{Question: x.shown(), State: Open})
 	return x
@@ -210,7 +224,7 @@ func (x *question) shown() Question {
 func (q *Queue) remove(x *question, n Note) {
 	x.expire.Stop()
 	close(x.done)
-	delete(q.open, x.Subject)
+	delete(q.open, x.key())
 	delete(q.byID, x.ID)
 	n.Question = x.shown()
 	q.past.put(x.ID, remembered{state: n.State, question: n.Question})
@@ -292,7 +306,7 @@ func (q *Queue) Answer(id string, a Answer) (Question, Scope, error) {
 		return Question{}, "", ErrNone
 	case !a.Allow:
 		was := x.shown()
-		q.denied.put(x.Subject.anyQuery(), remembered{})
+		q.denied.put(x.key().anyQuery(), remembered{})
 		q.remove(x, Note{State: Denied, By: a.By})
 		q.release(x.waiters, ErrDenied)
 		return was, "", nil
@@ -312,7 +326,7 @@ func (q *Queue) Answer(id string, a Answer) (Question, Scope, error) {
 		q.once(x, a.By)
 		return was, scope, nil
 	}
-	if err := q.o.Grant(x.Subject, x.Rule, scope); err != nil {
+	if err := q.o.Grant(was, scope); err != nil {
 		return was, scope, err
 	}
 	q.remove(x, Note{State: Allowed, Scope: scope, By: a.By})
@@ -325,29 +339,29 @@ func (q *Queue) Answer(id string, a Answer) (Question, Scope, error) {
 func (q *Queue) once(x *question, by string) {
 	q.remove(x, Note{State: Allowed, Scope: Once, By: by})
 	if len(x.waiters) == 0 {
-		q.credits.put(x.Subject, remembered{until: time.Now().Add(Kept)})
+		q.credits.put(x.key(), remembered{until: time.Now().Add(Kept)})
 		return
 	}
 	q.release(x.waiters[:1], nil)
 	if rest := x.waiters[1:]; len(rest) > 0 {
-		q.add(Question{Subject: x.Subject, Rule: x.Rule}, slices.Clone(rest))
+		q.add(Question{Subject: x.Subject, Rule: x.Rule, Asker: x.Asker}, slices.Clone(rest))
 	}
 }
 
 // Cover answers the open questions about what is allowed now, for the sandbox, and
 // forgets that it was denied.
-func (q *Queue) Cover(allowed func(Subject) bool, by string) {
+func (q *Queue) Cover(allowed func(Subject, Asker) bool, by string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for s, x := range q.open {
-		if allowed(s) {
+	for k, x := range q.open {
+		if allowed(k.Subject, k.by) {
 			q.remove(x, Note{State: Allowed, Scope: Sandbox, By: by})
 			q.release(x.waiters, nil)
 		}
 	}
-	for s := range q.denied.m {
-		if allowed(s) {
-			q.denied.forget(s)
+	for k := range q.denied.m {
+		if allowed(k.Subject, k.by) {
+			q.denied.forget(k)
 		}
 	}
 }

@@ -27,12 +27,12 @@ func (l *log) tell(n Note) {
 	l.mu.Unlock()
 }
 
-func (l *log) grant(s Subject, _ *belljar.Origin, _ Scope) error {
+func (l *log) grant(s Question, _ Scope) error {
 	if s.Host == "ceiling.example" {
 		return errors.New("the ceiling says no")
 	}
 	l.mu.Lock()
-	l.given = append(l.given, s)
+	l.given = append(l.given, s.Subject)
 	l.mu.Unlock()
 	return nil
 }
@@ -53,7 +53,7 @@ type waiter struct {
 func waits(ctx context.Context, q *Queue, s Subject) chan waiter {
 	c := make(chan waiter, 1)
 	go func() {
-		id, err := q.Ask(ctx, s, nil)
+		id, err := q.Ask(ctx, s, Asker{})
 		c <- waiter{id, err}
 	}()
 	synctest.Wait()
@@ -92,7 +92,7 @@ func TestOnce(t *testing.T) {
 		if w := <-b; !errors.Is(w.err, ErrDenied) {
 			t.Errorf("the second: %v", w.err)
 		}
-		if _, err := q.Ask(t.Context(), post("a.example"), nil); !errors.Is(err, ErrDenied) {
+		if _, err := q.Ask(t.Context(), post("a.example"), Asker{}); !errors.Is(err, ErrDenied) {
 			t.Errorf("what was denied is asked again: %v", err)
 		}
 		if _, state, ok := q.Look("1"); !ok || state != Allowed {
@@ -117,7 +117,7 @@ func TestParked(t *testing.T) {
 		q, l := newQueue()
 		defer q.Close()
 		begin := time.Now()
-		if id, err := q.Ask(t.Context(), post("a.example"), nil); !errors.Is(err, ErrParked) || id != "1" || time.Since(begin) != Wait {
+		if id, err := q.Ask(t.Context(), post("a.example"), Asker{}); !errors.Is(err, ErrParked) || id != "1" || time.Since(begin) != Wait {
 			t.Fatalf("%q %v after %v", id, err, time.Since(begin))
 		}
 		if open := q.List(); len(open) != 1 || open[0].Waiting != 0 {
@@ -126,7 +126,7 @@ func TestParked(t *testing.T) {
 		if _, _, err := q.Answer("1", Answer{Allow: true}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := q.Ask(t.Context(), post("a.example"), nil); err != nil {
+		if _, err := q.Ask(t.Context(), post("a.example"), Asker{}); err != nil {
 			t.Errorf("the answer was lost: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -139,7 +139,7 @@ func TestParked(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(Kept + time.Second)
-		if id, err := q.Ask(t.Context(), post("a.example"), nil); !errors.Is(err, ErrParked) || id != "3" {
+		if id, err := q.Ask(t.Context(), post("a.example"), Asker{}); !errors.Is(err, ErrParked) || id != "3" {
 			t.Errorf("an answer was kept for ever: %q %v", id, err)
 		}
 		time.Sleep(Life)
@@ -169,7 +169,7 @@ func TestSandboxScope(t *testing.T) {
 		if _, _, err := q.Answer("2", Answer{Allow: true, Scope: Always}); err == nil || len(c) != 0 || len(q.List()) != 1 {
 			t.Errorf("granted what cannot be: %v", err)
 		}
-		q.Cover(func(s Subject) bool { return s.Host == "ceiling.example" }, "me")
+		q.Cover(func(s Subject, _ Asker) bool { return s.Host == "ceiling.example" }, "me")
 		if w := <-c; w.err != nil {
 			t.Error(w.err)
 		}
@@ -242,7 +242,7 @@ func TestFlood(t *testing.T) {
 		for i := range 1000 {
 			go func() {
 				defer ended.Add(1)
-				_, _ = q.Ask(t.Context(), post(fmt.Sprintf("ask%d.example", i%4)), nil)
+				_, _ = q.Ask(t.Context(), post(fmt.Sprintf("ask%d.example", i%4)), Asker{})
 			}()
 		}
 		synctest.Wait()
@@ -262,12 +262,12 @@ func TestFlood(t *testing.T) {
 			t.Errorf("after the end %d went on, %d wait", ended.Load(), q.waits)
 		}
 		for i := range 10 * maxRemembered {
-			q.denied.put(post(fmt.Sprint(i)), remembered{})
+			q.denied.put(key{Subject: post(fmt.Sprint(i))}, remembered{})
 		}
 		if len(q.denied.m) != maxRemembered || len(q.denied.order) != maxRemembered {
 			t.Errorf("%d are remembered", len(q.denied.m))
 		}
-		if _, err := q.Ask(t.Context(), post("late.example"), nil); !errors.Is(err, ErrClosed) {
+		if _, err := q.Ask(t.Context(), post("late.example"), Asker{}); !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 		if _, _, err := q.Answer("1", Answer{Allow: true}); !errors.Is(err, ErrClosed) {
@@ -287,9 +287,9 @@ func TestQueries(t *testing.T) {
 			return s
 		}
 		got := make(chan error, 2)
-		go func() { _, err := q.Ask(t.Context(), with("a=1"), nil); got <- err }()
+		go func() { _, err := q.Ask(t.Context(), with("a=1"), Asker{}); got <- err }()
 		synctest.Wait()
-		go func() { _, err := q.Ask(t.Context(), with("a=2"), nil); got <- err }()
+		go func() { _, err := q.Ask(t.Context(), with("a=2"), Asker{}); got <- err }()
 		synctest.Wait()
 		if _, _, err := q.Answer("1", Answer{Allow: true}); err != nil {
 			t.Fatal(err)
@@ -301,7 +301,7 @@ func TestQueries(t *testing.T) {
 		if _, _, err := q.Answer("2", Answer{}); err != nil || !errors.Is(<-got, ErrDenied) {
 			t.Fatal(err)
 		}
-		if _, err := q.Ask(t.Context(), with("a=3"), nil); !errors.Is(err, ErrDenied) {
+		if _, err := q.Ask(t.Context(), with("a=3"), Asker{}); !errors.Is(err, ErrDenied) {
 			t.Errorf("another query of what was denied: %v", err)
 		}
 		if len(l.notes) != 4 {
@@ -320,15 +320,15 @@ func TestLeftQuestions(t *testing.T) {
 		q, _ := newQueue()
 		defer q.Close()
 		for i := range MaxKind {
-			go func() { _, _ = q.Ask(t.Context(), post(fmt.Sprintf("h%d-%d.example", i/MaxHost, i)), nil) }()
+			go func() { _, _ = q.Ask(t.Context(), post(fmt.Sprintf("h%d-%d.example", i/MaxHost, i)), Asker{}) }()
 			time.Sleep(time.Second) // one is the oldest
 		}
-		if _, err := q.Ask(t.Context(), post("real.example"), nil); !errors.Is(err, ErrFull) {
+		if _, err := q.Ask(t.Context(), post("real.example"), Asker{}); !errors.Is(err, ErrFull) {
 			t.Fatalf("beside %d that wait: %v", MaxKind, err)
 		}
 		time.Sleep(Wait)
 		synctest.Wait()
-		go func() { _, _ = q.Ask(t.Context(), post("real.example"), nil) }()
+		go func() { _, _ = q.Ask(t.Context(), post("real.example"), Asker{}) }()
 		synctest.Wait()
 		open := q.List()
 		if n := len(open); n != MaxKind || open[n-1].Host != "real.example" || open[n-1].Waiting != 1 || open[0].ID != "2" {
@@ -346,7 +346,7 @@ func TestRace(t *testing.T) {
 				allowed.Add(1)
 			}
 		},
-		Grant: func(Subject, *belljar.Origin, Scope) error { return nil },
+		Grant: func(Question, Scope) error { return nil },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -357,7 +357,7 @@ func TestRace(t *testing.T) {
 				if i%3 == 0 {
 					stop()
 				}
-				if _, err := q.Ask(own, post(fmt.Sprint(i%4)), nil); err == nil {
+				if _, err := q.Ask(own, post(fmt.Sprint(i%4)), Asker{}); err == nil {
 					passed.Add(1)
 				}
 				stop()
@@ -410,6 +410,57 @@ func TestCommands(t *testing.T) {
 		}
 		if w := <-alive; w.err != nil {
 			t.Error(w.err)
+		}
+	})
+}
+
+// TestAskers: what two rules ask about one subject are two questions. No answer to one is
+// one to the other: not for once, when nobody waits any more, not for longer, not a denial.
+func TestAskers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, l := newQueue()
+		defer q.Close()
+		rules := make([]belljar.NetRule, 2) // with one origin: two rules may be on one line
+		a, b := AskedBy(&rules[0]), AskedBy(&rules[1])
+		ask := func(ctx context.Context, by Asker) chan error {
+			got := make(chan error, 1)
+			go func() { _, err := q.Ask(ctx, post("a.example"), by); got <- err }()
+			synctest.Wait()
+			return got
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := ask(ctx, a)
+		cancel()
+		<-gone
+		second := ask(t.Context(), b)
+		open := q.List()
+		if len(open) != 2 || open[0].Asker != a || open[1].Asker != b {
+			t.Fatalf("joined: %+v", open)
+		}
+		answer := func(id string, x Answer) {
+			if _, _, err := q.Answer(id, x); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		answer("1", Answer{Allow: true})
+		if len(second) != 0 {
+			t.Error("an answer for once was another rule's")
+		}
+		if err := <-ask(t.Context(), a); err != nil {
+			t.Errorf("what was answered: %v", err)
+		}
+		third := ask(t.Context(), a)
+		answer("3", Answer{})
+		if err := <-third; !errors.Is(err, ErrDenied) || len(second) != 0 {
+			t.Errorf("denied: %v, and the other rule's: %d", err, len(second))
+		}
+		answer("2", Answer{Allow: true, Scope: Sandbox})
+		if err := <-second; err != nil || len(l.given) != 1 {
+			t.Errorf("%v %v", err, l.given)
+		}
+		if err := <-ask(t.Context(), a); !errors.Is(err, ErrDenied) {
+			t.Errorf("what was denied, after another rule's was allowed: %v", err)
 		}
 	})
 }

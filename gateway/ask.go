@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -26,6 +27,13 @@ const LayerApproved = "approved"
 
 // current is the policy as it is now: the plan's with what was added since.
 func (g *Gateway) current() *belljar.Network { return g.rules.Load() }
+
+// ownRules is n with rules that stay where they are when others are added.
+func ownRules(n *belljar.Network) *belljar.Network {
+	own := *n
+	own.Rules = append(make([]belljar.NetRule, 0, len(n.Rules)+MaxGranted), n.Rules...)
+	return &own
+}
 
 // Allow adds a rule for one host and port, or one address and port, at once: every
 // question and connection from now on is judged by it. The address guard is not part of
@@ -56,7 +64,7 @@ func (g *Gateway) Allow(rule belljar.NetRule) error {
 		rule.Origin = belljar.Origin{Layer: LayerApproved}
 	}
 	now := *old
-	now.Rules = append(slices.Clone(old.Rules), rule)
+	now.Rules = append(old.Rules, rule) // in place, see ownRules: questions know rules by where they are
 	g.rules.Store(&now)
 	return nil
 }
@@ -70,15 +78,23 @@ func (g *Gateway) asksAbout(rule belljar.NetRule) bool {
 		}
 		q.Method, q.Path = rule.Methods[0], rule.Paths[0]
 	}
-	d := g.current().Decide(q)
-	return d.Ask && (rule.Confined() || !d.Rule.Confined())
+	return slices.ContainsFunc(g.current().Rules, func(r belljar.NetRule) bool {
+		if !r.Ask || !reflect.DeepEqual(r.Constraint, rule.Constraint) || r.Confined() && !rule.Confined() {
+			return false
+		}
+		r.Constraint = belljar.Constraint{}
+		n := belljar.Network{Rules: []belljar.NetRule{r}}
+		return n.Decide(q).Ask
+	})
 }
 
 // blind says whether requests to a port cannot be seen.
 func (g *Gateway) blind(port uint16) bool { return g.authority == nil && port != 80 }
 
-// RuleFor is the rule that allows the subject of a question and nothing else.
-func (g *Gateway) RuleFor(s approval.Subject) belljar.NetRule {
+// RuleFor is the rule that allows the subject of a question and nothing else, under the
+// conditions of the rule that asks; by is nobody where no rule does. With an error no rule
+// is as narrow as the question, which can be answered for once only.
+func (g *Gateway) RuleFor(s approval.Subject, by approval.Asker) (belljar.NetRule, error) {
 	rule := belljar.NetRule{Host: s.Host, Ports: []uint16{s.Port}}
 	if a, err := netip.ParseAddr(s.Host); err == nil {
 		rule.Host, rule.CIDR = "", netip.PrefixFrom(a, a.BitLen())
@@ -86,17 +102,38 @@ func (g *Gateway) RuleFor(s approval.Subject) belljar.NetRule {
 	if s.Method != "" {
 		rule.Methods, rule.Paths = []string{s.Method}, []string{s.Path}
 	}
-	if d := g.current().Decide(netRequest(s)); d.Ask {
-		rule.Private = d.Rule.Private // the policy says so, whoever answers
-		rule.Constraint = d.Rule.Constraint
+	if by.Net == nil {
+		return rule, nil
 	}
-	return rule
+	if by.Net.Git != nil || s.Method == "" && by.Net.Confined() {
+		return rule, errors.New("the rule that asks is about more than the connection or the path")
+	}
+	rule.Private = by.Net.Private // the policy says so, whoever answers
+	rule.Constraint = by.Net.Constraint
+	return rule, nil
 }
 
-// Allows says whether what a question is about passes without asking now. Of commands it
-// knows nothing.
-func (g *Gateway) Allows(s approval.Subject) bool {
-	return s.Command == "" && g.current().Decide(netRequest(s)).Allow
+// Allows says whether what by asks about passes without asking now, and under conditions
+// that are as strict where it goes on as what by asks about. Of commands it knows nothing.
+func (g *Gateway) Allows(s approval.Subject, by approval.Asker) bool {
+	d := g.current().Decide(netRequest(s))
+	return s.Command == "" && d.Allow && (by.Net == nil || restsOn(by.Net, d.Rule) == "")
+}
+
+// restsOn says why a request that goes as rule has it may not be let pass because other
+// allows it as well; empty: it may. What other bounds would not be bounded.
+func restsOn(rule, other *belljar.NetRule) string {
+	switch {
+	case rule == other:
+		return ""
+	case other.Rate != nil && other.Rate != rule.Rate:
+		return "a rule that has a rate"
+	case other.Response > 0 && (rule.Response == 0 || rule.Response > other.Response):
+		return "a rule that bounds the answer"
+	case rule.Private && !other.Private:
+		return "a rule that is not for private addresses"
+	}
+	return ""
 }
 
 func netRequest(s approval.Subject) belljar.NetRequest {
@@ -119,7 +156,7 @@ func (g *Gateway) ask(ctx context.Context, s approval.Subject, d belljar.Decisio
 		no.Reason = what + ": the policy asks somebody outside first, but nobody is there"
 		return no
 	}
-	id, err := g.questions.Ask(ctx, s, origin(d.Rule))
+	id, err := g.questions.Ask(ctx, s, approval.AskedBy(d.Rule))
 	switch {
 	case err == nil:
 		return belljar.Decision{Allow: true, Rule: d.Rule}

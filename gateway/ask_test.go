@@ -41,7 +41,13 @@ func newDeskWorld(t *testing.T, n belljar.Network, change ...func(*Options)) *de
 				d.asked <- n
 			}
 		},
-		Grant: func(s approval.Subject, _ *belljar.Origin, _ approval.Scope) error { return d.g.Allow(d.g.RuleFor(s)) },
+		Grant: func(q approval.Question, _ approval.Scope) error {
+			rule, err := d.g.RuleFor(q.Subject, q.Asker)
+			if err != nil {
+				return err
+			}
+			return d.g.Allow(rule)
+		},
 	})
 	d.secureWorld = newSecureWorld(t, n, append([]func(*Options){func(o *Options) { o.Questions = d.q }}, change...)...)
 	t.Cleanup(func() { _ = d.q.Close() })
@@ -281,8 +287,15 @@ func TestAllowAtOnce(t *testing.T) {
 		{Host: belljar.Localhost, Port: 9001}: "policy only", {Host: belljar.Localhost, Port: 9000, Method: "PUT", Path: "/x"}: "policy only",
 		{Host: "in.example.com", Port: 22}: "",
 	} {
-		r := l.g.RuleFor(s)
-		if err := l.g.Allow(r); (err == nil) != (want == "") || r.Private != (s.Port == 22) {
+		var by approval.Asker
+		if d := l.g.current().Decide(netRequest(s)); d.Ask {
+			by = approval.AskedBy(d.Rule)
+		}
+		r, err := l.g.RuleFor(s, by)
+		if err == nil {
+			err = l.g.Allow(r)
+		}
+		if (err == nil) != (want == "") || r.Private != (s.Port == 22) {
 			t.Errorf("%+v: %+v %v", s, r, err)
 		}
 	}

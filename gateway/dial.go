@@ -84,8 +84,9 @@ func (w *way) connect(ctx context.Context, t target, d belljar.Decision) (net.Co
 		return w.named(ctx, t)
 	}
 	addrs, err := w.checked(ctx, t, d)
-	// What may be private is private where it is known here. What is not, only the proxy knows.
-	if unknown := new(net.DNSError); byName && errors.As(err, &unknown) {
+	// What may be private is private where it is known here. What is not, only the proxy knows;
+	// but a lookup that failed says nothing, and a private name is not told to the proxy.
+	if unknown := new(net.DNSError); byName && errors.As(err, &unknown) && unknown.IsNotFound {
 		return w.named(ctx, t)
 	}
 	if err != nil {

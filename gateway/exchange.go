@@ -100,7 +100,7 @@ func (x *exchange) bound(r *http.Request, resp *http.Response) error {
 		_ = resp.Body.Close()
 		return &longError{most: x.most, has: resp.ContentLength}
 	}
-	b := &boundBody{ReadCloser: resp.Body, x: x, left: x.most}
+	b := &boundBody{ReadCloser: resp.Body, x: x, resp: resp, left: x.most}
 	if w, ok := resp.Body.(io.Writer); ok {
 		resp.Body = &writableBody{b, w}
 	} else {
@@ -146,8 +146,13 @@ func (x *exchange) connected(info httptrace.GotConnInfo) {
 	}
 }
 
-// interim keeps real keys out of interim responses.
+// interim keeps real keys out of interim responses. Where the answer is bounded there are
+// none. What it returns is not looked at: another trace has the last word.
 func (x *exchange) interim(_ int, h textproto.MIMEHeader) error {
+	if x.most > 0 {
+		httpproxy.Unsay(h)
+		return nil
+	}
 	if x.v != nil {
 		x.v.Scrub(http.Header(h))
 	}

@@ -135,7 +135,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	guard := newGuard()
 	g := &Gateway{
-		network: o.Network,
+		network: ownRules(o.Network),
 		name:    o.Name,
 		names:   names,
 		guard:   guard,
@@ -159,7 +159,7 @@ func New(o Options) (*Gateway, error) {
 		git:       git.NewBudget(gitMemory),
 		llm:       llm.NewBudget(o.Tokens, o.Network.LLM, o.Notice),
 	}
-	g.rules.Store(o.Network)
+	g.rules.Store(g.network)
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
 	return g, nil
 }

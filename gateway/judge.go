@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 	if !d.Allow && !d.Ask {
 		return h.refuse(r, d, path.Path, http.StatusForbidden)
 	}
+	asks := d // whatever else decides then
 	call, no := h.git(r, path, &d)
 	if no.Reason != "" {
 		return h.refuse(r, no, path.Path, http.StatusForbidden)
@@ -162,7 +164,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 		x.rt = &tokens{asked, x}
 	}
 	if !d.Allow {
-		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, d)
+		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, asks)
 	}
 	if call != nil {
 		call.exchange = x
@@ -176,7 +178,7 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 }
 
 // decide asks the policy about a request, in every way in which its path may be read. Where
-// the rule judges the query, path holds it as it was judged.
+// a rule judges the query, path holds it as it was judged.
 func (h *seen) decide(r *http.Request, path *urlpath.Target) belljar.Decision {
 	ask := h.t.request()
 	ask.Method, ask.Path = r.Method, path.Path
@@ -185,39 +187,75 @@ func (h *seen) decide(r *http.Request, path *urlpath.Target) belljar.Decision {
 	if !d.Allow && !d.Ask {
 		return d
 	}
-	if d.Rule.Query != nil {
-		path.Query, path.HasQuery = query, query != ""
-	}
-	if why := unaskable(r, path.Path, path.Merged()); d.Ask && why != "" {
+	refuse := func(why string) belljar.Decision {
 		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + why}
 	}
-	if merged := path.Merged(); merged != path.Path {
-		ask.Path = merged
-		if m := h.g.judge(ask); !m.Allow {
-			m.Ask, m.Fix, m.Missing = false, "", false
-			m.Reason = h.t.name() + ": the path has empty segments, and without them it is not allowed: " + merged
-			return m
-		}
+	if why := unaskable(r, path.Path, path.Merged()); d.Ask && why != "" {
+		return refuse(why)
 	}
-	switch byPath := d.Ask || h.byPath(d.Rule); {
+	rules, no := h.alsoAllowed(r, path, ask, d)
+	if no.Reason != "" {
+		return no
+	}
+	if slices.ContainsFunc(rules, func(rule *belljar.NetRule) bool { return rule.Query != nil }) {
+		if path.Queries() {
+			return refuse("a semicolon or an encoded question mark in the path, in which some servers find parameters, where the policy judges queries")
+		}
+		path.Query, path.HasQuery = query, query != ""
+	}
+	switch byPath := d.Ask || slices.ContainsFunc(rules, h.byPath); {
 	case path.Slash && byPath:
-		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": an encoded slash in the path, where the policy judges paths"}
+		return refuse("an encoded slash in the path, where the policy judges paths")
 	case path.Nested && byPath:
-		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a path that is another one when it is decoded twice, where the policy judges paths"}
+		return refuse("a path that is another one when it is decoded twice, where the policy judges paths")
 	}
-	if name := overrides(r.Header); name != "" && (d.Ask || d.Rule.Confined() || h.g.network.ConfinesPushes(h.t.host, h.t.port)) {
-		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": the header " + name + " asks for another method or path than the one that is judged"}
+	confined := slices.ContainsFunc(rules, (*belljar.NetRule).Confined) || h.g.network.ConfinesPushes(h.t.host, h.t.port)
+	if name := overrides(r.Header); name != "" && (d.Ask || confined) {
+		return refuse("the header " + name + " asks for another method or path than the one that is judged")
 	}
-	if readOnly(d.Rule) && r.ContentLength != 0 {
-		return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": " + r.Method + " with a body, where the policy allows reading only"}
-	}
-	if _, upgrades := r.Header["Upgrade"]; upgrades && readOnly(d.Rule) { // what httpproxy lets pass is a WebSocket
-		ask.Method = http.MethodPost // another rule may allow it
-		if !h.g.judge(ask).Allow {
-			return belljar.Decision{Nearest: d.Rule, Reason: h.t.name() + ": a WebSocket, on which anything may be sent, where the policy allows reading only"}
-		}
+	if r.ContentLength != 0 && slices.ContainsFunc(rules, readOnly) {
+		return refuse(r.Method + " with a body, where the policy allows reading only")
 	}
 	return d
+}
+
+// alsoAllowed are the rules that a request rests on: the one that d names, and those that
+// have to allow it as well, as servers may read it. What the latter bound the request must
+// be bounded by too, or it is refused.
+func (h *seen) alsoAllowed(r *http.Request, path *urlpath.Target, ask belljar.NetRequest, d belljar.Decision) (rules []*belljar.NetRule, no belljar.Decision) {
+	rules = []*belljar.NetRule{d.Rule}
+	paths := []string{path.Path}
+	if merged := path.Merged(); merged != path.Path {
+		paths = append(paths, merged)
+		ask.Path = merged
+		what := h.t.name() + ": the path has empty segments, and without them it is "
+		m := h.g.judge(ask)
+		if !m.Allow {
+			m.Ask, m.Fix, m.Missing = false, "", false
+			m.Reason = what + "not allowed: " + merged
+			return nil, m
+		}
+		if why := restsOn(d.Rule, m.Rule); why != "" {
+			return nil, belljar.Decision{Nearest: m.Rule, Reason: what + "allowed by " + why + ": " + merged}
+		}
+		rules = append(rules, m.Rule)
+	}
+	if _, upgrades := r.Header["Upgrade"]; !upgrades || !slices.ContainsFunc(rules, readOnly) { // what httpproxy lets pass is a WebSocket
+		return rules, no
+	}
+	what := h.t.name() + ": a WebSocket, on which anything may be sent, where the policy allows reading only"
+	ask.Method = http.MethodPost // another rule may allow it
+	for _, ask.Path = range paths {
+		m := h.g.judge(ask)
+		if !m.Allow {
+			return nil, belljar.Decision{Nearest: d.Rule, Reason: what}
+		}
+		if why := restsOn(d.Rule, m.Rule); why != "" {
+			return nil, belljar.Decision{Nearest: m.Rule, Reason: what + ", and writing by " + why}
+		}
+		rules = append(rules, m.Rule)
+	}
+	return rules, no
 }
 
 // detail tells ask of the query and the headers of r, and returns the query in its one
@@ -249,9 +287,9 @@ func (h *seen) tooMany(r *http.Request, rule *belljar.NetRule, path string, wait
 	}}
 }
 
-// byPath says whether a rule or a credential judges the paths of t.
+// byPath says whether a rule or a credential judges the paths of t, or what may be in one.
 func (h *seen) byPath(rule *belljar.NetRule) bool {
-	if len(rule.Paths) > 0 || rule.Git != nil {
+	if len(rule.Paths) > 0 || rule.Git != nil || rule.Query != nil {
 		return true
 	}
 	for i := range h.g.network.Credentials {

@@ -20,11 +20,12 @@ func (e *longError) Error() string {
 }
 
 // A boundBody is a body, or what comes back on an upgraded connection, that breaks off
-// behind so many bytes as the server sends: chunks are not counted, and what is compressed
-// is not decoded.
+// behind so many bytes as the server sends: chunks are not counted, what is compressed
+// is not decoded, and trailers are part of it.
 type boundBody struct {
 	io.ReadCloser
 	x    *exchange
+	resp *http.Response
 	left int64
 }
 
@@ -37,14 +38,29 @@ func (b *boundBody) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.ReadCloser.Read(p)
-	if int64(n) <= b.left {
-		b.left -= int64(n)
+	size := int64(n)
+	if err == io.EOF {
+		size += sizeOf(b.resp.Trailer)
+	}
+	if size <= b.left {
+		b.left -= size
 		return n, err
 	}
-	n, b.left = int(b.left), 0
+	n, b.left = min(n, int(b.left)), 0
+	clear(b.resp.Trailer)
 	long := &longError{most: b.x.most}
 	b.x.tellLong(belljar.Decision{Reason: b.x.t.name() + ": " + long.Error()})
 	return n, long
+}
+
+// sizeOf is how many bytes a header has.
+func sizeOf(h http.Header) (n int64) {
+	for name, values := range h {
+		for _, v := range values {
+			n += int64(len(name) + len(": \r\n") + len(v))
+		}
+	}
+	return n
 }
 
 // writableBody is the body of an upgraded connection.

@@ -178,7 +178,7 @@ func allowedCommands() keyRule {
 	return permission[command]{
 		"commands.allow", func(d *document) list[command] { return d.commandRules[0] }, func(s *state) *[]item[command] { return &s.commands[0] },
 		command.text, covers,
-		func(c command, ceiling []item[command]) []command {
+		func(_ *work, c command, ceiling []item[command]) []command {
 			if slices.ContainsFunc(ceiling, func(i item[command]) bool { return i.value.pattern == c.pattern }) {
 				return []command{c}
 			}

@@ -101,7 +101,7 @@ func (d *decoder) fieldValues(p pair, path string) []string {
 
 // parseValue reads a pattern of values.
 func parseValue(s string) (suggestion string, err error) {
-	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
+	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' || r == 0x7f }
 	switch {
 	case len(s) > maxPattern:
 		return "", fmt.Errorf("a pattern has at most %d bytes", maxPattern)

@@ -151,17 +151,17 @@ func TestConstraintWithin(t *testing.T) {
 		{`query: {p: a}, rate: 1/s, response: 1KiB`, `response: 1KiB`, true, `query: {p: a}, rate: 1/s, response: 1KiB`},
 	} {
 		a, b := of(c.a), of(c.b)
-		if got := newIndex([]belljar.NetRule{b}).covers(a); got != c.want {
+		if got := newWork().newIndex([]belljar.NetRule{b}).covers(a); got != c.want {
 			t.Errorf("%s within %s: %v", c.a, c.b, got)
 		}
-		both, ok := intersect(a, b)
+		both, ok := newWork().intersect(a, b)
 		if ok != (c.both != "") || ok && ruleText(both) != ruleText(of(c.both)) {
 			t.Errorf("%s and %s: %v %s", c.a, c.b, ok, ruleText(both))
 		}
-		if ok && (!newIndex([]belljar.NetRule{a}).covers(both) || !newIndex([]belljar.NetRule{b}).covers(both)) {
+		if ok && (!newWork().newIndex([]belljar.NetRule{a}).covers(both) || !newWork().newIndex([]belljar.NetRule{b}).covers(both)) {
 			t.Errorf("%s and %s: %s is not in both", c.a, c.b, ruleText(both))
 		}
-		if !newIndex([]belljar.NetRule{of("methods: [GET, POST, PUT]"), b}).covers(b) || newIndex([]belljar.NetRule{a}).covers(belljar.NetRule{Host: "a.test", Ports: []uint16{443}}) {
+		if !newWork().newIndex([]belljar.NetRule{of("methods: [GET, POST, PUT]"), b}).covers(b) || newWork().newIndex([]belljar.NetRule{a}).covers(belljar.NetRule{Host: "a.test", Ports: []uint16{443}}) {
 			t.Errorf("%s: a rule that is confined covers everything, or does not cover itself", c.a)
 		}
 	}
@@ -223,5 +223,13 @@ func TestPushesOfAProjectEnd(t *testing.T) {
 	}
 	if p := merged(parsed("network: {allow: [{host: a.test, ask: true}]}", layerUser), project, nil, nil, false); p != nil {
 		t.Error("a push without asking to a host about which is asked")
+	}
+}
+
+func TestValuesHaveNoControls(t *testing.T) {
+	for v, want := range map[string]bool{"a b": true, "a\tb": true, "a\nb": true, "a\rb": false, "a\r\nb": false, "\x00": false, "\x7f": false} {
+		if _, err := parseValue(v); (err == nil) != want {
+			t.Errorf("%q: %v", v, err)
+		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 
 // constraintWithin says whether every request that a admits, o admits as well, with as much
 // of a rate and an answer. What it cannot find out within a bound it denies.
-func constraintWithin(a, o *belljar.Constraint) bool {
+func (w *work) constraintWithin(a, o *belljar.Constraint) bool {
 	switch {
-	case o.Query != nil && (a.Query == nil || !paramsWithin(a.Query.Params, o.Query.Params)):
+	case o.Query != nil && (a.Query == nil || !w.paramsWithin(a.Query.Params, o.Query.Params)):
 		return false
 	case o.Rate != nil && (a.Rate == nil || !rateWithin(*a.Rate, *o.Rate)):
 		return false
@@ -24,7 +24,7 @@ func constraintWithin(a, o *belljar.Constraint) bool {
 		if mine == nil {
 			mine = &belljar.Field{Values: []string{"*"}}
 		}
-		if !valuesWithin(mine.Values, f.Values) {
+		if !w.valuesWithin(mine.Values, f.Values) {
 			return false
 		}
 	}
@@ -33,10 +33,10 @@ func constraintWithin(a, o *belljar.Constraint) bool {
 
 // paramsWithin says whether every query of a is one of o: a parameter that only o names need
 // not be there.
-func paramsWithin(a, o []belljar.Field) bool {
+func (w *work) paramsWithin(a, o []belljar.Field) bool {
 	for _, f := range a {
 		theirs := fieldNamed(o, f.Name)
-		if theirs == nil || !valuesWithin(f.Values, theirs.Values) {
+		if theirs == nil || !w.valuesWithin(f.Values, theirs.Values) {
 			return false
 		}
 	}
@@ -51,13 +51,13 @@ func fieldNamed(l []belljar.Field, name string) *belljar.Field {
 	return &l[i]
 }
 
-func valuesWithin(a, o []string) bool {
+func (w *work) valuesWithin(a, o []string) bool {
 	as := make([]string, len(o))
 	for i := range o {
 		as[i] = valuePath(o[i])
 	}
 	for _, p := range a {
-		if !slices.Contains(o, p) && !patternWithin(valuePath(p), as) {
+		if !w.spend(1+len(o)) || !slices.Contains(o, p) && !w.patternWithin(valuePath(p), as) {
 			return false
 		}
 	}
@@ -91,7 +91,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // bothConstraints are the requests that both admit, but for values that no pattern can
 // name; ok is false where there are none.
-func bothConstraints(a, o *belljar.Constraint) (c belljar.Constraint, ok bool) {
+func (w *work) bothConstraints(a, o *belljar.Constraint) (c belljar.Constraint, ok bool) {
 	switch {
 	case a.Query == nil:
 		c.Query = o.Query
@@ -101,13 +101,13 @@ func bothConstraints(a, o *belljar.Constraint) (c belljar.Constraint, ok bool) {
 		c.Query = &belljar.QueryRule{}
 		for _, f := range a.Query.Params {
 			if theirs := fieldNamed(o.Query.Params, f.Name); theirs != nil {
-				if values := bothPatterns(f.Values, theirs.Values, valuePath); len(values) > 0 {
+				if values := w.bothPatterns(f.Values, theirs.Values, valuePath); len(values) > 0 {
 					c.Query.Params = append(c.Query.Params, belljar.Field{Name: f.Name, Values: values})
 				}
 			}
 		}
 	}
-	if c.Headers, ok = bothHeaders(a.Headers, o.Headers); !ok {
+	if c.Headers, ok = w.bothHeaders(a.Headers, o.Headers); !ok {
 		return c, false
 	}
 	c.Rate, c.Response = bothRates(a.Rate, o.Rate), a.Response
@@ -117,10 +117,10 @@ func bothConstraints(a, o *belljar.Constraint) (c belljar.Constraint, ok bool) {
 	return c, true
 }
 
-func bothHeaders(a, o []belljar.Field) (both []belljar.Field, ok bool) {
+func (w *work) bothHeaders(a, o []belljar.Field) (both []belljar.Field, ok bool) {
 	for _, f := range a {
 		if theirs := fieldNamed(o, f.Name); theirs != nil {
-			if f.Values = bothPatterns(f.Values, theirs.Values, valuePath); len(f.Values) == 0 {
+			if f.Values = w.bothPatterns(f.Values, theirs.Values, valuePath); len(f.Values) == 0 {
 				return nil, false
 			}
 		}

@@ -25,7 +25,7 @@ func diffCredentials(a, b *state) []Change {
 // hosts that can be reached before and after, where a credential is bound to them on one
 // side only.
 func diffOthers(a, b *state) []Change {
-	l := diffRules("credentials", a.bound(b), b.bound(a))
+	l := diffRules(a.work, "credentials", a.bound(b), b.bound(a))
 	for i := range l {
 		l[i].What, l[i].Possible = "other keys to "+l[i].What, !l[i].Possible
 	}
@@ -48,7 +48,7 @@ func (s *state) bound(other *state) []item[belljar.NetRule] {
 
 func diffCredential(name string, a, b *state) []Change {
 	const key = "credentials"
-	l := diffRules(key, a.grantRules(name), b.grantRules(name))
+	l := diffRules(a.work, key, a.grantRules(name), b.grantRules(name))
 	for i := range l {
 		l[i].What = name + " to " + l[i].What
 	}

@@ -67,18 +67,18 @@ func (credentialsRule) tighten(s, full *state, d *document, r *report) {
 			continue
 		}
 		all := full.credentials[n].value
-		if why := beyond(i.value, all); why != "" {
+		if why := beyond(s.work, i.value, all); why != "" {
 			r.add(i.mark, key, "", "%s, which the user's policy does not", why)
 			continue
 		}
 		if n, ok := s.credential(i.value.Name); ok {
-			s.credentials[n] = item[grant]{narrowed(s.credentials[n].value, i), i.mark}
+			s.credentials[n] = item[grant]{narrowed(s.work, s.credentials[n].value, i), i.mark}
 		}
 	}
 }
 
 // beyond says what of the entry g goes beyond all.
-func beyond(g, all grant) string {
+func beyond(w *work, g, all grant) string {
 	for _, h := range g.Hosts {
 		if !slices.ContainsFunc(all.Hosts, func(a belljar.BoundHost) bool { return boundWithin(h, a) }) {
 			return "binds it to " + boundText(h)
@@ -92,7 +92,7 @@ func beyond(g, all grant) string {
 		q.paths = all.Paths
 	}
 	switch {
-	case !requestsWithin(q, []requests{all.requests()}):
+	case !w.requestsWithin(q, []requests{all.requests()}):
 		return "gives it to other requests"
 	case g.Form != "" && (g.Form != all.Form || g.Header != all.Header):
 		return "puts it into another header"
@@ -104,7 +104,7 @@ func beyond(g, all grant) string {
 
 // narrowed is base as far as an entry, which is within all that the user allows, leaves
 // it; the rest is withheld.
-func narrowed(base grant, entry item[grant]) grant {
+func narrowed(w *work, base grant, entry item[grant]) grant {
 	g, left := entry.value, base.Hosts
 	if len(g.Hosts) > 0 {
 		var hosts []belljar.BoundHost
@@ -120,7 +120,7 @@ func narrowed(base grant, entry item[grant]) grant {
 		}
 		left = unionHosts(hosts, nil)
 	}
-	q, ok := base.requests().both(g.requests())
+	q, ok := w.both(base.requests(), g.requests())
 	if !ok {
 		return base.only(nil, entry.mark)
 	}
@@ -140,7 +140,7 @@ func (credentialsRule) limit(s *state, c *document, r *report, cut func(string, 
 		parts := i.value.only(nil, c.credentials.mark)
 		for _, l := range c.credentials.items {
 			if l.value.Name == i.value.Name {
-				parts = narrowed(i.value, l)
+				parts = narrowed(s.work, i.value, l)
 			}
 		}
 		if parts.text() != i.value.text() && len(i.value.Hosts) > 0 {

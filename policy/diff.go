@@ -67,7 +67,8 @@ func matches(rule belljar.NetRule, r belljar.NetRequest) bool {
 // new: a rule that is written in another way, in another file or order and allows
 // the same is no change.
 func Diff(old, new *Policy) []Change {
-	a, b := old.state, new.state
+	a, b := old.state.compared(), new.state.compared()
+	b.work = a.work
 	var l []Change
 	l = append(l, diffWords("tier", a.tier, b.tier, a.tierWithin(b.tier.value, a.tier.value))...)
 	mode := func(i item[belljar.Mode]) item[string] { return item[string]{string(i.value), i.mark} }
@@ -79,9 +80,9 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffSets("files.hold", a.hold, b.hold, false)...)
 	l = append(l, diffSets("network.registries", a.registries, b.registries, true)...)
 	unasked := func(r belljar.NetRule) bool { return !r.Ask }
-	l = append(l, diffRules(keyAllow, only(a.rules, unasked), only(b.rules, unasked))...)
+	l = append(l, diffRules(a.work, keyAllow, only(a.rules, unasked), only(b.rules, unasked))...)
 	private := func(r belljar.NetRule) bool { return r.Private && !r.Ask }
-	l = append(l, diffRules(keyPrivate, only(a.rules, private), only(b.rules, private))...)
+	l = append(l, diffRules(a.work, keyPrivate, only(a.rules, private), only(b.rules, private))...)
 	l = append(l, diffSets(keyAsk, asking(a.rules), asking(b.rules), true)...)
 	l = append(l, diffGit(a, b)...)
 	l = append(l, diffLLM(a, b)...)
@@ -226,13 +227,13 @@ type atom struct {
 // diffRules compares rules port by port. Patterns of hosts and ranges of addresses
 // never overlap in part: one lies in the other or they have nothing in common. So
 // what changed is an atom without the atoms of the other policy that lie in it.
-func diffRules(key string, a, b []item[belljar.NetRule]) []Change {
+func diffRules(w *work, key string, a, b []item[belljar.NetRule]) []Change {
 	var l []Change
 	for _, side := range []struct {
 		these, others []item[belljar.NetRule]
 		added         bool
 	}{{b, a, true}, {a, b, false}} {
-		index := indexItems(side.others)
+		index := w.indexItems(side.others)
 		seen := map[atom]bool{}
 		for _, i := range side.these {
 			for _, p := range i.value.Ports {

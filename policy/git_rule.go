@@ -90,11 +90,13 @@ func (g gitRule) tighten(s, full *state, d *document, r *report) {
 		*dst = g.emptied(*dst, l.mark)
 		return
 	}
+	before := *s // without the project's own entries, of which one does not take the next one away
+	before.push = slices.Clone(s.push)
 	for _, i := range l.items {
 		switch {
 		case g.push && !gives(i.value):
 			add(dst, []item[belljar.NetRule]{confining(i.value, i.mark)}, pushText)
-		case g.push && s.opens(i.value) && !s.confines(i.value):
+		case g.push && before.opens(i.value) && !before.confines(i.value):
 			add(dst, []item[belljar.NetRule]{i}, pushText) // of all pushes these are left
 		case !g.covers(s, i.value) && !g.covers(full, i.value):
 			r.add(i.mark, g.key(), "", "allows %s, which the user's policy does not", g.text(i.value))
@@ -123,7 +125,7 @@ func (s *state) confines(r belljar.NetRule) bool {
 // covers says whether s allows what r does already.
 func (g gitRule) covers(s *state, r belljar.NetRule) bool {
 	open := s.opens(r)
-	if !open && !pathsWithin([]string{r.Git.Repo}, s.repos(r)) {
+	if !open && !s.work.pathsWithin([]string{r.Git.Repo}, s.repos(r)) {
 		return false
 	}
 	if !g.push || open && !s.confines(r) {
@@ -131,11 +133,11 @@ func (g gitRule) covers(s *state, r belljar.NetRule) bool {
 	}
 	var refs []string
 	for _, i := range s.push {
-		if sameGitHost(i.value, r) && pathsWithin([]string{r.Git.Repo}, []string{i.value.Git.Repo}) {
+		if sameGitHost(i.value, r) && s.work.pathsWithin([]string{r.Git.Repo}, []string{i.value.Git.Repo}) {
 			refs = append(refs, i.value.Git.Push...)
 		}
 	}
-	return pathsWithin(r.Git.Push, refs)
+	return s.work.pathsWithin(r.Git.Push, refs)
 }
 
 // repos are the patterns of repositories at r's host that may be fetched from.
@@ -164,7 +166,7 @@ func (g gitRule) limit(s *state, c *document, r *report, cut func(string, mark))
 	if !c.fetch.set && !c.push.set && !c.allow.set {
 		return
 	}
-	ceiling := &state{rules: c.allow.items, fetch: c.fetch.items, push: c.push.items}
+	ceiling := &state{rules: c.allow.items, fetch: c.fetch.items, push: c.push.items, work: s.work}
 	dst := g.of(s)
 	var kept []item[belljar.NetRule]
 	for _, i := range *dst {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,4 +165,30 @@ func TestGitDiff(t *testing.T) {
 			t.Errorf("%s -> %s: %q, want %q", c.old, c.new, got, c.want)
 		}
 	}
+}
+
+// TestPushesOfAProject: of a host where the user allows any push a project leaves what all
+// its entries say, in any order, and of no other host.
+func TestPushesOfAProject(t *testing.T) {
+	const b, c, none = `{repo: open.test/a/b, refs: ["refs/heads/x"]}`, `{repo: open.test/a/c, refs: ["refs/heads/y"]}`, `{repo: "open.test/**", refs: []}`
+	for _, entries := range []string{b + ", " + c, c + ", " + b, none + ", " + b + ", " + c, b + ", " + c + ", " + b, b + ", " + none + ", " + c} {
+		p := newBench(t).user("version: 1\nnetwork: {allow: [open.test, other.test]}\n").project("version: 1\ngit: {push: [" + entries + "]}\n").must()
+		for path, want := range map[string]bool{"/a/b": true, "/a/c": true, "/a/d": false} {
+			if got := gitAllowed(p, "open.test", "POST", path+".git/git-receive-pack"); got != want {
+				t.Errorf("%s: %s %v", entries, path, got)
+			}
+			if !gitAllowed(p, "other.test", "POST", path+".git/git-receive-pack") {
+				t.Errorf("%s: other.test%s", entries, path)
+			}
+		}
+		var refs []string
+		for _, i := range p.state.push {
+			refs = append(refs, i.value.Git.Push...)
+		}
+		slices.Sort(refs)
+		if !slices.Equal(refs, []string{"refs/heads/x", "refs/heads/y"}) {
+			t.Errorf("%s: %v", entries, refs)
+		}
+	}
+	newBench(t).user("version: 1\nnetwork: {allow: [open.test]}\ngit: {push: ["+b+"]}\n").project("version: 1\ngit: {push: ["+b+", "+c+"]}\n").refused(belljar.KindRefused, "open.test/a/c")
 }

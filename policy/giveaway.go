@@ -29,7 +29,7 @@ func GivenAway(o LoadOptions, hash string) ([]string, error) {
 	if len(l.faults) > 0 {
 		return nil, l.broken()
 	}
-	var g giveaway
+	g := giveaway{work: newWork()}
 	for _, p := range Presets() {
 		for _, c := range p.Commands {
 			o.Command = c
@@ -38,6 +38,9 @@ func GivenAway(o LoadOptions, hash string) ([]string, error) {
 	}
 	o.Command = "" // last: what an agent has is told as that
 	g.look(&l)
+	if g.work.over {
+		g.tell("has patterns that take too long to compare with your policy: what is said here of requests may be more than it does")
+	}
 	return g.lines, nil
 }
 
@@ -45,6 +48,7 @@ func GivenAway(o LoadOptions, hash string) ([]string, error) {
 type giveaway struct {
 	known []string // credentials that some run has without the project
 	lines []string
+	work  *work
 }
 
 func (g *giveaway) tell(line string) {
@@ -56,6 +60,7 @@ func (g *giveaway) tell(line string) {
 // look compares a run without the project with the one where it is trusted.
 func (g *giveaway) look(l *loader) {
 	without, with := newState(), newState()
+	without.work, with.work = g.work, g.work
 	l.presets(without, false)
 	mergeDocument(without, l.user)
 	l.presets(with, true)
@@ -69,7 +74,7 @@ func (g *giveaway) look(l *loader) {
 		n, had := without.credential(c.value.Name)
 		_, has := extended.credential(c.value.Name) // in every run, where the user has a value
 		switch {
-		case had && beyond(c.value, without.credentials[n].value) != "":
+		case had && beyond(with.work, c.value, without.credentials[n].value) != "":
 			g.tell("sends " + c.value.giving() + " (without trust: " + without.credentials[n].value.place() + ")")
 			g.rules(without.credentials[n].value, without, with)
 		case had:

@@ -10,8 +10,8 @@ import (
 // rules tells where a credential goes by rules that only the project has: it is put into
 // what it is bound to and some rule allows, so a rule that allows more gives more.
 func (g *giveaway) rules(c grant, without, with *state) {
-	before := newIndex(given(c, without.rules))
-	had := indexItems(without.rules)
+	before := with.work.newIndex(given(with.work, c, without.rules))
+	had := with.work.indexItems(without.rules)
 	for _, rule := range with.rules {
 		if had.covers(rule.value) {
 			continue
@@ -22,7 +22,7 @@ func (g *giveaway) rules(c grant, without, with *state) {
 			if !ok {
 				continue
 			}
-			q, ok, exact := meet(requestsOf(rule.value), c.requests())
+			q, ok, exact := meet(with.work, requestsOf(rule.value), c.requests())
 			wide, narrow := part, part
 			wide, narrow, part = requestsOf(rule.value).only(wide), c.requests().only(narrow), q.only(part)
 			if exact && (!ok || before.covers(part)) || before.covers(wide) || before.covers(narrow) {
@@ -61,10 +61,10 @@ func (g *giveaway) tellRule(c grant, part belljar.NetRule, before *index) {
 }
 
 // given is what of a credential's hosts and requests the rules allow.
-func given(c grant, rules []item[belljar.NetRule]) (parts []belljar.NetRule) {
+func given(w *work, c grant, rules []item[belljar.NetRule]) (parts []belljar.NetRule) {
 	for _, h := range c.Hosts {
 		for _, rule := range rules {
-			if part, ok := intersect(boundRule(c, h), rule.value); ok {
+			if part, ok := w.intersect(boundRule(c, h), rule.value); ok {
 				parts = append(parts, part)
 			}
 		}
@@ -77,15 +77,15 @@ func boundRule(c grant, h belljar.BoundHost) belljar.NetRule {
 	return belljar.NetRule{Host: h.Host, Ports: []uint16{h.Port}, Private: true, Methods: c.Methods, Paths: c.Paths}
 }
 
-// meet is [requests.both] that says whether its answer is exact: no path is left out.
-func meet(a, b requests) (q requests, ok, exact bool) {
-	q, ok = a.both(b)
-	if _, some := (requests{methods: a.methods}).both(requests{methods: b.methods}); !some {
+// meet is [work.both] that says whether its answer is exact: no path is left out.
+func meet(w *work, a, b requests) (q requests, ok, exact bool) {
+	q, ok = w.both(a, b)
+	if _, some := w.both(requests{methods: a.methods}, requests{methods: b.methods}); !some {
 		return q, false, true // no method is in both
 	}
 	for _, p := range a.paths {
 		apart := func(o string) bool {
-			return p == o || patternWithin(p, []string{o}) || patternWithin(o, []string{p}) || disjoint(p, o)
+			return p == o || w.patternWithin(p, []string{o}) || w.patternWithin(o, []string{p}) || disjoint(p, o)
 		}
 		if slices.ContainsFunc(b.paths, func(o string) bool { return !apart(o) }) {
 			return q, ok, false

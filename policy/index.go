@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/belljar-dev/belljar"
@@ -15,18 +16,19 @@ type index struct {
 	names map[string][]int // exact names, and "*.x" for wildcards
 	cidrs map[netip.Prefix][]int
 	bits  []int // lengths that occur in cidrs: IPv6 as 1000 more
+	work  *work
 }
 
-func indexItems(items []item[belljar.NetRule]) *index {
+func (w *work) indexItems(items []item[belljar.NetRule]) *index {
 	rules := make([]belljar.NetRule, len(items))
 	for i := range items {
 		rules[i] = items[i].value
 	}
-	return newIndex(rules)
+	return w.newIndex(rules)
 }
 
-func newIndex(rules []belljar.NetRule) *index {
-	x := &index{rules: rules, names: make(map[string][]int, len(rules)), cidrs: map[netip.Prefix][]int{}}
+func (w *work) newIndex(rules []belljar.NetRule) *index {
+	x := &index{rules: rules, names: make(map[string][]int, len(rules)), cidrs: map[netip.Prefix][]int{}, work: w}
 	for i, r := range rules {
 		if r.Host != "" {
 			x.names[r.Host] = append(x.names[r.Host], i)
@@ -97,36 +99,63 @@ func (x *index) about(r belljar.NetRule) []int {
 // covers says whether every port of r is allowed already, private where r is, with
 // all requests that r allows, and without asking where r does not ask.
 func (x *index) covers(r belljar.NetRule) bool {
-	about := x.about(r)
+	q := requestsOf(r)
+	var some []int // the rules that may cover a part
+	for _, i := range x.about(r) {
+		rule := &x.rules[i]
+		if !x.work.spend(1) {
+			return false
+		}
+		if r.Private && !rule.Private || rule.Ask && !r.Ask {
+			continue
+		}
+		// What is confined is never as much as a connection that may carry anything.
+		if !rule.Confined() || r.Confined() && x.sharesPort(r, rule) && x.work.constraintWithin(&q.Constraint, &rule.Constraint) {
+			some = append(some, i)
+		}
+	}
+	known := map[string]bool{} // by the rules that are there for a port
 	for _, p := range r.Ports {
-		if !x.coversPort(r, p, about) {
+		if !x.coversPort(q, p, some, known) {
 			return false
 		}
 	}
 	return true
 }
 
-func (x *index) coversPort(r belljar.NetRule, port uint16, about []int) bool {
-	var some []requests
-	for _, i := range about {
+func (x *index) sharesPort(r belljar.NetRule, rule *belljar.NetRule) bool {
+	return x.work.spend(len(r.Ports)) && slices.ContainsFunc(r.Ports, func(p uint16) bool { return slices.Contains(rule.Ports, p) })
+}
+
+// coversPort says whether the requests q to one port lie within what some rules allow.
+func (x *index) coversPort(q requests, port uint16, some []int, known map[string]bool) bool {
+	var those []requests
+	key := ""
+	for _, i := range some {
 		rule := &x.rules[i]
-		if r.Private && !rule.Private || rule.Ask && !r.Ask || !slices.Contains(rule.Ports, port) {
+		if !x.work.spend(1) {
+			return false
+		}
+		if !slices.Contains(rule.Ports, port) {
 			continue
 		}
 		if !rule.Confined() {
 			return true
 		}
-		some = append(some, requestsOf(*rule))
+		those = append(those, requestsOf(*rule))
+		key += strconv.Itoa(i) + " "
 	}
-	// What is confined is never as much as a connection that may carry anything.
-	return r.Confined() && len(some) > 0 && requestsWithin(requestsOf(r), some)
+	if _, ok := known[key]; !ok {
+		known[key] = len(those) > 0 && x.work.pathsAndMethodsWithin(q, those)
+	}
+	return known[key]
 }
 
 // cutRule is the part of r that the ceiling's rules allow.
-func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRule {
+func cutRule(w *work, r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRule {
 	var parts []belljar.NetRule
 	for _, c := range ceiling {
-		part, ok := intersect(r, c.value)
+		part, ok := w.intersect(r, c.value)
 		if !ok {
 			continue
 		}
@@ -142,7 +171,7 @@ func cutRule(r belljar.NetRule, ceiling []item[belljar.NetRule]) []belljar.NetRu
 		}
 	}
 	// Pieces that come to all of r are r.
-	if newIndex(parts).covers(r) {
+	if w.newIndex(parts).covers(r) {
 		return []belljar.NetRule{r}
 	}
 	return parts
@@ -160,12 +189,12 @@ func union(a, b []uint16) []uint16 {
 }
 
 // intersect is what both rules allow, but for paths that no pattern can name.
-func intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
+func (w *work) intersect(a, b belljar.NetRule) (belljar.NetRule, bool) {
 	r, ok := intersectPlace(a, b)
 	if !ok {
 		return r, false
 	}
-	q, ok := requestsOf(a).both(requestsOf(b))
+	q, ok := w.both(requestsOf(a), requestsOf(b))
 	return q.only(r), ok
 }
 

@@ -17,7 +17,7 @@ type permission[T any] struct {
 	// covers makes a test whether s already allows a value.
 	covers func(s *state) func(T) bool
 	// cut is the part of a value that the ceiling's items allow, in pieces.
-	cut func(T, []item[T]) []T
+	cut func(*work, T, []item[T]) []T
 }
 
 func (p permission[T]) merge(s *state, d *document) {
@@ -75,7 +75,7 @@ func (p permission[T]) limit(s *state, c *document, r *report, cut func(string, 
 			kept = append(kept, i)
 			continue
 		}
-		parts := p.cut(i.value, ceiling.items)
+		parts := p.cut(s.work, i.value, ceiling.items)
 		if len(parts) != 1 || p.text(parts[0]) != p.text(i.value) {
 			what := p.key + ": " + p.text(i.value)
 			if i.src.layer == layerPreset {
@@ -104,7 +104,7 @@ func equalCovers[T comparable](get func(*state) *[]item[T]) func(*state) func(T)
 	}
 }
 
-func equalCut[T comparable](v T, ceiling []item[T]) []T {
+func equalCut[T comparable](_ *work, v T, ceiling []item[T]) []T {
 	for _, c := range ceiling {
 		if c.value == v {
 			return []T{v}
@@ -135,7 +135,7 @@ func allowRule() keyRule {
 		func(d *document) list[belljar.NetRule] { return d.allow },
 		func(s *state) *[]item[belljar.NetRule] { return &s.rules },
 		ruleText,
-		func(s *state) func(belljar.NetRule) bool { return indexItems(s.rules).covers },
+		func(s *state) func(belljar.NetRule) bool { return s.work.indexItems(s.rules).covers },
 		cutRule,
 	}
 }
@@ -176,7 +176,7 @@ func pathCovers(lists ...[]item[string]) func(string) bool {
 }
 
 // cutPath is the part of v that lies below the ceiling's paths.
-func cutPath(v string, ceiling []item[string]) []string {
+func cutPath(_ *work, v string, ceiling []item[string]) []string {
 	var parts []string
 	for _, c := range ceiling {
 		switch {

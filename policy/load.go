@@ -235,6 +235,9 @@ func tighten(s, full *state, d *document, r *report) {
 	for _, k := range keys() {
 		k.rule.tighten(s, full, d, r)
 	}
+	if s.work.over {
+		r.add(mark{src: d.src}, "", "fewer patterns, with fewer stars", "its patterns take too long to compare with the user's policy, so that some count as not covered")
+	}
 }
 
 // cap cuts the state to the ceiling.

@@ -52,7 +52,7 @@ func (p *Policy) MayGrant(rule belljar.NetRule) error {
 
 // underCeiling says why the organisation does not let rule be one of the user's.
 func (p *Policy) underCeiling(rule belljar.NetRule) error {
-	if c := p.ceiling; c != nil && c.allow.set && !indexItems(c.allow.items).covers(rule) {
+	if c := p.ceiling; c != nil && c.allow.set && !newWork().indexItems(c.allow.items).covers(rule) {
 		return byCeiling(c.allow.mark)
 	}
 	return nil
@@ -116,7 +116,7 @@ func (p *Policy) MayPass(name string) error {
 		return fmt.Errorf("%q is not the name of a variable", name)
 	case NeverPassed(name):
 		return fmt.Errorf("%s never passes: it leads to the host, or the sandbox has its own", name)
-	case p.ceiling != nil && p.ceiling.pass.set && equalCut(name, p.ceiling.pass.items) == nil:
+	case p.ceiling != nil && p.ceiling.pass.set && equalCut(nil, name, p.ceiling.pass.items) == nil:
 		return byCeiling(p.ceiling.pass.mark)
 	}
 	return nil

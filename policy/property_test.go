@@ -284,7 +284,7 @@ func TestIndexAgreesWithTheDecider(t *testing.T) {
 		if p == nil {
 			continue
 		}
-		n, x := p.Network(), indexItems(p.state.rules)
+		n, x := p.Network(), newWork().indexItems(p.state.rules)
 		for range 8 {
 			q := randomRequest(r)
 			if q.Port == 0 {

@@ -432,7 +432,7 @@ func asOften(n belljar.Network, q belljar.NetRequest, by *belljar.NetRule) bool 
 			return belljar.Constraint{Rate: c.Rate, Response: c.Response}
 		}
 		mine, theirs := bounds(by.Constraint), bounds(rule.Constraint)
-		return one.Decide(q).Allow && constraintWithin(&mine, &theirs)
+		return one.Decide(q).Allow && newWork().constraintWithin(&mine, &theirs)
 	})
 }
 

@@ -35,10 +35,19 @@ type state struct {
 	presets  []item[string]
 	home     []item[HomeFile]
 	sessions []item[string]
+
+	work *work // of the load; clones share it
 }
 
 // newState is the layer "default".
-func newState() *state { return defaultState().clone() }
+func newState() *state { return defaultState().compared() }
+
+// compared is a clone whose comparisons are its own.
+func (s *state) compared() *state {
+	c := s.clone()
+	c.work = newWork()
+	return c
+}
 
 // defaultState is made once and only cloned.
 var defaultState = sync.OnceValue(func() *state {

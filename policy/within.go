@@ -24,7 +24,19 @@ const otherMethod = ""
 
 // requestsWithin says whether every request of q is one of some of others. What it
 // cannot find out within a bound it denies.
-func requestsWithin(q requests, others []requests) bool {
+func (w *work) requestsWithin(q requests, others []requests) bool {
+	var fit []requests
+	for _, o := range others {
+		if w.constraintWithin(&q.Constraint, &o.Constraint) {
+			fit = append(fit, o)
+		}
+	}
+	return w.pathsAndMethodsWithin(q, fit)
+}
+
+// pathsAndMethodsWithin is requestsWithin for others that confine the rest of a request no
+// further than q.
+func (w *work) pathsAndMethodsWithin(q requests, others []requests) bool {
 	methods := slices.Clone(q.methods)
 	if len(methods) == 0 {
 		methods = append(methods, otherMethod)
@@ -40,12 +52,15 @@ func requestsWithin(q requests, others []requests) bool {
 		var allowed []string
 		every := false
 		for _, o := range others {
-			if o.admits(m) && constraintWithin(&q.Constraint, &o.Constraint) {
+			if !w.spend(1 + len(o.methods)) {
+				return false
+			}
+			if o.admits(m) {
 				every = every || len(o.paths) == 0
 				allowed = append(allowed, o.paths...)
 			}
 		}
-		if !every && !pathsWithin(q.paths, allowed) {
+		if !every && !w.pathsWithin(q.paths, allowed) {
 			return false
 		}
 	}
@@ -53,12 +68,12 @@ func requestsWithin(q requests, others []requests) bool {
 }
 
 // pathsWithin says whether every path of patterns (none: any) matches one of allowed.
-func pathsWithin(patterns, allowed []string) bool {
+func (w *work) pathsWithin(patterns, allowed []string) bool {
 	if len(patterns) == 0 {
 		patterns = []string{"**"}
 	}
 	for _, p := range patterns {
-		if !slices.Contains(allowed, p) && !patternWithin(p, allowed) {
+		if !w.spend(1+len(allowed)) || !slices.Contains(allowed, p) && !w.patternWithin(p, allowed) {
 			return false
 		}
 	}
@@ -73,24 +88,13 @@ const (
 	maxWork     = 1 << 18
 )
 
-// patternWithin says whether every path that matches a matches one of bs. It follows
+// holds says whether every path that matches a matches one of bs. It follows
 // all paths of a at once through an automaton: a state is a place in a with the set of
 // places in bs that the same path may have reached.
-func patternWithin(a string, bs []string) bool {
-	size := 0
-	for _, b := range bs {
-		size += len(b)
-	}
-	if len(bs) == 0 || size > maxCompared {
-		return false
-	}
-	x := inclusion{a: tokens(a), seen: map[string]bool{}}
-	for _, b := range bs {
-		x.bs = append(x.bs, tokens(b))
-	}
+func (x *inclusion) holds() bool {
 	x.letters()
-	start := make([]place, len(bs))
-	for i := range bs {
+	start := make([]place, len(x.bs))
+	for i := range x.bs {
 		start[i] = place{b: i}
 	}
 	x.push(0, x.closed(start))
@@ -144,7 +148,16 @@ type inclusion struct {
 	seen   map[string]bool
 	todo   []inclusionState
 	work   int
+	most   int // that it may come to
 	failed bool
+}
+
+func newInclusion(a string, bs []string, most int) *inclusion {
+	x := &inclusion{a: tokens(a), seen: map[string]bool{}, most: most}
+	for _, b := range bs {
+		x.bs = append(x.bs, tokens(b))
+	}
+	return x
 }
 
 func (x *inclusion) letters() {
@@ -216,12 +229,16 @@ func (x *inclusion) follow(s inclusionState) {
 	if t.star {
 		next = s.at
 	}
-	for _, c := range x.bytes {
+	bytes := x.bytes
+	if !t.star {
+		bytes = []uint16{t.c}
+	}
+	for _, c := range bytes {
 		if !t.takes(c) || x.failed {
 			continue
 		}
 		var set []place
-		if x.work += len(s.set); x.work > maxWork {
+		if x.work += 1 + len(s.set); x.work > x.most {
 			x.failed = true
 			return
 		}
@@ -240,10 +257,10 @@ func (x *inclusion) follow(s inclusionState) {
 
 // both are the requests that are in q and in o: exactly, but for paths and values that no
 // pattern can name, which are left out.
-func (q requests) both(o requests) (requests, bool) {
+func (w *work) both(q, o requests) (requests, bool) {
 	r := requests{methods: o.methods, paths: o.paths}
 	var ok bool
-	if r.Constraint, ok = bothConstraints(&q.Constraint, &o.Constraint); !ok {
+	if r.Constraint, ok = w.bothConstraints(&q.Constraint, &o.Constraint); !ok {
 		return r, false
 	}
 	if len(o.methods) == 0 {
@@ -269,7 +286,7 @@ func (q requests) both(o requests) (requests, bool) {
 	if len(o.paths) == 0 {
 		r.paths = q.paths
 	} else if len(q.paths) > 0 {
-		if r.paths = bothPatterns(q.paths, o.paths, same); len(r.paths) == 0 {
+		if r.paths = w.bothPatterns(q.paths, o.paths, same); len(r.paths) == 0 {
 			return r, false
 		}
 	}
@@ -278,13 +295,13 @@ func (q requests) both(o requests) (requests, bool) {
 
 // bothPatterns are the patterns of both lists that lie in one of the other. As says what
 // pattern of paths each is.
-func bothPatterns(a, b []string, as func(string) string) (both []string) {
+func (w *work) bothPatterns(a, b []string, as func(string) string) (both []string) {
 	for _, p := range a {
 		for _, o := range b {
 			switch {
-			case p == o || patternWithin(as(p), []string{as(o)}):
+			case p == o || w.patternWithin(as(p), []string{as(o)}):
 				both = append(both, p)
-			case patternWithin(as(o), []string{as(p)}):
+			case w.patternWithin(as(o), []string{as(p)}):
 				both = append(both, o)
 			}
 		}

@@ -47,7 +47,7 @@ func TestPatternWithin(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			bs = append(bs, random())
 		}
-		got := patternWithin(a, bs)
+		got := newWork().patternWithin(a, bs)
 		counter := slices.IndexFunc(paths, func(p string) bool {
 			return belljar.MatchPath(a, p) && !slices.ContainsFunc(bs, func(b string) bool { return belljar.MatchPath(b, p) })
 		})
@@ -74,7 +74,7 @@ func TestBothRequests(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 6))
 	for range rounds(5000, 100_000) {
 		a, b := randomRequests(r), randomRequests(r)
-		q, ok := a.both(b)
+		q, ok := newWork().both(a, b)
 		for _, m := range askMethods[2:] {
 			for _, p := range askRequests {
 				of := func(q requests) bool {
@@ -96,10 +96,10 @@ func TestPatternWithinIsBounded(t *testing.T) {
 	for i := range 64 {
 		bs = append(bs, "/"+strings.Repeat("*a", 200+i%50))
 	}
-	if patternWithin(a, bs[:1]) && !patternWithin(a, bs) {
+	if newWork().patternWithin(a, bs[:1]) && !newWork().patternWithin(a, bs) {
 		t.Error("more patterns allow less")
 	}
-	if patternWithin("/**", []string{"/" + strings.Repeat("a", 500)}) {
+	if newWork().patternWithin("/**", []string{"/" + strings.Repeat("a", 500)}) {
 		t.Error("everything lies in one path")
 	}
 	// Two files as large and as nasty as they may be.

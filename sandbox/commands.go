@@ -86,7 +86,7 @@ func (c *commands) ask(ctx context.Context, rule string, e *belljar.ExecEvent) s
 	w := waiter{e.PID, line}
 	waiting, cancel := context.WithDeadline(ctx, c.until(w))
 	defer cancel()
-	id, err := c.r.questions.Ask(waiting, approval.Subject{Command: line}, c.origin(rule))
+	id, err := c.r.questions.Ask(waiting, approval.Subject{Command: line}, approval.Asker{Origin: c.origin(rule)})
 	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
 		err = approval.ErrParked
 	}

@@ -119,14 +119,18 @@ func (r *run) printNotices(ctx context.Context) {
 }
 
 // grant makes an answer hold for the sandbox.
-func (r *run) grant(s approval.Subject, _ *belljar.Origin, scope approval.Scope) error {
-	if s.Command != "" {
+func (r *run) grant(q approval.Question, scope approval.Scope) error {
+	if q.Command != "" {
 		if scope == approval.Always {
 			return errors.New("a command can be allowed once or until the sandbox ends: for good, take the rule out of the policy")
 		}
-		return r.commands.grant(s.Command)
+		return r.commands.grant(q.Command)
 	}
-	if err := r.add(r.gw.RuleFor(s)); err != nil {
+	rule, err := r.gw.RuleFor(q.Subject, q.Asker)
+	if err == nil {
+		err = r.add(rule)
+	}
+	if err != nil {
 		return fmt.Errorf("it cannot be allowed for longer than once: %w", err)
 	}
 	return nil
@@ -155,8 +159,8 @@ func (c control) Questions(context.Context) ([]approval.Question, error) {
 // Answer implements [api.Control].
 func (c control) Answer(_ context.Context, id string, a approval.Answer) (api.Granted, error) {
 	var rule belljar.NetRule
-	if q, _, ok := c.r.questions.Look(id); ok && q.Command == "" { // before it is answered: then no rule asks about it any more
-		rule = c.r.gw.RuleFor(q.Subject)
+	if q, _, ok := c.r.questions.Look(id); ok && q.Command == "" {
+		rule, _ = c.r.gw.RuleFor(q.Subject, q.Asker) // with an error it is not granted either
 	}
 	q, scope, err := c.r.questions.Answer(id, a)
 	switch {

@@ -243,7 +243,7 @@ func (x *h2exchange) reply(r *http.Request, rep *Reply) {
 
 // pass passes an interim response on.
 func (x *h2exchange) pass(code int, from textproto.MIMEHeader) error {
-	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+	if !passes(code, from) {
 		return nil
 	}
 	x.mu.Lock()

@@ -15,6 +15,23 @@ const maxInterim = 32
 
 var errInterim = errors.New("too many interim responses")
 
+// unsaid is no name that a server can send.
+const unsaid = ":unsaid"
+
+// Unsay keeps an interim response with header h, which a trace of the request is told of,
+// from being passed on.
+func Unsay(h textproto.MIMEHeader) {
+	clear(h)
+	h[unsaid] = nil
+}
+
+// passes says whether an interim response is passed on. 100 is not: it is said when the
+// body is read.
+func passes(code int, h textproto.MIMEHeader) bool {
+	_, no := h[unsaid]
+	return !no && code != http.StatusContinue && code != http.StatusSwitchingProtocols
+}
+
 // An interim writes interim responses (1xx) to a client of HTTP/1 while its request is
 // being sent.
 type interim struct {
@@ -26,9 +43,9 @@ type interim struct {
 
 var errEnded = errors.New("the final response has begun")
 
-// pass writes one that arrived. 100 is not passed on: it is said when the body is read.
+// pass writes one that arrived.
 func (i *interim) pass(code int, h textproto.MIMEHeader) error {
-	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+	if !passes(code, h) {
 		return nil
 	}
 	i.mu.Lock()

@@ -108,6 +108,19 @@ func (t Target) Merged() string {
 	return p
 }
 
+// Queries says whether some servers find parameters in the path: behind a semicolon, or a
+// question mark that is encoded, however often.
+func (t Target) Queries() bool {
+	s := t.Path
+	for range maxNested + 1 {
+		if strings.ContainsAny(s, "?;") {
+			return true
+		}
+		s = unescape(s)
+	}
+	return strings.ContainsAny(s, "?;")
+}
+
 // Unescape is the path decoded.
 func (t Target) Unescape() string { return unescape(t.Path) }
 

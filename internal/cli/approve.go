@@ -47,7 +47,8 @@ func (a *App) approveCommand() *cobra.Command {
 unless you say otherwise; a rule that something inside proposes, until the sandbox ends unless you
 say otherwise. It holds at once. Without an ID it lists what waits, without a NAME in every sandbox.
 
-A query is shown and counts for once; for longer, any query is allowed, since rules do not judge them.
+A query is shown and counts for once; for longer, any query is allowed that the rule which asks takes,
+under its conditions. What another rule asks about stays a question of its own.
 An answer is about the rule only: addresses that are never dialled stay refused.
 ` + exitStatus,
 		Example: "  belljar approve quiet-otter\n  belljar approve quiet-otter 3\n  belljar approve quiet-otter 3 --always",
