@@ -242,6 +242,29 @@ func TestLongHeadsOfClients(t *testing.T) {
 	}
 }
 
+// untilServed asks until the gateway has a connection to the outside left for it: many
+// requests at once may each want one before they share.
+func untilServed(t *testing.T, c *http.Client, url string) io.ReadCloser {
+	for range 100 {
+		resp, err := c.Get(url)
+		if err != nil {
+			t.Error(err)
+			return http.NoBody
+		}
+		if resp.StatusCode == http.StatusOK {
+			return resp.Body
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %.300s", resp.Status, b)
+			return http.NoBody
+		}
+	}
+	t.Errorf("%s: never served", url)
+	return http.NoBody
+}
+
 // TestUnreadAnswers: of answers that nobody reads little is taken, however many they are.
 func TestUnreadAnswers(t *testing.T) {
 	const (
@@ -267,13 +290,7 @@ func TestUnreadAnswers(t *testing.T) {
 	bodies := make(chan io.Closer, requests)
 	for range requests {
 		go func() {
-			resp, err := a.Get("https://api.example.com/v1/x")
-			if err != nil {
-				t.Error(err)
-				bodies <- io.NopCloser(nil)
-				return
-			}
-			bodies <- resp.Body
+			bodies <- untilServed(t, a, "https://api.example.com/v1/x")
 		}()
 	}
 	for range requests {
