@@ -86,8 +86,7 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 	case j.Fetch:
 		return nil
 	case sort == "image":
-		j.f.image(o.get("source"))
-		return j.anthropicSource(o.get("source"), depth)
+		return j.anthropicImage(o.get("source"))
 	case sort == "document":
 		return j.anthropicSource(o.get("source"), depth)
 	case sort == "tool_result" || sort == "search_result" || sort == "mcp_tool_result":
@@ -96,6 +95,27 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 		return nil
 	}
 	return fetches("a block of the kind %s is unknown here, and may make the provider fetch", shortened(sort))
+}
+
+// anthropicImage judges the source of an image: only the image itself passes. Nothing in
+// it is content, so that no byte is taken for one of an image twice.
+func (j *judge) anthropicImage(v value) error {
+	o, err := j.object(v, "a source", "type", "url", "file_id", "content", "data")
+	if err != nil {
+		return err
+	}
+	sort, err := kind(o, "a source")
+	data := o.get("data")
+	switch {
+	case err != nil:
+		return err
+	case sort != "base64" || o.get("url") != nil || o.get("file_id") != nil || o.get("content") != nil:
+		return fetches("a source of the kind %s is no image, or fetched by the provider", shortened(sort))
+	case !data.is('"'):
+		return errors.New("an image without its data")
+	}
+	j.f.image(data)
+	return nil
 }
 
 func (j *judge) anthropicSource(v value, depth int) error {
@@ -108,7 +128,7 @@ func (j *judge) anthropicSource(v value, depth int) error {
 	case err != nil:
 		return err
 	case o.get("url") != nil || o.get("file_id") != nil:
-	case sort == "base64" || sort == "text":
+	case (sort == "base64" || sort == "text") && o.get("content") == nil:
 		return nil
 	case sort == "content":
 		return j.anthropicContent(o.get("content"), depth+1)

@@ -189,6 +189,53 @@ func TestEstimateOfImages(t *testing.T) {
 	}
 }
 
+// nestedImages is a request with an image that says that it is in an image, and so on.
+func nestedImages(size int) string {
+	source := `{"type":"base64","media_type":"image/png","data":"` + strings.Repeat("A", size) + `"}`
+	for range 7 {
+		source = `{"type":"content","content":[{"type":"image","source":` + source + `}]}`
+	}
+	return `{"model":"claude-x","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image","source":` + source + `}]}]}`
+}
+
+// Bytes are left out once, and only those of an image.
+func TestNoImageInAnImage(t *testing.T) {
+	o := options(belljar.LLMAnthropic, "messages")
+	block := `{"type":"image","source":{"type":"base64","data":"A"}}`
+	for _, body := range []string{
+		nestedImages(1 << 20),
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"content","content":"` + strings.Repeat("x ", 100_000) + `"}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"text","data":"x"}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"A","content":[` + block + `]}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":[` + block + `]}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"A","content":[` + block + `]}}]}]}`,
+	} {
+		if f, no := Judge([]byte(body), o); no == nil {
+			in, out := f.Estimate(len(body))
+			t.Errorf("%.200s passes, estimated %d, %d", body, in, out)
+		}
+	}
+	// Where the provider may fetch nothing is left out.
+	o.Fetch = true
+	body := nestedImages(1 << 20)
+	f, no := Judge([]byte(body), o)
+	if no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 1<<20/bytesPerToken {
+		t.Error(in)
+	}
+	// Beside its data all of an image counts, and what is not an image.
+	o.Fetch = false
+	body = heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"A","x":"` + strings.Repeat("x ", 100_000) + `"}}]}]}`
+	if f, no = Judge([]byte(body), o); no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 200_000/bytesPerToken {
+		t.Error(in)
+	}
+}
+
 // What takes long to judge is refused.
 func TestTooMuchToJudge(t *testing.T) {
 	body := `{"model":"a","messages":[{}` + strings.Repeat(",{}", MaxBody/3-20) + `]}`
@@ -262,6 +309,7 @@ func FuzzJudge(f *testing.F) {
 	}
 	f.Add(`{"model":"a","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"x"}}]}]}`, "messages", false)
 	f.Add(`{"model":"a","input":[{"type":"message","content":[{"type":"input_text","text":"\ud83d\ude00"}]}],"tools":[{"type":"namespace","tools":[]}]}`, "responses", true)
+	f.Add(nestedImages(40_000), "messages", false)
 	f.Fuzz(func(t *testing.T, body, call string, fetch bool) {
 		api, ok := apis[call]
 		if !ok {
@@ -287,6 +335,9 @@ func FuzzJudge(f *testing.F) {
 			if !fetch && m["mcp_servers"] != nil && len(m["mcp_servers"]) > 5 {
 				t.Fatalf("%q passes", b)
 			}
+		}
+		if in, out := facts.Estimate(len(body)); in < 1 || out < 0 || in+out < 1 || len(body) < imageBytes && in < int64(len(body))/bytesPerToken {
+			t.Fatalf("%q: estimated %d, %d", body, in, out)
 		}
 		check([]byte(body))
 		if b, ok := facts.Steer(o, "note"); ok {

@@ -50,7 +50,7 @@ type Facts struct {
 // few thousand tokens, however large it is.
 const imageBytes = 30_000
 
-// image notes an image.
+// image notes the text that is an image. It must not be noted twice.
 func (f *Facts) image(v value) { f.images += max(0, len(v)-imageBytes) }
 
 // Model is the one that is asked for.
@@ -61,7 +61,8 @@ func (f *Facts) Model() string {
 	return f.Models[0]
 }
 
-// Estimate is how many tokens a call comes to at most, as far as one can tell before.
+// Estimate is how many tokens a call comes to at most, as far as one can tell before. The
+// input is at least 1, the output not negative.
 func (f *Facts) Estimate(size int) (input, output int64) {
 	output = f.MaxOutput
 	if output == 0 {
@@ -72,7 +73,7 @@ func (f *Facts) Estimate(size int) (input, output int64) {
 	} else {
 		output *= f.Choices
 	}
-	return int64(size-f.images)/bytesPerToken + 1, output
+	return int64(max(0, size-f.images))/bytesPerToken + 1, output
 }
 
 // A Refusal says why a request is not sent.
