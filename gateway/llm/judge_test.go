@@ -189,6 +189,24 @@ func TestEstimateOfImages(t *testing.T) {
 	}
 }
 
+// Every prompt of a completion is answered, as often as is asked for.
+func TestEstimateOfPrompts(t *testing.T) {
+	for prompt, want := range map[string]int64{
+		`"a"`: 200, `[]`: 200, `["a"]`: 200, `[1,2,3]`: 200, `["a","b","c"]`: 600, `[[1,2],[3]]`: 400, `["a",` + strings.Repeat(`"b",`, 1998) + `"c"]`: 400_000,
+	} {
+		f, no := Judge([]byte(`{"model":"m","max_tokens":100,"n":1,"best_of":2,"prompt":`+prompt+`}`), options(belljar.LLMOpenAI, "completions"))
+		if no != nil {
+			t.Fatal(no.Why)
+		}
+		if _, out := f.Estimate(100); out != want {
+			t.Errorf("%.40s: %d, want %d", prompt, out, want)
+		}
+	}
+	if _, no := Judge([]byte(`{"model":"m","prompt":[{"text":"a"}]}`), options(belljar.LLMOpenAI, "completions")); no == nil {
+		t.Error("a prompt of an unknown form passes")
+	}
+}
+
 // nestedImages is a request with an image that says that it is in an image, and so on.
 func nestedImages(size int) string {
 	source := `{"type":"base64","media_type":"image/png","data":"` + strings.Repeat("A", size) + `"}`

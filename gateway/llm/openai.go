@@ -51,6 +51,8 @@ func (j *judge) openAI(v value) error {
 		return err
 	}
 	switch j.Call {
+	case "completions":
+		return j.prompts(o.get("prompt"))
 	case "responses":
 		return j.responses(o)
 	case "chat":
@@ -62,7 +64,28 @@ func (j *judge) openAI(v value) error {
 			return j.parts(m.get("content"))
 		})
 	}
-	return nil // completions and embeddings take text only
+	return nil // embeddings take text only
+}
+
+// prompts counts those of a completion: each is answered as often as is asked for. One is
+// a text or a list of tokens.
+func (j *judge) prompts(v value) error {
+	if !v.is('[') {
+		return nil
+	}
+	var n int64
+	err := v.each(func(v value) error {
+		if _, token := v.count(); token {
+			return nil
+		}
+		if !v.is('"') && !v.is('[') {
+			return errors.New("prompt is no list of texts or tokens")
+		}
+		n++
+		return nil
+	})
+	j.f.Choices *= max(1, n)
+	return err
 }
 
 // searches says whether a model fetches by itself, by what names are known.
