@@ -8,7 +8,7 @@ import (
 
 // anthropic judges a request of /v1/messages.
 func (j *judge) anthropic(v value) error {
-	o, err := j.object(v, "the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice")
+	o, err := j.object(v, "the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice", "models", "fallbacks")
 	if err != nil {
 		return err
 	}
@@ -16,6 +16,9 @@ func (j *judge) anthropic(v value) error {
 		return err
 	}
 	if err := j.none(o, "mcp_servers", "container"); err != nil {
+		return err
+	}
+	if err := j.known(o, anthropicKeys); err != nil {
 		return err
 	}
 	if err := list(o.get("tools"), "tools", j.anthropicTool); err != nil {
@@ -35,9 +38,14 @@ func (j *judge) anthropic(v value) error {
 
 // anthropicTool judges a tool: those that run inside pass, by the names of their kinds.
 func (j *judge) anthropicTool(v value) error {
-	o, err := j.object(v, "a tool", "type", "name")
+	o, err := j.object(v, "a tool", "type", "name", "model")
 	if err != nil {
 		return err
+	}
+	if m := o.get("model"); m != nil { // of a tool that asks another
+		if err := j.model(m); err != nil {
+			return err
+		}
 	}
 	sort := "custom"
 	if t := o.get("type"); t != nil {

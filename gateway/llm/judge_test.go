@@ -48,7 +48,7 @@ func TestOrdinaryRequestsPass(t *testing.T) {
 			  "tools":[{"type":"function","name":"shell","parameters":{"type":"object"}},{"type":"namespace","name":"m","tools":[{"type":"function","name":"g"}]},{"type":"web_search","external_web_access":false},{"type":"local_shell"},{"type":"shell","environment":{"type":"local"}}]}`,
 		},
 		"chat": {
-			`"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}},{"type":"file","file":{"file_data":"x"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}`,
+			`"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}},{"type":"file","file":{"file_data":"x"}},{"type":"file","file":{"file_data":"JVBERi0\/AA+_-==\n"}},{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}`,
 		},
 		"content": {
 			`"contents":[{"role":"user","parts":[{"text":"x"},{"inlineData":{"mimeType":"image/png","data":"AA"}},{"functionResponse":{"name":"f","response":{"fileData":1}}}]}],"systemInstruction":{"parts":[{"text":"s"}]},"tools":[{"functionDeclarations":[{"name":"f"}]}]}`,
@@ -97,7 +97,7 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"tools":[{"type":"code_execution_20250825","name":"w"}]}`,
 			`"tools":[{"name":"x","type":"mcp_toolset"}]}`,
 			`"mcp_servers":[{"type":"url","url":"https://evil","name":"x"}]}`,
-			`"container":{"skills":[]}}`,
+			`"container":{"skills":[]}}`, `"container":{}}`, `"something_new":{"url":"https://evil"}}`,
 		},
 		"responses": {
 			`"input":[{"type":"message","content":[{"type":"input_image","image_url":"https://evil/a.png"}]}]}`,
@@ -111,19 +111,29 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"tools":[{"type":"web_search_preview"}]}`, `"tools":[{"type":"mcp","server_url":"https://evil"}]}`,
 			`"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]}`, `"tools":[{"type":"file_search","vector_store_ids":["v"]}]}`,
 			`"tools":[{"type":"shell","environment":{"type":"container_auto"}}]}`, `"tools":[{"type":"shell"}]}`,
-			`"tools":[{"type":"namespace","tools":[{"type":"mcp"}]}]}`, `"prompt":{"id":"p"}}`,
+			`"tools":[{"type":"namespace","tools":[{"type":"mcp"}]}]}`, `"prompt":{"id":"p"}}`, `"prompt":{}}`,
+			`"input":[{"content":[{"type":"input_file","file_data":"https://evil/x.pdf"}]}]}`, `"input":[{"content":[{"type":"input_file","file_data":{"url":"x"}}]}]}`,
+			`"input":[{"content":[{"type":"input_file","file_data":"\u0068ttps\u003a//evil"}]}]}`, `"input":[{"content":[{"type":"input_file","file_data":"gs\\u003aevil"}]}]}`,
+			`"input":[{"content":[{"type":"input_audio","input_audio":{"data":"https://evil","format":"wav"}}]}]}`,
+			`"input":[{"content":[{"type":"input_text","text":"x","image_url":"https://evil"}]}]}`, `"input":[{"content":[{"type":"input_text","file_data":"https://evil"}]}]}`,
+			`"input":[{"type":"computer_call_output","output":{"type":"computer_screenshot","image_url":"https://evil"}}]}`,
 		},
 		"chat": {
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://evil"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"DATA:x"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"https://evil/?q=secret"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"url":"https://evil"}}]}]}`, `"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"https://evil"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"text","text":"x","file":{"url":"https://evil"}}]}]}`,
+			`"models":["x/y:online:nitro"]}`, `"models":["perplexity/sonar-pro"]}`, `"models":["groq/compound"]}`, `"fallbacks":["gpt-4o-search-preview"]}`,
+			`"web_search_options":{}}`, `"search_parameters":{"mode":"on"}}`, `"enable_search":true}`, `"preset":"x"}`, `"something_new":1}`,
 			`"models":["gpt-4o-search-preview"]}`, `"models":["a/b:online"]}`, `"web_search_options":{"search_context_size":"low"}}`, `"plugins":[{"id":"web"}]}`, `"tools":[{"type":"openrouter:web_search"}]}`,
 		},
 		"content": {
 			`"contents":[{"parts":[{"fileData":{"fileUri":"https://evil"}}]}]}`, `"contents":[{"parts":[{"file_data":{"file_uri":"x"}}]}]}`,
 			`"contents":{"parts":{"fileData":{}}}}`, `"system_instruction":{"parts":[{"fileData":{}}]}}`,
 			`"contents":[{"parts":[{"functionResponse":{"parts":[{"fileData":{}}]}}]}]}`,
-			`"tools":[{"googleSearch":{}}]}`, `"tools":[{"google_search":{}}]}`, `"tools":[{"urlContext":{}}]}`, `"tools":[{"url_context":{}}]}`,
+			`"somethingNew":{"uri":"https://evil"}}`, `"tools":[{"googleSearch":{}}]}`, `"tools":[{"google_search":{}}]}`, `"tools":[{"urlContext":{}}]}`, `"tools":[{"url_context":{}}]}`,
 			`"tools":[{"codeExecution":{}}]}`, `"tools":[{"functionDeclarations":[],"googleSearchRetrieval":{"x":1}}]}`, `"cachedContent":"cachedContents/x"}`,
 			`"generateContentRequest":{"contents":[{"parts":[{"fileData":{}}]}]}}`, `"requests":[{"content":{"parts":[{"fileData":{}}]}}]}`,
 		},
@@ -285,6 +295,58 @@ func TestModelsThatMayAnswer(t *testing.T) {
 		if got := f.Allowed(strings.Fields(patterns)); got != want {
 			t.Errorf("%s: %q, want %q", patterns, got, want)
 		}
+	}
+}
+
+// What a server may go to instead may answer as well.
+func TestFallbacks(t *testing.T) {
+	for _, call := range []string{"messages", "responses", "chat"} {
+		for _, fetch := range []bool{false, true} {
+			o := options(apis[call], call)
+			o.Fetch = fetch
+			for _, key := range []string{"models", "fallbacks"} {
+				f, no := Judge([]byte(`{"model":"a","`+key+`":["a-b","other"]}`), o)
+				if no != nil || f.Allowed([]string{"a*"}) != "other" || f.Model() != "a" {
+					t.Errorf("%s, %s: %+v %v", call, key, f, no)
+				}
+				for _, form := range []string{`[{"model":"other","max_tokens":77777}]`, `"default"`} { // of Claude Code
+					f, no := Judge([]byte(`{"model":"a","max_tokens":5,"`+key+`":`+form+`}`), o)
+					if no != nil || f.Allowed([]string{"a*"}) == "" || form[0] == '[' && f.MaxOutput != 77777 {
+						t.Errorf("%s, %s: %+v %v", call, form, f, no)
+					}
+				}
+				for _, form := range []string{`[{"x":"other"}]`, `[{"model":1}]`, `[{"Model":"other","model":"a"}]`, `7`, `{"a":["other"]}`, `[""]`, `[` + strings.Repeat(`"a",`, 70) + `"a"]`} {
+					if _, no := Judge([]byte(`{"model":"a","`+key+`":`+form+`}`), o); no == nil {
+						t.Errorf("%s: %s of the form %.40s pass", call, key, form)
+					}
+				}
+				if _, no := Judge([]byte(`{"model":"a","`+strings.ToUpper(key)+`":[]}`), o); no == nil {
+					t.Errorf("%s: %s in capitals pass", call, key)
+				}
+			}
+		}
+	}
+}
+
+// A tool that asks another model names it.
+func TestModelOfATool(t *testing.T) {
+	o := options(belljar.LLMAnthropic, "messages")
+	o.Fetch = true
+	f, no := Judge([]byte(`{"model":"a","tools":[{"type":"advisor_20260301","name":"advisor","model":"other"}]}`), o)
+	if no != nil || f.Allowed([]string{"a"}) != "other" {
+		t.Errorf("%+v %v", f, no)
+	}
+}
+
+// What says that it is an image and is a text counts as a text.
+func TestEstimateOfTextAsImage(t *testing.T) {
+	body := heads["responses"] + `"input":[{"content":[{"type":"input_image","image_url":"data:text/plain,` + strings.Repeat("x ", 100_000) + `"}]}]}`
+	f, no := Judge([]byte(body), options(belljar.LLMOpenAI, "responses"))
+	if no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 200_000/bytesPerToken {
+		t.Error(in)
 	}
 }
 
