@@ -121,6 +121,8 @@ func (j *judge) anthropicImage(v value) error {
 		return fetches("a source of the kind %s is no image, or fetched by the provider", shortened(sort))
 	case !data.is('"'):
 		return errors.New("an image without its data")
+	case !isData(data):
+		return fetches("an image whose data are no base64 is fetched by the provider")
 	}
 	j.f.image(data)
 	return nil
@@ -136,6 +138,7 @@ func (j *judge) anthropicSource(v value, depth int) error {
 	case err != nil:
 		return err
 	case o.get("url") != nil || o.get("file_id") != nil:
+	case sort == "base64" && o.get("data") != nil && !isData(o.get("data")):
 	case (sort == "base64" || sort == "text") && o.get("content") == nil:
 		return nil
 	case sort == "content":

@@ -97,6 +97,8 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"tools":[{"type":"code_execution_20250825","name":"w"}]}`,
 			`"tools":[{"name":"x","type":"mcp_toolset"}]}`,
 			`"mcp_servers":[{"type":"url","url":"https://evil","name":"x"}]}`,
+			`"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"https://evil"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"https://evil"}}]}]}`,
 			`"container":{"skills":[]}}`, `"container":{}}`, `"something_new":{"url":"https://evil"}}`,
 		},
 		"responses": {
