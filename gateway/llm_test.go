@@ -135,7 +135,7 @@ func TestJudgedCallsAreNotSent(t *testing.T) {
 			{"\xef\xbb\xbf" + call, 400, "byte order mark", nil},
 			{call + call, 400, "follows", nil},
 			{"", 400, "without its body", nil},
-			{call, 400, "encoded", []string{"Content-Encoding", "gzip"}},
+			{call, 400, "encoded", []string{"Content-Encoding", "br"}},
 			{call, 400, "encoded", []string{"Content-Encoding", "identity"}},
 			{call, 400, "application/json", []string{"Content-Type", "application/x-protobuf"}},
 			{call, 400, "application/json", []string{"Content-Type", "application/json; charset=utf-16"}},

@@ -131,8 +131,8 @@ func (c *llmCall) head(r *http.Request) (llm.Fault, string) {
 		return llm.NotOffered, "a WebSocket to a model is not offered: what is sent on it could not be judged. Use requests"
 	case r.Body == nil:
 		return llm.Malformed, "a request to a model without its body"
-	case len(r.Header["Content-Encoding"]) > 0:
-		return llm.Malformed, "the body of a request to a model is encoded: send it as it is"
+	case len(r.Header["Content-Encoding"]) > 0 && coding(r.Header) == "":
+		return llm.Malformed, "the body of a request to a model is encoded in a way that is not read here: send it as it is"
 	case r.Trailer != nil:
 		return llm.Malformed, "a request to a model with trailers"
 	case err != nil || len(r.Header["Content-Type"]) != 1 || kind != "application/json" || named && !strings.EqualFold(charset, "utf-8"):
@@ -153,57 +153,6 @@ type llmRefusal struct {
 
 func (e *llmRefusal) Error() string { return e.why }
 
-// An llmBody is a body that is held.
-type llmBody struct {
-	g    *Gateway
-	b    []byte
-	size int64 // that is counted
-	once sync.Once
-}
-
-func (b *llmBody) release() { b.once.Do(func() { b.g.bodies.Add(-b.size) }) }
-
-// grow makes room for more; false when too much is held.
-func (b *llmBody) grow(most int) bool {
-	size := min(max(2*cap(b.b), 64<<10), most)
-	more := int64(size - cap(b.b))
-	if b.g.bodies.Add(more) > llmMemory {
-		b.g.bodies.Add(-more)
-		return false
-	}
-	b.size += more
-	b.b = append(make([]byte, 0, size), b.b...)
-	return true
-}
-
-// read reads the body to its end. What it returns is to be released.
-func (c *llmCall) read(r *http.Request) (*llmBody, error) {
-	b := &llmBody{g: c.g}
-	fail := func(err error) (*llmBody, error) {
-		b.release()
-		return nil, err
-	}
-	most := llm.MaxBody + 1
-	if r.ContentLength >= 0 {
-		most = int(r.ContentLength) + 1
-	}
-	for {
-		if len(b.b) == cap(b.b) && !b.grow(most) {
-			return fail(&llmRefusal{llm.Busy, "too many requests to models at once, by their size"})
-		}
-		n, err := r.Body.Read(b.b[len(b.b):cap(b.b)])
-		b.b = b.b[:len(b.b)+n]
-		switch {
-		case len(b.b) > llm.MaxBody:
-			return fail(&llmRefusal{llm.TooLarge, tooLarge})
-		case err == io.EOF:
-			return b, nil
-		case err != nil:
-			return fail(err)
-		}
-	}
-}
-
 // judge judges what was read and makes the request that is sent; without one, what the
 // answer is.
 func (c *llmCall) judge(r *http.Request, body *llmBody) (*http.Request, *http.Response, error) {
@@ -214,6 +163,7 @@ func (c *llmCall) judge(r *http.Request, body *llmBody) (*http.Request, *http.Re
 	}
 	out := r.WithContext(r.Context())
 	out.Header.Del("Expect")
+	out.Header.Del("Content-Encoding") // what is sent is what was judged
 	out.ContentLength, out.TransferEncoding = int64(len(b)), nil
 	out.Body = &heldBody{Reader: bytes.NewReader(b), held: body, closer: r.Body}
 	return out, nil, nil

@@ -12,9 +12,6 @@ import (
 	"github.com/belljar-dev/belljar/gateway/llm"
 )
 
-// maxSocketCalls is how many calls may be under way on one WebSocket.
-const maxSocketCalls = 16
-
 // An llmSocket is a WebSocket to a model: every message that asks is judged as a request
 // would be, and what the server says was used is counted.
 type llmSocket struct {
@@ -26,14 +23,15 @@ type llmSocket struct {
 
 	mu     sync.Mutex
 	server llm.Server
-	usage  *llm.Usage   // of the call that is answered
-	calls  []socketCall // under way, the first answered first
+	usage  *llm.Usage  // of the call that is answered
+	call   *socketCall // under way; nil: none
 	total  belljar.LLMSpent
 	last   []byte // the last words for the client; nil while it goes on
 	closed bool
 }
 
-// A socketCall is a call under way.
+// A socketCall is a call under way. There is one at a time: what the server says is
+// about it and about no other, an error too.
 type socketCall struct {
 	hold          *llm.Hold
 	input, output int64
@@ -76,7 +74,10 @@ func (s *llmSocket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var errNoRoom = errors.New("too many requests to models at once, by their size")
+var (
+	errNoRoom   = errors.New("too many requests to models at once, by their size")
+	errUnderWay = errors.New("a second call on a WebSocket to a model before the first is answered: use another connection")
+)
 
 // room counts what is held of a message. What a slice grows to is at most twice its size.
 func (s *llmSocket) room(size int) error {
@@ -106,14 +107,15 @@ func (s *llmSocket) message(text []byte) ([]byte, error) {
 	o.Socket = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.calls) >= maxSocketCalls {
-		return nil, errors.New("too many calls at once on a WebSocket to a model")
+	if s.closed || s.call != nil {
+		return nil, errUnderWay
 	}
 	b, no := s.c.admit(text, o)
 	if no != nil {
 		return nil, &socketError{no}
 	}
-	s.calls = append(s.calls, socketCall{s.c.hold, s.c.input, s.c.output, time.Now()})
+	s.call = &socketCall{s.c.hold, s.c.input, s.c.output, time.Now()}
+	s.usage = llm.NewUsage(s.c.rules[0].API, "")
 	s.c.hold = nil
 	return b, nil
 }
@@ -123,7 +125,7 @@ func (s *llmSocket) refuse(err error) {
 	var no *socketError
 	if !errors.As(err, &no) {
 		fault := llm.Malformed
-		if errors.Is(err, errNoRoom) {
+		if errors.Is(err, errNoRoom) || errors.Is(err, errUnderWay) {
 			fault = llm.Busy
 		}
 		no = &socketError{&llmNo{fault, belljar.Decision{Nearest: s.c.rule, Reason: s.c.t.name() + ": " + err.Error()}, ""}}
@@ -170,16 +172,15 @@ func (s *llmSocket) Read(p []byte) (int, error) {
 
 // over settles a call whose answer is whole; mu is held.
 func (s *llmSocket) over() {
-	if !s.usage.Message() || len(s.calls) == 0 {
-		return
+	if s.usage.Message() && s.call != nil {
+		s.settle(true)
 	}
-	s.settle(true)
 }
 
-// settle settles the first of the calls under way; mu is held.
+// settle settles the call under way; mu is held.
 func (s *llmSocket) settle(whole bool) {
-	c := s.calls[0]
-	s.calls = s.calls[1:]
+	c := s.call
+	s.call = nil
 	spent := s.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: http.StatusOK, Whole: whole, Readable: true, Took: time.Since(c.began)})
 	s.usage = llm.NewUsage(s.c.rules[0].API, "")
 	c.hold.Settle(spent)
@@ -195,7 +196,7 @@ func (s *llmSocket) ended(e *belljar.NetEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for len(s.calls) > 0 {
+	if s.call != nil {
 		s.settle(false)
 	}
 	if s.total.Total() > 0 {

@@ -162,3 +162,80 @@ func TestSocketThatBreaksOff(t *testing.T) {
 		t.Errorf("%+v", e.LLM)
 	}
 }
+
+// dialModel opens a WebSocket to the model.
+func (w *secureWorld) dialModel(t *testing.T) (io.Writer, *bufio.Reader) {
+	t.Helper()
+	conn, err := w.tls("api.example.com", 443, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	fmt.Fprint(conn, "GET /v1/responses HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	br := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 101 {
+		t.Fatal(resp, err)
+	}
+	return conn, br
+}
+
+// TestSocketErrors: an error is about the call under way; where its answer has begun, it
+// is charged, and no second message can be asked meanwhile.
+func TestSocketErrors(t *testing.T) {
+	const message = `{"type":"response.create","model":"gpt-x","max_output_tokens":5000,"input":[]}`
+	delta := wsFrame(`{"type":"response.output_text.delta","delta":"`+strings.Repeat("tok ", 250)+`"}`, false)
+	for _, c := range []struct {
+		name, events string
+		least        int64 // that is charged
+	}{
+		{"second message", wsFrame(`{"type":"response.created","response":{"id":"r1"}}`, false) + delta + wsFrame(`{"type":"response.output_text.done"}`, false), 1000},
+		{"error behind a part", delta + wsFrame(`{"type":"error","status":500}`, false), 1000},
+		{"failure behind a part", delta + wsFrame(`{"type":"response.failed","response":{}}`, false), 1000},
+		{"error at once", wsFrame(`{"type":"response.created"}`, false) + wsFrame(`{"type":"error","status":400}`, false), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newSecureWorld(t, models(func(l *belljar.LLMRule) { l.API, l.Tokens = belljar.LLMOpenAI, 20_000 }))
+			second := make(chan string, 1)
+			w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
+				conn, br, err := http.NewResponseController(rw).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+				wsText(t, br.Reader)
+				_, _ = io.WriteString(conn, c.events)
+				second <- wsText(t, br.Reader)
+			})
+			conn, br := w.dialModel(t)
+			_, _ = io.WriteString(conn, wsFrame(message, true))
+			for range strings.Count(c.events, `"type"`) {
+				wsText(t, br)
+			}
+			_, _ = io.WriteString(conn, wsFrame(message, true))
+			if c.name == "second message" {
+				if m := wsText(t, br); !strings.Contains(m, "before the first is answered") || !strings.Contains(m, `"status":429`) {
+					t.Errorf("%q", m)
+				}
+				if m := <-second; strings.HasPrefix(m, "{") {
+					t.Errorf("the server got %q", m)
+				}
+			} else if m := <-second; m != message { // the call is over
+				t.Errorf("the server got %q", m)
+			}
+			if c.least == 0 {
+				if s := w.g.Summary(); s.Models.Total() != 0 || s.Calls != 1 {
+					t.Errorf("%+v", s)
+				}
+				return
+			}
+			if c.name == "second message" {
+				w.rec.wait(t, belljar.EventRequest)
+			}
+			if s := w.g.Summary(); s.Models.Output < c.least || s.Calls != 1 || !s.Models.Estimated {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar"
 )
 
 func TestPresets(t *testing.T) {
@@ -95,7 +97,7 @@ func TestAgentPresets(t *testing.T) {
 			".claude/projects",
 		},
 		"codex": {
-			"api.openai.com {host: \"chatgpt.com\", ports: [443], paths: [\"/backend-api/codex/**\", \"/backend-api/wham/accounts/check\", \"/backend-api/wham/usage\"]}", nil, ".codex/config.toml",
+			"api.openai.com {host: \"chatgpt.com\", ports: [443], paths: [\"/backend-api/codex/models\", \"/backend-api/codex/responses\", \"/backend-api/codex/responses/compact\", \"/backend-api/wham/accounts/check\", \"/backend-api/wham/usage\"]}", nil, ".codex/config.toml",
 			[]string{`sandbox_mode = "danger-full-access"`, `approval_policy = "never"`, "check_for_update_on_startup = false", "[analytics]\nenabled = false", "plugins = false", `[projects."/src/p"]`},
 			".codex/sessions",
 		},
@@ -116,8 +118,10 @@ func TestAgentPresets(t *testing.T) {
 				t.Errorf("%s: %s=%q", agent, n, p.EnvSet()[n])
 			}
 		}
-		if l := p.Network().LLM; len(l) != 1 || l[0].Host != strings.Fields(want.host)[0] || l[0].Fetch || l[0].Endpoint {
-			t.Errorf("%s: %+v", agent, l)
+		for i, l := range p.Network().LLM {
+			if i == 0 && l.Host != strings.Fields(want.host)[0] || l.Fetch || l.Endpoint {
+				t.Errorf("%s: %+v", agent, l)
+			}
 		}
 		home := p.Home()
 		if len(home) != 1 || home[0].Path != want.file || home[0].Origin.Layer != "preset" {
@@ -133,6 +137,49 @@ func TestAgentPresets(t *testing.T) {
 		}
 		if use := p.Presets(); len(use) != 1 || use[0].Name != agent || !strings.Contains(use[0].Origin.File, agent) {
 			t.Errorf("%+v", use)
+		}
+	}
+}
+
+// Every host where a preset's key or login asks a model has an entry of llm, and what the
+// preset allows there is judged, or is no request that asks one.
+func TestPresetsJudgeTheirModels(t *testing.T) {
+	const asks = "/backend-api/codex/responses /backend-api/codex/responses/compact /v1/responses /v1/messages /v1beta/models/m:generateContent"
+	for name, decoded := range presetDocuments() {
+		d := decoded()
+		login := slices.ContainsFunc(d.credentials.items, func(c item[grant]) bool { return c.value.From.Login != "" })
+		if !login && !d.llm.set {
+			continue
+		}
+		p, err := Load(LoadOptions{Command: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := p.Network()
+		for _, c := range d.credentials.items {
+			for _, h := range c.value.Hosts {
+				if len(n.LLMRules(h.Host, 443)) == 0 {
+					t.Errorf("%s: no entry of llm for %s, where %s goes", name, h.Host, c.value.Name)
+				}
+				judged := 0
+				for _, path := range strings.Fields(asks) {
+					r := belljar.NetRequest{Host: h.Host, Port: 443, Method: "POST", Path: path}
+					_, call, ok := n.LLMCall(r)
+					if d := n.Decide(r); d.Allow && (!ok || call.Kind != belljar.LLMGenerate) {
+						t.Errorf("%s: %s%s is allowed and not judged", name, h.Host, path)
+					} else if d.Allow {
+						judged++
+					}
+				}
+				if judged == 0 {
+					t.Errorf("%s: no request to a model at %s is allowed", name, h.Host)
+				}
+			}
+		}
+		for _, path := range []string{"/backend-api/codex/alpha/search", "/backend-api/codex/v1/responses", "/backend-api/codex/responses/r", "/backend-api/conversation"} {
+			if d := n.Decide(belljar.NetRequest{Host: "chatgpt.com", Port: 443, Method: "POST", Path: path}); d.Allow {
+				t.Errorf("%s: %s is allowed", name, path)
+			}
 		}
 	}
 }

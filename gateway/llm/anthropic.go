@@ -8,7 +8,7 @@ import (
 
 // anthropic judges a request of /v1/messages.
 func (j *judge) anthropic(v value) error {
-	o, err := j.object(v, "the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice")
+	o, err := j.object(v, "the request", "model", "max_tokens", "stream", "system", "messages", "tools", "mcp_servers", "container", "tool_choice", "models", "fallbacks")
 	if err != nil {
 		return err
 	}
@@ -16,6 +16,9 @@ func (j *judge) anthropic(v value) error {
 		return err
 	}
 	if err := j.none(o, "mcp_servers", "container"); err != nil {
+		return err
+	}
+	if err := j.known(o, anthropicKeys); err != nil {
 		return err
 	}
 	if err := list(o.get("tools"), "tools", j.anthropicTool); err != nil {
@@ -35,9 +38,14 @@ func (j *judge) anthropic(v value) error {
 
 // anthropicTool judges a tool: those that run inside pass, by the names of their kinds.
 func (j *judge) anthropicTool(v value) error {
-	o, err := j.object(v, "a tool", "type", "name")
+	o, err := j.object(v, "a tool", "type", "name", "model")
 	if err != nil {
 		return err
+	}
+	if m := o.get("model"); m != nil { // of a tool that asks another
+		if err := j.model(m); err != nil {
+			return err
+		}
 	}
 	sort := "custom"
 	if t := o.get("type"); t != nil {
@@ -86,8 +94,7 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 	case j.Fetch:
 		return nil
 	case sort == "image":
-		j.f.image(o.get("source"))
-		return j.anthropicSource(o.get("source"), depth)
+		return j.anthropicImage(o.get("source"))
 	case sort == "document":
 		return j.anthropicSource(o.get("source"), depth)
 	case sort == "tool_result" || sort == "search_result" || sort == "mcp_tool_result":
@@ -96,6 +103,29 @@ func (j *judge) anthropicBlock(v value, depth int) error {
 		return nil
 	}
 	return fetches("a block of the kind %s is unknown here, and may make the provider fetch", shortened(sort))
+}
+
+// anthropicImage judges the source of an image: only the image itself passes. Nothing in
+// it is content, so that no byte is taken for one of an image twice.
+func (j *judge) anthropicImage(v value) error {
+	o, err := j.object(v, "a source", "type", "url", "file_id", "content", "data")
+	if err != nil {
+		return err
+	}
+	sort, err := kind(o, "a source")
+	data := o.get("data")
+	switch {
+	case err != nil:
+		return err
+	case sort != "base64" || o.get("url") != nil || o.get("file_id") != nil || o.get("content") != nil:
+		return fetches("a source of the kind %s is no image, or fetched by the provider", shortened(sort))
+	case !data.is('"'):
+		return errors.New("an image without its data")
+	case !isData(data):
+		return fetches("an image whose data are no base64 is fetched by the provider")
+	}
+	j.f.image(data)
+	return nil
 }
 
 func (j *judge) anthropicSource(v value, depth int) error {
@@ -108,7 +138,8 @@ func (j *judge) anthropicSource(v value, depth int) error {
 	case err != nil:
 		return err
 	case o.get("url") != nil || o.get("file_id") != nil:
-	case sort == "base64" || sort == "text":
+	case sort == "base64" && o.get("data") != nil && !isData(o.get("data")):
+	case (sort == "base64" || sort == "text") && o.get("content") == nil:
 		return nil
 	case sort == "content":
 		return j.anthropicContent(o.get("content"), depth+1)

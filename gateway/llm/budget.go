@@ -116,8 +116,11 @@ type Hold struct {
 }
 
 // Reserve takes what a call may come to at most out of every account of rules, or out of
-// none. Steer says that little is left and that a rule wants the model to be told.
+// none. A negative number is taken for the largest. Steer says that little is left and that a rule wants the model to be told.
 func (b *Budget) Reserve(rules []*belljar.LLMRule, tokens int64) (h *Hold, steer string, spent *SpentError) {
+	if tokens < 0 { // a sum that went wrong gives nobody room
+		tokens = mostReserved
+	}
 	tokens = min(tokens, mostReserved)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +171,9 @@ func (a *Account) figures() string {
 }
 
 // Settle gives back what was reserved and charges what the call came to. Only the first
-// call counts.
+// call counts. Nothing of it gives back more: a negative number counts as none.
 func (h *Hold) Settle(s belljar.LLMSpent) {
+	s.Input, s.Output, s.CacheRead, s.CacheWrite = max(0, s.Input), max(0, s.Output), max(0, s.CacheRead), max(0, s.CacheWrite)
 	h.once.Do(func() { h.b.settle(h, s, true) })
 }
 

@@ -121,3 +121,27 @@ func TestAnswersAreInTheForm(t *testing.T) {
 		}
 	}
 }
+
+// Nothing makes room by a number below zero.
+func TestNegativeNumbers(t *testing.T) {
+	if in, _ := (&Facts{Choices: 1, images: 5000}).Estimate(100); in < 1 {
+		t.Error(in)
+	}
+	rules, refs := rulesOf(belljar.LLMRule{Tokens: 1000})
+	b := NewBudget(0, rules, nil)
+	if _, _, spent := b.Reserve(refs, -5000); spent == nil {
+		t.Error("a negative number was reserved")
+	}
+	h, _, spent := b.Reserve(refs, 10)
+	if spent != nil {
+		t.Fatal(spent)
+	}
+	h.Settle(belljar.LLMSpent{Input: -1 << 40, Output: 5, CacheRead: -1, CacheWrite: -1})
+	if s, _ := b.Spent(); s.Total() != 5 || b.accounts[1].Spent != 5 || b.accounts[1].Held != 0 {
+		t.Errorf("%+v %+v", s, b.accounts[1])
+	}
+	b = NewBudget(0, nil, nil) // without a limit a negative number holds nothing either
+	if _, _, spent := b.Reserve(nil, -5000); spent != nil || b.accounts[0].Held < 0 {
+		t.Errorf("%v %d", spent, b.accounts[0].Held)
+	}
+}

@@ -13,8 +13,9 @@
 // [Judge] takes a request's body in one way or not at all: JSON in UTF-8 without a byte
 // order mark, no key twice in any object, and in the objects that are judged no two keys
 // that differ in case or underscores only, and none that differs so from one that is
-// judged. Where the provider may not fetch, what is known to fetch nothing passes: kinds
-// of content, of sources and of tools that this package does not know are refused.
+// judged. Where the provider may not fetch, what is known to fetch nothing passes: keys
+// of a request, kinds of content, of sources and of tools that this package does not know are
+// refused.
 // Schemas of tools, their arguments and metadata are not looked into.
 //
 // [Usage] counts from what passes by, in constant memory, the same however it is cut

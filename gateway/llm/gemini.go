@@ -26,6 +26,9 @@ func (j *judge) geminiRequest(v value, depth int) error {
 	if err := j.none(o, "cachedContent", "cached_content"); err != nil {
 		return err
 	}
+	if err := j.known(o, geminiKeys); err != nil {
+		return err
+	}
 	inner := func(v value) error { return j.geminiRequest(v, depth+1) }
 	if err := list(o.get("requests"), "requests", inner); err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestOrdinaryRequestsPass(t *testing.T) {
 			  "tools":[{"type":"function","name":"shell","parameters":{"type":"object"}},{"type":"namespace","name":"m","tools":[{"type":"function","name":"g"}]},{"type":"web_search","external_web_access":false},{"type":"local_shell"},{"type":"shell","environment":{"type":"local"}}]}`,
 		},
 		"chat": {
-			`"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}},{"type":"file","file":{"file_data":"x"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}`,
+			`"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}},{"type":"file","file":{"file_data":"x"}},{"type":"file","file":{"file_data":"JVBERi0\/AA+_-==\n"}},{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}`,
 		},
 		"content": {
 			`"contents":[{"role":"user","parts":[{"text":"x"},{"inlineData":{"mimeType":"image/png","data":"AA"}},{"functionResponse":{"name":"f","response":{"fileData":1}}}]}],"systemInstruction":{"parts":[{"text":"s"}]},"tools":[{"functionDeclarations":[{"name":"f"}]}]}`,
@@ -97,7 +97,9 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"tools":[{"type":"code_execution_20250825","name":"w"}]}`,
 			`"tools":[{"name":"x","type":"mcp_toolset"}]}`,
 			`"mcp_servers":[{"type":"url","url":"https://evil","name":"x"}]}`,
-			`"container":{"skills":[]}}`,
+			`"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"https://evil"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"https://evil"}}]}]}`,
+			`"container":{"skills":[]}}`, `"container":{}}`, `"something_new":{"url":"https://evil"}}`,
 		},
 		"responses": {
 			`"input":[{"type":"message","content":[{"type":"input_image","image_url":"https://evil/a.png"}]}]}`,
@@ -111,19 +113,29 @@ func TestFetchesAreRefused(t *testing.T) {
 			`"tools":[{"type":"web_search_preview"}]}`, `"tools":[{"type":"mcp","server_url":"https://evil"}]}`,
 			`"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]}`, `"tools":[{"type":"file_search","vector_store_ids":["v"]}]}`,
 			`"tools":[{"type":"shell","environment":{"type":"container_auto"}}]}`, `"tools":[{"type":"shell"}]}`,
-			`"tools":[{"type":"namespace","tools":[{"type":"mcp"}]}]}`, `"prompt":{"id":"p"}}`,
+			`"tools":[{"type":"namespace","tools":[{"type":"mcp"}]}]}`, `"prompt":{"id":"p"}}`, `"prompt":{}}`,
+			`"input":[{"content":[{"type":"input_file","file_data":"https://evil/x.pdf"}]}]}`, `"input":[{"content":[{"type":"input_file","file_data":{"url":"x"}}]}]}`,
+			`"input":[{"content":[{"type":"input_file","file_data":"\u0068ttps\u003a//evil"}]}]}`, `"input":[{"content":[{"type":"input_file","file_data":"gs\\u003aevil"}]}]}`,
+			`"input":[{"content":[{"type":"input_audio","input_audio":{"data":"https://evil","format":"wav"}}]}]}`,
+			`"input":[{"content":[{"type":"input_text","text":"x","image_url":"https://evil"}]}]}`, `"input":[{"content":[{"type":"input_text","file_data":"https://evil"}]}]}`,
+			`"input":[{"type":"computer_call_output","output":{"type":"computer_screenshot","image_url":"https://evil"}}]}`,
 		},
 		"chat": {
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://evil"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"DATA:x"}}]}]}`,
 			`"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"https://evil/?q=secret"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"url":"https://evil"}}]}]}`, `"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"https://evil"}}]}]}`,
+			`"messages":[{"role":"user","content":[{"type":"text","text":"x","file":{"url":"https://evil"}}]}]}`,
+			`"models":["x/y:online:nitro"]}`, `"models":["perplexity/sonar-pro"]}`, `"models":["groq/compound"]}`, `"fallbacks":["gpt-4o-search-preview"]}`,
+			`"web_search_options":{}}`, `"search_parameters":{"mode":"on"}}`, `"enable_search":true}`, `"preset":"x"}`, `"something_new":1}`,
 			`"models":["gpt-4o-search-preview"]}`, `"models":["a/b:online"]}`, `"web_search_options":{"search_context_size":"low"}}`, `"plugins":[{"id":"web"}]}`, `"tools":[{"type":"openrouter:web_search"}]}`,
 		},
 		"content": {
 			`"contents":[{"parts":[{"fileData":{"fileUri":"https://evil"}}]}]}`, `"contents":[{"parts":[{"file_data":{"file_uri":"x"}}]}]}`,
 			`"contents":{"parts":{"fileData":{}}}}`, `"system_instruction":{"parts":[{"fileData":{}}]}}`,
 			`"contents":[{"parts":[{"functionResponse":{"parts":[{"fileData":{}}]}}]}]}`,
-			`"tools":[{"googleSearch":{}}]}`, `"tools":[{"google_search":{}}]}`, `"tools":[{"urlContext":{}}]}`, `"tools":[{"url_context":{}}]}`,
+			`"somethingNew":{"uri":"https://evil"}}`, `"tools":[{"googleSearch":{}}]}`, `"tools":[{"google_search":{}}]}`, `"tools":[{"urlContext":{}}]}`, `"tools":[{"url_context":{}}]}`,
 			`"tools":[{"codeExecution":{}}]}`, `"tools":[{"functionDeclarations":[],"googleSearchRetrieval":{"x":1}}]}`, `"cachedContent":"cachedContents/x"}`,
 			`"generateContentRequest":{"contents":[{"parts":[{"fileData":{}}]}]}}`, `"requests":[{"content":{"parts":[{"fileData":{}}]}}]}`,
 		},
@@ -189,6 +201,71 @@ func TestEstimateOfImages(t *testing.T) {
 	}
 }
 
+// Every prompt of a completion is answered, as often as is asked for.
+func TestEstimateOfPrompts(t *testing.T) {
+	for prompt, want := range map[string]int64{
+		`"a"`: 200, `[]`: 200, `["a"]`: 200, `[1,2,3]`: 200, `["a","b","c"]`: 600, `[[1,2],[3]]`: 400, `["a",` + strings.Repeat(`"b",`, 1998) + `"c"]`: 400_000,
+	} {
+		f, no := Judge([]byte(`{"model":"m","max_tokens":100,"n":1,"best_of":2,"prompt":`+prompt+`}`), options(belljar.LLMOpenAI, "completions"))
+		if no != nil {
+			t.Fatal(no.Why)
+		}
+		if _, out := f.Estimate(100); out != want {
+			t.Errorf("%.40s: %d, want %d", prompt, out, want)
+		}
+	}
+	if _, no := Judge([]byte(`{"model":"m","prompt":[{"text":"a"}]}`), options(belljar.LLMOpenAI, "completions")); no == nil {
+		t.Error("a prompt of an unknown form passes")
+	}
+}
+
+// nestedImages is a request with an image that says that it is in an image, and so on.
+func nestedImages(size int) string {
+	source := `{"type":"base64","media_type":"image/png","data":"` + strings.Repeat("A", size) + `"}`
+	for range 7 {
+		source = `{"type":"content","content":[{"type":"image","source":` + source + `}]}`
+	}
+	return `{"model":"claude-x","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image","source":` + source + `}]}]}`
+}
+
+// Bytes are left out once, and only those of an image.
+func TestNoImageInAnImage(t *testing.T) {
+	o := options(belljar.LLMAnthropic, "messages")
+	block := `{"type":"image","source":{"type":"base64","data":"A"}}`
+	for _, body := range []string{
+		nestedImages(1 << 20),
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"content","content":"` + strings.Repeat("x ", 100_000) + `"}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"text","data":"x"}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"A","content":[` + block + `]}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":[` + block + `]}}]}]}`,
+		heads["messages"] + `"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"A","content":[` + block + `]}}]}]}`,
+	} {
+		if f, no := Judge([]byte(body), o); no == nil {
+			in, out := f.Estimate(len(body))
+			t.Errorf("%.200s passes, estimated %d, %d", body, in, out)
+		}
+	}
+	// Where the provider may fetch nothing is left out.
+	o.Fetch = true
+	body := nestedImages(1 << 20)
+	f, no := Judge([]byte(body), o)
+	if no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 1<<20/bytesPerToken {
+		t.Error(in)
+	}
+	// Beside its data all of an image counts, and what is not an image.
+	o.Fetch = false
+	body = heads["messages"] + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"A","x":"` + strings.Repeat("x ", 100_000) + `"}}]}]}`
+	if f, no = Judge([]byte(body), o); no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 200_000/bytesPerToken {
+		t.Error(in)
+	}
+}
+
 // What takes long to judge is refused.
 func TestTooMuchToJudge(t *testing.T) {
 	body := `{"model":"a","messages":[{}` + strings.Repeat(",{}", MaxBody/3-20) + `]}`
@@ -220,6 +297,58 @@ func TestModelsThatMayAnswer(t *testing.T) {
 		if got := f.Allowed(strings.Fields(patterns)); got != want {
 			t.Errorf("%s: %q, want %q", patterns, got, want)
 		}
+	}
+}
+
+// What a server may go to instead may answer as well.
+func TestFallbacks(t *testing.T) {
+	for _, call := range []string{"messages", "responses", "chat"} {
+		for _, fetch := range []bool{false, true} {
+			o := options(apis[call], call)
+			o.Fetch = fetch
+			for _, key := range []string{"models", "fallbacks"} {
+				f, no := Judge([]byte(`{"model":"a","`+key+`":["a-b","other"]}`), o)
+				if no != nil || f.Allowed([]string{"a*"}) != "other" || f.Model() != "a" {
+					t.Errorf("%s, %s: %+v %v", call, key, f, no)
+				}
+				for _, form := range []string{`[{"model":"other","max_tokens":77777}]`, `"default"`} { // of Claude Code
+					f, no := Judge([]byte(`{"model":"a","max_tokens":5,"`+key+`":`+form+`}`), o)
+					if no != nil || f.Allowed([]string{"a*"}) == "" || form[0] == '[' && f.MaxOutput != 77777 {
+						t.Errorf("%s, %s: %+v %v", call, form, f, no)
+					}
+				}
+				for _, form := range []string{`[{"x":"other"}]`, `[{"model":1}]`, `[{"Model":"other","model":"a"}]`, `7`, `{"a":["other"]}`, `[""]`, `[` + strings.Repeat(`"a",`, 70) + `"a"]`} {
+					if _, no := Judge([]byte(`{"model":"a","`+key+`":`+form+`}`), o); no == nil {
+						t.Errorf("%s: %s of the form %.40s pass", call, key, form)
+					}
+				}
+				if _, no := Judge([]byte(`{"model":"a","`+strings.ToUpper(key)+`":[]}`), o); no == nil {
+					t.Errorf("%s: %s in capitals pass", call, key)
+				}
+			}
+		}
+	}
+}
+
+// A tool that asks another model names it.
+func TestModelOfATool(t *testing.T) {
+	o := options(belljar.LLMAnthropic, "messages")
+	o.Fetch = true
+	f, no := Judge([]byte(`{"model":"a","tools":[{"type":"advisor_20260301","name":"advisor","model":"other"}]}`), o)
+	if no != nil || f.Allowed([]string{"a"}) != "other" {
+		t.Errorf("%+v %v", f, no)
+	}
+}
+
+// What says that it is an image and is a text counts as a text.
+func TestEstimateOfTextAsImage(t *testing.T) {
+	body := heads["responses"] + `"input":[{"content":[{"type":"input_image","image_url":"data:text/plain,` + strings.Repeat("x ", 100_000) + `"}]}]}`
+	f, no := Judge([]byte(body), options(belljar.LLMOpenAI, "responses"))
+	if no != nil {
+		t.Fatal(no.Why)
+	}
+	if in, _ := f.Estimate(len(body)); in < 200_000/bytesPerToken {
+		t.Error(in)
 	}
 }
 
@@ -262,6 +391,7 @@ func FuzzJudge(f *testing.F) {
 	}
 	f.Add(`{"model":"a","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"x"}}]}]}`, "messages", false)
 	f.Add(`{"model":"a","input":[{"type":"message","content":[{"type":"input_text","text":"\ud83d\ude00"}]}],"tools":[{"type":"namespace","tools":[]}]}`, "responses", true)
+	f.Add(nestedImages(40_000), "messages", false)
 	f.Fuzz(func(t *testing.T, body, call string, fetch bool) {
 		api, ok := apis[call]
 		if !ok {
@@ -287,6 +417,9 @@ func FuzzJudge(f *testing.F) {
 			if !fetch && m["mcp_servers"] != nil && len(m["mcp_servers"]) > 5 {
 				t.Fatalf("%q passes", b)
 			}
+		}
+		if in, out := facts.Estimate(len(body)); in < 1 || out < 0 || in+out < 1 || len(body) < imageBytes && in < int64(len(body))/bytesPerToken {
+			t.Fatalf("%q: estimated %d, %d", body, in, out)
 		}
 		check([]byte(body))
 		if b, ok := facts.Steer(o, "note"); ok {

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +16,7 @@ func (j *judge) openAI(v value) error {
 		}
 	}
 	o, err := j.object(v, "the request", "model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
-		"messages", "input", "instructions", "prompt", "tools", "web_search_options", "background", "plugins", "conversation", "previous_response_id")
+		"messages", "input", "instructions", "prompt", "tools", "web_search_options", "background", "plugins", "conversation", "previous_response_id", "fallbacks")
 	if err != nil {
 		return err
 	}
@@ -23,17 +24,6 @@ func (j *judge) openAI(v value) error {
 		return err
 	}
 	if err := j.choices(o, "n", "best_of"); err != nil {
-		return err
-	}
-	err = list(o.get("models"), "models", func(v value) error { // where a server that routes may go instead
-		m, ok := v.text()
-		if !ok || len(j.f.Models) > 64 {
-			return errors.New("models is no list of names")
-		}
-		j.f.Models = append(j.f.Models, m)
-		return nil
-	})
-	if err != nil {
 		return err
 	}
 	if v := o.get("background"); v != nil && !v.is('f') {
@@ -47,10 +37,15 @@ func (j *judge) openAI(v value) error {
 	if err := j.none(o, "web_search_options", "plugins"); err != nil {
 		return err
 	}
+	if err := j.known(o, openAIKeys); err != nil {
+		return err
+	}
 	if err := list(o.get("tools"), "tools", func(v value) error { return j.openAITool(v, 0) }); err != nil {
 		return err
 	}
 	switch j.Call {
+	case "completions":
+		return j.prompts(o.get("prompt"))
 	case "responses":
 		return j.responses(o)
 	case "chat":
@@ -62,12 +57,39 @@ func (j *judge) openAI(v value) error {
 			return j.parts(m.get("content"))
 		})
 	}
-	return nil // completions and embeddings take text only
+	return nil // embeddings take text only
+}
+
+// prompts counts those of a completion: each is answered as often as is asked for. One is
+// a text or a list of tokens.
+func (j *judge) prompts(v value) error {
+	if !v.is('[') {
+		return nil
+	}
+	var n int64
+	err := v.each(func(v value) error {
+		if _, token := v.count(); token {
+			return nil
+		}
+		if !v.is('"') && !v.is('[') {
+			return errors.New("prompt is no list of texts or tokens")
+		}
+		n++
+		return nil
+	})
+	j.f.Choices *= max(1, n)
+	return err
 }
 
 // searches says whether a model fetches by itself, by what names are known.
 func searches(model string) bool {
-	return strings.HasSuffix(model, ":online") || strings.Contains(model, "-search-") || strings.Contains(model, "-deep-research")
+	model = strings.ToLower(model)
+	_, last, ok := strings.Cut(model, "/")
+	if !ok {
+		last = model
+	}
+	return strings.Contains(model, ":online") || strings.Contains(model, "-search-") || strings.HasSuffix(model, "-search") || strings.Contains(model, "deep-research") ||
+		strings.HasPrefix(last, "sonar") || strings.HasPrefix(last, "compound") // of Perplexity and Groq
 }
 
 // socketMessage judges what a message of a WebSocket is: a response is asked for, in the
@@ -184,7 +206,7 @@ func (j *judge) parts(v value) error {
 
 // part judges a part of a message.
 func (j *judge) part(v value) error {
-	o, err := j.object(v, "a part", "type", "image_url", "url", "file", "file_url", "file_id", "file_data")
+	o, err := j.object(v, "a part", "type", "image_url", "url", "file", "file_url", "file_id", "file_data", "input_audio")
 	if err != nil {
 		return err
 	}
@@ -194,24 +216,68 @@ func (j *judge) part(v value) error {
 		return err
 	case j.Fetch:
 		return nil
-	case o.get("file_url", "url") != nil, o.get("file_id") != nil:
-		return fetches("a %s is fetched by the provider", shortened(sort))
+	case !slices.Contains(openAIParts, sort):
+		return fetches("a part of the kind %s is unknown here, and may make the provider fetch", shortened(sort))
 	}
-	switch sort {
-	case "text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal", "input_audio", "encrypted_content":
-		return nil
-	case "image_url", "input_image", "computer_screenshot":
-		return j.image(o.get("image_url"))
-	case "input_file":
-		return nil
-	case "file":
-		f, err := j.object(o.get("file"), "a file", "file_id", "file_url", "file_data", "url")
+	if err := j.bytesOnly(o, sort); err != nil {
+		return err
+	}
+	for _, key := range []string{"file", "input_audio"} {
+		inner := o.get(key)
+		if inner == nil {
+			continue
+		}
+		f, err := j.object(inner, key, "file_id", "file_url", "file_data", "data", "url")
 		if err != nil {
 			return err
 		}
-		return j.none(f, "file_id", "file_url", "url")
+		if err := j.bytesOnly(f, key); err != nil {
+			return err
+		}
 	}
-	return fetches("a part of the kind %s is unknown here, and may make the provider fetch", shortened(sort))
+	image := o.get("image_url")
+	if image != nil || sort == "image_url" || sort == "input_image" || sort == "computer_screenshot" {
+		return j.image(image)
+	}
+	return nil
+}
+
+// openAIParts are the known kinds of parts. Whatever its kind, nothing in a part is
+// fetched.
+var openAIParts = []string{
+	"text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal", "input_audio", "encrypted_content",
+	"image_url", "input_image", "computer_screenshot", "input_file", "file",
+}
+
+// bytesOnly refuses what is not the bytes of a file themselves: an address or a name of
+// one, also where the bytes should be.
+func (j *judge) bytesOnly(o object, what string) error {
+	if o.get("file_url", "url") != nil || o.get("file_id") != nil {
+		return fetches("a %s is fetched by the provider", shortened(what))
+	}
+	for _, v := range []value{o.get("file_data"), o.get("data")} {
+		if v != nil && !isData(v) {
+			return fetches("a %s whose data are no data: URL and no base64 is fetched by the provider", shortened(what))
+		}
+	}
+	return nil
+}
+
+// isData says whether a value is a data: URL or base64.
+func isData(v value) bool {
+	if !v.is('"') {
+		return false
+	}
+	in := []byte(v[1 : len(v)-1])
+	if bytes.HasPrefix(in, []byte("data:")) {
+		return true
+	}
+	for _, c := range in { // an escape stands for a slash or the end of a line
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(`+/-_=\`, c) >= 0) {
+			return false
+		}
+	}
+	return !bytes.Contains(in, []byte(`\u`))
 }
 
 // image judges the place of an image: only the image itself passes.
@@ -233,6 +299,8 @@ func (j *judge) image(v value) error {
 	case !strings.HasPrefix(s, "data:"):
 		return fetches("an image is fetched by the provider")
 	}
-	j.f.image(v)
+	if strings.HasPrefix(s, "data:image/") {
+		j.f.image(v)
+	}
 	return nil
 }

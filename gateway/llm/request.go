@@ -50,7 +50,7 @@ type Facts struct {
 // few thousand tokens, however large it is.
 const imageBytes = 30_000
 
-// image notes an image.
+// image notes the text that is an image. It must not be noted twice.
 func (f *Facts) image(v value) { f.images += max(0, len(v)-imageBytes) }
 
 // Model is the one that is asked for.
@@ -61,7 +61,8 @@ func (f *Facts) Model() string {
 	return f.Models[0]
 }
 
-// Estimate is how many tokens a call comes to at most, as far as one can tell before.
+// Estimate is how many tokens a call comes to at most, as far as one can tell before. The
+// input is at least 1, the output not negative.
 func (f *Facts) Estimate(size int) (input, output int64) {
 	output = f.MaxOutput
 	if output == 0 {
@@ -72,7 +73,7 @@ func (f *Facts) Estimate(size int) (input, output int64) {
 	} else {
 		output *= f.Choices
 	}
-	return int64(size-f.images)/bytesPerToken + 1, output
+	return int64(max(0, size-f.images))/bytesPerToken + 1, output
 }
 
 // A Refusal says why a request is not sent.
@@ -155,16 +156,24 @@ func (j *judge) object(v value, what string, names ...string) (object, error) {
 // head reads what all APIs have in the same form.
 func (j *judge) head(o object, limits ...string) error {
 	if v := o.get("model"); v != nil {
-		m, ok := v.text()
-		if !ok || m == "" || len(m) > 256 {
-			return errors.New("model is no name")
+		if err := j.model(v); err != nil {
+			return err
 		}
-		j.f.Models = append(j.f.Models, m)
+	}
+	for _, key := range []string{"models", "fallbacks"} {
+		if err := j.instead(o.get(key), key); err != nil {
+			return err
+		}
 	}
 	if v := o.get("stream"); v != nil {
 		j.f.Stream = v.is('t')
 	}
-	for _, name := range limits {
+	return j.limits(o, limits...)
+}
+
+// limits reads how much the model may say.
+func (j *judge) limits(o object, names ...string) error {
+	for _, name := range names {
 		if v := o.get(name); v != nil {
 			n, ok := v.count()
 			if !ok {
@@ -174,6 +183,44 @@ func (j *judge) head(o object, limits ...string) error {
 		}
 	}
 	return nil
+}
+
+// maxModels is how many may answer one request.
+const maxModels = 64
+
+// model notes one that may answer.
+func (j *judge) model(v value) error {
+	m, ok := v.text()
+	if !ok || m == "" || len(m) > 256 || len(j.f.Models) >= maxModels {
+		return errors.New("a model that may answer has no name, or there are too many")
+	}
+	j.f.Models = append(j.f.Models, m)
+	return nil
+}
+
+// instead reads to which models a server may go where the first does not answer: a list of
+// names or of what is different for them, or a word ("default") by which the server chooses,
+// which is taken for a name.
+func (j *judge) instead(v value, key string) error {
+	if v.is('"') {
+		return j.model(v)
+	}
+	return list(v, key, func(v value) error {
+		if !v.is('{') {
+			return j.model(v)
+		}
+		o, err := j.object(v, "one of "+key, "model", "max_tokens")
+		if err != nil {
+			return err
+		}
+		if err := j.known(o, []string{"model", "max_tokens", "output_config", "speed", "thinking"}); err != nil {
+			return err
+		}
+		if err := j.model(o.get("model")); err != nil {
+			return err
+		}
+		return j.limits(o, "max_tokens")
+	})
 }
 
 // choices reads how many answers are asked for.
@@ -193,8 +240,18 @@ func (j *judge) choices(o object, names ...string) error {
 // none refuses what only a provider that may fetch is told.
 func (j *judge) none(o object, names ...string) error {
 	for _, name := range names {
-		if v := o.get(name); v != nil && !j.Fetch && string(v) != "[]" && string(v) != "{}" && string(v) != "false" {
+		if v := o.get(name); v != nil && !j.Fetch && string(v) != "[]" && string(v) != "false" {
 			return fetches("%s lets the provider fetch, run or connect", name)
+		}
+	}
+	return nil
+}
+
+// known refuses keys of a request that are not known: they may make the provider fetch.
+func (j *judge) known(o object, keys []string) error {
+	for _, f := range o {
+		if !j.Fetch && !f.null() && !slices.Contains(keys, f.key) {
+			return fetches("%s in a request is unknown here, and may make the provider fetch", shortened(f.key))
 		}
 	}
 	return nil

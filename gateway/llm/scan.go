@@ -8,6 +8,8 @@ type scanner struct {
 	// it lies in, joined by dots; arrays add nothing.
 	number func(path string, n int64)
 	kind   string // the text under the key "type" of the outermost object
+	// ended is told of the kind of every text that is over; it may be nil.
+	ended func(kind string)
 
 	state  byte
 	stack  []byte   // '{' or '[' of each level, at most maxDepth
@@ -47,10 +49,16 @@ func (s *scanner) reset() {
 	s.kind = ""
 }
 
+// doneKind is the kind of "[DONE]", which ends streams of OpenAI's and is no JSON.
+const doneKind = "[DONE]"
+
 // end says that the text is over.
 func (s *scanner) end() {
 	if s.state == scanNumber && !s.broken {
 		s.told()
+	}
+	if s.ended != nil {
+		s.ended(s.kind)
 	}
 	s.reset()
 }
@@ -167,6 +175,9 @@ func (s *scanner) begin(c byte) {
 		s.state = scanWord
 	default:
 		s.broken = true
+		if c == 'D' && s.state == scanFirst && len(s.stack) == 1 {
+			s.kind = doneKind
+		}
 	}
 }
 

@@ -15,15 +15,17 @@ type Usage struct {
 	api    belljar.LLMAPI
 
 	most   map[string]int64 // the largest of each number
-	final  bool             // what the API says at the end was said
-	failed bool             // the server said that the call failed
+	final  bool             // what the API says at the end was said, if it is the end
+	done   bool             // the API said that nothing follows
+	begun  bool             // a message had a part of an answer
+	failed bool             // the server said that the call failed, before it began
 	bytes  int64
 }
 
 // NewUsage counts an answer of the content type.
 func NewUsage(api belljar.LLMAPI, contentType string) *Usage {
 	u := &Usage{api: api, most: make(map[string]int64, 8)}
-	u.scan.number = u.number
+	u.scan.number, u.scan.ended = u.number, u.ended
 	if kind, _, err := mime.ParseMediaType(contentType); err == nil && kind == "text/event-stream" {
 		u.events = &events{scan: &u.scan}
 	}
@@ -50,10 +52,21 @@ func (u *Usage) Message() (over bool) {
 	case "response.completed", "response.done", "response.incomplete":
 		return true
 	case "response.failed", "error":
-		u.failed = true
+		u.failed = !u.begun
 		return true
+	case "response.created", "response.queued", "response.in_progress":
+	default:
+		u.begun = u.begun || strings.HasPrefix(kind, "response.")
 	}
 	return false
+}
+
+// ended is told of every event of a stream, or message, that is over.
+func (u *Usage) ended(kind string) {
+	switch kind {
+	case "message_stop", "response.completed", "response.done", "response.incomplete", "response.failed", doneKind:
+		u.done = true
+	}
 }
 
 // where the numbers are, by API: the places of each.
@@ -137,7 +150,7 @@ func (u *Usage) Spent(c Call) belljar.LLMSpent {
 	switch {
 	case (c.Status >= 400 || u.failed) && !u.final:
 		return belljar.LLMSpent{} // the server did nothing
-	case u.final && c.Readable && (c.Whole || u.api != belljar.LLMGemini): // whose every event tells the sum so far
+	case u.final && c.Readable && (c.Whole || u.done): // before, it may be the sum so far
 		return s
 	}
 	s.Estimated = true

@@ -62,6 +62,9 @@ func TestUsageThatIsNotTold(t *testing.T) {
 	broken := whole
 	broken.Whole = false
 	cut := anthropicStream[:strings.Index(anthropicStream, "event: message_delta")]
+	slow := broken
+	slow.Took = time.Minute
+	const chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1}}\n\n"
 	encoded := whole
 	encoded.Readable = false
 	none := Call{Input: 1000, Output: 2000}
@@ -72,7 +75,14 @@ func TestUsageThatIsNotTold(t *testing.T) {
 		want       belljar.LLMSpent
 	}{
 		{"cut", cut, belljar.LLMAnthropic, broken, belljar.LLMSpent{Input: 10, Output: int64(len(cut)), CacheRead: 200, CacheWrite: 3, Estimated: true}},
-		{"cut, but told", anthropicStream[:len(anthropicStream)-9], belljar.LLMAnthropic, broken, belljar.LLMSpent{Input: 10, Output: 77, CacheRead: 200, CacheWrite: 3}},
+		{"cut at the end", anthropicStream, belljar.LLMAnthropic, broken, belljar.LLMSpent{Input: 10, Output: 77, CacheRead: 200, CacheWrite: 3}},
+		{"cut before the end", anthropicStream[:len(anthropicStream)-9], belljar.LLMAnthropic, broken, belljar.LLMSpent{Input: 10, Output: int64(len(anthropicStream)) - 9, CacheRead: 200, CacheWrite: 3, Estimated: true}},
+		{"usage in every chunk, cut", chunk, belljar.LLMOpenAI, slow, belljar.LLMSpent{Input: 5, Output: 2000, Estimated: true}},
+		{"usage in every chunk", chunk + strings.Replace(chunk, `ns":1`, `ns":9`, 1), belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 5, Output: 9}},
+		{"chat cut at the end", chunk + "data: [DONE]\n\n", belljar.LLMOpenAI, slow, belljar.LLMSpent{Input: 5, Output: 1}},
+		{"a word like the end", strings.Replace(chunk, `"a"`, `"[DONE]"`, 1) + "data: {\"x\":[D\n\ndata: [[D", belljar.LLMOpenAI, slow, belljar.LLMSpent{Input: 5, Output: 2000, Estimated: true}},
+		{"response cut at the end", responseStream, belljar.LLMOpenAI, slow, belljar.LLMSpent{Input: 10, Output: 5, CacheRead: 2}},
+		{"response in progress", strings.ReplaceAll(responseStream, "response.completed", "response.in_progress"), belljar.LLMOpenAI, slow, belljar.LLMSpent{Input: 10, Output: 2000, CacheRead: 2, Estimated: true}},
 		{"gemini cut", geminiStream[:len(geminiStream)-9], belljar.LLMGemini, broken, belljar.LLMSpent{Input: 5, Output: int64(len(geminiStream) - 9), CacheRead: 3, Estimated: true}},
 		{"long", strings.Repeat("data: {}\n\n", 900), belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 1000, Output: 2000, Estimated: true}},
 		{"empty", "", belljar.LLMOpenAI, whole, belljar.LLMSpent{Input: 1000, Estimated: true}},

@@ -46,10 +46,12 @@ type subscription struct {
 	tokens   int      // asked for
 	requests []string // whole bodies of requests for tokens
 	all      []string // every token that was ever good
+	encoded  int      // requests to the model with a body that was compressed
+	sockets  bool     // WebSockets are offered
 }
 
 func newSubscription(t *testing.T, w *world, modelPort string) *subscription {
-	s := &subscription{t: t}
+	s := &subscription{t: t, sockets: true}
 	s.model = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + modelPort})
 		r.Out.Header.Set("Authorization", "Bearer "+realKey) // what the model of these tests takes
@@ -173,7 +175,15 @@ func (s *subscription) provider(w http.ResponseWriter, r *http.Request, host str
 	} else {
 		s.unknown = append(s.unknown, line)
 	}
+	if r.Header.Get("Content-Encoding") != "" {
+		s.encoded++
+	}
+	offered := s.sockets
 	s.mu.Unlock()
+	if !offered && r.Header.Get("Upgrade") != "" {
+		http.Error(w, "no WebSocket", http.StatusUpgradeRequired)
+		return
+	}
 	if !good {
 		http.Error(w, `{"type":"error","error":{"type":"authentication_error","message":"no"}}`, http.StatusUnauthorized)
 		return
@@ -227,6 +237,8 @@ func loginAgents() map[string][]string {
 	return map[string][]string{
 		"claude": {"claude", "-p", "go", "--dangerously-skip-permissions"},
 		"codex":  {"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "go"},
+		// Where no WebSocket is to be had it compresses its requests.
+		"codex requests": {"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "go"},
 	}
 }
 
@@ -243,6 +255,7 @@ func TestLogins(t *testing.T) {
 			s.loginFiles(w, time.Now().Add(time.Hour))
 			w.env = append(w.env, s.env()...)
 			w.env = append(w.env, "PATH="+bin+":"+os.Getenv("PATH"))
+			s.sockets = !strings.Contains(name, "requests")
 			run := func(flags ...string) string {
 				t.Helper()
 				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -256,6 +269,7 @@ func TestLogins(t *testing.T) {
 				if got := w.read("change.txt"); got != "from-the-agent\n" {
 					t.Errorf("change.txt: %q", got)
 				}
+				mustContain(t, "the end", string(out), " tokens spent (", "calls of models") // judged and counted
 				return string(out)
 			}
 			run()
@@ -286,6 +300,9 @@ func TestLogins(t *testing.T) {
 				if !strings.Contains(b, "REAL-REFRESH") {
 					t.Errorf("a stand-in reached the provider: %s", b)
 				}
+			}
+			if s.encoded > 0 {
+				t.Errorf("%d compressed bodies reached the provider", s.encoded)
 			}
 			inside := w.read("inside.txt")
 			mustContain(t, "what is inside", inside, "access")
