@@ -29,7 +29,8 @@
 //
 // Where [belljar.Network.Sees] says so (rules that confine requests, credentials), requests are seen.
 // Nothing is dialled for such a connection before a request of it is allowed: TLS is
-// ended with a certificate of [certs.Authority], offering HTTP/2 and HTTP/1, and each
+// ended with a certificate of [certs.Authority], offering HTTP/2 and HTTP/1 (HTTP/1 only
+// where git may push), and each
 // request is judged on its own, by TLS, in clear or through the proxy. SNI, Host and
 // :authority must be the name that was connected to, the path is judged in its one
 // spelling (package urlpath) and sent in it, [credential.Keys] put real keys in and take

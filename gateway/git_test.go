@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
@@ -77,8 +79,10 @@ func (w *gitWorld) proxyDoor() string {
 
 // try runs git in the client's folder and returns everything that it printed.
 func (w *gitWorld) try(args ...string) (string, error) {
-	c := exec.CommandContext(w.ctx, "git", append([]string{"-C", w.work}, args...)...)
-	c.Env = w.env
+	ctx, cancel := context.WithTimeout(w.ctx, 2*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "git", append([]string{"-C", w.work}, args...)...)
+	c.Env, c.WaitDelay = w.env, time.Second // its helpers have its output, too
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

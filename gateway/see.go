@@ -122,7 +122,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 	if in.br == in.first { // nothing stands between it and the connection: many connections wait at a time
 		in.br, in.first = bufio.NewReaderSize(in.Conn, 16), nil
 	}
-	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.current(), t)}
+	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.current(), t), pushed: g.current().ConfinesPushes(t.host, t.port)}
 	secure := tls.Server(c, g.tls)
 	_ = in.SetDeadline(time.Now().Add(handshakeTimeout))
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -195,8 +195,10 @@ func (g *Gateway) newTLS() *tls.Config {
 	}
 	plain := c.Clone()
 	plain.NextProtos = []string{"http/1.1"}
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		if g.h2.Len() >= maxH2 {
+	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		// git with a libcurl that distributions still have (7.88) now and then waits for
+		// itself, for ever, in the middle of a large push over HTTP/2.
+		if c, ok := h.Conn.(*underTLS); ok && c.pushed || g.h2.Len() >= maxH2 {
 			return plain, nil
 		}
 		return nil, nil
@@ -209,6 +211,8 @@ type underTLS struct {
 	*inside
 	r    io.Reader
 	name string // of the certificate
+	// pushed says that git may push to the host.
+	pushed bool
 }
 
 func (c *underTLS) Read(b []byte) (int, error) { return c.r.Read(b) }
