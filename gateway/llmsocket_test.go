@@ -195,7 +195,8 @@ func TestSocketErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newSecureWorld(t, models(func(l *belljar.LLMRule) { l.API, l.Tokens = belljar.LLMOpenAI, 20_000 }))
-			second := make(chan string, 1)
+			second, looked := make(chan string, 1), make(chan struct{})
+			defer close(looked)
 			w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
 				conn, br, err := http.NewResponseController(rw).Hijack()
 				if err != nil {
@@ -207,6 +208,7 @@ func TestSocketErrors(t *testing.T) {
 				wsText(t, br.Reader)
 				_, _ = io.WriteString(conn, c.events)
 				second <- wsText(t, br.Reader)
+				<-looked // what follows would be charged, too
 			})
 			conn, br := w.dialModel(t)
 			_, _ = io.WriteString(conn, wsFrame(message, true))

@@ -68,7 +68,7 @@ network:
 func TestAskCeiling(t *testing.T) {
 	const ceiling = "version: 1\nnetwork: {allow: [{host: \"*.example.com\", ask: true}, open.example.org]}\n"
 	b := newBench(t).user("version: 1\nnetwork: {allow: [a.example.com]}\n").ceiling(ceiling)
-	if _, err := Load(b.opts); err == nil {
+	if _, err := b.load(); err == nil {
 		t.Error("a user passes unasked where the ceiling asks")
 	}
 	p := newBench(t).user("version: 1\nnetwork: {allow: [{host: a.example.com, ask: true}]}\n").ceiling(ceiling).must()

@@ -27,7 +27,7 @@ func TestSign(t *testing.T) {
 		if c.ceiling != "" {
 			b.ceiling("version: 1\n" + c.ceiling + "\n")
 		}
-		p, err := Load(b.opts)
+		p, err := b.load()
 		switch {
 		case c.fault != "":
 			if err == nil || !strings.Contains(err.Error(), c.fault) {

@@ -115,6 +115,7 @@ func TestXattrNameless(t *testing.T) {
 // The kernel asks for security.capability once per file, not once per write: the
 // loads of bench_linux_test.go would tell late.
 func TestWritesAskForNoAttribute(t *testing.T) {
+	testenv.Need(t, "root") // nobody else may look at the server, which confines itself
 	t.Parallel()
 	w := newWorld(t, worldOptions{seed: func(h string) { write(t, h+"/f", "x") }})
 	f, err := os.OpenFile(w.in+"/f", os.O_RDWR, 0)
