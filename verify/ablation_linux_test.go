@@ -37,7 +37,7 @@ var tierGuards = map[string]map[string]string{
 		ablate.NSIPC: "confined/ns-ipc,kernel/ipc", ablate.NSUTS: "confined/ns-uts,reads/hostname", ablate.NSCgroup: "process/cgroup-path",
 	},
 	"gvisor": {
-		ablate.Filter: "confined/filter", ablate.Capabilities: "confined/capabilities,confined/new-privileges",
+		ablate.Filter: "confined/filter", ablate.Capabilities: "confined/capabilities",
 		ablate.Descriptors: "confined/descriptors", ablate.NSPID: "confined/ns-pid", ablate.NSNet: "confined/ns-net",
 		ablate.NSIPC: "confined/ns-ipc", ablate.NSUTS: "confined/ns-uts",
 	},

@@ -107,6 +107,10 @@ func (w *world) processesInside() ([]process, error) {
 	if err != nil {
 		return nil, err
 	}
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	var out []process
 	for _, dir := range all {
@@ -118,6 +122,9 @@ func (w *world) processesInside() ([]process, error) {
 		theirs, err := os.Readlink(dir + "/ns/user")
 		if err == nil && theirs == ours && !p.attack {
 			continue
+		}
+		if os.IsPermission(err) && p.deep() <= self.deep() && !p.attack {
+			continue // a helper of ours that nobody may look into; who is inside is in a PID namespace below
 		}
 		out = append(out, p)
 	}
