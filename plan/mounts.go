@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,7 +111,6 @@ func (m *maker) private() {
 func (m *maker) etc() {
 	if ablate.Off(ablate.Etc) {
 		m.t.byTarget["/etc"] = belljar.Mount{Kind: belljar.MountBind, Source: "/etc", Target: "/etc", ReadOnly: true, Why: "ablation"}
-		maps.DeleteFunc(m.t.byTarget, func(t string, _ belljar.Mount) bool { return strings.HasPrefix(t, certsDir) })
 		return
 	}
 	for _, f := range m.madeEtc() {

@@ -25,7 +25,7 @@ var (
 	// allowed are the names that the sandbox may reach; what they resolve to is the attack.
 	allowed = []string{
 		"allowed.test:80", "allowed.test:443", "private.test:80", "meta.test:80", "loop.test:80", "loop.test:5000",
-		"self.test:80", "self.test:5000", fmt.Sprintf("localhost:%d", portBound), fmt.Sprintf("localhost:%d", portOther),
+		"self.test:80", "self.test:5000",
 	}
 )
 
@@ -42,8 +42,10 @@ func (w *world) attack(ctx context.Context, l Launcher) (told, error) {
 	if err := w.listenDecoys(); err != nil {
 		return told{}, fmt.Errorf("open decoy sockets: %w", err)
 	}
-	if err := w.serveKeys(); err != nil {
-		return told{}, fmt.Errorf("open decoy services: %w", err)
+	if w.keys = slices.ContainsFunc(rows, (*row).wantsKey); w.keys {
+		if err := w.serveKeys(); err != nil {
+			return told{}, fmt.Errorf("open decoy services: %w", err)
+		}
 	}
 	if _, err := w.startVictim(); err != nil {
 		return told{}, fmt.Errorf("start a decoy process: %w", err)
@@ -193,7 +195,10 @@ func (w *world) start(ctx context.Context, l Launcher, p phase, rows []*row, loo
 // program, or nothing around the attacker at all.
 func (w *world) launch(ctx context.Context, l Launcher, p phase, argv []string, in, out, errout *os.File) error {
 	if !w.cfg.Control && w.cfg.Command == "" {
-		j := Job{Tier: w.cfg.Tier, Argv: argv, Allow: allowed, Credential: boundTo(), In: in, Out: out, Err: errout}
+		j := Job{Tier: w.cfg.Tier, Argv: argv, Allow: allowed, In: in, Out: out, Err: errout}
+		if w.keys && p == phaseMain {
+			j.Allow, j.Credential = slices.Concat(allowed, boundHosts()), boundTo()
+		}
 		if err := w.flags(p, &j); err != nil {
 			return err
 		}

@@ -26,6 +26,15 @@ const (
 	foreignKey    = "of-somebody-else-0123456789"
 )
 
+// boundHosts are what a sandbox that is given them may reach for it.
+func boundHosts() []string {
+	return []string{fmt.Sprintf("localhost:%d", portBound), fmt.Sprintf("localhost:%d", portOther)}
+}
+
+// wantsKey says whether a row is about the credential; all of them are of the main phase.
+// No other sandbox has it, nor the ports of its services.
+func (r *row) wantsKey() bool { return r.group() == "credentials" || r.id == "works/credential" }
+
 // boundTo are the flags --credential of a sandbox.
 func boundTo() []string {
 	return []string{fmt.Sprintf("%s=localhost:%d", keyVariable, portBound), fmt.Sprintf("%s=localhost:%d", otherVariable, portOther)}

@@ -37,6 +37,7 @@ type world struct {
 	victim   int               // a process of the host
 	stderr   bytes.Buffer      // of another sandbox; guarded by mu
 	web      int               // the process that plays the internet
+	keys     bool              // rows are about the credential: the main phase has it
 }
 
 // World plays the part of a world's first process. It does not return from the

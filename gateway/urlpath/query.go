@@ -132,11 +132,8 @@ func encodedAgain(once, marks string) bool {
 	if !strings.Contains(once, "%") {
 		return false
 	}
-	s := once
-	for range maxNested {
-		s = unescape(s)
-	}
-	if unescape(s) != s {
+	s, ok := deepest(once)
+	if !ok {
 		return true
 	}
 	odd := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(marks, r) }

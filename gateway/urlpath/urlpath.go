@@ -142,20 +142,23 @@ func unescape(s string) string {
 	return b.String()
 }
 
+// deepest decodes s as often as any server does; false where that is not often enough:
+// nobody has a reason to encode that often.
+func deepest(s string) (string, bool) {
+	for range maxNested {
+		s = unescape(s)
+	}
+	return s, unescape(s) == s
+}
+
 // nested looks for what a server that decodes more than once would find.
 func nested(path string) bool {
 	if !strings.Contains(path, "%25") {
 		return false
 	}
 	once := unescape(path)
-	s := once
-	for range maxNested {
-		s = unescape(s)
-	}
-	if unescape(s) != s {
-		return true // nobody has a reason to encode that often
-	}
-	return strings.Count(s, "/") != strings.Count(once, "/") || dots(s) != nil ||
+	s, ok := deepest(once)
+	return !ok || strings.Count(s, "/") != strings.Count(once, "/") || dots(s) != nil ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' })
 }
 
