@@ -1,46 +1,22 @@
 package calls
 
 import (
-	"encoding/binary"
 	"os"
 	"runtime"
 	"slices"
 	"syscall"
 	"testing"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/internal/seccomp/seccomptest"
 )
 
 // answer is what the kernel makes of a call.
 func answer(t *testing.T, o Options, nr uint32, args ...uint64) uint32 {
 	t.Helper()
-	var raw []bpf.RawInstruction
-	for _, i := range Program(o) {
-		raw = append(raw, bpf.RawInstruction{Op: i.Code, Jt: i.Jt, Jf: i.Jf, K: i.K})
-	}
-	ins, ok := bpf.Disassemble(raw)
-	if !ok {
-		t.Fatal("an instruction is unknown")
-	}
-	vm, err := bpf.NewVM(ins)
-	if err != nil {
-		t.Fatal(err)
-	}
 	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
-	// The VM reads big endian words, the kernel native ones.
-	data := make([]byte, 64)
-	binary.BigEndian.PutUint32(data, nr)
-	binary.BigEndian.PutUint32(data[4:], arch)
-	for i, a := range args {
-		binary.BigEndian.PutUint32(data[16+8*i:], uint32(a))
-		binary.BigEndian.PutUint32(data[16+8*i+4:], uint32(a>>32))
-	}
-	n, err := vm.Run(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return uint32(n)
+	return seccomptest.Answer(t, Program(o), arch, nr, args...)
 }
 
 // TestPidfds: what a process may signal are processes, running or ended, and nothing else.

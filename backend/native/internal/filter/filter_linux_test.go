@@ -1,12 +1,12 @@
 package filter
 
 import (
-	"encoding/binary"
 	"runtime"
 	"testing"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/internal/seccomp/seccomptest"
 )
 
 // archs are the audit numbers of architectures.
@@ -15,32 +15,7 @@ var archs = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUD
 // run answers a call as the kernel would.
 func run(t *testing.T, o Options, arch, nr uint32, args ...uint64) uint32 {
 	t.Helper()
-	var raw []bpf.RawInstruction
-	for _, i := range Program(o) {
-		raw = append(raw, bpf.RawInstruction{Op: i.Code, Jt: i.Jt, Jf: i.Jf, K: i.K})
-	}
-	ins, ok := bpf.Disassemble(raw)
-	if !ok {
-		t.Fatal("an instruction is unknown")
-	}
-	vm, err := bpf.NewVM(ins)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The VM reads big endian words, the kernel native ones: each word is put down
-	// so that the VM reads its value.
-	data := make([]byte, 64)
-	binary.BigEndian.PutUint32(data[0:], nr)
-	binary.BigEndian.PutUint32(data[4:], arch)
-	for i, a := range args {
-		binary.BigEndian.PutUint32(data[16+8*i:], uint32(a))
-		binary.BigEndian.PutUint32(data[16+8*i+4:], uint32(a>>32))
-	}
-	n, err := vm.Run(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return uint32(n)
+	return seccomptest.Answer(t, Program(o), arch, nr, args...)
 }
 
 func TestProgram(t *testing.T) {
