@@ -80,14 +80,20 @@ type answered struct {
 }
 
 func (d *deskWorld) background(method, url string, h2 bool) chan answered {
+	return d.requested(d.ctx, method, url, http.Header{}, h2)
+}
+
+// requested sends a request and waits for its answer in the background.
+func (d *deskWorld) requested(ctx context.Context, method, url string, header http.Header, h2 bool) chan answered {
 	c := make(chan answered, 1)
 	client := d.agent(h2)
 	go func() {
-		req, err := http.NewRequestWithContext(d.ctx, method, url, nil)
+		req, err := http.NewRequestWithContext(ctx, method, url, nil)
 		if err != nil {
 			c <- answered{body: err.Error()}
 			return
 		}
+		req.Header = header
 		resp, err := client.Do(req)
 		if err != nil {
 			c <- answered{body: err.Error()}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -13,27 +12,11 @@ import (
 
 // sent is a request in the background, with a header X-Env where env is not empty.
 func (d *deskWorld) sent(ctx context.Context, url, env string) chan answered {
-	c := make(chan answered, 1)
-	client := d.agent(true)
-	go func() {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-		if err != nil {
-			c <- answered{body: err.Error()}
-			return
-		}
-		if env != "" {
-			req.Header.Set("X-Env", env)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			c <- answered{body: err.Error()}
-			return
-		}
-		defer resp.Body.Close()
-		b, _ := io.ReadAll(resp.Body)
-		c <- answered{resp.StatusCode, string(b)}
-	}()
-	return c
+	header := http.Header{}
+	if env != "" {
+		header.Set("X-Env", env)
+	}
+	return d.requested(ctx, http.MethodPost, url, header, true)
 }
 
 // asking are rules that ask about the same method and path, under other conditions, all on

@@ -187,13 +187,11 @@ func TestKeysInWebSockets(t *testing.T) {
 	w, standIn := newKeyWorld(t)
 	w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, r *http.Request) {
 		got := r.Header.Get("X-Api-Key")
-		c, br, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			t.Error(err)
+		c, br := switched(t, rw)
+		if c == nil {
 			return
 		}
 		defer c.Close()
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 		for {
 			l, err := br.ReadString('\n')
 			if err != nil {

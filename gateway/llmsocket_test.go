@@ -76,13 +76,11 @@ func TestSocketToModel(t *testing.T) {
 				if ext := r.Header.Get("Sec-Websocket-Extensions"); ext != "" {
 					t.Errorf("asks for %s", ext)
 				}
-				conn, br, err := http.NewResponseController(rw).Hijack()
-				if err != nil {
-					t.Error(err)
+				conn, br := switched(t, rw)
+				if conn == nil {
 					return
 				}
 				defer conn.Close()
-				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 				for {
 					m := wsText(t, br.Reader)
 					got <- m
@@ -140,13 +138,11 @@ func TestSocketToModel(t *testing.T) {
 func TestSocketThatBreaksOff(t *testing.T) {
 	w := newSecureWorld(t, models(func(l *belljar.LLMRule) { l.API, l.Tokens = belljar.LLMOpenAI, 1000 }))
 	w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
-		conn, br, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			t.Error(err)
+		conn, br := switched(t, rw)
+		if conn == nil {
 			return
 		}
 		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 		_ = wsText(t, br.Reader)
 		_, _ = io.WriteString(conn, wsFrame(strings.Repeat("x", 120), false)[:60])
 	})
@@ -198,13 +194,11 @@ func TestSocketErrors(t *testing.T) {
 			second, looked := make(chan string, 1), make(chan struct{})
 			defer close(looked)
 			w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
-				conn, br, err := http.NewResponseController(rw).Hijack()
-				if err != nil {
-					t.Error(err)
+				conn, br := switched(t, rw)
+				if conn == nil {
 					return
 				}
 				defer conn.Close()
-				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 				wsText(t, br.Reader)
 				_, _ = io.WriteString(conn, c.events)
 				second <- wsText(t, br.Reader)

@@ -312,13 +312,11 @@ func TestAnswersAreBounded(t *testing.T) {
 func TestWebSocketsAreBounded(t *testing.T) {
 	w := newSecureWorld(t, constrained(belljar.Constraint{Response: 1 << 10}))
 	w.site("api.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
-		c, br, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			t.Error(err)
+		c, br := switched(t, rw)
+		if c == nil {
 			return
 		}
 		defer c.Close()
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 		for {
 			if _, err := br.ReadByte(); err != nil {
 				return

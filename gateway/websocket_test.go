@@ -4,10 +4,23 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 )
+
+// switched takes a connection of a server over, as one that has become a WebSocket's; nil
+// where it cannot.
+func switched(t testing.TB, rw http.ResponseWriter) (net.Conn, *bufio.ReadWriter) {
+	conn, br, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		t.Error(err)
+		return nil, nil
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+	return conn, br
+}
 
 // TestReadOnlyRuleTakesNoWebSocket: what is sent behind one is not judged.
 func TestReadOnlyRuleTakesNoWebSocket(t *testing.T) {
@@ -16,13 +29,11 @@ func TestReadOnlyRuleTakesNoWebSocket(t *testing.T) {
 	w := newSecureWorld(t, n)
 	got := make(chan string, 1)
 	w.site("read.example.com", apiAddr, false, func(rw http.ResponseWriter, _ *http.Request) {
-		c, br, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			t.Error(err)
+		c, br := switched(t, rw)
+		if c == nil {
 			return
 		}
 		defer c.Close()
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 		l, _ := br.ReadString('\n')
 		got <- l
 	})
