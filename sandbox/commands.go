@@ -67,26 +67,25 @@ func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
 	if f.Verdict == judge.Allow {
 		return ""
 	}
+	line := commandLine(e)
 	why := fmt.Sprintf("%s (rule %s)", f.Reason, f.Rule)
 	if f.Verdict == judge.Ask {
-		why = c.ask(ctx, f.Rule, e)
+		why = c.ask(ctx, f.Rule, waiter{e.PID, line})
 	}
 	if why != "" && ctx.Err() == nil {
-		c.r.gw.Refused(commandLine(e), why)
+		c.r.gw.Refused(line, why)
 	}
 	return why
 }
 
 // ask waits for somebody outside, and says why the program must not run.
-func (c *commands) ask(ctx context.Context, rule string, e *belljar.ExecEvent) string {
-	line := commandLine(e)
-	if c.grants(line) {
+func (c *commands) ask(ctx context.Context, rule string, w waiter) string {
+	if c.grants(w.line) {
 		return ""
 	}
-	w := waiter{e.PID, line}
 	waiting, cancel := context.WithDeadline(ctx, c.until(w))
 	defer cancel()
-	id, err := c.r.questions.Ask(waiting, approval.Subject{Command: line}, approval.Asker{Origin: c.origin(rule)})
+	id, err := c.r.questions.Ask(waiting, approval.Subject{Command: w.line}, approval.Asker{Origin: c.origin(rule)})
 	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
 		err = approval.ErrParked
 	}
@@ -139,9 +138,6 @@ func (c *commands) settled(w waiter) {
 
 // grants says whether a command line was allowed for the sandbox.
 func (c *commands) grants(line string) bool {
-	if c == nil {
-		return false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.granted[line]
