@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -251,10 +252,13 @@ func TestBudgetWithManyCalls(t *testing.T) {
 			req, _ := http.NewRequestWithContext(ctx, "POST", "https://api.example.com/v1/messages", strings.NewReader(call))
 			req.Header.Set("Content-Type", asJSON)
 			resp, err := w.agent(inner).Do(req)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || resp.StatusCode != 200 {
+				t.Fatal(resp, err) // else nobody began
 			}
 			<-began
+			if first, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
+				t.Fatal(first, err) // what was not read by then is charged by what time allows
+			}
 			cancel()
 			_ = resp.Body.Close()
 			deadline := time.Now().Add(10 * time.Second)

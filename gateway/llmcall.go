@@ -38,6 +38,7 @@ type llmCall struct {
 	status   int
 	whole    bool // the answer was read to its end
 	readable bool
+	came     *belljar.LLMSpent // what it came to, once settled
 }
 
 // llm judges the head of a request to a host of models. The call is nil where nothing
@@ -307,21 +308,27 @@ func (c *llmCall) follow(resp *http.Response) {
 	c.usage = llm.NewUsage(c.rules[0].API, resp.Header.Get("Content-Type"))
 	c.status, c.readable = resp.StatusCode, coding == "" || strings.EqualFold(coding, "identity")
 	c.umu.Unlock()
-	resp.Body = &countedAnswer{ReadCloser: resp.Body, c: c}
+	resp.Body = &countedAnswer{ReadCloser: resp.Body, c: c, left: resp.ContentLength}
 }
 
-// countedAnswer is the answer of a model.
+// countedAnswer is the answer of a model. The call is settled before the end of its answer
+// is passed on: who has read that end, and calls again, finds in the budget what it left.
 type countedAnswer struct {
 	io.ReadCloser
-	c *llmCall
+	c    *llmCall
+	left int64 // of what its head announced; negative when it did not
 }
 
 func (a *countedAnswer) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
+	a.left -= int64(n)
 	a.c.umu.Lock()
 	defer a.c.umu.Unlock()
 	_, _ = a.c.usage.Write(p[:n])
-	a.c.whole = a.c.whole || err == io.EOF
+	a.c.whole = a.c.whole || err == io.EOF || a.left == 0
+	if a.c.whole {
+		a.c.charge()
+	}
 	return n, err
 }
 
@@ -339,8 +346,17 @@ func (c *llmCall) settle() *belljar.LLMSpent {
 		}
 		c.usage = llm.NewUsage(c.rules[0].API, "")
 	}
+	c.charge()
+	return c.came
+}
+
+// charge charges what the call came to, once; umu is held.
+func (c *llmCall) charge() {
+	if c.came != nil {
+		return
+	}
 	s := c.usage.Spent(llm.Call{Input: c.input, Output: c.output, Status: c.status, Whole: c.whole, Readable: c.readable, Took: time.Since(c.began)})
 	s.Model = c.model
 	c.hold.Settle(s)
-	return &s
+	c.came = &s
 }
