@@ -12,9 +12,6 @@ const (
 	keySetupAllow = "setup.allow"
 )
 
-// maxSetup bounds a line of setup.run, in bytes.
-const maxSetup = 4096
-
 func (d *decoder) setupKeys() map[string]func(pair) {
 	return map[string]func(pair){
 		"run":   func(p pair) { d.doc.setup = decodeList(d, p, keySetup, "lines", d.setupLine) },
@@ -33,19 +30,11 @@ func (d *decoder) setupHost(n ast.Node, key string) (belljar.NetRule, bool) {
 
 func (d *decoder) setupLine(n ast.Node, key string) (string, bool) {
 	s, ok := d.text(n, key)
-	switch {
-	case !ok:
-		return "", false
-	case strings.TrimSpace(s) == "":
+	if ok && strings.TrimSpace(s) == "" {
 		d.add(d.at(n), key, "", "an empty line runs nothing")
-	case len(s) > maxSetup:
-		d.add(d.at(n), key, "put it into a script", "longer than %d bytes", maxSetup)
-	case strings.Contains(s, "\x00"):
-		d.add(d.at(n), key, "", "a line has no NUL")
-	default:
-		return s, true
+		return "", false
 	}
-	return "", false
+	return s, ok
 }
 
 // setupRule is setup.run: what runs inside allows nothing, so that every layer may add.
