@@ -182,8 +182,10 @@ func (hc *h2conn) enter() bool {
 // values and pseudo fields.
 func checkFields(r *http.Request) *Fault {
 	n := 0
-	for _, v := range r.Header {
-		n += len(v)
+	for name, v := range r.Header {
+		if n += len(v); likeFraming(name) && name != "Content-Length" {
+			return &Fault{http.StatusBadRequest, likeFramingText}
+		}
 	}
 	switch {
 	case n > maxFields:
