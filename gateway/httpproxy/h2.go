@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -196,6 +197,9 @@ func checkFields(r *http.Request) *Fault {
 		return &Fault{http.StatusBadRequest, "no authority"}
 	case len(r.Header["Content-Length"]) > 1:
 		return &Fault{http.StatusBadRequest, "more than one length of the body"}
+	}
+	if length := r.Header.Get("Content-Length"); strings.Trim(length, "0123456789") != "" || r.ContentLength == 0 && strings.Trim(length, "0") != "" {
+		return &Fault{http.StatusBadRequest, "a length that is not the body's"}
 	}
 	for _, host := range r.Header["Host"] {
 		if host != r.Host {

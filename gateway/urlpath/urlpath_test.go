@@ -134,8 +134,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q: segment %q", raw, seg)
 			}
 		}
-		if strings.Contains(pattern, "%") || got.Slash {
-			return // a pattern's own escapes are not decoded here
+		if strings.Contains(pattern, "%") || strings.Contains(got.Unescape(), "%") || got.Slash {
+			return // escapes of a pattern are not decoded here, and a decoded %25 would begin one
 		}
 		if belljar.MatchPath(pattern, got.Path) && !belljar.MatchPath(pattern, got.Unescape()) {
 			t.Fatalf("%q matches %q, but not decoded", pattern, got.Path)
