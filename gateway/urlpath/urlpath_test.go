@@ -96,6 +96,18 @@ func TestQueryIsUntouched(t *testing.T) {
 	}
 }
 
+// TestLongSpelling: a target that is too long only in its one spelling is refused too.
+func TestLongSpelling(t *testing.T) {
+	for _, raw := range []string{"/" + strings.Repeat("^", MaxPath-1), "/" + strings.Repeat("^", MaxPath/3) + "?" + strings.Repeat("x", MaxLen-MaxPath/3-2)} {
+		if got, err := Parse(raw); err != ErrLong || got.Path != "" {
+			t.Errorf("%d bytes become %d, %v", len(raw), len(got.String()), err)
+		}
+	}
+	if _, err := Parse("/" + strings.Repeat("^", MaxPath/3-1)); err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzParse: the form is a fixed point, means what was sent, has no segment that a
 // server could read as another place, and no pattern matches it that does not match
 // it decoded.
