@@ -40,7 +40,7 @@ type App struct {
 
 // Main runs args (without the program's name) and returns the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
-	startup.DelayGC()
+	startup.DelayGC(true)
 	// Whatever the caller keeps from others, we have to get into our own folders.
 	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
 	root := a.root()
