@@ -20,6 +20,7 @@ const reserve = 64 << 10
 
 const (
 	flushDelay  = 20 * time.Millisecond // for droppable events
+	mostLost    = 2 * flushDelay        // of them by a kill, where the machine is not so busy that it takes longer
 	sampleEvery = time.Second           // between two counts of what was not written
 )
 
@@ -37,6 +38,9 @@ type Record struct {
 	state    string
 	max      int64
 	file     *os.File
+	heads    *os.File // the signed head beside it
+	key      *Key     // of this record only
+	seen     []Witness
 
 	// turn is held by whoever writes; a channel, so that waiting for it can end
 	// with a context. It guards the fields below.
@@ -46,8 +50,10 @@ type Record struct {
 	size    int64
 	buf     []byte
 	sampled time.Time
-	err     error // why nothing can be written any more
-	over    bool  // the bound has been reached
+	headed  time.Time // when the head was signed last
+	due     bool      // it is to be signed again
+	err     error     // why nothing can be written any more
+	over    bool      // the bound has been reached
 
 	full     chan struct{}
 	fullOnce sync.Once

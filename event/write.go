@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -156,6 +157,9 @@ func (b *batch) write() error {
 	if cap(b.buf) <= 4*maxQueue {
 		r.buf = b.buf
 	}
+	if len(b.buf) == 0 && r.due {
+		return r.checkpoint(false)
+	}
 	if len(b.buf) == 0 {
 		return nil
 	}
@@ -169,7 +173,7 @@ func (b *batch) write() error {
 	}
 	r.size += int64(len(b.buf))
 	r.seq, r.head = b.seq, b.head
-	return nil
+	return r.checkpoint(false)
 }
 
 // Close writes the end event, which closes the chain, after everything recorded
@@ -190,13 +194,15 @@ func (r *Record) close(end belljar.EndEvent) error {
 	defer r.release()
 	defer func() { r.err = ErrClosed }()
 	defer r.file.Close()
+	defer r.heads.Close()
+	defer r.key.Wipe()
 	if r.err != nil {
 		return r.err // the anchors will say that it has no end
 	}
 	if err := r.writeEnd(end); err != nil {
 		return err
 	}
-	return anchorEnd(r)
+	return errors.Join(r.checkpoint(true), anchorEnd(r))
 }
 
 func (r *Record) writeEnd(end belljar.EndEvent) error {

@@ -192,7 +192,7 @@ func (a *App) logVerifyCommand(f *logFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [NAME]",
 		Short: "check that records were not changed",
-		Long: `Checks the chain of a record, its end and its anchors: of the sandbox NAME, or of
+		Long: `Checks the chain of a record, its end, its anchors and signatures: of the sandbox NAME, or of
 the newest one of this project. Prints every fault and exits 1 when there is one. That a sandbox was
 killed is said, but is no fault.
 `,
@@ -225,7 +225,7 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 		return err
 	}
 	// A record that is gone may be known to the anchors.
-	rep, err := event.Verify(h.dirs.State, id)
+	rep, err := event.Verify(h.dirs.State, id, event.WitnessFile(h.dirs.Runtime))
 	switch belljar.KindOf(err) {
 	case belljar.KindNoSuch, belljar.KindUsage:
 		return a.noSandbox(h, name, "no sandbox of that name is on record, and the anchors know none")
@@ -245,7 +245,7 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 
 // verifyAll judges every record and sums up.
 func (a *App) verifyAll(h *host, asJSON bool) error {
-	reports, err := event.VerifyAll(h.dirs.State)
+	reports, err := event.VerifyAll(h.dirs.State, event.WitnessFile(h.dirs.Runtime))
 	if err != nil {
 		return err
 	}
@@ -294,6 +294,9 @@ func (a *App) printReport(rep *event.Report) {
 			where = fmt.Sprintf("line %d: ", x.Line)
 		}
 		fmt.Fprintf(a.Out, "  %s: %s%s\n", x.Kind, where, x.What)
+	}
+	if rep.Signer != "" {
+		fmt.Fprintf(a.Out, "  signed by %s\n", rep.Signer)
 	}
 	for _, n := range rep.Notes {
 		fmt.Fprintf(a.Out, "  note: %s\n", n)

@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // What is asked for is shown, of one sandbox and of all.
@@ -38,5 +42,43 @@ func TestLogFilters(t *testing.T) {
 		if r := w.belljar(append([]string{"log"}, args...)...); r.status != 2 {
 			t.Errorf("log %q: %+v", args, r)
 		}
+	}
+}
+
+// The heads are signed by a key that nobody else may read, also at the end of a confined run,
+// and what is cut off shows.
+func TestSignedRecord(t *testing.T) {
+	w := newWorld(t)
+	testenv.Need(t, "user") // root's state is shared with other tests, and is not to be damaged
+	w.sh("true", "--name", "signed")
+	verify := func() result { return w.belljar("log", "verify", "--all", "--json") }
+	if r := verify(); r.status != 0 || strings.Count(r.out, `"signer": "SHA256:`) != 1 || strings.Contains(r.out, `"notes"`) {
+		t.Fatalf("verify: %+v", r)
+	}
+	state := filepath.Join(w.home, ".local/state/belljar")
+	fi, err := os.Stat(filepath.Join(state, "record.key"))
+	if err != nil || fi.Mode() != 0o600 {
+		t.Errorf("the key: %v, %v", fi, err)
+	}
+	// The newest record and all that tells of it in the state.
+	w.sh("true", "--name", "gone")
+	dirs, err := filepath.Glob(filepath.Join(state, "records/*"))
+	if err != nil || len(dirs) != 2 {
+		t.Fatalf("%q, %v", dirs, err)
+	}
+	anchors := filepath.Join(state, "anchors")
+	b, err := os.ReadFile(anchors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(b), "\n")
+	if err := os.WriteFile(anchors, []byte(strings.Join(lines[:2], "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dirs[1]); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(); r.status != 1 || !strings.Contains(r.out, "lines at the end are missing") {
+		t.Errorf("the newest record is gone, and verify says: %+v", r)
 	}
 }
