@@ -49,6 +49,7 @@ type Report struct {
 	Status Status  `json:"status"`
 	Events int     `json:"events"`           // whole lines
 	Head   string  `json:"head"`             // hash of the last one
+	Bytes  int64   `json:"bytes"`            // of whole lines
 	Signer string  `json:"signer,omitempty"` // fingerprint of the key that its heads are signed with
 	Faults []Fault `json:"faults"`           // at most 100; empty: nothing was changed
 	More   int     `json:"more,omitempty"`
@@ -153,6 +154,7 @@ func verifyOne(state, id string, known *history) (Report, error) {
 	if err := c.read(f); err != nil {
 		return r, err
 	}
+	r.Bytes = c.size
 	c.finish(alive)
 	known.judge(&r, &c, state)
 	return r, nil
@@ -276,4 +278,19 @@ func (c *chain) finish(alive bool) {
 	}
 	r.note("the last event is of %s. Commands, refusals and limits are on record before the sandbox goes on: none is missing; of files, "+
 		"connections and requests those of the last %d ms before the kill may be", c.last.UTC().Format(time.RFC3339Nano), mostLost.Milliseconds())
+}
+
+// CheckChain reads the lines of record id from in, and returns the hash of the last one and
+// how many there are. The error is the first thing that is wrong with how they hang together.
+func CheckChain(in io.Reader, id string) (head string, events int, err error) {
+	r := Report{ID: id}
+	c := chain{report: &r, prev: genesis("record", id), seen: make(map[uint64]string)}
+	if err := c.read(in); err != nil {
+		return "", 0, err
+	}
+	if len(r.Faults) > 0 {
+		f := r.Faults[0]
+		return "", 0, fmt.Errorf("line %d: %s", f.Line, f.What)
+	}
+	return r.Head, r.Events, nil
 }

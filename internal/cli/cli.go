@@ -174,7 +174,7 @@ func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
-		a.logCommand(),
+		a.logCommand(), a.evidenceCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}

@@ -82,3 +82,40 @@ func TestSignedRecord(t *testing.T) {
 		t.Errorf("the newest record is gone, and verify says: %+v", r)
 	}
 }
+
+// Evidence holds on its own, is bound to key and record, and says who allowed what and what waits.
+func TestEvidence(t *testing.T) {
+	w := newWorld(t)
+	w.sh("echo x >.envrc; echo y >plain", "--name", "proof")
+	made := w.belljar("evidence", "proof")
+	mustContain(t, "evidence", made.errout, "signed with SHA256:")
+	if made.status != 0 {
+		t.Fatalf("evidence: %+v", made)
+	}
+	key := made.errout[strings.Index(made.errout, "SHA256:"):]
+	key = key[:len("SHA256:")+64]
+	// On another machine: another home, no state, nothing of the sandbox.
+	other := newWorld(t)
+	other.write("e.json", made.out)
+	other.write("events.jsonl", w.belljar("log", "--json", "proof").out)
+	r := other.belljar("evidence", "verify", "e.json", "--key", key, "--record", "events.jsonl")
+	if r.status != 0 {
+		t.Fatalf("evidence verify: %+v", r)
+	}
+	mustContain(t, "what is proven", r.out, "Proven:\n", "Not proven:\n", "the key that you named", "byte for byte", "1 change\n", "proof (")
+	mustContain(t, "as JSON", other.belljar("evidence", "verify", "e.json", "--json").out, `"path": ".envrc"`, `"_type": "https://in-toto.io/Statement/v1"`)
+	mustContain(t, "without a key", other.belljar("evidence", "verify", "e.json").out, "whose key it is")
+
+	other.write("e.json", strings.Replace(made.out, `"sig":"`, `"sig":"A`, 1))
+	other.write("events.jsonl", strings.Replace(other.read("events.jsonl"), "plain", "plane", 1))
+	for name, args := range map[string][]string{
+		"changed":        {"evidence", "verify", "e.json"},
+		"no file":        {"evidence", "verify", "missing.json"},
+		"another record": {"evidence", "verify", "-", "--record", "events.jsonl"},
+		"another key":    {"evidence", "verify", "-", "--key", strings.Replace(key, key[10:12], "zz", 1)},
+	} {
+		if r := other.belljarIn(made.out, args...); r.status == 0 || r.out != "" || !strings.Contains(r.errout, "belljar: error: ") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
