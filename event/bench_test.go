@@ -110,7 +110,7 @@ func BenchmarkSearch(b *testing.B) {
 				e = fileEvent("src/main.go")
 			}
 			e.Time = at
-			body, err := encode(e)
+			body, err := redactor{}.encode(e)
 			if err != nil {
 				b.Fatal(err)
 			}

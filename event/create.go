@@ -20,6 +20,8 @@ type CreateOptions struct {
 	// MaxBytes bounds the file; 0 means DefaultMaxBytes. A little more than that may
 	// be used to say how it ended.
 	MaxBytes int64
+	// Secrets are never written; what looks like one is not either, see [Redact].
+	Secrets []Secret
 	// Witnesses are told where the anchors end.
 	Witnesses []Witness
 }
@@ -71,6 +73,7 @@ func create(o CreateOptions) (*Record, error) {
 		quit:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		seen:    o.Witnesses,
+		hide:    newRedactor(o.Secrets),
 	}
 	if r.key, err = newKey(); err != nil {
 		return nil, err
@@ -134,14 +137,14 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 func (r *Record) writeStart(o CreateOptions, previous string) error {
 	now := time.Now()
 	o.Start.Previous = previous
-	body, err := encode(belljar.Event{Kind: belljar.EventStart, Time: now, Start: &o.Start})
+	body, err := r.hide.encode(belljar.Event{Kind: belljar.EventStart, Time: now, Start: &o.Start})
 	if err != nil {
 		return err
 	}
 	w := r.begin()
 	w.add(body)
 	if o.Plan != nil {
-		body, err := encode(belljar.Event{Kind: belljar.EventPlan, Time: now, Plan: o.Plan})
+		body, err := r.hide.encode(belljar.Event{Kind: belljar.EventPlan, Time: now, Plan: o.Plan})
 		if err != nil {
 			return err
 		}

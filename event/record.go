@@ -40,6 +40,7 @@ type Record struct {
 	file     *os.File
 	heads    *os.File // the signed head beside it
 	key      *Key     // of this record only
+	hide     redactor
 	seen     []Witness
 
 	// turn is held by whoever writes; a channel, so that waiting for it can end
@@ -115,7 +116,7 @@ func (r *Record) Record(ctx context.Context, e belljar.Event) error {
 	if e.Kind.Droppable() {
 		return r.enqueue(e)
 	}
-	body, err := encode(e)
+	body, err := r.hide.encode(e)
 	if err != nil {
 		return err
 	}
@@ -135,9 +136,11 @@ func (r *Record) Record(ctx context.Context, e belljar.Event) error {
 
 func (r *Record) release() { <-r.turn }
 
-func encode(e belljar.Event) ([]byte, error) {
+// encode makes the body of a line, bounded and without secrets.
+func (r redactor) encode(e belljar.Event) ([]byte, error) {
 	e.Time = e.Time.UTC().Round(0)
-	body, err := appendBody(nil, clean(e))
+	e = r.redact(clean(e))
+	body, err := appendBody(nil, e)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
@@ -177,7 +180,7 @@ func (r *Record) enqueue(e belljar.Event) error {
 	}
 	r.mu.Unlock()
 
-	body, err := encode(e)
+	body, err := r.hide.encode(e)
 	if err != nil {
 		return err
 	}

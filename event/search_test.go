@@ -196,7 +196,7 @@ func FuzzSieve(f *testing.F) {
 			{Kind: belljar.EventRefuse, Time: time.Unix(1, 0), Net: &belljar.NetEvent{Host: host, Addr: file}},
 			{Kind: belljar.EventExec, Time: time.Unix(1, 0), Exec: &belljar.ExecEvent{Path: file, Called: host, Refused: host}},
 		} {
-			body, err := encode(e)
+			body, err := redactor{}.encode(e)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -105,7 +105,7 @@ func (r *Record) overflow(w *batch, kind belljar.EventKind) error {
 		return ErrFull
 	}
 	r.over = true
-	body, err := encode(belljar.Event{
+	body, err := r.hide.encode(belljar.Event{
 		Kind:  belljar.EventLimit,
 		Time:  time.Now(),
 		Limit: &belljar.LimitEvent{Limit: "log", Max: r.max, Used: r.size, Ended: true},
@@ -141,7 +141,7 @@ func (b *batch) add(body []byte) {
 
 func (b *batch) addCounts(counts []belljar.SampledEvent) error {
 	for i := range counts {
-		body, err := encode(belljar.Event{Kind: belljar.EventSampled, Time: time.Now(), Sampled: &counts[i]})
+		body, err := b.r.hide.encode(belljar.Event{Kind: belljar.EventSampled, Time: time.Now(), Sampled: &counts[i]})
 		if err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (r *Record) writeEnd(end belljar.EndEvent) error {
 	if err := w.addCounts(counts); err != nil {
 		return err
 	}
-	body, err := encode(belljar.Event{Kind: belljar.EventEnd, Time: time.Now(), End: &end})
+	body, err := r.hide.encode(belljar.Event{Kind: belljar.EventEnd, Time: time.Now(), End: &end})
 	if err != nil {
 		return err
 	}

@@ -275,6 +275,7 @@ func (r *run) startRecord() error {
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
 
+		Secrets:   recordSecrets(r.p, r.o.Public),
 		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,

@@ -119,3 +119,18 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 }
+
+// Neither what a variable held nor what the agent holds for a credential is on record.
+func TestRecordHidesSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.sh(`sh -c "true $MY_TOKEN"; sh -c "true $OTHER_KEY"; sh -c 'true Bearer 0123456789abcdef0123'`,
+		"--name", "secrets", "--env", "MY_TOKEN="+envSecret, "--env", "OTHER_KEY=another-secret-value")
+	out := w.belljar("log", "--json", "secrets").out
+	mustLack(t, "the record", out, envSecret, "another-secret-value", "0123456789abcdef0123")
+	if !strings.Contains(out, `"kind":"exec"`) {
+		t.Errorf("nothing ran: %s", out)
+	}
+	if ownKernel() { // the others see what belljar starts
+		mustContain(t, "the record", out, "true [MY_TOKEN]", "true [OTHER_KEY]", "Bearer [redacted: 20 bytes]")
+	}
+}
