@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == writerArg {
 		writer(os.Args[2], os.Args[3])
 	}
+	if len(os.Args) == 4 && os.Args[1] == pacedArg {
+		paced(os.Args[2], os.Args[3])
+	}
 	os.Exit(m.Run())
 }
 
