@@ -289,9 +289,12 @@ func (r *run) startRecord() error {
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
+
+		Secrets:   recordSecrets(r.p, r.o.Public),
+		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
-			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
 		},
 	})
 	if err != nil {
