@@ -10,10 +10,15 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // Main is the helper's program. It never returns.
 func Main(args []string) {
+	if len(args) > 1 && args[1] == belljar.HelperConnect {
+		os.Exit(connect(args[2:], os.Stdin, os.Stdout))
+	}
 	s, err := Parse(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "belljar: error: guest helper:", err)
