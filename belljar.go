@@ -105,7 +105,9 @@ type Identity struct {
 
 // An Exec is a command to run: resolved, so that nothing is looked up again.
 type Exec struct {
-	Path string   `json:"path"` // absolute path inside
+	// Path is absolute, as seen inside. In a [Command] that is not the first it may be a
+	// name without a slash, which is looked up inside along the PATH of its environment.
+	Path string   `json:"path"`
 	Argv []string `json:"argv"` // argv[0] as the user wrote it
 	Dir  string   `json:"dir"`  // working directory inside
 }

@@ -81,6 +81,7 @@ type run struct {
 	inst    belljar.Instance
 	proc    belljar.Process
 	session *terminal.Session
+	runs    chan struct{}      // closed when proc is there
 	relayed chan error         // the session's end
 	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
@@ -94,7 +95,7 @@ type run struct {
 // that belljar could not do it; how the command ended is in the result. Whatever
 // happens, nothing of the run is left but its record and what waits.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r := &run{o: o, p: o.Plan, began: time.Now()}
+	r := &run{o: o, p: o.Plan, began: time.Now(), runs: make(chan struct{})}
 	if o.Gateway.Keys != nil {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
@@ -386,6 +387,7 @@ func (r *run) startCommand(ctx context.Context) error {
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
+	close(r.runs)
 	return nil
 }
 

@@ -41,6 +41,7 @@ var processCases = []tcase{
 	{name: "cwd/missing", why: "a working directory that does not exist is an error", run: cwdMissing},
 	{name: "start/missing", why: "a command that does not exist is told from others", run: startMissing},
 	{name: "start/not-executable", why: "a file that cannot be executed is told from others", run: startRefused},
+	{name: "start/by-name", why: "a further command is found inside, along its PATH", run: startByName},
 	{name: "start/script", why: "scripts with an interpreter line run", run: script},
 	{name: "signal/term", why: "Signal reaches the process", run: signalTerm},
 	{name: "signal/handled", why: "the process may handle the signal", run: signalHandled},
@@ -222,6 +223,25 @@ func cwdMissing(t *testing.T, s *box) {
 	c := shell("pwd")
 	c.Dir = "/no/such/place"
 	_ = startErr(s, c)
+}
+
+func startByName(t *testing.T, s *box) {
+	s.sh("mkdir -p /tmp/by-name && printf '#!/bin/sh\necho found $0 $1\n' > /tmp/by-name/prog && chmod 755 /tmp/by-name/prog")
+	for _, tty := range []bool{false, true} {
+		r := s.run("", belljar.Command{
+			Exec: belljar.Exec{Path: "prog", Argv: []string{"prog", "it"}, Dir: "/tmp"}, TTY: tty,
+			Env: []string{"PATH=/tmp/none:/tmp/by-name:/usr/bin:/bin"},
+		})
+		if strings.TrimSpace(r.out) != "found /tmp/by-name/prog it" {
+			t.Errorf("terminal %v: %s", tty, r)
+		}
+	}
+	for name, kind := range map[string]belljar.Kind{"no-such-program": belljar.KindNotFound} {
+		_, err := s.in.Start(t.Context(), &belljar.Command{Exec: belljar.Exec{Path: name, Argv: []string{name}, Dir: "/"}})
+		if belljar.KindOf(err) != kind {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func startMissing(t *testing.T, s *box) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/lookup"
 )
 
 // Main is the helper's program. It never returns.
@@ -61,7 +62,12 @@ func (h *helper) run() (int, error) {
 		attr.Files = []uintptr{slave.Fd(), slave.Fd(), slave.Fd()}
 		attr.Sys.Setsid, attr.Sys.Setctty = true, true
 	}
-	pid, err := syscall.ForkExec(h.start.Path, h.start.Argv, attr)
+	dir, _ := os.Getwd() // without one relative entries of PATH mean nothing
+	path, err := lookup.Program(h.start.Path, dir, attr.Env)
+	pid := 0
+	if err == nil {
+		pid, err = syscall.ForkExec(path, h.start.Argv, attr)
+	}
 	if err != nil {
 		return startCode(err), err
 	}
