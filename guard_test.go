@@ -115,6 +115,7 @@ var layers = map[string]struct {
 	"judge/*":             {[]string{"judge/*"}, "parts of the judge"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
+	"ssh":                 {[]string{"terminal"}, "speaks SSH, and knows a sandbox only as what starts commands; what it prints is escaped"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
 	"keeper":              {[]string{"credential/login", "internal/*", "terminal"}, "the keeper knows logins, and no sandbox"},
 	"credential/login":    {nil, "pure: what agents and providers write"},

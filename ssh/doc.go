@@ -18,11 +18,13 @@
 // that it asks nothing either. Forwarding to anywhere but the sandbox's loopback,
 // forwarding back, agents and X11 are refused. What comes from inside is copied and
 // otherwise not looked at, but for one byte by which a forwarded connection says
-// whether it is made, and the number by which a command ended.
+// whether it is made, the number by which a command ended, and control sequences: in a
+// session with a terminal they pass the filter of package terminal.
 //
 // # Limitations
 //
 // The caller's variables other than those for language, terminal and git's protocol are
-// not taken over; terminal modes of the client are not either. A process that outlives
-// its session inside is not waited for.
+// not taken over; terminal modes of the client are not either. Without a terminal output
+// is passed as it is, as files need it: to print it on one is the caller's decision. A
+// process that outlives its session inside is not waited for.
 package ssh

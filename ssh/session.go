@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar"
@@ -27,6 +28,9 @@ const (
 
 // sigKill is how a command ended whose end nobody has seen.
 const sigKill belljar.Signal = 9
+
+// answers is how long a terminal may take to answer what it was asked.
+const answers = 150 * time.Millisecond
 
 // maxEarly bounds the signals that wait for their command.
 const maxEarly = 8
@@ -187,8 +191,14 @@ func (x *session) run(c *Command) {
 	defer stop()
 	x.runs(p, c.Size)
 	go feed(p.Stdin(), x.ch)
+	out := io.Writer(x.ch)
+	var filter *terminal.Filter
+	if c.TTY {
+		filter = terminal.NewFilter(x.ch, terminal.FilterOptions{})
+		out = filter
+	}
 	var outputs sync.WaitGroup
-	outputs.Go(func() { carry(x.ch, p.Stdout()) })
+	outputs.Go(func() { carry(out, p.Stdout()) })
 	outputs.Go(func() { carry(x.ch.Stderr(), p.Stderr()) })
 	st, err := p.Wait(x.ctx)
 	if err != nil && x.ctx.Err() == nil {
@@ -203,9 +213,29 @@ func (x *session) run(c *Command) {
 	x.mu.Unlock()
 	if !deaf { // who does not read would be waited for
 		outputs.Wait()
+		x.restore(filter)
 	}
 	_ = x.ch.CloseWrite()
 	x.tell(st)
+}
+
+// restore leaves the client's terminal as it was; answers to what a program asked it
+// reach us, and not the shell that comes next.
+func (x *session) restore(f *terminal.Filter) {
+	if f == nil {
+		return
+	}
+	_ = f.Close()
+	_, _ = x.ch.Write(f.Reset())
+	if f.Queries() == 0 {
+		return
+	}
+	t := time.NewTimer(answers)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-x.ctx.Done():
+	}
 }
 
 // feed copies to a command what the client sends, until one of them has enough.

@@ -174,6 +174,7 @@ func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.execCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
+		a.sshCommand(), a.sshConfigCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),

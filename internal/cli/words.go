@@ -19,8 +19,8 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
-	"judge", "hook", "evidence", "pool", "ssh-config",
+	"shell", "attach", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
+	"judge", "hook", "evidence", "pool",
 }
 
 // laterFlags are flags of run that later versions bring.
