@@ -52,7 +52,7 @@ type session struct {
 	mu    sync.Mutex
 	proc  Stream           // nil until the command runs
 	early []belljar.Signal // came before that
-	deaf  bool             // the client reads no more of what the command prints
+	deaf  chan struct{}    // closed when the client reads no more of what the command prints
 }
 
 // session serves a channel of type session until it is closed and its command is gone.
@@ -64,11 +64,15 @@ func (s *server) session(ctx context.Context, c ssh.NewChannel) {
 	defer ch.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	x := &session{s: s, ch: ch, ctx: ctx, done: make(chan struct{})}
+	x := &session{s: s, ch: ch, ctx: ctx, done: make(chan struct{}), deaf: make(chan struct{})}
 	for r := range requests {
-		ok := x.request(r)
+		ok, c := x.request(r)
 		if r.WantReply {
 			_ = r.Reply(ok, nil)
+		}
+		if c != nil { // not before the client knows
+			x.started = true
+			go x.run(c)
 		}
 	}
 	cancel()
@@ -77,41 +81,40 @@ func (s *server) session(ctx context.Context, c ssh.NewChannel) {
 	}
 }
 
-// request takes in what a client says of its session, and whether that is accepted.
-func (x *session) request(r *ssh.Request) bool {
+// request takes in what a client says of its session: whether that is accepted, and the
+// command that it starts, if any.
+func (x *session) request(r *ssh.Request) (ok bool, start *Command) {
 	switch r.Type {
 	case "pty-req", "env":
-		return !x.started && x.prepare(r)
+		return !x.started && x.prepare(r), nil
 	case "shell", "exec", "subsystem":
-		c := x.command(r)
-		if c == nil || x.started {
-			return false
+		if x.started {
+			return false, nil
 		}
-		x.started = true
-		go x.run(c)
-		return true
+		c := x.command(r)
+		return c != nil, c
 	case "window-change":
 		size, err := parseSize(r.Payload)
 		if err == nil {
 			x.resize(size)
 		}
-		return err == nil
+		return err == nil, nil
 	case "signal":
 		name, err := parseText(r.Payload)
 		sig := signals()[name]
 		if err == nil && sig != 0 {
 			x.signal(sig)
 		}
-		return err == nil && sig != 0
+		return err == nil && sig != 0, nil
 	case "eow@openssh.com":
 		x.deafen()
-		return true
+		return true, nil
 	case "auth-agent-req@openssh.com":
 		x.s.note("the agent is not forwarded: no key of yours is inside")
 	case "x11-req":
 		x.s.note("X11 is not forwarded: nothing inside reaches your display")
 	}
-	return false
+	return false, nil
 }
 
 // prepare takes in what a command is to have.
@@ -208,14 +211,18 @@ func (x *session) run(c *Command) {
 	if err != nil {
 		st = belljar.ExitStatus{Signal: sigKill}
 	}
-	x.mu.Lock()
-	deaf := x.deaf
-	x.mu.Unlock()
-	if !deaf { // who does not read would be waited for
+	all := make(chan struct{})
+	go func() {
 		outputs.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
 		x.restore(filter)
+		_ = x.ch.CloseWrite() // not while something is still written
+	case <-x.deaf: // who does not read is not waited for
+	case <-x.ctx.Done():
 	}
-	_ = x.ch.CloseWrite()
 	x.tell(st)
 }
 
@@ -261,7 +268,7 @@ func (x *session) runs(p Stream, size belljar.WindowSize) {
 	if x.size != size {
 		_ = p.Resize(x.size)
 	}
-	if x.deaf {
+	if x.isDeaf() {
 		_ = p.Stdout().Close()
 	}
 }
@@ -277,7 +284,6 @@ func (x *session) failed(err error, tty bool) {
 		text += "belljar: hint: " + terminal.Escape(h) + eol
 	}
 	_, _ = io.WriteString(w, text)
-	_ = x.ch.CloseWrite()
 	x.tell(belljar.ExitStatus{Code: belljar.KindOf(err).ExitStatus()})
 }
 
@@ -318,8 +324,20 @@ func (x *session) resize(size belljar.WindowSize) {
 func (x *session) deafen() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.deaf = true
+	if x.isDeaf() {
+		return
+	}
+	close(x.deaf)
 	if x.proc != nil {
 		_ = x.proc.Stdout().Close()
+	}
+}
+
+func (x *session) isDeaf() bool {
+	select {
+	case <-x.deaf:
+		return true
+	default:
+		return false
 	}
 }
