@@ -219,10 +219,10 @@ func (x *session) run(c *Command) {
 	select {
 	case <-all:
 		x.restore(filter)
-		_ = x.ch.CloseWrite() // not while something is still written
 	case <-x.deaf: // who does not read is not waited for
 	case <-x.ctx.Done():
 	}
+	// Before the end of what is printed, on which a client closes the channel.
 	x.tell(st)
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +298,44 @@ while True:
 	}
 	if r := e.try("", "ssh", "-o", "ExitOnForwardFailure=yes", "-R", "0:localhost:1", "box.belljar", "true"); r.status != 255 || !strings.Contains(r.errout, "is refused") {
 		t.Errorf("-R: %d %s", r.status, r.errout)
+	}
+}
+
+// TestSSHGone: whatever becomes of a client, the command that it started ends, and the
+// sandbox goes on.
+func TestSSHGone(t *testing.T) {
+	e := enterBox(t, "")
+	for i, end := range []func(ssh *exec.Cmd){
+		func(ssh *exec.Cmd) { _ = ssh.Process.Kill() },
+		func(ssh *exec.Cmd) { _ = ssh.Process.Signal(syscall.SIGTERM) },
+		func(ssh *exec.Cmd) { // its ProxyCommand, which is the server
+			for _, p := range testenv.Children(ssh.Process.Pid) {
+				_ = syscall.Kill(p, syscall.SIGKILL)
+			}
+		},
+	} {
+		for _, flag := range []string{"-T", "-tt"} {
+			mark := fmt.Sprintf("%d", 4321000+10*i+len(flag))
+			c := e.client("ssh", flag, "box.belljar", "echo ready; exec sleep "+mark)
+			out, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.StdinPipe(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			readUntil(t, out, "ready")
+			end(c)
+			_ = c.Wait()
+			// The bracket keeps the pattern from finding the shell that looks for it.
+			look := "for i in $(seq 300); do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -q 'sleep [4]" + mark[1:] + "' || exit 0; sleep 0.1; done; exit 9"
+			if r := e.try("", "ssh", "box.belljar", look); r.status != 0 {
+				t.Errorf("%d %s: what it started still runs: %d %s", i, flag, r.status, r.errout)
+			}
+		}
 	}
 }
 
