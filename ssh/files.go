@@ -15,6 +15,8 @@ func Reexec(args []string) bool {
 	if len(args) != 2 || args[0] != belljar.HelperPath || args[1] != belljar.HelperFiles {
 		return false
 	}
+	// From where clients count; whoever has no HOME counts from where we are.
+	_ = os.Chdir(os.Getenv("HOME"))
 	if err := serveFiles(streams{os.Stdin, os.Stdout}); err != nil {
 		fmt.Fprintln(os.Stderr, "belljar: error: serve files:", err)
 		os.Exit(1)

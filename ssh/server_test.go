@@ -73,7 +73,6 @@ type script struct {
 	in    *io.PipeWriter
 	out   *io.PipeReader
 	errs  *io.PipeReader
-	done  chan belljar.ExitStatus
 	ended chan struct{}
 	st    belljar.ExitStatus
 	sigs  chan belljar.Signal

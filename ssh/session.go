@@ -15,15 +15,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// What runs in a session is a line for the sandbox's /bin/sh. Commands and files start
-// in HOME, as clients expect who cut "~/" off what they send; a person at a terminal
-// stands in the project.
+// What runs in a session is a line for the sandbox's /bin/sh. Commands start in HOME,
+// as files do, because clients cut "~/" off what they send; a person at a terminal stands
+// in the project.
 const (
 	lineAtTerminal = `exec "${SHELL:-/bin/sh}" -l`
 	lineShell      = `cd; exec "${SHELL:-/bin/sh}" -l`
 	lineCommand    = `cd; exec "${SHELL:-/bin/sh}" -c "$1"`
 	lineBytes      = `cd; exec "${SHELL:-/bin/sh}" -c "$(printf "$1")"`
-	lineFiles      = `cd; exec "$0" "$1"`
 )
 
 // sigKill is how a command ended whose end nobody has seen.
@@ -161,8 +160,7 @@ func (x *session) command(r *ssh.Request) *Command {
 	case r.Type == "exec":
 		return line(lineCommand, "sh", text)
 	case text == "sftp":
-		c.TTY = false
-		return line(lineFiles, belljar.HelperPath, belljar.HelperFiles)
+		return &Command{Argv: []string{belljar.HelperPath, belljar.HelperFiles}, Env: x.env}
 	}
 	return nil
 }
