@@ -124,9 +124,16 @@ func TestBinaryClean(t *testing.T) {
 	b := newBox(t)
 	data := make([]byte, 20<<20)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(data)
-	out, errout, status := b.run(string(data), host, "tee /dev/stderr")
+	for _, rekey := range []string{"default", "1M"} { // also while keys are made anew
+		binaryClean(t, b, data, "-o", "RekeyLimit="+rekey)
+	}
+}
+
+func binaryClean(t *testing.T, b *box, data []byte, flags ...string) {
+	t.Helper()
+	out, errout, status := b.run(string(data), append(flags, host, "tee /dev/stderr")...)
 	if status != 0 || out != string(data) || errout != string(data) {
-		t.Errorf("%d: %x %x of %d %d bytes, want %x", status, sha256.Sum256([]byte(out)), sha256.Sum256([]byte(errout)), len(out), len(errout), sha256.Sum256(data))
+		t.Errorf("%q: %d: %x %x of %d %d bytes, want %x", flags, status, sha256.Sum256([]byte(out)), sha256.Sum256([]byte(errout)), len(out), len(errout), sha256.Sum256(data))
 	}
 }
 

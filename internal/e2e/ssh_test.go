@@ -18,6 +18,7 @@ import (
 
 	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/creack/pty"
+	"golang.org/x/net/proxy"
 )
 
 // An entered world has a running sandbox, box, that OpenSSH comes into.
@@ -293,11 +294,76 @@ while True:
 			t.Errorf("%s: %d %q %s", to, r.status, r.out, r.errout)
 		}
 	}
+	sshListeners(t, e, port, l.Addr().String())
 	if len(reached) > 0 {
 		t.Error("the host's loopback was reached")
 	}
 	if r := e.try("", "ssh", "-o", "ExitOnForwardFailure=yes", "-R", "0:localhost:1", "box.belljar", "true"); r.status != 255 || !strings.Contains(r.errout, "is refused") {
 		t.Errorf("-R: %d %s", r.status, r.errout)
+	}
+}
+
+// remembered dials, and remembers the connection, whose half is closed.
+type remembered struct{ last *net.TCPConn }
+
+func (r *remembered) Dial(network, addr string) (net.Conn, error) {
+	c, err := net.Dial(network, addr)
+	if err == nil {
+		r.last = c.(*net.TCPConn)
+	}
+	return c, err
+}
+
+// sshListeners: what ssh listens on (-L, and -D as editors have it) leads to the service
+// on port inside, and not to other, which listens on the host's loopback.
+func sshListeners(t *testing.T, e *entered, port int, other string) {
+	var at [2]string
+	for i := range at {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = l.Addr().String()
+		_ = l.Close()
+	}
+	c := e.client("ssh", "-T", "-o", "ExitOnForwardFailure=yes", "-L", fmt.Sprintf("%s:localhost:%d", at[0], port), "-D", at[1], "box.belljar", "echo ready; cat")
+	in, _ := startReady(t, c) // ssh listens before it starts a command
+	defer func() {
+		_ = in.Close()
+		_ = c.Wait()
+	}()
+	var direct remembered
+	socks, err := proxy.SOCKS5("tcp", at[1], nil, &direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(dial func() (net.Conn, error)) string {
+		c, err := dial()
+		if err != nil {
+			return err.Error()
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_, _ = io.WriteString(c, "hello")
+		_ = direct.last.CloseWrite()
+		b, _ := io.ReadAll(c)
+		return string(b)
+	}
+	inside := fmt.Sprintf("localhost:%d", port)
+	for range 3 {
+		if got := ask(func() (net.Conn, error) { return direct.Dial("tcp", at[0]) }); got != "inside heard 5" {
+			t.Errorf("-L: %q", got)
+		}
+		if got := ask(func() (net.Conn, error) {
+			return socks.Dial("tcp", inside)
+		}); got != "inside heard 5" {
+			t.Errorf("-D: %q", got)
+		}
+	}
+	for _, to := range []string{other, "example.com:443", "10.0.0.1:80"} {
+		if got := ask(func() (net.Conn, error) { return socks.Dial("tcp", to) }); strings.Contains(got, "heard") || got == "" {
+			t.Errorf("-D to %s: %q", to, got)
+		}
 	}
 }
 
