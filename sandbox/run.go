@@ -68,6 +68,7 @@ type run struct {
 	undo   rollback
 	rec    *event.Record
 	counts counter
+	marks  *marks
 	repos  []gitcommits.Repository // as they were before the start
 	view   *view.Server
 	gw     *gateway.Gateway
@@ -151,6 +152,14 @@ func (r *run) start(ctx context.Context) error {
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
+		}
+	}
+	if r.o.KeepHome && len(r.p.Setup) > 0 {
+		if r.marks, err = openMarks(r.o.Dirs.State, home); err != nil {
+			return &belljar.Error{Op: "open what is known of setup", ID: r.p.Name, Err: err}
+		}
+		if r.marks != nil {
+			r.undo.add(r.marks.close)
 		}
 	}
 	if err := r.prepareHome(home); err != nil {
@@ -305,7 +314,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true, Stays: len(r.p.Setup) > 0}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -333,6 +342,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	ahead.DiscardRest()
 	if err := r.confine(); err != nil {
 		return err
+	}
+	if err := r.setUp(ctx); err != nil {
+		return v.why(err)
 	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -20,6 +21,9 @@ func Main(args []string) {
 	if len(args) > 1 && args[1] == belljar.HelperConnect {
 		os.Exit(connect(args[2:], os.Stdin, os.Stdout))
 	}
+	if len(args) == 2 && args[1] == anchorMode {
+		anchor()
+	}
 	s, err := Parse(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "belljar: error: guest helper:", err)
@@ -31,6 +35,18 @@ func Main(args []string) {
 		fmt.Fprintf(h.stderr(), "belljar: error: run %s: %v\r\n", s.Path, err)
 	}
 	os.Exit(code)
+}
+
+// anchor collects every child, as the first process of a system must, for ever.
+func anchor() {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	for {
+		_, err := unix.Wait4(-1, nil, 0, nil)
+		if errors.Is(err, unix.ECHILD) {
+			<-children
+		}
+	}
 }
 
 type helper struct {
