@@ -115,6 +115,7 @@ var layers = map[string]struct {
 	"judge/*":             {[]string{"judge/*"}, "parts of the judge"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
+	"ssh":                 {[]string{"terminal"}, "speaks SSH, and knows a sandbox only as what starts commands; what it prints is escaped"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
 	"evidence":            {[]string{"event"}, "evidence is about a record, and offline"},
 	"keeper":              {[]string{"credential/login", "internal/*", "terminal"}, "the keeper knows logins, and no sandbox"},
