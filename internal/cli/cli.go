@@ -175,7 +175,7 @@ func (a *App) commands() []*cobra.Command {
 		a.runCommand(), a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
-		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
+		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(), a.hookCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

@@ -17,10 +17,12 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/belljar-dev/belljar/internal/agenthook"
 )
 
-// Path is where the helper lies inside, and its argv[0].
-const Path = "/run/belljar/guest"
+// Path is where the helper lies inside, and its argv[0]. Agents run it as their hook.
+const Path = agenthook.Program
 
 // FDControl is the socket on which orders arrive.
 const FDControl = 3

@@ -4,17 +4,19 @@ import (
 	"os"
 
 	"github.com/belljar-dev/belljar/backend/internal/guest"
+	"github.com/belljar-dev/belljar/internal/agenthook"
 )
 
 // The reason for an init function is the package's whole purpose.
 func init() { Reexec(os.Args) }
 
-// Reexec runs the helper where args[0] says so, and never returns; else it returns
+// Reexec runs the helper, or the hook of an agent, where args[0] says so, and never returns; else it returns
 // false.
 func Reexec(args []string) bool {
 	if len(args) == 0 || args[0] != guest.Path {
 		return false
 	}
+	agenthook.Reexec(args)
 	guest.Main(args)
 	return true
 }
