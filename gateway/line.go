@@ -14,10 +14,10 @@ import (
 )
 
 // Bounds of the lines that agents' hooks submit: so many a second, a long one counting as
-// several, and one judged at a time.
+// several before it is read, so that what is held of them is bounded as well.
 const (
 	lineRate, lineBurst = 20, 200
-	lineUnit            = 8 << 10 // bytes that count as one line
+	lineUnit            = 16 << 10 // bytes of a body that count as one line
 	lineTime            = 10 * time.Second
 	maxLineBody         = 6*agenthook.MaxLine + 8<<10 // as JSON
 )
@@ -28,8 +28,8 @@ type lines struct {
 	rate bucket
 }
 
-// take counts a line of n bytes; false is one too many.
-func (l *lines) take(n int, now time.Time) bool {
+// take counts a line whose body has n bytes; false is one too many.
+func (l *lines) take(n int64, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rate.burst == 0 {
@@ -52,12 +52,17 @@ func (h *page) line(r *http.Request) *httpproxy.Reply {
 	if h.g.judgeLine == nil {
 		return refuse(http.StatusNotFound, "the policy has no rules for commands")
 	}
+	switch n := r.ContentLength; {
+	case n < 0:
+		return refuse(http.StatusLengthRequired, "its length is not told")
+	case n > maxLineBody:
+		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("more than %d bytes", maxLineBody))
+	case !h.g.lines.take(n, time.Now()):
+		return refuse(http.StatusTooManyRequests, fmt.Sprintf("more than %d lines a second", lineRate))
+	}
 	c, err := h.readCall(r)
 	if err != nil {
 		return refuse(http.StatusBadRequest, err.Error())
-	}
-	if !h.g.lines.take(len(c.Line), time.Now()) {
-		return refuse(http.StatusTooManyRequests, fmt.Sprintf("more than %d lines a second", lineRate))
 	}
 	return jsonReply(h.g.judgeLine(h.g.context(), c))
 }
@@ -67,12 +72,9 @@ func (h *page) readCall(r *http.Request) (c agenthook.Call, err error) {
 		_ = h.in.SetReadDeadline(time.Now().Add(lineTime))
 		defer h.in.SetReadDeadline(time.Time{})
 	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, maxLineBody+1))
-	switch {
-	case err != nil:
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxLineBody))
+	if err != nil {
 		return c, errors.New("it broke off")
-	case len(b) > maxLineBody:
-		return c, fmt.Errorf("more than %d bytes", maxLineBody)
 	}
 	return parseCall(b)
 }

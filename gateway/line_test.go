@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,14 +38,23 @@ func TestLines(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 		for _, bad := range []string{"", "x", "{}", `{"agent":"x","line":"ls"}`, `{"agent":"claude","line":"ls","dir":"w"}`, `{"line":7}`,
-			fmt.Sprintf(`{"agent":"claude","line":%q}`, strings.Repeat("x", agenthook.MaxLine+1)), strings.Repeat(" ", maxLineBody+1)} {
+			fmt.Sprintf(`{"agent":"claude","line":%q}`, strings.Repeat("x", agenthook.MaxLine+1))} {
 			if status, body := post(bad); status != http.StatusBadRequest {
 				t.Errorf("%.50s: %d %s", bad, status, body)
 			}
 		}
+		if status, _ := post(strings.Repeat(" ", maxLineBody+1)); status != http.StatusRequestEntityTooLarge {
+			t.Errorf("a huge body: %d", status)
+		}
+		unknown := httptest.NewRequest(http.MethodPost, "http://policy.belljar/judge", io.NopCloser(strings.NewReader(call)))
+		unknown.ContentLength = -1
+		if reply := h.Handle(unknown).Reply; reply.Status != http.StatusLengthRequired {
+			t.Errorf("a body without a length: %d", reply.Status)
+		}
 		if len(judged) != 1 || judged[0] != (agenthook.Call{Agent: "claude", Line: "ls", Dir: "/w"}) {
 			t.Errorf("judged %+v", judged)
 		}
+		time.Sleep(time.Minute)
 		long := fmt.Sprintf(`{"agent":"claude","line":%q}`, strings.Repeat("x", 10*lineUnit))
 		taken := 0
 		for range lineBurst {
