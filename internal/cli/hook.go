@@ -40,16 +40,17 @@ func (a *App) hookCommand() *cobra.Command {
 		}),
 		ValidArgs: agenthook.Agents(),
 		RunE: func(_ *cobra.Command, args []string) error {
+			j, unread := a.judgeHere("") // as root this starts the program anew, which reads nothing before
 			b, err := io.ReadAll(io.LimitReader(a.In, agenthook.MaxInput+1))
 			if err != nil {
 				return err
 			}
 			v := agenthook.Verdict{Reason: "what the agent told its hook could not be read"}
 			if c, err := agenthook.Read(args[0], b); err == nil {
-				if j, err := a.judgeHere(""); err != nil {
-					v.Reason = "the policy could not be read: " + err.Error()
-				} else {
+				if unread == nil {
 					v = hookVerdict(j.Run(c.Line, judge.Setting{Dir: c.Dir}))
+				} else {
+					v.Reason = "the policy could not be read: " + unread.Error()
 				}
 			}
 			_, err = a.Out.Write(agenthook.Answer(args[0], v))

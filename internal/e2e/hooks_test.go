@@ -106,3 +106,72 @@ func (w *world) hookRound(t *testing.T, name string, args []string) {
 		has("ask, allowed", `to run the line "touch asked.txt" of `+name)
 	}
 }
+
+// TestHookOutside: outside of a sandbox the policy of the place answers, and one that cannot
+// be read says no.
+func TestHookOutside(t *testing.T) {
+	w := newWorld(t)
+	w.write("belljar.yaml", hookRules)
+	in := func(line string) string {
+		return `{"cwd": "` + w.proj + `", "tool_input": {"command": "` + line + `"}}`
+	}
+	for _, c := range []struct{ agent, in, want string }{
+		{"claude", in("ls"), ""},
+		{"claude", in("ls; id -u"), `"permissionDecision":"deny","permissionDecisionReason":"belljar: no identities here (rule id *): id -u"`},
+		{"claude", in("touch x"), `"permissionDecision":"ask"`},
+		{"codex", in("touch x"), `"permissionDecision":"deny"`},
+		{"gemini", in("id"), `{"decision":"deny","reason":"belljar: no identities here`},
+		{"opencode", "nonsense", `{"decision":"deny","reason":"belljar: what the agent told its hook could not be read"}`},
+	} {
+		r := w.belljarIn(c.in, "hook", c.agent)
+		if r.status != 0 || !strings.Contains(r.out, c.want) || c.want == "" && r.out != "" {
+			t.Errorf("%s %s: %d %q %s", c.agent, c.in, r.status, r.out, r.errout)
+		}
+	}
+	if r := w.belljarIn(in("ls"), "hook", "emacs"); r.status != 2 {
+		t.Errorf("an agent that nobody knows: %+v", r)
+	}
+	w.write("belljar.yaml", "version: 1\ncommands: {denied: []}\n")
+	if r := w.belljarIn(in("ls"), "hook", "claude"); r.status != 0 || !strings.Contains(r.out, `"deny"`) {
+		t.Errorf("a policy that cannot be read: %+v", r)
+	}
+}
+
+// TestHookPage: whatever is inside may submit a line and gets a verdict, no more; a line that
+// is asked is denied or allowed by somebody outside, once or for the sandbox.
+func TestHookPage(t *testing.T) {
+	w := newWorld(t)
+	w.write("desk.yaml", "version: 1\ncommands: {allow: [\"ls *\"], context: {}}\n")
+	asked := map[string]int{}
+	r := w.answering(`
+hook() { printf '{"cwd": "%s", "tool_input": {"command": "%s"}}' "$PWD" "$1" | /run/belljar/guest hook gemini | grep -o '"decision":"[a-z]*"' || echo passes; }
+echo allowed $(hook 'ls -l')
+echo once $(hook 'make once')
+echo again $(hook 'make once')
+echo kept $(hook 'make kept')
+echo kept $(hook 'make kept')
+echo never $(hook 'make never')
+echo never $(hook 'make never')
+echo shape $(printf x | /run/belljar/guest hook gemini)
+ls -ld /etc/gemini-cli/settings.json
+`, func(what, id string) []string {
+		asked[what]++
+		switch {
+		case strings.Contains(what, "make kept"):
+			if r := w.belljar("approve", "loop", id, "--always"); r.status == 0 {
+				t.Errorf("for good: %+v", r)
+			}
+			return []string{"approve", "loop", id, "--sandbox"}
+		case strings.Contains(what, "make once") && asked[what] == 1:
+			return []string{"approve", "loop", id}
+		}
+		return []string{"deny", "loop", id}
+	})
+	deny := `"decision":"deny"`
+	mustContain(t, "what ran inside", r.out, "allowed passes\n", "once passes\n", "again "+deny, "kept passes\nkept passes\n", "never "+deny+"\nnever "+deny, "shape {"+deny, "-r--r--r--")
+	if len(asked) != 3 {
+		t.Errorf("asked %v", asked)
+	}
+	mustContain(t, "the record", w.belljar("log", "loop", "--kind", "judge").out, "gemini: ls -l", "allow, allowed", "gemini: make never", "ask, denied: no rule of the policy allows make")
+	mustContain(t, "the user is told", r.errout, "count for the lines that known agents run")
+}
