@@ -44,7 +44,7 @@ func (r *run) needed() confine.Options {
 		o.Read = append(o.Read, v.Source)
 	}
 	for _, g := range r.repos {
-		o.Read = append(append(o.Read, g.GitDir), gitcommits.Folders(g.GitDir)...)
+		o.Read = append(append(o.Read, g.GitDir), gitcommits.Folders(g)...)
 	}
 	for _, f := range []*os.File{r.o.Out, r.o.Err} {
 		// A terminal is opened once more, so that writing to it does not block.
