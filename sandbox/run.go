@@ -290,7 +290,7 @@ func (r *run) startRecord() error {
 func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
-	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
+	r.repos = repositories(ctx, &r.p.Workspace, borrowed(r.p), r.o.Repositories) // while the server starts
 	o := r.o.Gateway
 	r.startQuestions(ctx)
 	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice

@@ -76,7 +76,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}))
+	res, err := a.runPrepared(ctx, h, p, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
