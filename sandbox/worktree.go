@@ -25,7 +25,9 @@ func (r *run) branch() *Branch {
 	b := &Branch{Name: worktree.Branch(r.p.Name)}
 	ctx, cancel := context.WithTimeout(context.Background(), commitsWithin)
 	defer cancel()
-	b.Commits, b.Err = worktree.Ahead(ctx, filepath.Dir(w.Tree()), borrowed(r.p))
+	if b.Err = r.ownErr; b.Err == nil {
+		b.Commits, b.Err = r.own.Ahead(ctx, filepath.Dir(w.Tree()), borrowed(r.p))
+	}
 	return b
 }
 

@@ -34,11 +34,7 @@ func (i *Info) tip(in *repo) (string, error) {
 
 // Ahead counts the commits of the worktree in dir that its base does not have.
 // objectsDir is the folder of objects of the user's repository.
-func Ahead(ctx context.Context, dir, objectsDir string) (int, error) {
-	i, err := Load(dir)
-	if err != nil {
-		return 0, err
-	}
+func (i *Info) Ahead(ctx context.Context, dir, objectsDir string) (int, error) {
 	in, err := openInside(dir, objectsDir)
 	if err != nil {
 		return 0, err

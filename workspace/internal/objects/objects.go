@@ -171,6 +171,67 @@ func (s *Store) Has(id string) bool {
 	return false
 }
 
+// Type says what an object is, without its content.
+func (s *Store) Type(id string) (Type, error) {
+	name := hex.EncodeToString([]byte(id))
+	if len(name) < 40 {
+		return 0, ErrMissing
+	}
+	for _, p := range s.packs {
+		if len(id) != p.hash {
+			continue
+		}
+		if off, ok := p.find(id); ok {
+			return p.typeAt(off)
+		}
+	}
+	for _, r := range s.dirs {
+		f, _, err := OpenFile(r, name[:2]+"/"+name[2:])
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		z, err := zlib.NewReader(f)
+		if err != nil {
+			return 0, ErrDamaged
+		}
+		b := make([]byte, 7)
+		if _, err := io.ReadFull(z, b); err != nil {
+			return 0, ErrDamaged
+		}
+		word, _, _ := strings.Cut(string(b), " ")
+		if t := Type(slices.Index(words, word)); t >= Commit {
+			return t, nil
+		}
+		return 0, ErrDamaged
+	}
+	return 0, ErrMissing
+}
+
+// typeAt follows deltas to what they begin with.
+func (p *pack) typeAt(off int64) (Type, error) {
+	for range maxChain {
+		t, _, base, _, err := p.head(off)
+		switch {
+		case err != nil:
+			return 0, err
+		case t == offDelta:
+			off = base.off
+		case t == refDelta:
+			at, ok := p.find(base.id)
+			if !ok {
+				return 0, ErrMissing
+			}
+			off = at
+		case t >= Commit && t <= Tag:
+			return t, nil
+		default:
+			return 0, ErrDamaged
+		}
+	}
+	return 0, ErrTooMuch
+}
+
 func (s *Store) find(id string, limit int64) (Type, []byte, error) {
 	name := hex.EncodeToString([]byte(id))
 	if len(name) < 40 {
