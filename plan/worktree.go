@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,17 +16,19 @@ func WorktreesDir(stateDir, workspace string) string {
 	return filepath.Join(ProjectDir(stateDir, workspace), "worktrees")
 }
 
-// FindRepository finds the project and its repository, as [Gather] does.
-func FindRepository(o GatherOptions) (worktree.Source, error) {
+// FindRepository finds the project, its repository and the user's identity for commits,
+// as [Gather] does.
+func FindRepository(o GatherOptions) (worktree.Source, worktree.Signature, error) {
 	o.Worktree = true
 	w, err := prepare(o)
+	if err == nil {
+		err = w.workspace()
+	}
 	if err != nil {
-		return worktree.Source{}, err
+		return worktree.Source{}, worktree.Signature{}, err
 	}
-	if err := w.workspace(); err != nil {
-		return worktree.Source{}, err
-	}
-	return w.f.Workspace.Source(), nil
+	g, user := w.gitUser(), w.f.Identity.User
+	return w.f.Workspace.Source(), worktree.Signature{Name: cmp.Or(g.Name, user), Email: cmp.Or(g.Email, user+"@localhost")}, nil
 }
 
 // Source is the repository that worktrees are made of; Repository must be there.

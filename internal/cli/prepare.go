@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,6 +158,7 @@ type planFlags struct {
 	presets    []string
 	workspace  string
 	name       string
+	called     string // a name, where none is kept under it
 	bestEffort bool
 	// uncommitted brings changes that are not committed into a new worktree.
 	uncommitted bool
@@ -299,7 +301,7 @@ func (h *host) find(f *planFlags, args []string) (o plan.GatherOptions, agent st
 		}
 	}
 	o = plan.GatherOptions{
-		Name: f.name, Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
+		Name: cmp.Or(f.name, f.called), Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
 		StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
 	}
 	if f.workspace != "" {

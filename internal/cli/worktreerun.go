@@ -99,6 +99,7 @@ type ownTree struct {
 	dir    string
 	info   *worktree.Info
 	source worktree.Source
+	who    worktree.Signature
 	h      *host
 }
 
@@ -108,7 +109,7 @@ func (a *App) worktreeOf(h *host, name string) (*ownTree, error) {
 	if !validName(name) {
 		return nil, nil
 	}
-	o := plan.GatherOptions{Env: h.env, Home: h.home, Dir: h.cwd, StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity()}
+	o := h.gatherOptions()
 	project, err := plan.FindWorkspace(o)
 	if err != nil {
 		return nil, nil // no project: other commands say so
@@ -119,7 +120,7 @@ func (a *App) worktreeOf(h *host, name string) (*ownTree, error) {
 		return nil, nil
 	}
 	if err == nil {
-		t.source, err = plan.FindRepository(o)
+		t.source, t.who, err = plan.FindRepository(o)
 	}
 	if err != nil {
 		return t, &belljar.Error{Op: "open the worktree of", ID: name, Err: err, Hint: "belljar discard " + name + " removes it"}

@@ -230,3 +230,29 @@ func (f *folder) clear(full string) error {
 	f.forget()
 	return nil
 }
+
+// errEnough ends a survey that has found what it looks for.
+var errEnough = errors.New("enough")
+
+// flatten lists the files of a tree.
+func (r *repo) flatten(id, at string, into map[string]side, depth int) error {
+	if depth > maxDepth || len(into) > maxWalk {
+		return objects.ErrTooMuch
+	}
+	es, err := r.tree(id)
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		full := path.Join(at, e.name)
+		if e.isDir() {
+			err = r.flatten(e.id, full, into, depth+1)
+		} else {
+			into[full] = e.side
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -43,11 +43,7 @@ func (l *landing) run() (err error) {
 	if err != nil || lock == nil {
 		return err
 	}
-	defer func() {
-		if lock != nil {
-			err = errors.Join(err, lock.Close(), l.r.git.Remove(indexLock))
-		}
-	}()
+	defer func() { err = errors.Join(err, l.r.git.Remove(indexLock), lock.Close()) }()
 	if err := l.check(); err != nil || l.res.Blocked != "" {
 		return err
 	}
@@ -57,20 +53,31 @@ func (l *landing) run() (err error) {
 	if err := l.change(); err != nil {
 		return fmt.Errorf("change the work tree (belljar merge %s again completes it): %w", l.o.Info.Name, err)
 	}
-	if _, err = lock.WriteAt(l.index.encode(), 0); err != nil {
-		return err
+	if err := l.writeIndex(); err != nil {
+		return fmt.Errorf("write the index: %w", err)
 	}
-	if err := errors.Join(lock.Sync(), l.r.git.Rename(indexLock, "index"), lock.Close()); err != nil {
-		return err
-	}
-	lock = nil
 	return l.move()
+}
+
+// writeIndex replaces the index. The lock stays what it is, so that whoever finds it
+// after a kill knows whose it is.
+func (l *landing) writeIndex() error {
+	f, err := l.r.git.OpenFile(indexNew, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(l.index.encode())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, l.r.git.Remove(indexNew))
+	}
+	return l.r.git.Rename(indexNew, "index")
 }
 
 const (
 	indexLock = "index.lock"
-	// ours is what a lock of ours holds until the index is written: a merge that was
-	// killed is told by it from git's own work.
+	indexNew  = "index.belljar"
+	// ours is what a lock of ours holds: one that a merge left which was killed is told
+	// by it from git's own.
 	ours = "belljar merge"
 )
 
@@ -224,11 +231,17 @@ func (l *landing) emptied(dir string, gone map[string]bool) bool {
 	for _, n := range names {
 		full := dir + "/" + n
 		f, _, err := l.tree.look(full)
-		if err != nil || f.kind == unix.S_IFDIR && !l.emptied(full, gone) || f.kind != unix.S_IFDIR && !gone[full] {
+		if err != nil || f.kind == unix.S_IFDIR && !l.filled(full, gone) || f.kind != unix.S_IFDIR && !gone[full] {
 			return false
 		}
 	}
 	return true
+}
+
+// filled is [landing.emptied] for a folder that goes with what it holds.
+func (l *landing) filled(dir string, gone map[string]bool) bool {
+	names, err := l.tree.list(dir)
+	return err == nil && len(names) > 0 && l.emptied(dir, gone)
 }
 
 // moduleInWay is [landing.inWay] for submodules: only a folder is made.

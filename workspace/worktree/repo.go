@@ -41,6 +41,11 @@ func openRepo(gitDir, common string, borrowed ...string) (r *repo, err error) {
 			r.close()
 		}
 	}()
+	for _, d := range []string{gitDir, common} {
+		if i, err := os.Lstat(d); err != nil || !i.IsDir() {
+			return nil, errors.Join(err, fmt.Errorf("open the repository: %s is no folder", d))
+		}
+	}
 	if r.git, err = os.OpenRoot(gitDir); err != nil {
 		return nil, fmt.Errorf("open the repository: %w", err)
 	}
