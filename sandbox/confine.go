@@ -40,6 +40,9 @@ func (r *run) needed() confine.Options {
 		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
 		Calls:  calls.Options{Internet: true, Unix: r.needsUnix(), Mend: true},
 	}
+	if w.Mode == belljar.ModeWorktree {
+		o.Remove = append(o.Remove, filepath.Dir(w.Tree())) // where nothing was done in it
+	}
 	for _, v := range w.Views {
 		o.Read = append(o.Read, v.Source)
 	}

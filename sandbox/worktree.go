@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 
 	"github.com/belljar-dev/belljar"
@@ -40,6 +42,19 @@ func (b *Branch) line(name string) string {
 		return "; nothing is committed to " + b.Name + " yet"
 	}
 	return "; " + count(b.Commits, "commit", "commits") + " on " + b.Name + "; belljar diff " + name + " shows them, belljar merge " + name + " brings them home"
+}
+
+// EmptyWorktree removes what is in the folder of a worktree, also from within the
+// confined supervisor, which may not remove the folder itself: the next run does.
+func (d Dirs) EmptyWorktree(dir string) error {
+	if !below(dir, d.State) {
+		return nil
+	}
+	names, err := os.ReadDir(dir)
+	for _, n := range names {
+		err = errors.Join(err, removeTree(filepath.Join(dir, n.Name())))
+	}
+	return err
 }
 
 // RemoveWorktree removes the folder of a worktree in our state, whatever the sandbox

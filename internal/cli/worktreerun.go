@@ -89,7 +89,7 @@ func (a *App) runPrepared(ctx context.Context, h *host, p *prepared, o sandbox.O
 	s := &res.Summary
 	idle := !p.facts.Named && s.Branch != nil && s.Branch.Commits == 0 && s.Branch.Err == nil && s.Passed == s.Git && s.Commits.Commits == 0
 	if err != nil && res.End.Reason == "" || idle {
-		err = errors.Join(err, h.dirs.RemoveWorktree(p.made))
+		err = errors.Join(err, h.dirs.EmptyWorktree(p.made))
 	}
 	return res, err
 }

@@ -84,7 +84,7 @@ func (s *survey) entry(full string, p place, list []ignoreRule) error {
 	}
 	was, known := s.tracked[full]
 	if mode == modeDir {
-		if known || ignored(list, full, true) && !s.below(full) {
+		if known && was.mode == modeModule || ignored(list, full, true) && !s.below(full) {
 			return nil // a submodule, or nothing that git looks at
 		}
 		if g, _, err := s.in.look(full + "/.git"); err == nil && g.kind != 0 {

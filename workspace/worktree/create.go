@@ -75,8 +75,12 @@ func Create(ctx context.Context, o CreateOptions) (*Info, error) {
 	return i, nil
 }
 
-// sweep removes what creations left that were killed.
+// sweep removes what creations left that were killed, and worktrees that are empty.
 func sweep(parent string) {
+	names, _ := os.ReadDir(parent)
+	for _, n := range names {
+		_ = os.Remove(filepath.Join(parent, n.Name())) // only what is empty goes
+	}
 	left, _ := filepath.Glob(filepath.Join(parent, ".new-*"))
 	for _, p := range left {
 		if st, err := os.Lstat(p); err == nil && time.Since(st.ModTime()) > stale {

@@ -65,7 +65,7 @@ func Fetch(ctx context.Context, src Source, dir string) (*Fetched, error) {
 	im := &importer{ctx: ctx, home: home, from: own, seen: map[string]objects.Type{}}
 	got := &Fetched{Ref: i.Ref(), Old: old, New: tip}
 	if err := im.commits(tip); err != nil {
-		return nil, fmt.Errorf("bring %s home: %w", i.Branch, err)
+		return nil, fmt.Errorf("bring %s home: %w", i.Branch, errors.Join(err, im.drop()))
 	}
 	got.Commits, got.Objects = im.n, len(im.order)
 	if err := im.finish(); err != nil {
@@ -307,13 +307,21 @@ func writeLoose(dir *os.Root, name string, t objects.Type, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// drop removes what is kept aside.
+func (m *importer) drop() error {
+	if m.dir == nil {
+		return nil
+	}
+	return errors.Join(m.dir.RemoveAll(m.tmp), m.dir.Close())
+}
+
 // finish puts what was kept aside into the user's repository: when all of it is on
 // disk, and each object after what it needs.
 func (m *importer) finish() (err error) {
 	if m.dir == nil {
 		return nil
 	}
-	defer func() { err = errors.Join(err, m.dir.RemoveAll(m.tmp), m.dir.Close()) }()
+	defer func() { err = errors.Join(err, m.drop()) }()
 	d, err := m.dir.Open(m.tmp)
 	if err != nil {
 		return err

@@ -262,7 +262,7 @@ func (l *landing) write() error {
 	for _, id := range l.order {
 		f := l.fresh[id]
 		if err := im.keep(id, f.t, f.b); err != nil {
-			return err
+			return errors.Join(err, im.drop())
 		}
 	}
 	return im.finish()

@@ -166,10 +166,11 @@ func parseCommit(b []byte, hash int) (*commit, error) {
 			return "", false
 		}
 		v, ok := strings.CutPrefix(lines[0], key+" ")
-		if ok {
-			lines = lines[1:]
+		if !ok {
+			return "", false
 		}
-		return v, ok
+		lines = lines[1:]
+		return v, true
 	}
 	id := func(v string) (string, error) {
 		raw, err := hex.DecodeString(v)

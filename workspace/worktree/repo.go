@@ -34,8 +34,8 @@ type repo struct {
 
 // openRepo opens a repository at real paths. borrowed are folders of objects that it
 // may read beside its own; its own list of such folders is not followed.
-func openRepo(gitDir, common string, borrowed ...string) (r *repo, err error) {
-	r = &repo{}
+func openRepo(gitDir, common string, borrowed ...string) (_ *repo, err error) {
+	r := &repo{}
 	defer func() {
 		if err != nil {
 			r.close()

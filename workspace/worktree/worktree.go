@@ -47,7 +47,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -122,7 +121,7 @@ func List(dir string) ([]string, error) {
 	}
 	var out []string
 	for _, e := range es {
-		if !strings.HasPrefix(e.Name(), ".") && e.IsDir() {
+		if _, err := Load(filepath.Join(dir, e.Name())); err == nil {
 			out = append(out, e.Name())
 		}
 	}
