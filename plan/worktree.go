@@ -66,6 +66,12 @@ func (w *gatherer) repository(dir string) (*Repository, error) {
 	return r, nil
 }
 
+// Committer is who commits inside.
+func (f *Facts) Committer() worktree.Signature {
+	m := &maker{f: f}
+	return worktree.Signature{Name: m.gitName(), Email: m.gitEmail()}
+}
+
 // worktree makes the workspace one of the sandbox's own: its work tree at the project's
 // path, and the project's objects, which it borrows.
 func (m *maker) worktree(ws *belljar.Workspace) error {

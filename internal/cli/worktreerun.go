@@ -71,7 +71,7 @@ func (a *App) makeWorktree(ctx context.Context, p *prepared, f *planFlags, dir s
 		return err
 	}
 	_, err = worktree.Create(ctx, worktree.CreateOptions{
-		Source: p.facts.Workspace.Source(), Dir: dir, Name: p.plan.Name, Rules: judge, Uncommitted: f.uncommitted,
+		Source: p.facts.Workspace.Source(), Dir: dir, Name: p.plan.Name, Rules: judge, Who: p.facts.Committer(), Uncommitted: f.uncommitted,
 	})
 	if err != nil {
 		return &belljar.Error{Op: "make a worktree for", ID: p.plan.Name, Kind: belljar.KindNotHere, Err: err}

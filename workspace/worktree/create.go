@@ -24,6 +24,8 @@ type CreateOptions struct {
 	Name   string // of the sandbox
 	// Rules judge names: what is hidden is left out of the work tree.
 	Rules *rules.Rules
+	// Who commits inside: some agents have git look at no settings but the repository's.
+	Who Signature
 	// Uncommitted brings what is changed in the project's work tree and not committed,
 	// without what git ignores and what the rules hide.
 	Uncommitted bool
@@ -200,7 +202,11 @@ func (m *making) config() string {
 	if m.r.hash == 32 {
 		version, format = 1, "[extensions]\n\tobjectFormat = sha256\n"
 	}
-	fmt.Fprintf(&b, "[core]\n\trepositoryFormatVersion = %d\n\tfileMode = true\n\tbare = false\n\tlogAllRefUpdates = true\n%s", version, format)
+	fmt.Fprintf(&b, "[core]\n\trepositoryFormatVersion = %d\n\tfileMode = true\n\tbare = false\n\tlogAllRefUpdates = true\n\tcheckStat = minimal\n%s", version, format)
+	esc := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	if w := m.o.Who; w.Name != "" {
+		fmt.Fprintf(&b, "[user]\n\tname = \"%s\"\n\temail = \"%s\"\n", esc.Replace(identity(w.Name)), esc.Replace(identity(w.Email)))
+	}
 	text, err := readText(m.r.common, "config")
 	if err != nil {
 		return b.String()
@@ -222,7 +228,6 @@ func (m *making) config() string {
 		return cmp.Or(strings.Compare(a.Section, b.Section), strings.Compare(a.Sub, b.Sub))
 	})
 	last := ""
-	esc := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	for _, s := range all {
 		if head := "[" + s.Section + " \"" + esc.Replace(s.Sub) + "\"]\n"; head != last {
 			b.WriteString(head)
