@@ -225,6 +225,7 @@ func TestNoHostGit(t *testing.T) {
 		"workspace/view": "starts this very program again as the file server",
 		"internal/cli":   "starts this very program again, once per sandbox of run -n",
 		"keeper":         "starts this very program again as the keeper, and as what replaces one token",
+		"internal/cli":   "starts this very program again as the supervisor of a detached run",
 		"internal/bench": "times other programs on trees that it made itself",
 		"verify":         "starts itself; runs git and other programs on decoys only, in throw-away namespaces without network",
 		"plan":           "asks npm and go for the user's own registries, in / with an empty environment",

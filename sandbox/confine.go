@@ -43,6 +43,9 @@ func (r *run) needed() confine.Options {
 	if w.Mode == belljar.ModeWorktree {
 		o.Remove = append(o.Remove, filepath.Dir(w.Tree())) // where nothing was done in it
 	}
+	if r.o.Detached != nil {
+		o.Write = append(o.Write, r.o.Dirs.Output(r.p.ID))
+	}
 	for _, v := range w.Views {
 		o.Read = append(o.Read, v.Source)
 	}
