@@ -43,7 +43,7 @@ func TestWorktree(t *testing.T) {
 	} else {
 		mustLack(t, "inside", out, "MINE-ALONE", projectSecret)
 	}
-	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find / -name one.txt 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
+	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find / -path /usr -prune -o -name one.txt -print 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
 	mustLack(t, "the other", out, "one", "left")
 	if got := w.host("sh", "-c", "git status --porcelain; cat README mine.txt"); got != before || w.exists("one.txt") {
 		t.Errorf("the project changed: %s", got)
@@ -135,7 +135,7 @@ func TestWorktreeHostile(t *testing.T) {
 		echo x > x; git add x; git commit -qm x --no-verify
 		git config core.fsmonitor '`+line+`'; git config core.hooksPath .git/hooks; git config filter.x.smudge '`+line+`'; echo '* filter=x' > .git/info/attributes
 		echo `+w.home+`/other >> .git/objects/info/alternates; git update-ref refs/heads/main HEAD; git update-ref refs/heads/evil HEAD
-		ln -s `+w.home+`/other out; ls -la `+w.home+`/other; cat out/private; find / -name private 2>/dev/null; touch /run/belljar/objects/x && echo WRITABLE; rm -rf /run/belljar/objects/* && echo REMOVED; true`)
+		ln -s `+w.home+`/other out; ls -la `+w.home+`/other; cat out/private; find / -path /usr -prune -o -name private -print 2>/dev/null; touch /run/belljar/objects/x && echo WRITABLE; rm -rf /run/belljar/objects/* && echo REMOVED; true`)
 	r := w.belljar("merge", "evil")
 	if r.status != 0 || w.read("x") != "x\n" {
 		t.Errorf("merge: %d %s%s", r.status, r.out, r.errout)
