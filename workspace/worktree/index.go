@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash"
 	"slices"
 	"strings"
 )
@@ -151,7 +150,7 @@ func (x *index) encode() []byte {
 	for i := range x.entries {
 		b = x.entries[i].append(b)
 	}
-	var h hash.Hash = sha1.New()
+	h := sha1.New()
 	if x.hash == sha256.Size {
 		h = sha256.New()
 	}

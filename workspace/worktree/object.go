@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -225,18 +224,4 @@ func checkModules(b []byte) error {
 		}
 	}
 	return nil
-}
-
-// check is git's check of one object.
-func check(t objects.Type, data []byte, hash int) (err error) {
-	switch t {
-	case objects.Commit:
-		_, err = parseCommit(data, hash)
-	case objects.Tree:
-		_, err = parseTree(data, hash)
-	case objects.Blob:
-	default:
-		err = fmt.Errorf("a %s, where none belongs", t)
-	}
-	return err
 }
