@@ -51,9 +51,9 @@ func newKeys() []key {
 			"the same tier, or one that is stronger", "the weakest tier allowed; a policy that says auto gets this one", tierRule{},
 		},
 		{
-			"workspace.mode", "live, review or readonly", "live", "workspace: {mode: review}",
+			"workspace.mode", "live, worktree, review or readonly", "live", "workspace: {mode: review}",
 			"What becomes of writes below the workspace. Without it: live for a run in the foreground.",
-			"readonly is tighter than review, review than live", "the widest mode allowed", modeRule{},
+			"readonly is tighter than review, review than worktree, worktree than live", "the widest mode allowed", modeRule{},
 		},
 		{
 			"files.read", "list of paths", "nothing", "files: {read: [~/lib/protos, /srv/data]}",

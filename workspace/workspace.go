@@ -101,6 +101,9 @@ func (c Change) full() string {
 	return path.Join(c.Source, c.Path)
 }
 
+// Quote makes a name from inside safe to print and unambiguous.
+func Quote(name string) string { return quote(name) }
+
 // quote makes a name from inside safe and unambiguous.
 func quote(name string) string {
 	if name != "" && name == terminal.Escape(name) && !strings.ContainsAny(name, "\"\\") {
