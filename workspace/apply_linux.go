@@ -26,13 +26,17 @@ var errConflict = errors.New("the host changed it meanwhile")
 // Apply lands the changes that the paths name, everything without paths; a path
 // is relative to the project or absolute, and a folder stands for all below it.
 // There is one outcome per change; an error only when nothing could be tried or
-// ctx ended. What was applied has left the shadow.
+// ctx ended. What was applied has left the shadow, and [Project.Undo] takes it back.
+// An apply that was killed is taken back before.
 func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
 	release, err := p.alone("apply changes", shadow.Patience)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if _, err := p.recover(ctx); err != nil {
+		return nil, err
+	}
 	all, err := p.Pending()
 	if err != nil {
 		return nil, err
@@ -42,8 +46,10 @@ func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) 
 		return nil, err
 	}
 	var out []Outcome
+	j := &journal{p: p}
 	err = p.eachTree(func(t *tree) error {
 		t.sweep()
+		t.j = j
 		mine := slices.DeleteFunc(slices.Clone(chosen), func(c Change) bool { return c.Source != t.view.Source })
 		slices.SortStableFunc(mine, func(a, b Change) int { return landing(a) - landing(b) })
 		for _, c := range mine {
@@ -54,15 +60,19 @@ func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) 
 		}
 		return t.uncover()
 	})
-	if err != nil {
+	if err = errors.Join(err, j.close()); err != nil {
 		return out, &belljar.Error{Op: "apply changes", ID: p.Dir, Kind: belljar.KindInternal, Err: err}
 	}
 	return out, nil
 }
 
 // landing orders changes so that a repository is valid in between: objects before
-// what refers to them, HEAD and index last; removals after additions.
+// what refers to them, HEAD and index last; removals after additions, permissions of
+// folders at the end.
 func landing(c Change) int {
+	if c.Op == OpMode && c.Kind == KindDir {
+		return 6
+	}
 	name := "/" + strings.ToLower(c.Path)
 	switch base := path.Base(name); {
 	case c.Op == OpDelete:
@@ -116,7 +126,12 @@ func (t *tree) land(c Change) error {
 		if err := t.remove(c.Path, true); err != nil {
 			return err
 		}
+	case e.Kind == shadow.Dir && c.Op == OpMode:
+		return t.landMode(e)
 	case e.Kind == shadow.Dir:
+		if err := t.clear(e.Path); err != nil {
+			return err
+		}
 		if err := errors.Join(t.makeParents(c.Path), t.mkdir(c.Path)); err != nil {
 			return err
 		}
@@ -198,34 +213,65 @@ func (t *tree) replace(e shadow.Entry) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	old, err := look(d, name)
+	// Look again at the content: the list of changes may be old.
+	old, err := lstat(d, name)
 	if err != nil {
 		return err
 	}
-	// Look again at the content: the list of changes may be old.
 	now, err := t.hostBase(e.Path, e.Base)
 	if err != nil {
 		return err
 	}
-	if !e.Base.Same(now) && !t.onlyMode(e, now) {
+	if kindOf(modeOf(old)) == KindDir {
+		if err := t.clear(e.Path); err != nil {
+			return err
+		}
+		old = nil
+	} else if !e.Base.Same(now) && !t.onlyMode(e, now) {
 		return errConflict
 	}
-	dir, _ := splitRel(e.Path)
-	tmp := ".belljar-" + t.view.TmpName()
-	mark, err := t.view.Promise(path.Join(dir, tmp))
-	if err != nil {
-		return err
-	}
-	defer t.view.Keep(mark)
-	if err := t.prepare(e, d, tmp, old); err != nil {
-		_ = unix.Unlinkat(d, tmp, 0)
-		return err
-	}
-	if err := swap(d, tmp, name, old); err != nil {
-		_ = unix.Unlinkat(d, tmp, 0)
+	if err := t.withTmp(e.Path, func(tmp string) error {
+		if err := t.prepare(e, d, tmp, old); err != nil {
+			return err
+		}
+		return t.exchange(e.Path, d, tmp, name, old)
+	}); err != nil {
 		return err
 	}
 	return t.settle(e)
+}
+
+// modeOf is 0 for nothing.
+func modeOf(st *unix.Stat_t) uint32 {
+	if st == nil {
+		return 0
+	}
+	return st.Mode
+}
+
+// exchange writes the step down and puts the finished tmp in the place of name.
+func (t *tree) exchange(rel string, d int, tmp, name string, old *unix.Stat_t) error {
+	after, err := stateAt(d, tmp)
+	if err != nil {
+		return err
+	}
+	before, err := t.j.save(d, name)
+	if err != nil {
+		return err
+	}
+	if err := t.write(rel, before, after); err != nil {
+		return err
+	}
+	err = swap(d, tmp, name, old)
+	if err != nil {
+		t.j.void()
+	}
+	return err
+}
+
+// write writes down what is done to rel next.
+func (t *tree) write(rel string, before, after *state) error {
+	return t.j.write(step{Source: []byte(t.view.Source), Path: []byte(rel), Before: before, After: after})
 }
 
 // onlyMode says that the host has the same content already.

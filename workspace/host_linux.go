@@ -79,9 +79,22 @@ func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
 	}
 	if b := shadow.StatBase(&st); was != nil && b.Ino == was.Ino && b.MTime == was.MTime && b.Size == was.Size && (b.Mode^was.Mode)&unix.S_IFMT == 0 {
 		b.Sum = was.Sum
+		if kindOf(b.Mode) == KindFile {
+			b.Attrs = attrsAt(d, name)
+		}
 		return b, nil
 	}
 	return shadow.HostBase(d, name)
+}
+
+// attrsAt stands for the extended attributes of (d, name), as [shadow.AttrSum].
+func attrsAt(d int, name string) string {
+	fd, err := unix.Openat(d, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return shadow.AttrSum(fd)
 }
 
 // maxSum is the largest file whose content is compared, as in package shadow.
@@ -111,6 +124,7 @@ func (t *tree) ownBase(e shadow.Entry, now *shadow.Base) (*shadow.Base, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	own.Attrs = shadow.AttrSum(int(f.Fd()))
 	h := sha256.New()
 	if n, err := io.Copy(h, io.LimitReader(f, maxSum+1)); err != nil || n != e.Size {
 		return own, err // it is being written to
@@ -159,8 +173,14 @@ func (t *tree) mkdir(rel string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	if err := unix.Mkdirat(d, name, perm|0o700); err != nil && err != unix.EEXIST {
+	if err := t.write(rel, nil, &state{Base: shadow.Base{Mode: unix.S_IFDIR | perm | 0o700}}); err != nil {
 		return err
+	}
+	if err := unix.Mkdirat(d, name, perm|0o700); err != nil {
+		t.j.void()
+		if err != unix.EEXIST {
+			return err
+		}
 	}
 	fd, err := t.openHost(rel, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -168,7 +188,7 @@ func (t *tree) mkdir(rel string) error {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	delete(t.states, rel)
-	return own(fd, "", d)
+	return errors.Join(own(fd, "", d), chmodDir(d, name, perm|0o700)) // whatever the umask is
 }
 
 // own gives what root made in dir to the folder's owner.

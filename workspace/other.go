@@ -26,3 +26,9 @@ func (Project) Apply(context.Context, ...string) ([]Outcome, error) {
 func (Project) Discard(context.Context, ...string) ([]Change, error) {
 	return nil, errors.ErrUnsupported
 }
+
+// Undo returns errors.ErrUnsupported.
+func (Project) Undo(context.Context) ([]Outcome, error) { return nil, errors.ErrUnsupported }
+
+// Recover does nothing.
+func (Project) Recover(context.Context) ([]Outcome, error) { return nil, nil }

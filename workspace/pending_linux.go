@@ -128,17 +128,39 @@ func (t *tree) dir(e shadow.Entry) error {
 		c.Conflict = hostError(err)
 		t.add(c)
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		c.Conflict = "the host has a file where the sandbox has a folder"
+		if c.Conflict = t.instead(e, st.Mode); c.Conflict != "" {
+			c.Conflict = "the host has a file where the sandbox has a folder: " + c.Conflict
+		}
 		t.add(c)
 	case e.Opaque:
-		return t.covered(e, t.birth(e.Path))
+		if st.Mode&0o777 != e.Perm {
+			c.Op = OpMode
+			t.add(c)
+		}
+		return t.hidden(e, t.birth(e.Path))
+	default:
+		return t.dirMode(c, st.Mode)
 	}
 	return nil
 }
 
-// covered records the removal of what the host has below an opaque folder and
+// dirMode records that the permissions of a folder of the host were changed inside.
+func (t *tree) dirMode(c Change, now uint32) error {
+	b, err := t.view.Base(c.Path)
+	if err != nil || b == nil || now&0o777 == c.Perm {
+		return err
+	}
+	c.Op = OpMode
+	if (b.Mode^now)&0o777 != 0 {
+		c.Conflict = "the host changed its permissions meanwhile"
+	}
+	t.add(c)
+	return nil
+}
+
+// hidden records the removal of what the host has below an opaque folder and
 // the sandbox has not. What the sandbox could not see stays.
-func (t *tree) covered(e shadow.Entry, since time.Time) error {
+func (t *tree) hidden(e shadow.Entry, since time.Time) error {
 	names, err := t.list(e.Path)
 	if err != nil {
 		return err
@@ -280,10 +302,14 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 		return false, err
 	}
 	content := now != nil && own.Sum != "" && own.Sum == now.Sum && own.Mode&unix.S_IFMT == now.Mode&unix.S_IFMT
-	perm := now != nil && (e.Kind != shadow.File || now.Mode&0o777 == e.Perm)
+	perm := now != nil && (e.Kind != shadow.File || now.Mode&0o777 == e.Perm && own.SameAttrs(now))
 	switch {
 	case content && perm:
 		return true, nil
+	case now != nil && now.Mode&unix.S_IFMT == unix.S_IFDIR && c.Kind != KindSpecial:
+		c.Conflict = t.instead(e, now.Mode)
+	case content && !e.Base.SameAttrs(now) && !own.SameAttrs(now):
+		c.Conflict = "the host changed its attributes meanwhile"
 	case e.Base.Same(now):
 		if content {
 			c.Op = OpMode

@@ -103,6 +103,7 @@ type tree struct {
 	states map[string]rules.State // by directory; what is not there is judged anew
 	found  []Change
 	same   []string // private, and as on the host
+	j      *journal // of an apply
 }
 
 func (p Project) openTree(store *shadow.Store, source string) (*tree, error) {

@@ -55,7 +55,7 @@ type Op string
 const (
 	OpAdd    Op = "add"
 	OpModify Op = "modify"
-	OpMode   Op = "mode" // permission bits only
+	OpMode   Op = "mode" // permission bits or attributes only
 	OpDelete Op = "delete"
 )
 
@@ -117,6 +117,7 @@ const (
 	Applied    Status = "applied"
 	Conflicted Status = "conflict" // kept in the shadow
 	Failed     Status = "failed"   // kept in the shadow
+	Undone     Status = "undone"
 )
 
 // An Outcome is what became of one change that was to be applied.

@@ -26,13 +26,17 @@ func HostBase(dir int, name string) (*Base, error) {
 			return nil, err
 		}
 		b.Sum = sum([]byte(text))
-	case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= maxSum:
+	case st.Mode&unix.S_IFMT == unix.S_IFREG:
 		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return b, nil // unreadable: compared by inode, time and size
 		}
 		f := os.NewFile(uintptr(fd), name)
 		defer f.Close()
+		b.Attrs = AttrSum(fd)
+		if st.Size > maxSum {
+			break
+		}
 		h := sha256.New()
 		if _, err := io.Copy(h, io.LimitReader(f, maxSum)); err == nil {
 			b.Sum = hex.EncodeToString(h.Sum(nil))
@@ -109,6 +113,7 @@ func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, e
 	}
 	b.Sum = hex.EncodeToString(h.Sum(nil))
 	CopyXattrs(in, out)
+	b.Attrs = AttrSum(in)
 	if err := unix.Fchmod(out, st.Mode&0o777); err != nil {
 		return nil, err
 	}

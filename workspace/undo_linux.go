@@ -1,0 +1,466 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/shadow"
+)
+
+// Undo takes back what the last [Project.Apply] did to the host: what had landed
+// waits again. A file that the host has changed since is left as it is, with a word;
+// Undo may be called again for it. There is one outcome per place.
+func (p Project) Undo(ctx context.Context) ([]Outcome, error) {
+	release, err := p.alone("undo", shadow.Patience)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	out, err := p.recover(ctx)
+	if err != nil || len(out) > 0 {
+		return out, err // that was what the user wants back
+	}
+	if err := os.Rename(p.journalDir("last"), p.journalDir("back")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, undoError(p, err)
+	}
+	return p.takeBack(ctx)
+}
+
+// Recover takes back an apply, or ends an undo, that was killed. While somebody else
+// uses the shadow it does nothing.
+func (p Project) Recover(ctx context.Context) ([]Outcome, error) {
+	if !p.unfinished() {
+		return nil, nil
+	}
+	release, err := p.alone("finish what was interrupted", 0)
+	if belljar.KindOf(err) == belljar.KindConflict {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return p.recover(ctx)
+}
+
+func (p Project) unfinished() bool {
+	for _, n := range []string{"next", "back"} {
+		if _, err := os.Lstat(p.journalDir(n)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p Project) recover(ctx context.Context) ([]Outcome, error) {
+	var out []Outcome
+	if _, err := os.Lstat(p.journalDir("back")); err == nil {
+		if out, err = p.takeBack(ctx); err != nil {
+			return out, err
+		}
+	}
+	err := os.Rename(p.journalDir("next"), p.journalDir("back"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return out, undoError(p, err)
+	}
+	more, err := p.takeBack(ctx)
+	return append(out, more...), err
+}
+
+func undoError(p Project, err error) error {
+	return &belljar.Error{Op: "undo", ID: p.Dir, Kind: belljar.KindInternal, Err: err}
+}
+
+// An undoing is one journal that is being taken back.
+type undoing struct {
+	p     Project
+	store *shadow.Store
+	blobs int // descriptor of the journal
+	trees map[string]*tree
+	out   []Outcome
+	left  []step // could not be taken back
+	gone  []step // removals that were, in the order of the log
+}
+
+// takeBack undoes the journal "back", as far as the host allows.
+func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
+	dir := p.journalDir("back")
+	steps, err := readLog(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, undoError(p, err)
+	}
+	u := &undoing{p: p, trees: map[string]*tree{}}
+	defer u.close()
+	if u.store, err = shadow.Create(p.Shadow); err != nil {
+		return nil, undoError(p, err)
+	}
+	if u.blobs, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, undoError(p, err)
+	}
+	for _, s := range slices.Backward(steps) {
+		if err := ctx.Err(); err != nil {
+			return u.out, undoError(p, err) // the next command goes on
+		}
+		u.step(s)
+	}
+	for _, s := range slices.Backward(u.gone) {
+		if t, err := u.tree(string(s.Source)); err == nil {
+			err = t.waitRemoved(string(s.Path))
+			if err != nil {
+				return u.out, undoError(p, err)
+			}
+		}
+	}
+	if err := u.end(dir); err != nil {
+		return u.out, undoError(p, err)
+	}
+	return u.out, nil
+}
+
+func readLog(name string) ([]step, error) {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // killed before the first step
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseLog(data)
+}
+
+// end forgets the journal, or keeps it for what is left.
+func (u *undoing) end(dir string) error {
+	if len(u.left) == 0 {
+		gone := u.p.journalDir("gone")
+		if err := os.RemoveAll(gone); err != nil {
+			return err
+		}
+		if err := os.Rename(dir, gone); err != nil {
+			return err
+		}
+		return os.RemoveAll(gone)
+	}
+	slices.Reverse(u.left)
+	data := []byte(journalHead)
+	for _, s := range u.left {
+		data = append(data, s.encode()...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log.new"), data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, "log.new"), filepath.Join(dir, "log")); err != nil {
+		return err
+	}
+	return u.p.finish("back")
+}
+
+func (u *undoing) close() {
+	for _, t := range u.trees {
+		t.close()
+	}
+	if u.blobs > 0 {
+		_ = unix.Close(u.blobs)
+	}
+}
+
+func (u *undoing) tree(source string) (*tree, error) {
+	if t := u.trees[source]; t != nil {
+		return t, nil
+	}
+	v, err := u.store.CreateView(source)
+	if err != nil {
+		return nil, err
+	}
+	_ = v.Close()
+	t, err := u.p.openTree(u.store, source)
+	if err != nil {
+		return nil, err
+	}
+	t.sweep()
+	u.trees[source] = t
+	return t, nil
+}
+
+// step takes one step back and says what became of it.
+func (u *undoing) step(s step) {
+	c := Change{Source: string(s.Source), Path: string(s.Path), inProject: string(s.Source) == u.p.Dir, Op: OpModify}
+	switch {
+	case s.Before == nil:
+		c.Op, c.Kind = OpDelete, s.After.kind()
+	case s.After == nil:
+		c.Op = OpAdd
+		fallthrough
+	default:
+		c.Kind, c.Size, c.Perm, c.Target = s.Before.kind(), s.Before.Size, s.Before.Mode&0o777, string(s.Before.Target)
+	}
+	o := Outcome{Change: c, Status: Undone}
+	t, err := u.tree(string(s.Source))
+	if err == nil {
+		err = t.undo(s, u.blobs)
+	}
+	switch {
+	case err == nil && s.After == nil:
+		u.gone = append([]step{s}, u.gone...)
+	case errors.Is(err, errConflict), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EEXIST):
+		o.Status, o.Why = Conflicted, "the host has changed it since"
+	case err == unix.ENOTEMPTY:
+		return // a new folder in which the host has something by now: it stays
+	case err != nil:
+		o.Status, o.Why = Failed, terminal.Escape(err.Error())
+	}
+	if err != nil {
+		u.left = append(u.left, s)
+	} else if c.Kind == KindDir && (s.Before == nil || s.After == nil) && len(u.out) > 0 && strings.HasPrefix(u.out[len(u.out)-1].Change.full(), c.full()+"/") {
+		return // a folder with what is in it
+	}
+	u.out = append(u.out, o)
+}
+
+// now is what the host has at rel.
+func (t *tree) now(rel string) (*state, error) {
+	d, name, err := t.parent(rel)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(d) }()
+	return stateAt(d, name)
+}
+
+// undo takes the host from s.After to s.Before; what it was waits again.
+func (t *tree) undo(s step, blobs int) error {
+	rel := string(s.Path)
+	now, err := t.now(rel)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.Before.same(now):
+		return t.rebase(rel) // the step was not taken, or is taken back already
+	case !s.After.same(now):
+		return errConflict
+	}
+	if err := t.waitAgain(rel, now); err != nil {
+		return err
+	}
+	if err := t.turn(rel, now, s.Before, blobs); err != nil {
+		return err
+	}
+	return t.rebase(rel)
+}
+
+// waitAgain puts what the host has at rel into the shadow, unless that has
+// something newer there.
+func (t *tree) waitAgain(rel string, now *state) error {
+	if now == nil || t.covered(rel) {
+		return nil
+	}
+	if err := t.shadowParents(rel); err != nil {
+		return err
+	}
+	if now.kind() == KindDir {
+		if err := t.view.MakeDir(rel, now.Mode&0o777, false); err != nil && err != unix.EEXIST {
+			return err
+		}
+		return nil
+	}
+	d, name, err := t.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	return t.view.CopyIn(d, name, rel, nil)
+}
+
+// covered says that the shadow has something at rel, or has removed a folder above.
+func (t *tree) covered(rel string) bool {
+	if _, err := t.view.Lookup(rel); !errors.Is(err, fs.ErrNotExist) {
+		return true // also what is below a removed folder: ENOTDIR
+	}
+	return t.opaqueAbove(rel) != ""
+}
+
+// shadowParents makes the folders above rel in the shadow, as the host has them.
+func (t *tree) shadowParents(rel string) error {
+	return t.view.MakeParents(rel, func(dir string) uint32 {
+		if st, err := t.stat(dir); err == nil {
+			return st.Mode & 0o777
+		}
+		return 0o755
+	})
+}
+
+// rebase tells the shadow's entry at rel, if there is one, what the host has now.
+func (t *tree) rebase(rel string) error {
+	e, err := t.view.Lookup(rel)
+	if err != nil || e.Kind != shadow.File && e.Kind != shadow.Symlink {
+		return nil // nothing there, or nothing that has a base
+	}
+	b, err := t.hostBase(rel, nil)
+	if err != nil {
+		return err
+	}
+	return t.view.SetBase(rel, b)
+}
+
+// waitRemoved makes the removal of rel wait again, when all that was below it is back.
+func (t *tree) waitRemoved(rel string) error {
+	b, err := t.hostBase(rel, nil)
+	if err != nil || b == nil {
+		return err
+	}
+	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
+		if e, err := t.view.Lookup(dir); err == nil && e.Kind != shadow.Dir {
+			return nil // removed together with that folder
+		}
+	}
+	if e, err := t.view.Lookup(rel); err == nil && e.Kind != shadow.Whiteout {
+		return nil
+	}
+	if err := t.shadowParents(rel); err != nil {
+		return err
+	}
+	return t.view.SetWhiteout(rel, b)
+}
+
+// turn takes the host at rel from now to what it shall be, nil for nothing.
+func (t *tree) turn(rel string, now, to *state, blobs int) error {
+	d, name, err := t.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	old, err := lstat(d, name)
+	if err != nil {
+		return err
+	}
+	delete(t.states, rel)
+	isDir := now != nil && now.kind() == KindDir
+	switch {
+	case to == nil && isDir:
+		return unix.Unlinkat(d, name, unix.AT_REMOVEDIR)
+	case to == nil:
+		return t.takeAway(d, name, rel, old)
+	case to.kind() == KindDir && isDir:
+		return chmodDir(d, name, to.Mode&0o777)
+	case isDir:
+		return errConflict
+	case to.kind() == KindDir:
+		if err := unix.Mkdirat(d, name, 0o700); err != nil {
+			return err
+		}
+		return errors.Join(own(d, name, d), chmodDir(d, name, to.Mode&0o777))
+	}
+	return t.withTmp(rel, func(tmp string) error {
+		if err := bring(d, tmp, to, blobs, old); err != nil {
+			return err
+		}
+		return swap(d, tmp, name, old)
+	})
+}
+
+// withTmp calls f with a name beside rel that does not outlive us.
+func (t *tree) withTmp(rel string, f func(tmp string) error) error {
+	d, _, err := t.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(d) }()
+	dir, _ := splitRel(rel)
+	tmp := ".belljar-" + t.view.TmpName()
+	mark, err := t.view.Promise(path.Join(dir, tmp))
+	if err != nil {
+		return err
+	}
+	defer t.view.Keep(mark)
+	if err = f(tmp); err != nil {
+		_ = unix.Unlinkat(d, tmp, 0)
+	}
+	return err
+}
+
+// takeAway removes (d, name), which was old when it was looked at.
+func (t *tree) takeAway(d int, name, rel string, old *unix.Stat_t) error {
+	return t.withTmp(rel, func(tmp string) error {
+		if err := unix.Renameat2(d, name, d, tmp, unix.RENAME_NOREPLACE); err == unix.EINVAL || err == unix.ENOSYS {
+			return unix.Unlinkat(d, name, 0)
+		} else if err != nil {
+			return err
+		}
+		if now, err := lstat(d, tmp); err != nil || old == nil || !unchanged(old, now) {
+			return errors.Join(errConflict, unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE), err)
+		}
+		return unix.Unlinkat(d, tmp, 0)
+	})
+}
+
+// bring makes (d, tmp) what a journal kept.
+func bring(d int, tmp string, to *state, blobs int, old *unix.Stat_t) error {
+	switch to.kind() {
+	case KindSymlink:
+		if err := unix.Symlinkat(string(to.Target), d, tmp); err != nil {
+			return err
+		}
+		return own(d, tmp, d)
+	case KindSpecial:
+		if err := unix.Mkfifoat(d, tmp, to.Mode&0o777); err != nil {
+			return err
+		}
+		return errors.Join(own(d, tmp, d), unix.Fchmodat(d, tmp, to.Mode&0o777, 0))
+	}
+	if err := keepFile(blobs, to.Blob, d, tmp); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(d, tmp, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if old != nil && os.Geteuid() == 0 {
+		err = unix.Fchown(fd, int(old.Uid), int(old.Gid))
+	} else {
+		err = own(fd, "", d)
+	}
+	return errors.Join(err, unix.Fchmod(fd, to.Mode&0o777), unix.Fsync(fd))
+}
+
+// lstat is the status of (d, name), nil when nothing is there.
+func lstat(d int, name string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(d, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	return &st, err
+}
+
+// chmodDir sets the permissions of the folder (d, name).
+func chmodDir(d int, name string, perm uint32) error {
+	fd, err := unix.Openat(d, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	return unix.Fchmod(fd, perm|st.Mode&unix.S_ISGID)
+}
