@@ -135,6 +135,12 @@ func (t *tree) land(c Change) error {
 		if err := errors.Join(t.makeParents(c.Path), t.mkdir(c.Path)); err != nil {
 			return err
 		}
+		if t.opaqueAbove(c.Path) != "" {
+			return nil
+		}
+		if err := t.view.SetBase(c.Path, nil); err != nil {
+			return err
+		}
 		t.view.Prune(c.Path)
 		return nil
 	default:
@@ -222,13 +228,15 @@ func (t *tree) replace(e shadow.Entry) error {
 	if err != nil {
 		return err
 	}
+	c := Change{Path: e.Path, Kind: KindFile}
+	if _, err := t.compare(&c, e, now); err != nil || c.Conflict != "" {
+		return errors.Join(errConflict, err)
+	}
 	if kindOf(modeOf(old)) == KindDir {
 		if err := t.clear(e.Path); err != nil {
 			return err
 		}
 		old = nil
-	} else if !e.Base.Same(now) && !t.onlyMode(e, now) {
-		return errConflict
 	}
 	if err := t.withTmp(e.Path, func(tmp string) error {
 		if err := t.prepare(e, d, tmp, old); err != nil {
@@ -272,12 +280,6 @@ func (t *tree) exchange(rel string, d int, tmp, name string, old *unix.Stat_t) e
 // write writes down what is done to rel next.
 func (t *tree) write(rel string, before, after *state) error {
 	return t.j.write(step{Source: []byte(t.view.Source), Path: []byte(rel), Before: before, After: after})
-}
-
-// onlyMode says that the host has the same content already.
-func (t *tree) onlyMode(e shadow.Entry, now *shadow.Base) bool {
-	own, err := t.ownBase(e, now)
-	return err == nil && e.Base != nil && now != nil && own.Sum != "" && own.Sum == now.Sum
 }
 
 // settle takes a copy that has landed out of the shadow, unless it was written to

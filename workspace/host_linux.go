@@ -87,6 +87,26 @@ func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
 	return shadow.HostBase(d, name)
 }
 
+// blocked says what to make of a place whose folders the host does not have, because
+// a file or link stands there: why it may not go, empty when the sandbox has
+// removed it.
+func (t *tree) blocked(rel string) string {
+	above, _ := splitRel(rel)
+	why := ""
+	for dir := above; dir != ""; dir, _ = splitRel(dir) {
+		st, err := t.stat(dir)
+		if err != nil || kindOf(st.Mode) == KindDir {
+			continue
+		}
+		e, err := t.view.Lookup(dir)
+		if err != nil {
+			return hostError(err)
+		}
+		why = t.instead(e, st.Mode)
+	}
+	return why
+}
+
 // attrsAt stands for the extended attributes of (d, name), as [shadow.AttrSum].
 func attrsAt(d int, name string) string {
 	fd, err := unix.Openat(d, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -160,6 +180,9 @@ func (t *tree) makeParents(rel string) error {
 	if err := t.makeParents(dir); err != nil {
 		return err
 	}
+	if err := t.clear(dir); err != nil {
+		return err
+	}
 	return t.mkdir(dir)
 }
 
@@ -188,6 +211,10 @@ func (t *tree) mkdir(rel string) error {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	delete(t.states, rel)
+	if mine, err := t.view.OpenDir(rel); err == nil {
+		shadow.CopyXattrs(mine, fd)
+		_ = unix.Close(mine)
+	}
 	return errors.Join(own(fd, "", d), chmodDir(d, name, perm|0o700)) // whatever the umask is
 }
 

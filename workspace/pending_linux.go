@@ -147,7 +147,7 @@ func (t *tree) dir(e shadow.Entry) error {
 // dirMode records that the permissions of a folder of the host were changed inside.
 func (t *tree) dirMode(c Change, now uint32) error {
 	b, err := t.view.Base(c.Path)
-	if err != nil || b == nil || now&0o777 == c.Perm {
+	if err != nil || b == nil || now&0o777 == c.Perm || kindOf(b.Mode) != KindDir {
 		return err
 	}
 	c.Op = OpMode
@@ -193,6 +193,10 @@ func (t *tree) hidden(e shadow.Entry, since time.Time) error {
 // leaf records everything that is not a folder in the shadow.
 func (t *tree) leaf(e shadow.Entry) error {
 	now, err := t.hostBase(e.Path, e.Base)
+	blocked := ""
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		blocked, err = t.blocked(e.Path), nil
+	}
 	c := Change{Path: e.Path, Size: e.Size, Perm: e.Perm, Target: e.Target}
 	entry := rules.File
 	switch e.Kind {
@@ -228,6 +232,9 @@ func (t *tree) leaf(e shadow.Entry) error {
 	c.Class, c.Reason = v.Class, v.Reason
 	if c.Class == "" {
 		c.Class, c.Reason = byContent(c)
+	}
+	if c.Conflict == "" {
+		c.Conflict = blocked
 	}
 	if err != nil {
 		c.Conflict = hostError(err)
@@ -316,6 +323,8 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 		}
 	case content && e.Base != nil:
 		c.Op = OpMode
+	case e.Base == nil && t.opaqueAbove(e.Path) != "":
+		c.Op, c.Conflict = OpModify, t.keeps(e.Path, t.birth(t.opaqueAbove(e.Path)))
 	case e.Base == nil:
 		c.Conflict = "the host has something there that the sandbox did not see"
 	case now == nil:

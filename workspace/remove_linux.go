@@ -74,6 +74,17 @@ func (t *tree) instead(e shadow.Entry, mode uint32) string {
 	if v := t.judge(e.Path, entryOf(mode)); v.Kind == rules.Hide {
 		return "the host has something there that the sandbox could not see"
 	}
+	if kindOf(mode) != KindDir {
+		b, err := t.view.Base(e.Path)
+		if err != nil {
+			return hostError(err)
+		}
+		if b != nil {
+			if now, err := t.hostBase(e.Path, b); err == nil && b.Same(now) {
+				return ""
+			}
+		}
+	}
 	return t.keeps(e.Path, t.entryBirth(e.Path))
 }
 

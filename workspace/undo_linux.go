@@ -1,8 +1,10 @@
 package workspace
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -93,8 +95,40 @@ type undoing struct {
 	blobs int // descriptor of the journal
 	trees map[string]*tree
 	out   []Outcome
-	left  []step // could not be taken back
-	gone  []step // removals that were, in the order of the log
+	log   *os.File // loses its last step when that is dealt with
+	left  *notes   // what could not be taken back
+	gone  *notes   // removals that were
+}
+
+// notes are steps of an undo that the next command must know of, should this one be
+// killed.
+type notes struct {
+	f     *os.File
+	steps []step // in the order in which they were taken back
+}
+
+func openNotes(name string) (*notes, error) {
+	steps, err := readLog(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	n := &notes{f: f, steps: steps}
+	data := []byte(journalHead)
+	for _, s := range steps {
+		data = append(data, s.encode()...)
+	}
+	_, err = f.Write(data)
+	return n, err
+}
+
+func (n *notes) add(s step) error {
+	n.steps = append(n.steps, s)
+	_, err := n.f.Write(s.encode())
+	return err
 }
 
 // takeBack undoes the journal "back", as far as the host allows.
@@ -104,21 +138,24 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 	if err != nil {
 		return nil, undoError(p, err)
 	}
-	u := &undoing{p: p, trees: map[string]*tree{}}
+	u := &undoing{p: p, trees: map[string]*tree{}, blobs: -1}
 	defer u.close()
+	if err := u.open(dir); err != nil {
+		return nil, undoError(p, err)
+	}
 	if u.store, err = shadow.Create(p.Shadow); err != nil {
 		return nil, undoError(p, err)
 	}
-	if u.blobs, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, undoError(p, err)
-	}
 	for _, s := range slices.Backward(steps) {
-		if err := ctx.Err(); err != nil {
-			return u.out, undoError(p, err) // the next command goes on
+		err := ctx.Err() // the next command goes on
+		if err == nil {
+			err = u.step(s)
 		}
-		u.step(s)
+		if err != nil {
+			return u.out, undoError(p, err)
+		}
 	}
-	for _, s := range slices.Backward(u.gone) {
+	for _, s := range u.gone.steps {
 		if t, err := u.tree(string(s.Source)); err == nil {
 			err = t.waitRemoved(string(s.Path))
 			if err != nil {
@@ -130,6 +167,38 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 		return u.out, undoError(p, err)
 	}
 	return u.out, nil
+}
+
+func (u *undoing) open(dir string) (err error) {
+	if u.blobs, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	if u.left, err = openNotes(filepath.Join(dir, "left")); err != nil {
+		return err
+	}
+	if u.gone, err = openNotes(filepath.Join(dir, "gone")); err != nil {
+		return err
+	}
+	if u.log, err = os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	return cutLine(u.log)
+}
+
+// cutLine takes away what a killed writer began.
+func cutLine(f *os.File) error {
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	if n := bytes.LastIndexByte(data, '\n') + 1; n > 0 {
+		return f.Truncate(int64(n))
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteString(journalHead)
+	return err
 }
 
 func readLog(name string) ([]step, error) {
@@ -145,7 +214,7 @@ func readLog(name string) ([]step, error) {
 
 // end forgets the journal, or keeps it for what is left.
 func (u *undoing) end(dir string) error {
-	if len(u.left) == 0 {
+	if len(u.left.steps) == 0 {
 		gone := u.p.journalDir("gone")
 		if err := os.RemoveAll(gone); err != nil {
 			return err
@@ -155,16 +224,21 @@ func (u *undoing) end(dir string) error {
 		}
 		return os.RemoveAll(gone)
 	}
-	slices.Reverse(u.left)
 	data := []byte(journalHead)
-	for _, s := range u.left {
+	for _, s := range slices.Backward(u.left.steps) {
 		data = append(data, s.encode()...)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "log.new"), data, 0o600); err != nil {
 		return err
 	}
+	// Killed in between, the steps are only looked at twice.
 	if err := os.Rename(filepath.Join(dir, "log.new"), filepath.Join(dir, "log")); err != nil {
 		return err
+	}
+	for _, n := range []string{"left", "gone"} {
+		if err := os.Remove(filepath.Join(dir, n)); err != nil {
+			return err
+		}
 	}
 	return u.p.finish("back")
 }
@@ -173,9 +247,13 @@ func (u *undoing) close() {
 	for _, t := range u.trees {
 		t.close()
 	}
-	if u.blobs > 0 {
-		_ = unix.Close(u.blobs)
+	for _, n := range []*notes{u.left, u.gone} {
+		if n != nil {
+			_ = n.f.Close()
+		}
 	}
+	_ = u.log.Close()
+	_ = unix.Close(u.blobs)
 }
 
 func (u *undoing) tree(source string) (*tree, error) {
@@ -196,39 +274,53 @@ func (u *undoing) tree(source string) (*tree, error) {
 	return t, nil
 }
 
-// step takes one step back and says what became of it.
-func (u *undoing) step(s step) {
-	c := Change{Source: string(s.Source), Path: string(s.Path), inProject: string(s.Source) == u.p.Dir, Op: OpModify}
-	switch {
-	case s.Before == nil:
-		c.Op, c.Kind = OpDelete, s.After.kind()
-	case s.After == nil:
-		c.Op = OpAdd
-		fallthrough
-	default:
-		c.Kind, c.Size, c.Perm, c.Target = s.Before.kind(), s.Before.Size, s.Before.Mode&0o777, string(s.Before.Target)
-	}
-	o := Outcome{Change: c, Status: Undone}
+// step takes one step back and says what became of it. An error ends the undo: then
+// the journal itself cannot be kept.
+func (u *undoing) step(s step) error {
 	t, err := u.tree(string(s.Source))
 	if err == nil {
 		err = t.undo(s, u.blobs)
 	}
+	note := error(nil)
 	switch {
 	case err == nil && s.After == nil:
-		u.gone = append([]step{s}, u.gone...)
+		note = u.gone.add(s)
+	case err != nil && err != unix.ENOTEMPTY: // a new folder in which the host has something by now stays
+		note = u.left.add(s)
+	}
+	if note == nil {
+		_, note = u.log.Write(step{Void: true}.encode())
+	}
+	if o := u.outcome(s, err); err != unix.ENOTEMPTY && !u.told(o.Change) {
+		u.out = append(u.out, o)
+	}
+	return note
+}
+
+func (u *undoing) outcome(s step, err error) Outcome {
+	c := Change{Source: string(s.Source), Path: string(s.Path), inProject: string(s.Source) == u.p.Dir, Op: OpModify}
+	if s.Before == nil {
+		c.Op, c.Kind = OpDelete, s.After.kind()
+	} else {
+		c.Kind, c.Size, c.Perm, c.Target = s.Before.kind(), s.Before.Size, s.Before.Mode&0o777, string(s.Before.Target)
+		if s.After == nil {
+			c.Op = OpAdd
+		}
+	}
+	o := Outcome{Change: c, Status: Undone}
+	switch {
+	case err == nil:
 	case errors.Is(err, errConflict), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EEXIST):
 		o.Status, o.Why = Conflicted, "the host has changed it since"
-	case err == unix.ENOTEMPTY:
-		return // a new folder in which the host has something by now: it stays
-	case err != nil:
+	default:
 		o.Status, o.Why = Failed, terminal.Escape(err.Error())
 	}
-	if err != nil {
-		u.left = append(u.left, s)
-	} else if c.Kind == KindDir && (s.Before == nil || s.After == nil) && len(u.out) > 0 && strings.HasPrefix(u.out[len(u.out)-1].Change.full(), c.full()+"/") {
-		return // a folder with what is in it
-	}
-	u.out = append(u.out, o)
+	return o
+}
+
+// told says that the folder c need not be told of: something in it was.
+func (u *undoing) told(c Change) bool {
+	return c.Kind == KindDir && c.Op != OpModify && len(u.out) > 0 && strings.HasPrefix(u.out[len(u.out)-1].Change.full(), c.full()+"/")
 }
 
 // now is what the host has at rel.
@@ -310,11 +402,11 @@ func (t *tree) shadowParents(rel string) error {
 // rebase tells the shadow's entry at rel, if there is one, what the host has now.
 func (t *tree) rebase(rel string) error {
 	e, err := t.view.Lookup(rel)
-	if err != nil || e.Kind != shadow.File && e.Kind != shadow.Symlink {
-		return nil // nothing there, or nothing that has a base
+	if err != nil || e.Kind == shadow.Whiteout {
+		return nil // nothing there, or it is renewed at the end
 	}
 	b, err := t.hostBase(rel, nil)
-	if err != nil {
+	if err != nil || e.Kind == shadow.Dir && (b == nil || e.Opaque && kindOf(b.Mode) == KindDir) {
 		return err
 	}
 	return t.view.SetBase(rel, b)
@@ -331,13 +423,32 @@ func (t *tree) waitRemoved(rel string) error {
 			return nil // removed together with that folder
 		}
 	}
-	if e, err := t.view.Lookup(rel); err == nil && e.Kind != shadow.Whiteout {
-		return nil
+	e, err := t.view.Lookup(rel)
+	switch {
+	case err == nil && e.Kind == shadow.Dir:
+		return t.rebase(rel)
+	case err == nil && e.Kind != shadow.Whiteout:
+		return t.renew(rel, b)
 	}
 	if err := t.shadowParents(rel); err != nil {
 		return err
 	}
 	return t.view.SetWhiteout(rel, b)
+}
+
+// renew makes the private copy at rel anew, over what the host has there: what came
+// back to the host is older than it.
+func (t *tree) renew(rel string, b *shadow.Base) error {
+	dir, name := splitRel(rel)
+	fd, err := t.view.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := t.view.CopyIn(fd, name, rel, nil); err != nil {
+		return err
+	}
+	return t.view.SetBase(rel, b)
 }
 
 // turn takes the host at rel from now to what it shall be, nil for nothing.

@@ -173,7 +173,7 @@ func (a *App) helpCommand() *cobra.Command {
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.approveCommand(), a.denyCommand(), a.allowCommand(),
-		a.diffCommand(), a.applyCommand(), a.discardCommand(),
+		a.diffCommand(), a.applyCommand(), a.discardCommand(), a.undoCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),

@@ -98,11 +98,7 @@ func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
 		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Outcome{}, outcomes...))) // never null
 	}
 	for _, o := range outcomes {
-		line := fmt.Sprintf("%s %s", o.Status, o.Change.Name())
-		if o.Why != "" {
-			line += ": " + o.Why
-		}
-		fmt.Fprintln(a.Out, line)
+		fmt.Fprintln(a.Out, outcomeLine(o))
 	}
 	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status == workspace.Conflicted }) {
 		fmt.Fprintln(a.Err, "belljar: hint: a conflict is kept as it is: take over by hand what belljar diff shows, then belljar discard PATH")
@@ -154,6 +150,8 @@ type target struct {
 	// notFound is the error for a first word that names neither a sandbox nor a file
 	// of the host; nil otherwise. It may still be a file that only the shadow has.
 	notFound error
+	// recovered is what was taken back of an apply that was killed.
+	recovered []workspace.Outcome
 }
 
 // explain is err, or what was more likely meant.
@@ -204,6 +202,9 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		t.Hide, t.Hold = pol.Hide(), pol.Hold()
 	case changesHost:
 		return nil, err // what the policy hides must not be removed
+	}
+	if err := a.recover(t); err != nil && changesHost {
+		return nil, err
 	}
 	for _, arg := range args {
 		rel, err := relPath(h, dir, arg)

@@ -108,7 +108,11 @@ func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, e
 	to := os.NewFile(uintptr(out), t)
 	defer to.Close()
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(to, h), from); err != nil {
+	w := &holer{f: to}
+	if _, err := io.CopyBuffer(io.MultiWriter(w, h), struct{ io.Reader }{from}, make([]byte, 64<<10)); err != nil {
+		return nil, errnoOf(err)
+	}
+	if err := w.end(); err != nil {
 		return nil, errnoOf(err)
 	}
 	b.Sum = hex.EncodeToString(h.Sum(nil))
