@@ -132,12 +132,16 @@ func (t *tree) dir(e shadow.Entry) error {
 			c.Conflict = "the host has a file where the sandbox has a folder: " + c.Conflict
 		}
 		t.add(c)
-	case e.Opaque:
+	case e.Opaque || t.opaqueAbove(e.Path) != "":
 		if st.Mode&0o777 != e.Perm {
 			c.Op = OpMode
 			t.add(c)
 		}
-		return t.hidden(e, t.birth(e.Path))
+		since := t.birth(e.Path)
+		if !e.Opaque {
+			since = t.birth(t.opaqueAbove(e.Path))
+		}
+		return t.hidden(e, since)
 	default:
 		return t.dirMode(c, st.Mode)
 	}

@@ -160,7 +160,8 @@ func (t *tree) landMode(e shadow.Entry) error {
 		return errConflict
 	}
 	b, err := t.view.Base(e.Path)
-	if err != nil || !e.Opaque && (b == nil || (b.Mode^old.Mode)&0o777 != 0) {
+	anew := e.Opaque || t.opaqueAbove(e.Path) != ""
+	if err != nil || !anew && (b == nil || (b.Mode^old.Mode)&0o777 != 0) {
 		return errConflict
 	}
 	before := &state{Base: shadow.Base{Mode: old.Mode}}
@@ -172,7 +173,7 @@ func (t *tree) landMode(e shadow.Entry) error {
 		t.j.void()
 		return err
 	}
-	if e.Opaque {
+	if anew {
 		return nil
 	}
 	err = t.view.SetBase(e.Path, nil)

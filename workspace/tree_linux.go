@@ -104,6 +104,9 @@ type tree struct {
 	found  []Change
 	same   []string // private, and as on the host
 	j      *journal // of an apply
+	// asRemoved says of folders that the shadow has removed whether the host has them
+	// as they were then.
+	asRemoved map[string]bool
 }
 
 func (p Project) openTree(store *shadow.Store, source string) (*tree, error) {

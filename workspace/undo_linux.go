@@ -339,6 +339,7 @@ func (t *tree) now(rel string) (*state, error) {
 // undo takes the host from s.After to s.Before; what it was waits again.
 func (t *tree) undo(s step, blobs int) error {
 	rel := string(s.Path)
+	t.lookAbove(rel)
 	now, err := t.now(rel)
 	if err != nil {
 		return err
@@ -399,17 +400,64 @@ func (t *tree) shadowParents(rel string) error {
 	})
 }
 
-// rebase tells the shadow's entry at rel, if there is one, what the host has now.
+// rebase tells the shadow what the host has at rel now.
 func (t *tree) rebase(rel string) error {
-	e, err := t.view.Lookup(rel)
-	if err != nil || e.Kind == shadow.Whiteout {
-		return nil // nothing there, or it is renewed at the end
+	if above := t.removedAbove(rel); above != "" {
+		return t.removeAgain(above)
 	}
 	b, err := t.hostBase(rel, nil)
-	if err != nil || e.Kind == shadow.Dir && (b == nil || e.Opaque && kindOf(b.Mode) == KindDir) {
+	if err != nil {
 		return err
 	}
+	e, err := t.view.Lookup(rel)
+	switch {
+	case err != nil && b != nil && t.opaqueAbove(rel) != "", err == nil && b != nil && e.Kind == shadow.Whiteout:
+		return t.view.SetWhiteout(rel, b)
+	case err != nil, e.Kind == shadow.Whiteout:
+		return nil
+	case e.Kind == shadow.Dir && (b == nil || e.Opaque && kindOf(b.Mode) == KindDir):
+		return nil
+	}
 	return t.view.SetBase(rel, b)
+}
+
+// removedAbove is the folder above rel that the shadow has removed, empty without one.
+func (t *tree) removedAbove(rel string) string {
+	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
+		if e, err := t.view.Lookup(dir); err == nil && e.Kind != shadow.Dir {
+			return dir
+		}
+	}
+	return ""
+}
+
+// lookAbove notes, before something comes back below a folder that the shadow has
+// removed, whether the host changed anything in it since.
+func (t *tree) lookAbove(rel string) {
+	dir := t.removedAbove(rel)
+	if _, ok := t.asRemoved[dir]; ok || dir == "" {
+		return
+	}
+	if t.asRemoved == nil {
+		t.asRemoved = map[string]bool{}
+	}
+	t.asRemoved[dir] = t.keeps(dir, t.entryBirth(dir)) == ""
+}
+
+// removeAgain makes the removal of a folder newer than what just came back in it. An
+// edit of the host stays one.
+func (t *tree) removeAgain(dir string) error {
+	if !t.asRemoved[dir] {
+		return nil
+	}
+	b, err := t.hostBase(dir, nil)
+	if err != nil || b == nil {
+		return err
+	}
+	if e, err := t.view.Lookup(dir); err == nil && e.Kind != shadow.Whiteout {
+		return t.renew(dir, b)
+	}
+	return t.view.SetWhiteout(dir, b)
 }
 
 // waitRemoved makes the removal of rel wait again, when all that was below it is back.
@@ -418,10 +466,8 @@ func (t *tree) waitRemoved(rel string) error {
 	if err != nil || b == nil {
 		return err
 	}
-	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
-		if e, err := t.view.Lookup(dir); err == nil && e.Kind != shadow.Dir {
-			return nil // removed together with that folder
-		}
+	if t.removedAbove(rel) != "" {
+		return t.rebase(rel) // removed together with that folder
 	}
 	e, err := t.view.Lookup(rel)
 	switch {
