@@ -91,7 +91,7 @@ func landing(c Change) int {
 func (t *tree) sweep() {
 	for _, rel := range t.view.Promised() {
 		if d, name, err := t.parent(rel); err == nil {
-			_ = unix.Unlinkat(d, name, 0)
+			discardAt(d, name)
 			_ = unix.Close(d)
 		}
 	}

@@ -196,26 +196,22 @@ func (t *tree) mkdir(rel string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
+	if old, err := lstat(d, name); err != nil || old != nil {
+		return err // the caller looked at it
+	}
+	like, err := t.view.OpenDir(rel)
+	if err == nil {
+		defer func() { _ = unix.Close(like) }()
+	}
 	if err := t.write(rel, nil, &state{Base: shadow.Base{Mode: unix.S_IFDIR | perm | 0o700}}); err != nil {
 		return err
 	}
-	if err := unix.Mkdirat(d, name, perm|0o700); err != nil {
+	delete(t.states, rel)
+	if err := t.newDir(rel, d, name, perm|0o700, like); err != nil {
 		t.j.void()
-		if err != unix.EEXIST {
-			return err
-		}
-	}
-	fd, err := t.openHost(rel, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	delete(t.states, rel)
-	if mine, err := t.view.OpenDir(rel); err == nil {
-		shadow.CopyXattrs(mine, fd)
-		_ = unix.Close(mine)
-	}
-	return errors.Join(own(fd, "", d), chmodDir(d, name, perm|0o700)) // whatever the umask is
+	return nil
 }
 
 // own gives what root made in dir to the folder's owner.

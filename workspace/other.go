@@ -14,6 +14,9 @@ func (Project) Pending() ([]Change, error) { return nil, errors.ErrUnsupported }
 // Settle returns errors.ErrUnsupported.
 func (Project) Settle() ([]Change, error) { return nil, errors.ErrUnsupported }
 
+// Assess returns errors.ErrUnsupported.
+func (Project) Assess([]Change) ([]Change, error) { return nil, errors.ErrUnsupported }
+
 // Diff returns errors.ErrUnsupported.
 func (Project) Diff(io.Writer, []Change, DiffOptions) error { return errors.ErrUnsupported }
 

@@ -520,10 +520,7 @@ func (t *tree) turn(rel string, now, to *state, blobs int) error {
 	case isDir:
 		return errConflict
 	case to.kind() == KindDir:
-		if err := unix.Mkdirat(d, name, 0o700); err != nil {
-			return err
-		}
-		return errors.Join(own(d, name, d), chmodDir(d, name, to.Mode&0o777))
+		return t.newDir(rel, d, name, to.Mode&0o777, -1)
 	}
 	return t.withTmp(rel, func(tmp string) error {
 		if err := bring(d, tmp, to, blobs, old); err != nil {
@@ -548,9 +545,42 @@ func (t *tree) withTmp(rel string, f func(tmp string) error) error {
 	}
 	defer t.view.Keep(mark)
 	if err = f(tmp); err != nil {
-		_ = unix.Unlinkat(d, tmp, 0)
+		discardAt(d, tmp)
 	}
 	return err
+}
+
+// discardAt removes unfinished work: a file or an empty folder.
+func discardAt(d int, name string) {
+	if unix.Unlinkat(d, name, 0) != nil {
+		_ = unix.Unlinkat(d, name, unix.AT_REMOVEDIR)
+	}
+}
+
+// newDir makes the folder (d, name) in one step, with the attributes of the open folder
+// like, if there is one.
+func (t *tree) newDir(rel string, d int, name string, perm uint32, like int) error {
+	return t.withTmp(rel, func(tmp string) error {
+		if err := unix.Mkdirat(d, tmp, 0o700); err != nil {
+			return err
+		}
+		fd, err := unix.Openat(d, tmp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		if like >= 0 {
+			shadow.CopyXattrs(like, fd)
+		}
+		if err := errors.Join(own(fd, "", d), chmodDir(d, tmp, perm)); err != nil {
+			return err
+		}
+		err = unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE)
+		if err == unix.EINVAL || err == unix.ENOSYS {
+			err = unix.Renameat(d, tmp, d, name) // replaces nothing but an empty folder
+		}
+		return err
+	})
 }
 
 // takeAway removes (d, name), which was old when it was looked at.

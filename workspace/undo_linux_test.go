@@ -203,7 +203,7 @@ func FuzzParseLog(f *testing.F) {
 				t.Errorf("a path that leads out: %q", rel)
 			}
 			for _, st := range []*state{s.Before, s.After} {
-				if st != nil && st.Blob != filepath.Base("x"+st.Blob)[1:] {
+				if st != nil && st.Blob != filepath.Base("x" + st.Blob)[1:] {
 					t.Errorf("a blob that leads out: %q", st.Blob)
 				}
 			}

@@ -20,7 +20,7 @@
 //
 // # Limitations
 //
-// Renames are shown as a removal and an addition. Between the last look at a host
+// Renames are found by content, and waiting is a removal and an addition. Between the last look at a host
 // file and its replacement the kernel exchanges the two names, so that an edit in
 // that moment is noticed; where a file system cannot exchange, that moment of
 // microseconds is open. A folder that replaces a file, or the reverse, is a
@@ -84,6 +84,11 @@ type Change struct {
 	Target string      `json:"target,omitempty"` // of a symbolic link
 	// Conflict says why it cannot be applied as things are; empty when it can.
 	Conflict string `json:"conflict,omitempty"`
+	// From and To are what [Project.Assess] found of a rename: the path that an added
+	// file was taken from, and the one that a removed file went to.
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+	Risks []Risk `json:"risks,omitempty"` // what Assess found
 
 	inProject bool // Source is the project itself
 	implied   bool // a removal that follows from a folder made anew: the shadow has no entry for it
@@ -94,12 +99,17 @@ type Change struct {
 // anything unusual.
 func (c Change) Name() string { return quote(c.full()) }
 
-func (c Change) full() string {
+func (c Change) full() string { return c.at(c.Path) }
+
+// at is another path of the same tree, as full is.
+func (c Change) at(rel string) string {
 	if c.inProject {
-		return c.Path
+		return rel
 	}
-	return path.Join(c.Source, c.Path)
+	return path.Join(c.Source, rel)
 }
+
+func (c Change) named(rel string) string { return quote(c.at(rel)) }
 
 // quote makes a name from inside safe and unambiguous.
 func quote(name string) string {

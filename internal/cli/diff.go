@@ -25,10 +25,14 @@ func (a *App) diffCommand() *cobra.Command {
 	var o workspace.DiffOptions
 	var asJSON bool
 	c := &cobra.Command{
-		Use:               "diff [NAME] [PATH…]",
-		Short:             "show what waits to be applied, the dangerous first",
-		GroupID:           "review",
-		Long:              "Shows what a sandbox changed and what has not landed on this host.\n" + whatWaits,
+		Use:     "diff [NAME] [PATH…]",
+		Short:   "show what waits to be applied, the dangerous first",
+		GroupID: "review",
+		Long: `Shows what a sandbox changed and what has not landed on this host: first what runs by
+itself here, then what else to look at, with the reason (packages of a lock file that
+come from elsewhere, new executables, links that lead out, characters that are not seen
+or reorder text), then what you run, then all others.
+` + whatWaits,
 		Example:           "  belljar diff --stat\n  belljar diff .git/hooks\n  belljar diff mine src",
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,6 +53,9 @@ func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
 	changes, err := t.Pending()
 	if err == nil {
 		changes, err = t.Select(changes, t.paths...)
+	}
+	if err == nil {
+		changes, err = t.Assess(changes)
 	}
 	if err != nil {
 		return t.explain(err)
