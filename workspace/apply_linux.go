@@ -29,6 +29,24 @@ var errConflict = errors.New("the host changed it meanwhile")
 // ctx ended. What was applied has left the shadow, and [Project.Undo] takes it back.
 // An apply that was killed is taken back before.
 func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
+	return p.apply(ctx, func(all []Change) ([]Change, error) { return p.choose(all, paths) }, nil)
+}
+
+// ApplyChosen is [Project.Apply] of what the user chose.
+func (p Project) ApplyChosen(ctx context.Context, chosen []Choice) ([]Outcome, error) {
+	type place struct{ source, path string }
+	wanted, parts := map[place]Op{}, map[place]*part{}
+	for _, c := range chosen {
+		at := place{c.Change.Source, c.Change.Path}
+		wanted[at], parts[at] = c.Change.Op, c.part
+	}
+	pick := func(all []Change) ([]Change, error) {
+		return slices.DeleteFunc(all, func(c Change) bool { return wanted[place{c.Source, c.Path}] != c.Op }), nil
+	}
+	return p.apply(ctx, pick, func(c Change) *part { return parts[place{c.Source, c.Path}] })
+}
+
+func (p Project) apply(ctx context.Context, pick func([]Change) ([]Change, error), partOf func(Change) *part) ([]Outcome, error) {
 	release, err := p.alone("apply changes", shadow.Patience)
 	if err != nil {
 		return nil, err
@@ -41,7 +59,7 @@ func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) 
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := p.choose(all, paths)
+	chosen, err := pick(all)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +67,7 @@ func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) 
 	j := &journal{p: p}
 	err = p.eachTree(func(t *tree) error {
 		t.sweep()
-		t.j = j
+		t.j, t.partOf = j, partOf
 		mine := slices.DeleteFunc(slices.Clone(chosen), func(c Change) bool { return c.Source != t.view.Source })
 		slices.SortStableFunc(mine, func(a, b Change) int { return landing(a) - landing(b) })
 		for _, c := range mine {
@@ -104,6 +122,9 @@ func (t *tree) apply(c Change) Outcome {
 		return o
 	}
 	err := t.land(c)
+	if err == nil && c.Merge {
+		o.Why = "merged with your edit"
+	}
 	switch {
 	case errors.Is(err, errConflict), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		o.Status, o.Why = Conflicted, errConflict.Error()
@@ -144,7 +165,7 @@ func (t *tree) land(c Change) error {
 		t.view.Prune(c.Path)
 		return nil
 	default:
-		return t.replace(e)
+		return t.replace(e, c)
 	}
 	return t.forget(c.Path) // a whiteout
 }
@@ -210,7 +231,7 @@ func (t *tree) uncover() error {
 }
 
 // replace puts the shadow's file or link at its place on the host.
-func (t *tree) replace(e shadow.Entry) error {
+func (t *tree) replace(e shadow.Entry, shown Change) error {
 	if err := t.makeParents(e.Path); err != nil {
 		return err
 	}
@@ -229,8 +250,12 @@ func (t *tree) replace(e shadow.Entry) error {
 		return err
 	}
 	c := Change{Path: e.Path, Kind: KindFile}
-	if _, err := t.compare(&c, e, now); err != nil || c.Conflict != "" {
+	if _, err := t.compare(&c, e, now); err != nil || c.Conflict != "" || c.Merge != shown.Merge {
 		return errors.Join(errConflict, err)
+	}
+	text, err := t.text(e, c, shown)
+	if err != nil {
+		return err
 	}
 	if kindOf(modeOf(old)) == KindDir {
 		if err := t.clear(e.Path); err != nil {
@@ -239,14 +264,78 @@ func (t *tree) replace(e shadow.Entry) error {
 		old = nil
 	}
 	if err := t.withTmp(e.Path, func(tmp string) error {
-		if err := t.prepare(e, d, tmp, old); err != nil {
+		if err := t.prepare(e, d, tmp, old, text); err != nil {
 			return err
 		}
 		return t.exchange(e.Path, d, tmp, name, old)
 	}); err != nil {
 		return err
 	}
+	if text != nil && text.part {
+		return t.rest(e, c.Merge, text.own)
+	}
 	return t.settle(e)
+}
+
+// divisible says whether a part of the file may land: not of what git checks.
+func (t *tree) divisible(rel string) bool {
+	v := t.judge(rel, rules.File)
+	return !v.LockOnly && v.Content == rules.Unchecked
+}
+
+// A text is what lands instead of the private copy.
+type text struct {
+	data []byte
+	part bool   // the rest of the copy goes on waiting
+	own  []byte // all of it
+}
+
+// rest leaves in the shadow what was not chosen, on top of what has landed.
+func (t *tree) rest(e shadow.Entry, merge bool, own []byte) error {
+	if merge { // without the host's edits they would be taken back
+		tmp := t.view.TmpName()
+		fd, err := unix.Openat(t.view.TmpDir(), tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		f := os.NewFile(uintptr(fd), tmp)
+		_, err = f.Write(own)
+		if err = errors.Join(err, unix.Fchmod(fd, e.Perm), f.Close()); err != nil {
+			return err
+		}
+		if err := t.view.Place(tmp, e.Path, nil); err != nil {
+			return err
+		}
+	}
+	return t.rebase(e.Path)
+}
+
+// text is what lands of a merge or of chosen hunks; nil for the private copy.
+func (t *tree) text(e shadow.Entry, c, shown Change) (*text, error) {
+	var p *part
+	if t.partOf != nil {
+		p = t.partOf(shown)
+	}
+	if p != nil {
+		own := t.ownSide(Change{Path: e.Path, Kind: p.own.kind, Size: e.Size, Perm: e.Perm, Target: e.Target, Merge: c.Merge}, maxShown)
+		if !p.host.same(t.hostSide(c, maxShown)) || !p.own.same(own) {
+			return nil, errConflict
+		}
+		if !p.whole && !t.divisible(e.Path) {
+			return nil, errors.New("it is applied as a whole or not at all")
+		}
+		if !p.whole {
+			return &text{p.content, true, own.data}, nil
+		}
+	}
+	if !c.Merge {
+		return nil, nil
+	}
+	_, data, ok := t.merged(e)
+	if !ok {
+		return nil, errConflict
+	}
+	return &text{data: data}, nil
 }
 
 // modeOf is 0 for nothing.
@@ -310,7 +399,7 @@ func look(d int, name string) (*unix.Stat_t, error) {
 }
 
 // prepare makes the finished new file under a name of its own beside the old one.
-func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) error {
+func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text *text) error {
 	if e.Kind == shadow.Symlink {
 		if err := unix.Symlinkat(e.Target, d, tmp); err != nil {
 			return err
@@ -331,7 +420,16 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	}
 	to := os.NewFile(uintptr(fd), tmp)
 	defer func() { _ = to.Close() }()
-	if err := copySparse(to, from); err != nil {
+	perm := e.Perm
+	if text != nil {
+		if text.part {
+			perm = modeOf(old) // with the last hunk
+		}
+		_, err = to.Write(text.data)
+	} else {
+		err = copySparse(to, from)
+	}
+	if err != nil {
 		return err
 	}
 	shadow.CopyXattrs(int(from.Fd()), fd)
@@ -340,7 +438,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	} else {
 		err = own(fd, "", d)
 	}
-	return errors.Join(err, unix.Fchmod(fd, e.Perm&0o777), to.Sync())
+	return errors.Join(err, unix.Fchmod(fd, perm&0o777), to.Sync())
 }
 
 // check refuses a HEAD, an index or a list of references that would harm the host.

@@ -124,6 +124,9 @@ func (p *printer) head(c Change, before, after side) {
 		note += ": " + c.Reason
 	}
 	p.line(bold, "# "+c.Name()+": "+terminal.Escape(note))
+	if c.Merge {
+		p.line(bold, "# merged with your edit")
+	}
 	if c.Conflict != "" {
 		p.line(bold+red, "# conflict: "+terminal.Escape(c.Conflict))
 	}
@@ -175,12 +178,19 @@ const around = 3
 
 // hunks prints the edits with their surroundings.
 func (p *printer) hunks(es []edit) {
+	for _, r := range hunkRanges(es) {
+		p.hunk(es, r[0], r[1])
+	}
+}
+
+// hunkRanges are the stretches of the edits that are shown together.
+func hunkRanges(es []edit) (out [][2]int) {
 	for i := 0; i < len(es); {
 		for i < len(es) && es[i].op == ' ' {
 			i++
 		}
 		if i == len(es) {
-			return
+			break
 		}
 		from, end := max(0, i-around), i
 		for quiet := 0; end < len(es) && quiet <= 2*around; end++ {
@@ -195,9 +205,10 @@ func (p *printer) hunks(es []edit) {
 			last--
 		}
 		end = min(len(es), last+around)
-		p.hunk(es, from, end)
+		out = append(out, [2]int{from, end})
 		i = end
 	}
+	return out
 }
 
 func (p *printer) hunk(es []edit, from, end int) {
@@ -258,6 +269,9 @@ func (p *printer) stat(c Change, es []edit, why string) {
 	}
 	if c.Class != "" {
 		text += ", " + string(c.Class)
+	}
+	if c.Merge {
+		text += ", merged with your edit"
 	}
 	for _, r := range c.Risks {
 		text += ", " + r.Reason

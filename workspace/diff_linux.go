@@ -80,6 +80,14 @@ func (t *tree) ownSide(c Change, limit int64) side {
 		return side{}
 	}
 	s := side{kind: c.Kind, exists: true, perm: c.Perm, size: c.Size}
+	if c.Merge {
+		if e, err := t.view.Lookup(c.Path); err == nil {
+			if _, data, ok := t.merged(e); ok {
+				s.data, s.size = data, int64(len(data))
+				return s
+			}
+		}
+	}
 	switch {
 	case c.Kind == KindSymlink:
 		s.data, s.size = []byte(c.Target), int64(len(c.Target))
@@ -102,4 +110,18 @@ func (s *side) fill(f *os.File, limit int64) {
 		s.unread = "it cannot be read: " + err.Error()
 	}
 	s.data, s.size = b, max(s.size, int64(len(b)))
+}
+
+// Patch gives the change as hunks.
+func (p Project) Patch(c Change) (*Patch, error) {
+	t, err := p.tree(c.Source)
+	if err != nil {
+		return nil, &belljar.Error{Op: "compare", ID: c.Name(), Kind: belljar.KindInternal, Err: err}
+	}
+	defer t.close()
+	patch := newPatch(c, t.hostSide(c, maxShown), t.ownSide(c, maxShown))
+	if !t.divisible(c.Path) {
+		patch.ranges = nil
+	}
+	return patch, nil
 }

@@ -35,3 +35,11 @@ func (Project) Undo(context.Context) ([]Outcome, error) { return nil, errors.Err
 
 // Recover does nothing.
 func (Project) Recover(context.Context) ([]Outcome, error) { return nil, nil }
+
+// ApplyChosen returns errors.ErrUnsupported.
+func (Project) ApplyChosen(context.Context, []Choice) ([]Outcome, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Patch returns errors.ErrUnsupported.
+func (Project) Patch(Change) (*Patch, error) { return nil, errors.ErrUnsupported }

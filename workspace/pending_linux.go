@@ -334,7 +334,9 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 	case now == nil:
 		c.Conflict = "the host removed it meanwhile"
 	default:
-		c.Conflict = "the host changed it meanwhile"
+		if _, _, c.Merge = t.merged(e); !c.Merge {
+			c.Conflict = "the host changed it meanwhile"
+		}
 	}
 	return false, nil
 }

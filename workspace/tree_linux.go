@@ -102,8 +102,9 @@ type tree struct {
 	main   bool
 	states map[string]rules.State // by directory; what is not there is judged anew
 	found  []Change
-	same   []string // private, and as on the host
-	j      *journal // of an apply
+	same   []string           // private, and as on the host
+	j      *journal           // of an apply
+	partOf func(Change) *part // likewise, where hunks were chosen
 	// asRemoved says of folders that the shadow has removed whether the host has them
 	// as they were then.
 	asRemoved map[string]bool

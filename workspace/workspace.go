@@ -84,6 +84,9 @@ type Change struct {
 	Target string      `json:"target,omitempty"` // of a symbolic link
 	// Conflict says why it cannot be applied as things are; empty when it can.
 	Conflict string `json:"conflict,omitempty"`
+	// Merge says that the host changed other lines of the file meanwhile: applied are
+	// the sandbox's changes to what the host has now.
+	Merge bool `json:"merge,omitempty"`
 	// From and To are what [Project.Assess] found of a rename: the path that an added
 	// file was taken from, and the one that a removed file went to.
 	From  string `json:"from,omitempty"`

@@ -71,31 +71,41 @@ func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
 }
 
 func (a *App) applyCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, patch bool
 	c := &cobra.Command{
 		Use:     "apply [NAME] [PATH…]",
 		Short:   "let what waits land on this host",
 		GroupID: "review",
-		Long: `Applies what waits, each file whole or not at all, never over an edit that was made
-here meanwhile: that is a conflict, is kept and shown. Exits 1 when something could
-not be applied. Refused while a sandbox runs in the project: what a program inside has
+		Long: `Applies what waits, each file whole or not at all. Where you edited the same file here
+meanwhile, in other lines, both are merged; where that cannot be done it is a conflict,
+is kept and shown: your edit is never overwritten. belljar undo takes an apply back.
+Exits 1 when something could not be applied. Refused while a sandbox runs in the project: what a program inside has
 open would go on in a copy that is nobody's any more.
 ` + whatWaits,
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.apply(c.Context(), args, asJSON)
+			if patch && asJSON {
+				return usage(errors.New("--patch asks on standard output, where --json prints"), usageLine(c))
+			}
+			return a.apply(c.Context(), args, asJSON, patch)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what became of each change")
+	c.Flags().BoolVarP(&patch, "patch", "p", false, "ask hunk by hunk, the dangerous first")
 	return c
 }
 
-func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
+func (a *App) apply(ctx context.Context, args []string, asJSON, patch bool) error {
 	t, err := a.target(args, true)
 	if err != nil {
 		return err
 	}
-	outcomes, err := t.Apply(ctx, t.paths...)
+	var outcomes []workspace.Outcome
+	if patch {
+		outcomes, err = a.applyHunks(ctx, t)
+	} else {
+		outcomes, err = t.Apply(ctx, t.paths...)
+	}
 	for _, o := range outcomes {
 		if o.Status != workspace.Applied {
 			a.status = 1
@@ -110,7 +120,7 @@ func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
 	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status == workspace.Conflicted }) {
 		fmt.Fprintln(a.Err, "belljar: hint: a conflict is kept as it is: take over by hand what belljar diff shows, then belljar discard PATH")
 	}
-	if err == nil && len(outcomes) == 0 {
+	if err == nil && len(outcomes) == 0 && !patch {
 		a.note("nothing waits")
 	}
 	return t.explain(err)

@@ -145,6 +145,7 @@ func (v *View) Base(rel string) (*Base, error) {
 // SetBase writes the base record of rel; nil removes it.
 func (v *View) SetBase(rel string, b *Base) error {
 	if b == nil {
+		_ = unix.Unlinkat(v.base, baseName(rel)+kept, 0)
 		if err := unix.Unlinkat(v.base, baseName(rel), 0); err != nil && err != unix.ENOENT {
 			return fmt.Errorf("drop base of %q: %w", rel, err)
 		}
