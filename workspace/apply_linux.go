@@ -533,7 +533,11 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 		}
 		return err
 	}
-	err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
+	mine, err := lstat(d, tmp)
+	if err != nil || mine == nil {
+		return errors.Join(errConflict, err)
+	}
+	err = unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		now, err := look(d, name)
 		if err != nil || !unchanged(old, now) {
@@ -549,9 +553,25 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 	}
 	out, err := look(d, tmp)
 	if err != nil || !unchanged(old, out) {
-		return errors.Join(errConflict, unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE), err)
+		return errors.Join(errConflict, swapBack(d, tmp, name, mine), err)
 	}
 	return unix.Unlinkat(d, tmp, 0)
+}
+
+// swapBack gives the host its file again. Whatever the host saves meanwhile comes out
+// in its turn, and goes back as well, until what comes out is ours.
+func swapBack(d int, tmp, name string, mine *unix.Stat_t) error {
+	for {
+		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err == unix.ENOENT {
+			return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
+		} else if err != nil {
+			return err
+		}
+		out, err := lstat(d, tmp)
+		if err != nil || out == nil || out.Ino == mine.Ino && out.Dev == mine.Dev {
+			return err
+		}
+	}
 }
 
 // unchanged compares everything but the change time, which a rename renews.
