@@ -121,7 +121,11 @@ func (t *tree) apply(c Change) Outcome {
 		o.Status, o.Why = Conflicted, c.Conflict
 		return o
 	}
+	t.landedAs = nil
 	err := t.land(c)
+	if err == nil {
+		o.after = t.landedAs
+	}
 	if err == nil && c.Merge {
 		o.Why = "merged with your edit"
 	}
@@ -359,9 +363,10 @@ func (t *tree) exchange(rel string, d int, tmp, name string, old *unix.Stat_t) e
 	if err := t.write(rel, before, after); err != nil {
 		return err
 	}
-	err = swap(d, tmp, name, old)
-	if err != nil {
+	if err = swap(d, tmp, name, old); err != nil {
 		t.j.void()
+	} else {
+		t.landedAs = after
 	}
 	return err
 }

@@ -43,3 +43,8 @@ func (Project) ApplyChosen(context.Context, []Choice) ([]Outcome, error) {
 
 // Patch returns errors.ErrUnsupported.
 func (Project) Patch(Change) (*Patch, error) { return nil, errors.ErrUnsupported }
+
+// Commit returns errors.ErrUnsupported.
+func (Project) Commit([]Outcome, CommitOptions) (Commit, error) {
+	return Commit{}, errors.ErrUnsupported
+}

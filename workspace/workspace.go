@@ -138,6 +138,8 @@ type Outcome struct {
 	Change Change `json:"change"`
 	Status Status `json:"status"`
 	Why    string `json:"why,omitempty"` // for the user; safe to print
+
+	after *state // what landed, of a file or link
 }
 
 // Pending lists what waits in the shadow for the project in dir, by what the
