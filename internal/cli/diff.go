@@ -71,7 +71,7 @@ func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
 }
 
 func (a *App) applyCommand() *cobra.Command {
-	var asJSON, patch bool
+	var o applyOptions
 	c := &cobra.Command{
 		Use:     "apply [NAME] [PATH…]",
 		Short:   "let what waits land on this host",
@@ -84,24 +84,41 @@ open would go on in a copy that is nobody's any more.
 ` + whatWaits,
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			if patch && asJSON {
+			switch {
+			case o.patch && o.json:
 				return usage(errors.New("--patch asks on standard output, where --json prints"), usageLine(c))
+			case o.message != "" && !o.commit:
+				return usage(errors.New("--message is that of a commit"), "add --commit")
 			}
-			return a.apply(c.Context(), args, asJSON, patch)
+			return a.apply(c.Context(), args, o)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what became of each change")
-	c.Flags().BoolVarP(&patch, "patch", "p", false, "ask hunk by hunk, the dangerous first")
+	c.Flags().BoolVar(&o.json, "json", false, "print JSON: what became of each change")
+	c.Flags().BoolVarP(&o.patch, "patch", "p", false, "ask hunk by hunk, the dangerous first")
+	c.Flags().BoolVar(&o.commit, "commit", false, "commit what was applied, with the agent as co-author; no hook runs")
+	c.Flags().StringVarP(&o.message, "message", "m", "", "the commit's message `TEXT`")
 	return c
 }
 
-func (a *App) apply(ctx context.Context, args []string, asJSON, patch bool) error {
+// applyOptions are the flags of apply.
+type applyOptions struct {
+	json, patch, commit bool
+	message             string
+}
+
+func (a *App) apply(ctx context.Context, args []string, o applyOptions) error {
 	t, err := a.target(args, true)
 	if err != nil {
 		return err
 	}
+	var with workspace.CommitOptions
+	if o.commit {
+		if with, err = a.commitOptions(t, o.message); err != nil {
+			return err
+		}
+	}
 	var outcomes []workspace.Outcome
-	if patch {
+	if o.patch {
 		outcomes, err = a.applyHunks(ctx, t)
 	} else {
 		outcomes, err = t.Apply(ctx, t.paths...)
@@ -111,19 +128,35 @@ func (a *App) apply(ctx context.Context, args []string, asJSON, patch bool) erro
 			a.status = 1
 		}
 	}
-	if asJSON {
-		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Outcome{}, outcomes...))) // never null
+	outcomes = append([]workspace.Outcome{}, outcomes...) // never null
+	if !o.json {
+		a.printApplied(outcomes, err == nil && !o.patch)
 	}
+	if !o.commit {
+		if o.json {
+			return errors.Join(t.explain(err), a.printJSON(outcomes))
+		}
+		return t.explain(err)
+	}
+	done, commitErr := t.Commit(outcomes, with)
+	err = errors.Join(t.explain(err), commitErr)
+	if o.json {
+		return errors.Join(err, a.printJSON(map[string]any{"outcomes": outcomes, "commit": done}))
+	}
+	a.printCommit(done, commitErr == nil)
+	return err
+}
+
+func (a *App) printApplied(outcomes []workspace.Outcome, whole bool) {
 	for _, o := range outcomes {
 		fmt.Fprintln(a.Out, outcomeLine(o))
 	}
 	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status == workspace.Conflicted }) {
 		fmt.Fprintln(a.Err, "belljar: hint: a conflict is kept as it is: take over by hand what belljar diff shows, then belljar discard PATH")
 	}
-	if err == nil && len(outcomes) == 0 && !patch {
+	if whole && len(outcomes) == 0 {
 		a.note("nothing waits")
 	}
-	return t.explain(err)
 }
 
 func (a *App) discardCommand() *cobra.Command {
@@ -164,9 +197,11 @@ func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
 type target struct {
 	workspace.Project
 	paths []string
+	name  string // of the sandbox that was named; empty without
 	// notFound is the error for a first word that names neither a sandbox nor a file
 	// of the host; nil otherwise. It may still be a file that only the shadow has.
 	notFound error
+	host     *host
 	// recovered is what was taken back of an apply that was killed.
 	recovered []workspace.Outcome
 }
@@ -200,6 +235,7 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		}
 	}
 	if named {
+		t.name = args[0]
 		args = args[1:]
 		if err := reachable(dir); err != nil {
 			return nil, err
@@ -212,6 +248,7 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 			return nil, t.explain(err)
 		}
 	}
+	t.host = h
 	t.Project = workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
 	pol, err := a.loadPolicy(h, &planFlags{}, dir, "")
 	switch {

@@ -71,6 +71,31 @@ func TestReviewAndUndo(t *testing.T) {
 	}
 }
 
+// TestApplyAndCommit: what lands is one commit of the user's, with the agent as
+// co-author, and no hook of the repository has run.
+func TestApplyAndCommit(t *testing.T) {
+	w := newWorld(t)
+	w.write(filepath.Join(w.home, ".gitconfig"), "[user]\n\tname = Ada\n\temail = ada@example.com\n")
+	w.write(".gitignore", ".env\n*.log\n")
+	w.host("sh", "-ec", `git init -q -b main .; git add README .gitignore; git commit -qm first
+		printf '#!/bin/sh\ntouch ran\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo mine >> .gitignore`)
+	w.sh(`echo new > src.go; echo more >> README; echo x > x.log; mkdir .husky; echo y > .husky/h`, "--mode", "review", "--name", "worker")
+	r := w.belljar("apply", "--commit", "-m", "add src", "src.go", "README", "x.log")
+	if r.status != 0 || !strings.Contains(r.out, "committed ") || !strings.Contains(r.out, "not committed x.log: git ignores it") {
+		t.Fatalf("status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if got := w.host("git", "log", "-1", "--format=%an %ae%n%B"); !strings.Contains(got, "Ada ada@example.com\nadd src\n\nCo-authored-by: sh <sh@worker.belljar>\n") {
+		t.Errorf("log:\n%s", got)
+	}
+	if got := w.host("git", "show", "--name-only", "--format="); got != "README\nsrc.go\n" {
+		t.Errorf("committed:\n%s", got)
+	}
+	if got := w.host("git", "status", "--porcelain"); got != " M .gitignore\n" || w.exists("ran") {
+		t.Errorf("status after the commit:\n%s (a hook ran: %v)", got, w.exists("ran"))
+	}
+	w.host("git", "fsck", "--strict")
+}
+
 // TestRandomScript does what a random script does in a sandbox in review mode and in a
 // copy: after apply the project is the copy, after undo and discard what it was.
 func TestRandomScript(t *testing.T) {
