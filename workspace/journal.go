@@ -31,6 +31,8 @@ type state struct {
 	shadow.Base
 	Target []byte `json:"target,omitempty"` // text of a symbolic link
 	Blob   string `json:"blob,omitempty"`   // file of the journal with the content
+	// Moved says that the blob is the file itself, which goes back as it is.
+	Moved bool `json:"moved,omitempty"`
 }
 
 // A step takes one place of the host from a state to another; nil is nothing.

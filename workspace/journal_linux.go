@@ -24,6 +24,7 @@ type journal struct {
 	log *os.File
 	fd  int // of dir
 	n   int // blobs
+	far bool
 }
 
 // open makes the folder.
@@ -83,6 +84,38 @@ func (j *journal) save(d int, name string) (*state, error) {
 		return nil, fmt.Errorf("keep what undo needs: %w", err)
 	}
 	return s, nil
+}
+
+// errFar says that the journal is on another file system.
+var errFar = errors.New("the journal is on another file system")
+
+// take moves the file (d, name), which was old when it was looked at, into the journal,
+// where write says so first.
+func (j *journal) take(d int, name string, old *unix.Stat_t, write func(before *state) error) error {
+	if err := j.open(); err != nil {
+		return fmt.Errorf("keep what undo needs: %w", err)
+	}
+	if j.far {
+		return errFar
+	}
+	s := &state{Base: *shadow.StatBase(old), Blob: fmt.Sprintf("%x", j.n), Moved: true}
+	j.n++
+	if err := write(s); err != nil {
+		return err
+	}
+	err := unix.Renameat2(d, name, j.fd, s.Blob, unix.RENAME_NOREPLACE)
+	if err == unix.EXDEV || err == unix.EINVAL || err == unix.ENOSYS {
+		j.far, err = true, errFar
+	}
+	if err == nil {
+		if now, e := lstat(j.fd, s.Blob); e != nil || !unchanged(old, now) {
+			err = errors.Join(errConflict, unix.Renameat2(j.fd, s.Blob, d, name, unix.RENAME_NOREPLACE), e)
+		}
+	}
+	if err != nil {
+		j.void()
+	}
+	return err
 }
 
 // close makes the journal the one of the last apply.
@@ -148,7 +181,7 @@ func (s *state) same(now *state) bool {
 	if now.Mode&unix.S_IFMT != kind || kind != unix.S_IFLNK && (s.Mode^now.Mode)&0o777 != 0 {
 		return false
 	}
-	return kind == unix.S_IFDIR || kind == unix.S_IFIFO || s.Base.Same(&now.Base) && s.Attrs == now.Attrs
+	return kind == unix.S_IFDIR || kind == unix.S_IFIFO || s.Base.Same(&now.Base) && s.SameAttrs(&now.Base)
 }
 
 func (s *state) kind() FileKind { return kindOf(s.Mode) }

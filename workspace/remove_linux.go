@@ -129,6 +129,13 @@ func (t *tree) removeAll(rel string) error {
 			}
 		}
 	}
+	delete(t.states, rel)
+	if kindOf(old.Mode) == KindFile {
+		err := t.j.take(d, name, old, func(before *state) error { return t.write(rel, before, nil) })
+		if err != errFar {
+			return err
+		}
+	}
 	before, err := t.j.save(d, name)
 	if err != nil || before == nil {
 		return err
@@ -136,7 +143,6 @@ func (t *tree) removeAll(rel string) error {
 	if err := t.write(rel, before, nil); err != nil {
 		return err
 	}
-	delete(t.states, rel)
 	if isDir {
 		err = unix.Unlinkat(d, name, unix.AT_REMOVEDIR)
 	} else {

@@ -522,6 +522,12 @@ func (t *tree) turn(rel string, now, to *state, blobs int) error {
 	case to.kind() == KindDir:
 		return t.newDir(rel, d, name, to.Mode&0o777, -1)
 	}
+	if to.Moved {
+		if old != nil {
+			return errConflict
+		}
+		return unix.Renameat2(blobs, to.Blob, d, name, unix.RENAME_NOREPLACE)
+	}
 	return t.withTmp(rel, func(tmp string) error {
 		if err := bring(d, tmp, to, blobs, old); err != nil {
 			return err
