@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace"
 	"github.com/spf13/cobra"
 )
@@ -85,4 +87,16 @@ func (a *App) recover(t *target) error {
 		}
 	}
 	return err
+}
+
+// recoverProject is recover before a run: the sandbox is to see the project whole.
+func (a *App) recoverProject(p *belljar.Plan) {
+	w := &p.Workspace
+	if w.Shadow == "" {
+		return
+	}
+	t := &target{Project: workspace.Project{Dir: w.Dir, Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}}
+	if err := a.recover(t); err != nil {
+		a.note("what was interrupted is not taken back yet: %s", terminal.Escape(err.Error()))
+	}
 }
