@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/plan"
 )
 
 // TestKilledApplyIsTakenBack: the next command, whatever it is, takes an apply back
@@ -26,18 +28,14 @@ func TestKilledApplyIsTakenBack(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		journals := filepath.Join(w.home, ".local/state/belljar/projects/*/undo/next/log")
+		state := filepath.Join(w.home, ".local/state/belljar")
 		if os.Getuid() == 0 {
-			journals = "/var/lib/belljar/projects/*/undo/next/log"
+			state = "/var/lib/belljar"
 		}
+		journal := filepath.Join(plan.ProjectDir(state, w.proj), "undo/next/log")
 		begun := func() bool {
-			names, _ := filepath.Glob(journals)
-			for _, n := range names {
-				if st, err := os.Stat(n); err == nil && st.Size() > 3000 {
-					return true
-				}
-			}
-			return false
+			st, err := os.Stat(journal)
+			return err == nil && st.Size() > 3000
 		}
 		for ctx.Err() == nil && !begun() {
 			runtime.Gosched()
