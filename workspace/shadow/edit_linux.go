@@ -145,7 +145,7 @@ func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, e
 	to := os.NewFile(uintptr(out), t)
 	defer to.Close()
 	h := sha256.New()
-	w := &holer{f: to}
+	w := &holer{f: to, dense: st.Blocks*512 >= st.Size}
 	if _, err := io.CopyBuffer(io.MultiWriter(w, h), struct{ io.Reader }{from}, make([]byte, 64<<10)); err != nil {
 		return nil, errnoOf(err)
 	}

@@ -8,8 +8,9 @@ import (
 // A holer writes a new file and leaves out what is all zero, so that a copy takes no
 // more room than a sparse original.
 type holer struct {
-	f  *os.File
-	at int64
+	f     *os.File
+	at    int64
+	dense bool // the original has no holes, and neither has the copy
 }
 
 // holeSize is the unit that is looked at: a page.
@@ -21,7 +22,7 @@ func (h *holer) Write(b []byte) (int, error) {
 	for done := 0; done < len(b); {
 		n := min(holeSize-int(h.at%holeSize), len(b)-done)
 		part := b[done : done+n]
-		if n < holeSize || !bytes.Equal(part, zeros[:]) {
+		if h.dense || n < holeSize || !bytes.Equal(part, zeros[:]) {
 			if _, err := h.f.WriteAt(part, h.at); err != nil {
 				return done, err
 			}
