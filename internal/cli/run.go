@@ -92,6 +92,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	a.noteCommands(p.plan)
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
+	a.recoverProject(p.plan)
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) { // nohup belljar run … outlives its terminal
