@@ -113,6 +113,7 @@ var layers = map[string]struct {
 	"policy":              {[]string{"internal/glob", "internal/links", "internal/secrets", "internal/spell", "judge/pattern"}, "a policy knows nothing of what carries it out; patterns of commands are checked as they are matched"},
 	"judge":               {[]string{"judge/*"}, "the judge reads text and knows neither files nor policies' layers"},
 	"judge/*":             {[]string{"judge/*"}, "parts of the judge"},
+	"judge/claims":        {[]string{"judge/*", "event", "terminal"}, "what was executed is read from the record"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},

@@ -55,7 +55,7 @@ is written outside the sandbox and chained: belljar log verify finds changes.
 	c.Flags().StringArrayVar(&f.kinds, "kind", nil, "only events of this `KIND`: exec, refuse, file, …")
 	c.ValidArgsFunction = a.completeNames(false)
 	_ = c.RegisterFlagCompletionFunc("kind", offer(kindNames()...))
-	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
+	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f), a.logClaimsCommand(&f))
 	return c
 }
 
