@@ -95,6 +95,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffEnv(a, b)...)
 	l = append(l, diffCredentials(a, b)...)
 	l = append(l, diffCommands(a, b)...)
+	l = append(l, diffOTLP(a, b)...)
 	l = append(l, diffHome(a, b)...)
 	return append(l, diffSets("sessions", a.sessions, b.sessions, true)...)
 }
