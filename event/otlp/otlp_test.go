@@ -360,3 +360,43 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("%v", rcv.header)
 	}
 }
+
+// TestTail: a record without a new line is not over while it is written.
+func TestTail(t *testing.T) {
+	state := t.TempDir()
+	r := newRecord(t, state, "a", "x")
+	tail, err := event.OpenTail(filepath.Join(state, "records", "a", "events.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	read := func() (kinds string) {
+		for {
+			e, damaged, ok, err := tail.Next()
+			if err != nil || damaged > 0 {
+				t.Fatal(damaged, err)
+			}
+			if !ok {
+				return kinds
+			}
+			kinds += string(e.Kind) + " "
+		}
+	}
+	if got := read(); got != "start " {
+		t.Error(got)
+	}
+	if ended, gone := tail.Over(); ended || gone {
+		t.Error("it is over while it is written")
+	}
+	program(t, r, 5, 1, 0)
+	if got := read(); got != "exec exit " {
+		t.Error(got)
+	}
+	end(t, r)
+	if got := read(); got != "end " {
+		t.Error(got)
+	}
+	if ended, gone := tail.Over(); !ended || !gone {
+		t.Error("it is not over at its end")
+	}
+}

@@ -77,6 +77,9 @@ func runProcess(state string, d Destination, t times) error {
 	if os.Geteuid() == 0 {
 		return errors.New("the sender does not run as root")
 	}
+	if err := closeRest(); err != nil {
+		return err
+	}
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE) // of somebody's terminal
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err

@@ -56,57 +56,57 @@ func openStream(state, id string) (*stream, error) {
 }
 
 // fill reads on until there is a batch, or nothing more for now.
-func (s *stream) fill() error {
-	if s.batch != nil || s.done {
+func (t *stream) fill() error {
+	if t.batch != nil || t.done {
 		return nil
 	}
 	b := &batch{}
 	for size := 0; len(b.logs) < maxEvents && len(b.spans) < maxEvents && size < maxBytes; {
-		e, _, ok, err := s.tail.Next()
+		e, _, ok, err := t.tail.Next()
 		if err != nil {
 			return err
 		}
 		if !ok {
-			if s.over(b) {
+			if t.over(b) {
 				break
 			}
-			if s.gone {
+			if t.gone {
 				continue // it may have been written to before its writer went
 			}
 			break
 		}
 		if e.Start != nil {
-			s.res = resourceOf(e.Start)
+			t.res = resourceOf(e.Start)
 		}
-		ended := s.spans.take(&e)
-		if e.Seq >= s.item.Spans {
+		ended := t.spans.take(&e)
+		if e.Seq >= t.item.Spans {
 			b.spans = append(b.spans, ended...)
 		}
-		if e.Seq >= s.item.Logs {
-			b.logs = append(b.logs, record(s.id, &e))
+		if e.Seq >= t.item.Logs {
+			b.logs = append(b.logs, record(t.id, &e))
 			size += len(e.Raw)
 		}
 		b.next = e.Seq + 1
 	}
 	if len(b.logs)+len(b.spans) > 0 {
-		s.batch = b
+		t.batch = b
 	}
 	return nil
 }
 
 // over says whether nothing follows; then the spans of a run that was killed end too.
-func (s *stream) over(b *batch) bool {
-	ended, gone := s.tail.Over()
+func (t *stream) over(b *batch) bool {
+	ended, gone := t.tail.Over()
 	switch {
 	case ended:
-	case gone && s.gone:
-		b.spans = append(b.spans, s.spans.killed()...)
-		b.next = max(b.next, s.item.Spans)
+	case gone && t.gone:
+		b.spans = append(b.spans, t.spans.killed()...)
+		b.next = max(b.next, t.item.Spans)
 	default:
-		s.gone = gone
+		t.gone = gone
 		return false
 	}
-	s.done = true
+	t.done = true
 	return true
 }
 
