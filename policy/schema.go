@@ -24,6 +24,7 @@ type (
 		Env       schemaEnv       `json:"env,omitempty"`
 
 		Credentials []schemaCredential `json:"credentials,omitempty"`
+		Setup       schemaSetup        `json:"setup,omitempty"`
 		Commands    schemaCommands     `json:"commands,omitempty"`
 		OTLP        schemaOTLP         `json:"otlp,omitempty"`
 	}
@@ -31,6 +32,10 @@ type (
 	schemaOTLPMapping struct {
 		Endpoint string `json:"endpoint" jsonschema:"pattern=^https?://,description=The base URL: /v1/logs and /v1/traces are below it"`
 		Headers  string `json:"headers,omitempty" jsonschema:"description=A file with the headers of requests; one Name: value a line"`
+	}
+	schemaSetup struct {
+		Run   []string   `json:"run,omitempty"`
+		Allow []hostRule `json:"allow,omitempty"`
 	}
 	schemaCommands struct {
 		Allow   []commandRule  `json:"allow,omitempty"`

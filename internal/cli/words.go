@@ -19,12 +19,12 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
+	"shell", "ssh", "undo", "merge",
 	"judge", "hook", "evidence", "pool", "ssh-config",
 }
 
 // laterFlags are flags of run that later versions bring.
-var laterFlags = []string{"detach", "keep"}
+var laterFlags = []string{"keep"}
 
 func usage(err error, hint string) error {
 	var e *belljar.Error
