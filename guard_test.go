@@ -116,6 +116,7 @@ var layers = map[string]struct {
 	"judge/claims":        {[]string{"judge/*", "event", "terminal"}, "what was executed is read from the record"},
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
+	"ssh":                 {[]string{"terminal"}, "speaks SSH, and knows a sandbox only as what starts commands; what it prints is escaped"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
 	"event/otlp":          {[]string{"event", "internal/*"}, "what is sent is read from the record; the sender confines itself"},
 	"evidence":            {[]string{"event"}, "evidence is about a record, and offline"},

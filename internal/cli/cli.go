@@ -181,6 +181,7 @@ func (a *App) commands() []*cobra.Command {
 		a.runCommand(), a.execCommand(), a.attachCommand(),
 		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
+		a.sshCommand(), a.sshConfigCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(), a.evidenceCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
