@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/plan"
@@ -31,7 +32,9 @@ type Options struct {
 	Backend    belljar.Backend
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
-	KeepHome   bool   // HOME outlives the run
+	// Receiver is where the record is sent to; nil: nowhere.
+	Receiver *otlp.Destination
+	KeepHome bool // HOME outlives the run
 	// Repositories were found in the project: commits that are made to them inside are
 	// looked at in the end, as are those to the project's own.
 	Repositories []rules.Repository
@@ -305,6 +308,9 @@ func (r *run) startRecord() error {
 		return &belljar.Error{Op: "open the record", ID: r.p.Name, Err: err, Hint: "nothing runs without a record; is the disk full?"}
 	}
 	r.rec = rec
+	if err := r.send(); err != nil {
+		return err
+	}
 	r.counts.next, r.counts.published = rec, make(chan belljar.NetEvent, len(r.p.Network.Publish))
 	return nil
 }

@@ -60,7 +60,7 @@ A time is a date, a date and a time, a time of today, or how long ago: 30m, 7d, 
 	c.Flags().BoolVar(&f.all, "all", false, "of all sandboxes, one after the other")
 	f.pick.flags(c)
 	c.ValidArgsFunction = a.completeNames(false)
-	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
+	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f), a.logClaimsCommand(&f))
 	return c
 }
 

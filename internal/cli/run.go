@@ -79,6 +79,9 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		return err
 	}
 	defer p.logins.close()
+	if err := checkReceiver(p.policy); err != nil {
+		return err
+	}
 	if f.name != "" {
 		r, runs, err := h.dirs.NameInUse(p.plan.Workspace.Dir, f.name)
 		if err == nil && runs {
@@ -129,6 +132,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
+	o.Receiver = receiver(p.policy)
 	o.Gateway, o.Files, o.MayGrant = p.gateway, p.files, p.policy.MayGrant
 	return o
 }

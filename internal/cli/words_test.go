@@ -42,7 +42,7 @@ func TestWrongWords(t *testing.T) {
 		"sh":                     "error: belljar has no command \"sh\"\nhint: to run that program under glass: belljar run sh",
 		"version":                "error: belljar has no command \"version\"\nhint: belljar --version prints the version",
 		"help frob":              "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
-		"help log frob":          "error: belljar log has no command \"frob\"\nhint: there is: summary, verify",
+		"help log frob":          "error: belljar log has no command \"frob\"\nhint: there is: claims, summary, verify",
 		"completion frob":        "error: belljar completion has no command \"frob\"\nhint: there is: bash, fish, powershell, zsh",
 		"run":                    "error: no command to run\nhint: belljar run -- COMMAND, for example: belljar run claude",
 		"run --frob ls":          "error: belljar run has no flag --frob\nhint: belljar run --help lists the flags; those of COMMAND come behind it",
