@@ -130,7 +130,7 @@ func TestWorktreeHostile(t *testing.T) {
 	line, marker := w.payload()
 	w.write(filepath.Join(w.home, "other/private"), homeSecret)
 	w.inWorktree("evil", `set +e
-		printf '#!/bin/sh\n`+line+`\n' > /tmp/h; chmod +x /tmp/h
+		printf '#!/bin/sh\n`+line+`; exit 0\n' > /tmp/h; chmod +x /tmp/h
 		for h in post-checkout post-merge pre-commit reference-transaction post-index-change; do cp /tmp/h .git/hooks/$h; done
 		echo x > x; git add x; git commit -qm x --no-verify
 		git config core.fsmonitor '`+line+`'; git config core.hooksPath .git/hooks; git config filter.x.smudge '`+line+`'; echo '* filter=x' > .git/info/attributes
