@@ -30,7 +30,7 @@ type survey struct {
 	seen       map[string]bool
 	// untouched says that a file is what it was when the tree was made; nil: none is.
 	untouched func(full string, l found) bool
-	changed    func(full string, s side, l found) error
+	changed   func(full string, s side, l found) error
 }
 
 // walk looks at the folder at.
