@@ -42,7 +42,7 @@ func Print(w io.Writer, e *Entry, o PrintOptions) error {
 
 func color(e *Entry) string {
 	switch {
-	case e.Kind == belljar.EventRefuse, e.Kind == belljar.EventLimit, e.Exec != nil && e.Exec.Refused != "":
+	case e.Kind == belljar.EventRefuse, e.Kind == belljar.EventLimit, e.Exec != nil && e.Exec.Refused != "", e.Judge != nil && e.Judge.Answer == "denied":
 		return "31"
 	case e.File != nil && e.File.Verdict != "pass", e.Kind == belljar.EventTerminal, e.Kind == belljar.EventSampled:
 		return "33"
@@ -66,13 +66,15 @@ func Line(e *Entry) string {
 			terminal.Escape(string(p.Workspace.Mode)), len(p.Mounts), len(p.Network.Rules), bytesText(p.Limits.Memory),
 			p.Limits.CPUs, p.Limits.Processes, p.Limits.Time)
 	case e.Exec != nil:
-		return execLine(e.Exec)
+		return indent(e.Process) + execLine(e.Exec)
 	case e.Exit != nil:
-		return fmt.Sprintf("pid %d %s", e.Exit.PID, statusText(e.Exit.Status))
+		return exitLine(e)
 	case e.Net != nil:
 		return netLine(e)
 	case e.Ask != nil:
 		return askLine(e.Ask)
+	case e.Judge != nil:
+		return judgeLine(e.Judge)
 	case e.File != nil:
 		return fileLine(e.File)
 	case e.Limit != nil:
@@ -91,6 +93,24 @@ func Line(e *Entry) string {
 	return ""
 }
 
+// maxIndent bounds how far programs are indented below those that started them.
+const maxIndent = 12
+
+func indent(p *Process) string {
+	if p == nil {
+		return ""
+	}
+	return strings.Repeat("  ", min(p.Depth, maxIndent))
+}
+
+func exitLine(e *Entry) string {
+	s := fmt.Sprintf("%spid %d %s", indent(e.Process), e.Exit.PID, statusText(e.Exit.Status))
+	if p := e.Process; p != nil {
+		s += fmt.Sprintf(" after %s  [%s]", max(0, e.Time.Sub(p.Began)).Round(time.Millisecond), terminal.Escape(p.Path))
+	}
+	return s
+}
+
 func execLine(x *belljar.ExecEvent) string {
 	s := Command(x.Argv)
 	if len(x.Argv) == 0 || x.Argv[0] != x.Path {
@@ -105,6 +125,18 @@ func execLine(x *belljar.ExecEvent) string {
 	s += "  pid " + strconv.Itoa(x.PID)
 	if x.Refused != "" {
 		s += "  REFUSED: " + terminal.Escape(x.Refused)
+	}
+	return s
+}
+
+func judgeLine(j *belljar.JudgeEvent) string {
+	s := terminal.Escape(j.Agent) + ": " + terminal.Escape(j.Line)
+	if j.Dir != "" {
+		s += "  in " + terminal.Escape(j.Dir)
+	}
+	s += "  " + terminal.Escape(j.Verdict) + ", " + terminal.Escape(j.Answer)
+	if j.Reason != "" {
+		s += ": " + terminal.Escape(j.Reason)
 	}
 	return s
 }

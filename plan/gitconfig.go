@@ -130,6 +130,17 @@ func unescape(c byte) byte {
 	return c
 }
 
+// FindGitUser reads the user's name and email as git would for a commit in the project
+// dir, from the user's own settings only.
+func FindGitUser(o GatherOptions, dir string) (GitUser, error) {
+	w, err := prepare(o)
+	if err != nil {
+		return GitUser{}, err
+	}
+	w.f.Workspace.Dir = dir
+	return w.gitUser(), nil
+}
+
 // gitUser reads name, email and default branch from the user's own git settings.
 // The project's are left to git inside.
 func (w *gatherer) gitUser() GitUser {

@@ -82,6 +82,7 @@ type run struct {
 	gwGone chan struct{} // closed when the gateway has ended
 
 	commands    *commands // nil: no rule is about them
+	lines       *lines    // nil: there are no rules
 	questions   *approval.Queue
 	notices     chan string  // of new questions, for the user
 	stopControl func() error // ends the control socket; nil before it is there
@@ -292,9 +293,12 @@ func (r *run) startRecord() error {
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
+
+		Secrets:   recordSecrets(r.p, r.o.Public),
+		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
-			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
 		},
 	})
 	if err != nil {
@@ -316,6 +320,13 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.startQuestions(ctx)
 	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice
 	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
+	var err error
+	if r.lines, err = r.newLines(); err != nil {
+		return err
+	}
+	if r.lines != nil {
+		o.JudgeLine = r.lines.judge
+	}
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err

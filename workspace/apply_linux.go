@@ -26,24 +26,48 @@ var errConflict = errors.New("the host changed it meanwhile")
 // Apply lands the changes that the paths name, everything without paths; a path
 // is relative to the project or absolute, and a folder stands for all below it.
 // There is one outcome per change; an error only when nothing could be tried or
-// ctx ended. What was applied has left the shadow.
+// ctx ended. What was applied has left the shadow, and [Project.Undo] takes it back.
+// An apply that was killed is taken back before.
 func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
+	return p.apply(ctx, func(all []Change) ([]Change, error) { return p.choose(all, paths) }, nil)
+}
+
+// ApplyChosen is [Project.Apply] of what the user chose.
+func (p Project) ApplyChosen(ctx context.Context, chosen []Choice) ([]Outcome, error) {
+	type place struct{ source, path string }
+	wanted, parts := map[place]Op{}, map[place]*part{}
+	for _, c := range chosen {
+		at := place{c.Change.Source, c.Change.Path}
+		wanted[at], parts[at] = c.Change.Op, c.part
+	}
+	pick := func(all []Change) ([]Change, error) {
+		return slices.DeleteFunc(all, func(c Change) bool { return wanted[place{c.Source, c.Path}] != c.Op }), nil
+	}
+	return p.apply(ctx, pick, func(c Change) *part { return parts[place{c.Source, c.Path}] })
+}
+
+func (p Project) apply(ctx context.Context, pick func([]Change) ([]Change, error), partOf func(Change) *part) ([]Outcome, error) {
 	release, err := p.alone("apply changes", shadow.Patience)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if _, err := p.recover(ctx); err != nil {
+		return nil, err
+	}
 	all, err := p.Pending()
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := p.choose(all, paths)
+	chosen, err := pick(all)
 	if err != nil {
 		return nil, err
 	}
 	var out []Outcome
+	j := &journal{p: p}
 	err = p.eachTree(func(t *tree) error {
 		t.sweep()
+		t.j, t.partOf = j, partOf
 		mine := slices.DeleteFunc(slices.Clone(chosen), func(c Change) bool { return c.Source != t.view.Source })
 		slices.SortStableFunc(mine, func(a, b Change) int { return landing(a) - landing(b) })
 		for _, c := range mine {
@@ -54,15 +78,19 @@ func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) 
 		}
 		return t.uncover()
 	})
-	if err != nil {
+	if err = errors.Join(err, j.close()); err != nil {
 		return out, &belljar.Error{Op: "apply changes", ID: p.Dir, Kind: belljar.KindInternal, Err: err}
 	}
 	return out, nil
 }
 
 // landing orders changes so that a repository is valid in between: objects before
-// what refers to them, HEAD and index last; removals after additions.
+// what refers to them, HEAD and index last; removals after additions, permissions of
+// folders at the end.
 func landing(c Change) int {
+	if c.Op == OpMode && c.Kind == KindDir {
+		return 6
+	}
 	name := "/" + strings.ToLower(c.Path)
 	switch base := path.Base(name); {
 	case c.Op == OpDelete:
@@ -81,7 +109,7 @@ func landing(c Change) int {
 func (t *tree) sweep() {
 	for _, rel := range t.view.Promised() {
 		if d, name, err := t.parent(rel); err == nil {
-			_ = unix.Unlinkat(d, name, 0)
+			discardAt(d, name)
 			_ = unix.Close(d)
 		}
 	}
@@ -93,7 +121,14 @@ func (t *tree) apply(c Change) Outcome {
 		o.Status, o.Why = Conflicted, c.Conflict
 		return o
 	}
+	t.landedAs = nil
 	err := t.land(c)
+	if err == nil {
+		o.after = t.landedAs
+	}
+	if err == nil && c.Merge {
+		o.Why = "merged with your edit"
+	}
 	switch {
 	case errors.Is(err, errConflict), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		o.Status, o.Why = Conflicted, errConflict.Error()
@@ -116,14 +151,25 @@ func (t *tree) land(c Change) error {
 		if err := t.remove(c.Path, true); err != nil {
 			return err
 		}
+	case e.Kind == shadow.Dir && c.Op == OpMode:
+		return t.landMode(e)
 	case e.Kind == shadow.Dir:
+		if err := t.clear(e.Path); err != nil {
+			return err
+		}
 		if err := errors.Join(t.makeParents(c.Path), t.mkdir(c.Path)); err != nil {
+			return err
+		}
+		if t.opaqueAbove(c.Path) != "" {
+			return nil
+		}
+		if err := t.view.SetBase(c.Path, nil); err != nil {
 			return err
 		}
 		t.view.Prune(c.Path)
 		return nil
 	default:
-		return t.replace(e)
+		return t.replace(e, c)
 	}
 	return t.forget(c.Path) // a whiteout
 }
@@ -189,7 +235,7 @@ func (t *tree) uncover() error {
 }
 
 // replace puts the shadow's file or link at its place on the host.
-func (t *tree) replace(e shadow.Entry) error {
+func (t *tree) replace(e shadow.Entry, shown Change) error {
 	if err := t.makeParents(e.Path); err != nil {
 		return err
 	}
@@ -198,40 +244,136 @@ func (t *tree) replace(e shadow.Entry) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	old, err := look(d, name)
+	// Look again at the content: the list of changes may be old.
+	old, err := lstat(d, name)
 	if err != nil {
 		return err
 	}
-	// Look again at the content: the list of changes may be old.
 	now, err := t.hostBase(e.Path, e.Base)
 	if err != nil {
 		return err
 	}
-	if !e.Base.Same(now) && !t.onlyMode(e, now) {
-		return errConflict
+	c := Change{Path: e.Path, Kind: KindFile}
+	if _, err := t.compare(&c, e, now); err != nil || c.Conflict != "" || c.Merge != shown.Merge {
+		return errors.Join(errConflict, err)
 	}
-	dir, _ := splitRel(e.Path)
-	tmp := ".belljar-" + t.view.TmpName()
-	mark, err := t.view.Promise(path.Join(dir, tmp))
+	text, err := t.text(e, c, shown)
 	if err != nil {
 		return err
 	}
-	defer t.view.Keep(mark)
-	if err := t.prepare(e, d, tmp, old); err != nil {
-		_ = unix.Unlinkat(d, tmp, 0)
+	if kindOf(modeOf(old)) == KindDir {
+		if err := t.clear(e.Path); err != nil {
+			return err
+		}
+		old = nil
+	}
+	if err := t.withTmp(e.Path, func(tmp string) error {
+		if err := t.prepare(e, d, tmp, old, text); err != nil {
+			return err
+		}
+		return t.exchange(e.Path, d, tmp, name, old)
+	}); err != nil {
 		return err
 	}
-	if err := swap(d, tmp, name, old); err != nil {
-		_ = unix.Unlinkat(d, tmp, 0)
-		return err
+	if text != nil && text.part {
+		return t.rest(e, c.Merge, text.own)
 	}
 	return t.settle(e)
 }
 
-// onlyMode says that the host has the same content already.
-func (t *tree) onlyMode(e shadow.Entry, now *shadow.Base) bool {
-	own, err := t.ownBase(e, now)
-	return err == nil && e.Base != nil && now != nil && own.Sum != "" && own.Sum == now.Sum
+// divisible says whether a part of the file may land: not of what git checks.
+func (t *tree) divisible(rel string) bool {
+	v := t.judge(rel, rules.File)
+	return !v.LockOnly && v.Content == rules.Unchecked
+}
+
+// A text is what lands instead of the private copy.
+type text struct {
+	data []byte
+	part bool   // the rest of the copy goes on waiting
+	own  []byte // all of it
+}
+
+// rest leaves in the shadow what was not chosen, on top of what has landed.
+func (t *tree) rest(e shadow.Entry, merge bool, own []byte) error {
+	if merge { // without the host's edits they would be taken back
+		tmp := t.view.TmpName()
+		fd, err := unix.Openat(t.view.TmpDir(), tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		f := os.NewFile(uintptr(fd), tmp)
+		_, err = f.Write(own)
+		if err = errors.Join(err, unix.Fchmod(fd, e.Perm), f.Close()); err != nil {
+			return err
+		}
+		if err := t.view.Place(tmp, e.Path, nil); err != nil {
+			return err
+		}
+	}
+	return t.rebase(e.Path)
+}
+
+// text is what lands of a merge or of chosen hunks; nil for the private copy.
+func (t *tree) text(e shadow.Entry, c, shown Change) (*text, error) {
+	var p *part
+	if t.partOf != nil {
+		p = t.partOf(shown)
+	}
+	if p != nil {
+		own := t.ownSide(Change{Path: e.Path, Kind: p.own.kind, Size: e.Size, Perm: e.Perm, Target: e.Target, Merge: c.Merge}, maxShown)
+		if !p.host.same(t.hostSide(c, maxShown)) || !p.own.same(own) {
+			return nil, errConflict
+		}
+		if !p.whole && !t.divisible(e.Path) {
+			return nil, errors.New("it is applied as a whole or not at all")
+		}
+		if !p.whole {
+			return &text{p.content, true, own.data}, nil
+		}
+	}
+	if !c.Merge {
+		return nil, nil
+	}
+	_, data, ok := t.merged(e)
+	if !ok {
+		return nil, errConflict
+	}
+	return &text{data: data}, nil
+}
+
+// modeOf is 0 for nothing.
+func modeOf(st *unix.Stat_t) uint32 {
+	if st == nil {
+		return 0
+	}
+	return st.Mode
+}
+
+// exchange writes the step down and puts the finished tmp in the place of name.
+func (t *tree) exchange(rel string, d int, tmp, name string, old *unix.Stat_t) error {
+	after, err := stateAt(d, tmp)
+	if err != nil {
+		return err
+	}
+	before, err := t.j.save(d, name)
+	if err != nil {
+		return err
+	}
+	if err := t.write(rel, before, after); err != nil {
+		return err
+	}
+	if err = swap(d, tmp, name, old); err != nil {
+		t.j.void()
+	} else {
+		t.landedAs = after
+	}
+	return err
+}
+
+// write writes down what is done to rel next.
+func (t *tree) write(rel string, before, after *state) error {
+	return t.j.write(step{Source: []byte(t.view.Source), Path: []byte(rel), Before: before, After: after})
 }
 
 // settle takes a copy that has landed out of the shadow, unless it was written to
@@ -262,7 +404,7 @@ func look(d int, name string) (*unix.Stat_t, error) {
 }
 
 // prepare makes the finished new file under a name of its own beside the old one.
-func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) error {
+func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text *text) error {
 	if e.Kind == shadow.Symlink {
 		if err := unix.Symlinkat(e.Target, d, tmp); err != nil {
 			return err
@@ -283,7 +425,16 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	}
 	to := os.NewFile(uintptr(fd), tmp)
 	defer func() { _ = to.Close() }()
-	if err := copySparse(to, from); err != nil {
+	perm := e.Perm
+	if text != nil {
+		if text.part {
+			perm = modeOf(old) // with the last hunk
+		}
+		_, err = to.Write(text.data)
+	} else {
+		err = copySparse(to, from)
+	}
+	if err != nil {
 		return err
 	}
 	shadow.CopyXattrs(int(from.Fd()), fd)
@@ -292,7 +443,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t) erro
 	} else {
 		err = own(fd, "", d)
 	}
-	return errors.Join(err, unix.Fchmod(fd, e.Perm&0o777), to.Sync())
+	return errors.Join(err, unix.Fchmod(fd, perm&0o777), to.Sync())
 }
 
 // check refuses a HEAD, an index or a list of references that would harm the host.
@@ -387,7 +538,11 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 		}
 		return err
 	}
-	err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
+	mine, err := lstat(d, tmp)
+	if err != nil || mine == nil {
+		return errors.Join(errConflict, err)
+	}
+	err = unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		now, err := look(d, name)
 		if err != nil || !unchanged(old, now) {
@@ -403,9 +558,25 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 	}
 	out, err := look(d, tmp)
 	if err != nil || !unchanged(old, out) {
-		return errors.Join(errConflict, unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE), err)
+		return errors.Join(errConflict, swapBack(d, tmp, name, mine), err)
 	}
 	return unix.Unlinkat(d, tmp, 0)
+}
+
+// swapBack gives the host its file again. Whatever the host saves meanwhile comes out
+// in its turn, and goes back as well, until what comes out is ours.
+func swapBack(d int, tmp, name string, mine *unix.Stat_t) error {
+	for {
+		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err == unix.ENOENT {
+			return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
+		} else if err != nil {
+			return err
+		}
+		out, err := lstat(d, tmp)
+		if err != nil || out == nil || out.Ino == mine.Ino && out.Dev == mine.Dev {
+			return err
+		}
+	}
 }
 
 // unchanged compares everything but the change time, which a rename renews.

@@ -43,6 +43,9 @@ func writeChange(w io.Writer, c Change, before, after side, o DiffOptions) error
 		pr.stat(c, edits, why)
 	default:
 		pr.head(c, before, after)
+		if c.To != "" {
+			break // shown with its new name
+		}
 		if why != "" {
 			pr.line("", terminal.Escape(why))
 		} else {
@@ -92,11 +95,12 @@ type printer struct {
 
 // The colours of a diff.
 const (
-	bold  = "\x1b[1m"
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	cyan  = "\x1b[36m"
-	reset = "\x1b[0m"
+	bold   = "\x1b[1m"
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+	reset  = "\x1b[0m"
 )
 
 // line writes one line; text must be safe already.
@@ -120,11 +124,24 @@ func (p *printer) head(c Change, before, after side) {
 		note += ": " + c.Reason
 	}
 	p.line(bold, "# "+c.Name()+": "+terminal.Escape(note))
+	if c.Merge {
+		p.line(bold, "# merged with your edit")
+	}
 	if c.Conflict != "" {
 		p.line(bold+red, "# conflict: "+terminal.Escape(c.Conflict))
 	}
+	for _, r := range c.Risks {
+		p.line(bold+yellow, "# "+string(r.Kind)+": "+terminal.Escape(r.Reason))
+	}
+	if c.To != "" {
+		p.line(bold, "# renamed to "+c.named(c.To))
+		return
+	}
 	a, b := "a/", "b/"
 	from, to := quote(a+c.full()), quote(b+c.full())
+	if c.From != "" {
+		from = quote(a + c.at(c.From))
+	}
 	p.line(bold, "diff "+from+" "+to)
 	switch {
 	case !before.exists && after.exists:
@@ -133,6 +150,9 @@ func (p *printer) head(c Change, before, after side) {
 	case before.exists && !after.exists:
 		p.line(bold, fmt.Sprintf("deleted %s mode %s", c.Kind, mode(c.Kind, before.perm)))
 		to = "/dev/null"
+	case c.From != "":
+		p.line(bold, "rename from "+c.named(c.From))
+		p.line(bold, "rename to "+c.Name())
 	case c.Kind == KindFile && before.perm != after.perm:
 		p.line(bold, "old mode "+mode(before.kind, before.perm))
 		p.line(bold, "new mode "+mode(after.kind, after.perm))
@@ -158,12 +178,19 @@ const around = 3
 
 // hunks prints the edits with their surroundings.
 func (p *printer) hunks(es []edit) {
+	for _, r := range hunkRanges(es) {
+		p.hunk(es, r[0], r[1])
+	}
+}
+
+// hunkRanges are the stretches of the edits that are shown together.
+func hunkRanges(es []edit) (out [][2]int) {
 	for i := 0; i < len(es); {
 		for i < len(es) && es[i].op == ' ' {
 			i++
 		}
 		if i == len(es) {
-			return
+			break
 		}
 		from, end := max(0, i-around), i
 		for quiet := 0; end < len(es) && quiet <= 2*around; end++ {
@@ -178,9 +205,10 @@ func (p *printer) hunks(es []edit) {
 			last--
 		}
 		end = min(len(es), last+around)
-		p.hunk(es, from, end)
+		out = append(out, [2]int{from, end})
 		i = end
 	}
+	return out
 }
 
 func (p *printer) hunk(es []edit, from, end int) {
@@ -233,8 +261,20 @@ func (p *printer) stat(c Change, es []edit, why string) {
 			text = fmt.Sprintf("%s, %d bytes", c.Op, c.Size)
 		}
 	}
+	switch {
+	case c.From != "":
+		text = "renamed from " + c.at(c.From) + strings.TrimPrefix(text, string(OpAdd))
+	case c.To != "":
+		text = "renamed to " + c.at(c.To)
+	}
 	if c.Class != "" {
 		text += ", " + string(c.Class)
+	}
+	if c.Merge {
+		text += ", merged with your edit"
+	}
+	for _, r := range c.Risks {
+		text += ", " + r.Reason
 	}
 	if c.Conflict != "" {
 		text += ", conflict: " + c.Conflict

@@ -79,9 +79,42 @@ func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
 	}
 	if b := shadow.StatBase(&st); was != nil && b.Ino == was.Ino && b.MTime == was.MTime && b.Size == was.Size && (b.Mode^was.Mode)&unix.S_IFMT == 0 {
 		b.Sum = was.Sum
+		if kindOf(b.Mode) == KindFile {
+			b.Attrs = attrsAt(d, name)
+		}
 		return b, nil
 	}
 	return shadow.HostBase(d, name)
+}
+
+// blocked says what to make of a place whose folders the host does not have, because
+// a file or link stands there: why it may not go, empty when the sandbox has
+// removed it.
+func (t *tree) blocked(rel string) string {
+	above, _ := splitRel(rel)
+	why := ""
+	for dir := above; dir != ""; dir, _ = splitRel(dir) {
+		st, err := t.stat(dir)
+		if err != nil || kindOf(st.Mode) == KindDir {
+			continue
+		}
+		e, err := t.view.Lookup(dir)
+		if err != nil {
+			return hostError(err)
+		}
+		why = t.instead(e, st.Mode)
+	}
+	return why
+}
+
+// attrsAt stands for the extended attributes of (d, name), as [shadow.AttrSum].
+func attrsAt(d int, name string) string {
+	fd, err := unix.Openat(d, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return shadow.AttrSum(fd)
 }
 
 // maxSum is the largest file whose content is compared, as in package shadow.
@@ -111,6 +144,7 @@ func (t *tree) ownBase(e shadow.Entry, now *shadow.Base) (*shadow.Base, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	own.Attrs = shadow.AttrSum(int(f.Fd()))
 	h := sha256.New()
 	if n, err := io.Copy(h, io.LimitReader(f, maxSum+1)); err != nil || n != e.Size {
 		return own, err // it is being written to
@@ -146,6 +180,9 @@ func (t *tree) makeParents(rel string) error {
 	if err := t.makeParents(dir); err != nil {
 		return err
 	}
+	if err := t.clear(dir); err != nil {
+		return err
+	}
 	return t.mkdir(dir)
 }
 
@@ -159,16 +196,22 @@ func (t *tree) mkdir(rel string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	if err := unix.Mkdirat(d, name, perm|0o700); err != nil && err != unix.EEXIST {
+	if old, err := lstat(d, name); err != nil || old != nil {
+		return err // the caller looked at it
+	}
+	like, err := t.view.OpenDir(rel)
+	if err == nil {
+		defer func() { _ = unix.Close(like) }()
+	}
+	if err := t.write(rel, nil, &state{Base: shadow.Base{Mode: unix.S_IFDIR | perm | 0o700}}); err != nil {
 		return err
 	}
-	fd, err := t.openHost(rel, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
 	delete(t.states, rel)
-	return own(fd, "", d)
+	if err := t.newDir(rel, d, name, perm|0o700, like); err != nil {
+		t.j.void()
+		return err
+	}
+	return nil
 }
 
 // own gives what root made in dir to the folder's owner.

@@ -16,8 +16,15 @@ const childEnv = "BELLJAR_WORKSPACE_APPLY"
 
 func TestMain(m *testing.M) {
 	if v := os.Getenv(childEnv); v != "" {
-		dir, shadow, _ := strings.Cut(v, "|")
-		if _, err := (Project{Dir: dir, Shadow: shadow}).Apply(context.Background()); err != nil {
+		w := strings.Split(v, "|")
+		p := Project{Dir: w[1], Shadow: w[2]}
+		var err error
+		if w[0] == "undo" {
+			_, err = p.Undo(context.Background())
+		} else {
+			_, err = p.Apply(context.Background())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -26,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killWhen kills a running command when a file appears and says how it ended.
-func killWhen(c *exec.Cmd, file string) error {
+// killWhen kills a running command when a condition holds and says how it ended.
+func killWhen(c *exec.Cmd, when func() bool) error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	for {
@@ -36,7 +43,7 @@ func killWhen(c *exec.Cmd, file string) error {
 			return err
 		default:
 		}
-		if _, err := os.Lstat(file); err == nil {
+		if when() {
 			_ = c.Process.Kill()
 			return <-ended
 		}
@@ -44,57 +51,150 @@ func killWhen(c *exec.Cmd, file string) error {
 	}
 }
 
-// An apply that is killed leaves each file old or new, and the next one finishes
-// and leaves no litter.
-func TestKilledApply(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+// many is n in a long run, and few otherwise.
+func many(few, n int) int {
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		return n
 	}
-	const files = 60
-	before, after := strings.Repeat("old ", 5000), strings.Repeat("new ", 5000)
+	return few
+}
+
+// size is that of a file, 0 when there is none.
+func size(name string) int64 {
+	st, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// A killing is a project in which apply and undo are killed.
+type killing struct {
+	*world
+	before, after map[string]string // content by name; "" is none
+}
+
+func newKilling(t *testing.T) *killing {
+	k := &killing{newWorld(t, nil), map[string]string{}, map[string]string{}}
+	old, now := strings.Repeat("old ", 5000), strings.Repeat("new ", 5000)
+	for i := range 20 {
+		edited, added, removed := fmt.Sprintf("d%d/f%d", i%5, i), fmt.Sprintf("n%d/f%d", i%5, i), fmt.Sprintf("r%d/f%d", i%5, i)
+		k.write(edited, old)
+		k.write(removed, old)
+		k.edit(edited, now)
+		k.put(added, now, 0o644)
+		k.before[edited], k.after[edited] = old, now
+		k.before[removed], k.after[added] = old, now
+		k.before[added], k.after[removed] = "", ""
+		if i%2 == 0 {
+			k.remove(removed)
+		}
+	}
+	k.write("turn", old) // a file that becomes a folder
+	k.remove("turn")
+	k.ok(k.view.MakeDir("turn", 0o755, true))
+	k.put("turn/in", now, 0o644)
+	for i := range 5 {
+		k.remove(fmt.Sprintf("r%d", i))
+	}
+	return k
+}
+
+// run starts an apply or undo and kills it when its journal has grown so far.
+func (k *killing) kill(what string, bytes int64) (killed bool) {
+	k.Helper()
+	exe, err := os.Executable()
+	k.ok(err)
+	c := exec.Command(exe)
+	c.Env = append(os.Environ(), childEnv+"="+what+"|"+k.Dir+"|"+k.Shadow)
+	c.Stderr = os.Stderr
+	k.ok(c.Start())
+	log := filepath.Join(k.journalDir("next"), "log")
+	from := int64(0)
+	if what == "undo" {
+		log, from = filepath.Join(k.journalDir("back"), "log"), size(filepath.Join(k.journalDir("last"), "log"))
+	}
+	return killWhen(c, func() bool { return size(log) > from+bytes }) != nil
+}
+
+// whole wants every file old or new.
+func (k *killing) whole(round int) {
+	k.Helper()
+	for name, old := range k.before {
+		b, err := os.ReadFile(filepath.Join(k.Dir, name))
+		if got := string(b); got != old && got != k.after[name] || err != nil && old != "" && k.after[name] != "" {
+			k.Errorf("round %d: %s is neither old nor new: %d bytes, %v", round, name, len(b), err)
+		}
+	}
+}
+
+// is wants every file as given, and no litter.
+func (k *killing) is(round int, want map[string]string) {
+	k.Helper()
+	for name, data := range want {
+		b, err := os.ReadFile(filepath.Join(k.Dir, name))
+		if string(b) != data || data == "" && err == nil {
+			k.Errorf("round %d: %s has %d bytes, want %d (%v)", round, name, len(b), len(data), err)
+		}
+	}
+	_ = filepath.WalkDir(k.Dir, func(p string, _ os.DirEntry, _ error) error {
+		if strings.HasPrefix(filepath.Base(p), ".belljar-") {
+			k.Errorf("round %d: litter: %s", round, p)
+		}
+		return nil
+	})
+}
+
+// An apply or undo that is killed anywhere leaves each file old or new, and the next
+// command takes it back as a whole.
+func TestKilled(t *testing.T) {
 	killed := 0
-	for round := range 10 {
-		w := newWorld(t, nil)
-		for i := range files {
-			w.write(fmt.Sprintf("d%d/f%d", i%5, i), before)
-			w.edit(fmt.Sprintf("d%d/f%d", i%5, i), after)
-			w.put(fmt.Sprintf("n%d/f%d", i%5, i), after, 0o644)
+	for round := range many(20, 200) {
+		k := newKilling(t)
+		_ = k.view.Close() // nobody else uses the shadow, so that the next one may clean up
+		waits := k.list()
+		what := "apply"
+		if round%2 == 1 {
+			what = "undo"
+			for _, o := range k.apply() {
+				if o.Status != Applied {
+					t.Fatalf("round %d: apply %s: %s %s", round, o.Change.Path, o.Status, o.Why)
+				}
+			}
+			k.is(round, k.after)
 		}
-		c := exec.Command(exe)
-		c.Env = append(os.Environ(), childEnv+"="+w.Dir+"|"+w.Shadow)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// Killed by how far it has come, not by time, which tells nothing on another machine.
-		i := rand.IntN(files / 2)
-		if killWhen(c, filepath.Join(w.Dir, fmt.Sprintf("n%d/f%d", i%5, i))) != nil {
+		point := rand.Int64N(map[string]int64{"apply": 16000, "undo": 1000}[what])
+		if k.kill(what, point) {
 			killed++
 		}
-		done := 0
-		for i := range files {
-			b, err := os.ReadFile(filepath.Join(w.Dir, fmt.Sprintf("d%d/f%d", i%5, i)))
-			switch {
-			case err != nil:
-				t.Errorf("round %d: %v", round, err)
-			case string(b) == after:
-				done++
-			case string(b) != before:
-				t.Errorf("round %d: a mixed file of %d bytes", round, len(b))
-			}
-			if b, err := os.ReadFile(filepath.Join(w.Dir, fmt.Sprintf("n%d/f%d", i%5, i))); err == nil && string(b) != after {
-				t.Errorf("round %d: half of a new file, %d bytes", round, len(b))
+		k.whole(round)
+		out, err := k.Recover(context.Background())
+		if err != nil {
+			t.Fatalf("round %d: recover: %v", round, err)
+		}
+		for _, o := range out {
+			if o.Status != Undone {
+				t.Errorf("round %d, %s at %d: %s: %s %s", round, what, point, o.Change.Path, o.Status, o.Why)
 			}
 		}
-		_ = w.view.Close() // nobody else uses the shadow, so that the next one may clean up
-		for _, o := range w.apply() {
+		if k.unfinished() {
+			t.Errorf("round %d: a journal is left", round)
+		}
+		if len(out) > 0 {
+			k.is(round, k.before)
+			if got := k.list(); got != waits {
+				t.Errorf("round %d: %s at %d: waits after recovery:\n%s\nbefore:\n%s", round, what, point, got, waits)
+			}
+		}
+		for _, o := range k.apply() {
 			if o.Status != Applied {
 				t.Errorf("round %d: %s: %s %s", round, o.Change.Path, o.Status, o.Why)
 			}
 		}
-		w.clean()
+		k.is(round, k.after)
+		k.wantList()
 	}
-	if killed == 0 {
-		t.Error("no apply was killed: the test tests nothing")
+	if killed < 5 {
+		t.Errorf("%d were killed: the test tests nothing", killed)
 	}
 }

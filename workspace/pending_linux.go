@@ -128,17 +128,43 @@ func (t *tree) dir(e shadow.Entry) error {
 		c.Conflict = hostError(err)
 		t.add(c)
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		c.Conflict = "the host has a file where the sandbox has a folder"
+		if c.Conflict = t.instead(e, st.Mode); c.Conflict != "" {
+			c.Conflict = "the host has a file where the sandbox has a folder: " + c.Conflict
+		}
 		t.add(c)
-	case e.Opaque:
-		return t.covered(e, t.birth(e.Path))
+	case e.Opaque || t.opaqueAbove(e.Path) != "":
+		if st.Mode&0o777 != e.Perm {
+			c.Op = OpMode
+			t.add(c)
+		}
+		since := t.birth(e.Path)
+		if !e.Opaque {
+			since = t.birth(t.opaqueAbove(e.Path))
+		}
+		return t.hidden(e, since)
+	default:
+		return t.dirMode(c, st.Mode)
 	}
 	return nil
 }
 
-// covered records the removal of what the host has below an opaque folder and
+// dirMode records that the permissions of a folder of the host were changed inside.
+func (t *tree) dirMode(c Change, now uint32) error {
+	b, err := t.view.Base(c.Path)
+	if err != nil || b == nil || now&0o777 == c.Perm || kindOf(b.Mode) != KindDir {
+		return err
+	}
+	c.Op = OpMode
+	if (b.Mode^now)&0o777 != 0 {
+		c.Conflict = "the host changed its permissions meanwhile"
+	}
+	t.add(c)
+	return nil
+}
+
+// hidden records the removal of what the host has below an opaque folder and
 // the sandbox has not. What the sandbox could not see stays.
-func (t *tree) covered(e shadow.Entry, since time.Time) error {
+func (t *tree) hidden(e shadow.Entry, since time.Time) error {
 	names, err := t.list(e.Path)
 	if err != nil {
 		return err
@@ -171,6 +197,10 @@ func (t *tree) covered(e shadow.Entry, since time.Time) error {
 // leaf records everything that is not a folder in the shadow.
 func (t *tree) leaf(e shadow.Entry) error {
 	now, err := t.hostBase(e.Path, e.Base)
+	blocked := ""
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		blocked, err = t.blocked(e.Path), nil
+	}
 	c := Change{Path: e.Path, Size: e.Size, Perm: e.Perm, Target: e.Target}
 	entry := rules.File
 	switch e.Kind {
@@ -206,6 +236,9 @@ func (t *tree) leaf(e shadow.Entry) error {
 	c.Class, c.Reason = v.Class, v.Reason
 	if c.Class == "" {
 		c.Class, c.Reason = byContent(c)
+	}
+	if c.Conflict == "" {
+		c.Conflict = blocked
 	}
 	if err != nil {
 		c.Conflict = hostError(err)
@@ -280,22 +313,30 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 		return false, err
 	}
 	content := now != nil && own.Sum != "" && own.Sum == now.Sum && own.Mode&unix.S_IFMT == now.Mode&unix.S_IFMT
-	perm := now != nil && (e.Kind != shadow.File || now.Mode&0o777 == e.Perm)
+	perm := now != nil && (e.Kind != shadow.File || now.Mode&0o777 == e.Perm && own.SameAttrs(now))
 	switch {
 	case content && perm:
 		return true, nil
+	case now != nil && now.Mode&unix.S_IFMT == unix.S_IFDIR && c.Kind != KindSpecial:
+		c.Conflict = t.instead(e, now.Mode)
+	case content && !e.Base.SameAttrs(now) && !own.SameAttrs(now):
+		c.Conflict = "the host changed its attributes meanwhile"
 	case e.Base.Same(now):
 		if content {
 			c.Op = OpMode
 		}
 	case content && e.Base != nil:
 		c.Op = OpMode
+	case e.Base == nil && t.opaqueAbove(e.Path) != "":
+		c.Op, c.Conflict = OpModify, t.keeps(e.Path, t.birth(t.opaqueAbove(e.Path)))
 	case e.Base == nil:
 		c.Conflict = "the host has something there that the sandbox did not see"
 	case now == nil:
 		c.Conflict = "the host removed it meanwhile"
 	default:
-		c.Conflict = "the host changed it meanwhile"
+		if _, _, c.Merge = t.merged(e); !c.Merge {
+			c.Conflict = "the host changed it meanwhile"
+		}
 	}
 	return false, nil
 }

@@ -97,12 +97,18 @@ func bool2int(b bool) int {
 
 // tree is one tree of the host with what the shadow has for it.
 type tree struct {
-	view   *shadow.View
-	host   int // descriptor of the host's root
-	main   bool
-	states map[string]rules.State // by directory; what is not there is judged anew
-	found  []Change
-	same   []string // private, and as on the host
+	view     *shadow.View
+	host     int // descriptor of the host's root
+	main     bool
+	states   map[string]rules.State // by directory; what is not there is judged anew
+	found    []Change
+	same     []string           // private, and as on the host
+	j        *journal           // of an apply
+	partOf   func(Change) *part // likewise, where hunks were chosen
+	landedAs *state             // the last file that landed
+	// asRemoved says of folders that the shadow has removed whether the host has them
+	// as they were then.
+	asRemoved map[string]bool
 }
 
 func (p Project) openTree(store *shadow.Store, source string) (*tree, error) {

@@ -20,7 +20,7 @@
 //
 // # Limitations
 //
-// Renames are shown as a removal and an addition. Between the last look at a host
+// Renames are found by content, and waiting is a removal and an addition. Between the last look at a host
 // file and its replacement the kernel exchanges the two names, so that an edit in
 // that moment is noticed; where a file system cannot exchange, that moment of
 // microseconds is open. A folder that replaces a file, or the reverse, is a
@@ -55,7 +55,7 @@ type Op string
 const (
 	OpAdd    Op = "add"
 	OpModify Op = "modify"
-	OpMode   Op = "mode" // permission bits only
+	OpMode   Op = "mode" // permission bits or attributes only
 	OpDelete Op = "delete"
 )
 
@@ -84,6 +84,14 @@ type Change struct {
 	Target string      `json:"target,omitempty"` // of a symbolic link
 	// Conflict says why it cannot be applied as things are; empty when it can.
 	Conflict string `json:"conflict,omitempty"`
+	// Merge says that the host changed other lines of the file meanwhile: applied are
+	// the sandbox's changes to what the host has now.
+	Merge bool `json:"merge,omitempty"`
+	// From and To are what [Project.Assess] found of a rename: the path that an added
+	// file was taken from, and the one that a removed file went to.
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+	Risks []Risk `json:"risks,omitempty"` // what Assess found
 
 	inProject bool // Source is the project itself
 	implied   bool // a removal that follows from a folder made anew: the shadow has no entry for it
@@ -94,12 +102,17 @@ type Change struct {
 // anything unusual.
 func (c Change) Name() string { return quote(c.full()) }
 
-func (c Change) full() string {
+func (c Change) full() string { return c.at(c.Path) }
+
+// at is another path of the same tree, as full is.
+func (c Change) at(rel string) string {
 	if c.inProject {
-		return c.Path
+		return rel
 	}
-	return path.Join(c.Source, c.Path)
+	return path.Join(c.Source, rel)
 }
+
+func (c Change) named(rel string) string { return quote(c.at(rel)) }
 
 // Quote makes a name from inside safe to print and unambiguous.
 func Quote(name string) string { return quote(name) }
@@ -120,6 +133,7 @@ const (
 	Applied    Status = "applied"
 	Conflicted Status = "conflict" // kept in the shadow
 	Failed     Status = "failed"   // kept in the shadow
+	Undone     Status = "undone"
 )
 
 // An Outcome is what became of one change that was to be applied.
@@ -127,6 +141,8 @@ type Outcome struct {
 	Change Change `json:"change"`
 	Status Status `json:"status"`
 	Why    string `json:"why,omitempty"` // for the user; safe to print
+
+	after *state // what landed, of a file or link
 }
 
 // Pending lists what waits in the shadow for the project in dir, by what the

@@ -25,10 +25,14 @@ func (a *App) diffCommand() *cobra.Command {
 	var o workspace.DiffOptions
 	var asJSON bool
 	c := &cobra.Command{
-		Use:               "diff [NAME] [PATH…]",
-		Short:             "show what waits to be applied, the dangerous first",
-		GroupID:           "review",
-		Long:              "Shows what a sandbox changed and what has not landed on this host.\n" + whatWaits,
+		Use:     "diff [NAME] [PATH…]",
+		Short:   "show what waits to be applied, the dangerous first",
+		GroupID: "review",
+		Long: `Shows what a sandbox changed and what has not landed on this host: first what runs by
+itself here, then what else to look at, with the reason (packages of a lock file that
+come from elsewhere, new executables, links that lead out, characters that are not seen
+or reorder text), then what you run, then all others.
+` + whatWaits,
 		Example:           "  belljar diff --stat\n  belljar diff .git/hooks\n  belljar diff mine src",
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,6 +57,9 @@ func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
 	if err == nil {
 		changes, err = t.Select(changes, t.paths...)
 	}
+	if err == nil {
+		changes, err = t.Assess(changes)
+	}
 	if err != nil {
 		return t.explain(err)
 	}
@@ -67,53 +74,92 @@ func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
 }
 
 func (a *App) applyCommand() *cobra.Command {
-	var asJSON bool
+	var o applyOptions
 	c := &cobra.Command{
 		Use:     "apply [NAME] [PATH…]",
 		Short:   "let what waits land on this host",
 		GroupID: "review",
-		Long: `Applies what waits, each file whole or not at all, never over an edit that was made
-here meanwhile: that is a conflict, is kept and shown. Exits 1 when something could
-not be applied. Refused while a sandbox runs in the project: what a program inside has
+		Long: `Applies what waits, each file whole or not at all. Where you edited the same file here
+meanwhile, in other lines, both are merged; where that cannot be done it is a conflict,
+is kept and shown: your edit is never overwritten. belljar undo takes an apply back.
+Exits 1 when something could not be applied. Refused while a sandbox runs in the project: what a program inside has
 open would go on in a copy that is nobody's any more.
 ` + whatWaits,
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.apply(c.Context(), args, asJSON)
+			switch {
+			case o.patch && o.json:
+				return usage(errors.New("--patch asks on standard output, where --json prints"), usageLine(c))
+			case o.message != "" && !o.commit:
+				return usage(errors.New("--message is that of a commit"), "add --commit")
+			}
+			return a.apply(c.Context(), args, o)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what became of each change")
+	c.Flags().BoolVar(&o.json, "json", false, "print JSON: what became of each change")
+	c.Flags().BoolVarP(&o.patch, "patch", "p", false, "ask hunk by hunk, the dangerous first")
+	c.Flags().BoolVar(&o.commit, "commit", false, "commit what was applied, with the agent as co-author; no hook runs")
+	c.Flags().StringVarP(&o.message, "message", "m", "", "the commit's message `TEXT`")
 	return c
 }
 
-func (a *App) apply(ctx context.Context, args []string, asJSON bool) error {
+// applyOptions are the flags of apply.
+type applyOptions struct {
+	json, patch, commit bool
+	message             string
+}
+
+func (a *App) apply(ctx context.Context, args []string, o applyOptions) error {
 	t, err := a.target(args, true)
 	if err != nil {
 		return err
 	}
-	outcomes, err := t.Apply(ctx, t.paths...)
+	var with workspace.CommitOptions
+	if o.commit {
+		if with, err = a.commitOptions(t, o.message); err != nil {
+			return err
+		}
+	}
+	var outcomes []workspace.Outcome
+	if o.patch {
+		outcomes, err = a.applyHunks(ctx, t)
+	} else {
+		outcomes, err = t.Apply(ctx, t.paths...)
+	}
 	for _, o := range outcomes {
 		if o.Status != workspace.Applied {
 			a.status = 1
 		}
 	}
-	if asJSON {
-		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Outcome{}, outcomes...))) // never null
+	outcomes = append([]workspace.Outcome{}, outcomes...) // never null
+	if !o.json {
+		a.printApplied(outcomes, err == nil && !o.patch)
 	}
-	for _, o := range outcomes {
-		line := fmt.Sprintf("%s %s", o.Status, o.Change.Name())
-		if o.Why != "" {
-			line += ": " + o.Why
+	if !o.commit {
+		if o.json {
+			return errors.Join(t.explain(err), a.printJSON(outcomes))
 		}
-		fmt.Fprintln(a.Out, line)
+		return t.explain(err)
+	}
+	done, commitErr := t.Commit(outcomes, with)
+	err = errors.Join(t.explain(err), commitErr)
+	if o.json {
+		return errors.Join(err, a.printJSON(map[string]any{"outcomes": outcomes, "commit": done}))
+	}
+	a.printCommit(done, commitErr == nil)
+	return err
+}
+
+func (a *App) printApplied(outcomes []workspace.Outcome, whole bool) {
+	for _, o := range outcomes {
+		fmt.Fprintln(a.Out, outcomeLine(o))
 	}
 	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status == workspace.Conflicted }) {
 		fmt.Fprintln(a.Err, "belljar: hint: a conflict is kept as it is: take over by hand what belljar diff shows, then belljar discard PATH")
 	}
-	if err == nil && len(outcomes) == 0 {
+	if whole && len(outcomes) == 0 {
 		a.note("nothing waits")
 	}
-	return t.explain(err)
 }
 
 func (a *App) discardCommand() *cobra.Command {
@@ -157,9 +203,13 @@ func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
 type target struct {
 	workspace.Project
 	paths []string
+	name  string // of the sandbox that was named; empty without
 	// notFound is the error for a first word that names neither a sandbox nor a file
 	// of the host; nil otherwise. It may still be a file that only the shadow has.
 	notFound error
+	host     *host
+	// recovered is what was taken back of an apply that was killed.
+	recovered []workspace.Outcome
 }
 
 // explain is err, or what was more likely meant.
@@ -191,6 +241,7 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		}
 	}
 	if named {
+		t.name = args[0]
 		args = args[1:]
 		if err := reachable(dir); err != nil {
 			return nil, err
@@ -203,6 +254,7 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 			return nil, t.explain(err)
 		}
 	}
+	t.host = h
 	t.Project = workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
 	pol, err := a.loadPolicy(h, &planFlags{}, dir, "")
 	switch {
@@ -210,6 +262,9 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		t.Hide, t.Hold = pol.Hide(), pol.Hold()
 	case changesHost:
 		return nil, err // what the policy hides must not be removed
+	}
+	if err := a.recover(t); err != nil && changesHost {
+		return nil, err
 	}
 	for _, arg := range args {
 		rel, err := relPath(h, dir, arg)

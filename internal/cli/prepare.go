@@ -23,6 +23,7 @@ import (
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/ssh"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/verify"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -32,7 +33,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"

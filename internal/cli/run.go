@@ -92,6 +92,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	a.noteCommands(p.plan)
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
+	a.recoverProject(p.plan)
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) { // nohup belljar run … outlives its terminal
@@ -132,12 +133,12 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// noteCommands says which rules for commands do not hold in a run: those that allow.
+// noteCommands says where rules that allow commands count in a run: for lines only.
 func (a *App) noteCommands(p *belljar.Plan) {
 	if p.Commands == nil || !slices.ContainsFunc(p.Commands.Rules, func(r belljar.CommandRule) bool { return r.Verdict == "allow" }) {
 		return
 	}
-	a.note("rules that allow commands are for belljar judge; in a run those hold that ask and deny")
+	a.note("rules that allow commands count for the lines that known agents run, not for what programs run")
 }
 
 // printGaps says what --best-effort leaves open.

@@ -23,6 +23,9 @@ type Base struct {
 	// Sum is the SHA-256 of the content (the text, for a symbolic link) in hex; empty
 	// when the content was too large to read or was not that of a file or link.
 	Sum string `json:"sum,omitempty"`
+	// Attrs stands for the extended attributes for which [OwnXattr] holds: "-" for
+	// none, empty where nobody looked.
+	Attrs string `json:"attrs,omitempty"`
 	// Run is set in a whiteout that holds for one run only: the host keeps its entry
 	// whatever becomes of the shadow. It names the run.
 	Run string `json:"run,omitempty"`
@@ -48,6 +51,11 @@ func (b *Base) Same(now *Base) bool {
 type record struct {
 	Path []byte `json:"path"` // base64 in JSON: names are arbitrary bytes
 	Base
+}
+
+// SameAttrs says whether b and now have the same extended attributes, as far as is known.
+func (b *Base) SameAttrs(now *Base) bool {
+	return b == nil || now == nil || b.Attrs == "" || now.Attrs == "" || b.Attrs == now.Attrs
 }
 
 func encodeRecord(rel string, b Base) []byte {

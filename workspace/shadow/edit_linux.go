@@ -26,13 +26,17 @@ func HostBase(dir int, name string) (*Base, error) {
 			return nil, err
 		}
 		b.Sum = sum([]byte(text))
-	case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= maxSum:
+	case st.Mode&unix.S_IFMT == unix.S_IFREG:
 		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return b, nil // unreadable: compared by inode, time and size
 		}
 		f := os.NewFile(uintptr(fd), name)
 		defer f.Close()
+		b.Attrs = AttrSum(fd)
+		if st.Size > maxSum {
+			break
+		}
 		h := sha256.New()
 		if _, err := io.Copy(h, io.LimitReader(f, maxSum)); err == nil {
 			b.Sum = hex.EncodeToString(h.Sum(nil))
@@ -73,7 +77,44 @@ func (v *View) CopyIn(dir int, name, rel string, admit func(size int64) error) e
 		unix.Unlinkat(v.tmp, t, 0)
 		return err
 	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= MaxKept {
+		if err := v.keepContent(t, rel); err != nil {
+			unix.Unlinkat(v.tmp, t, 0)
+			return err
+		}
+	}
 	return v.Place(t, rel, b)
+}
+
+// keepContent keeps the content of (tmp, t) as that of the base of rel.
+func (v *View) keepContent(t, rel string) error {
+	fd, err := unix.Openat(v.tmp, t, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.EACCES {
+		return nil // its permissions are those of the host's file
+	}
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), t)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxKept))
+	if err != nil {
+		return errnoOf(err)
+	}
+	return errnoOf(v.writeAt(v.base, baseName(rel)+kept, data))
+}
+
+// BaseContent is what the host's file held that b, the base of rel, describes. It is
+// only known of files of at most [MaxKept] bytes.
+func (v *View) BaseContent(rel string, b *Base) (data []byte, ok bool) {
+	fd, err := unix.Openat(v.base, baseName(rel)+kept, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, false
+	}
+	f := os.NewFile(uintptr(fd), rel)
+	defer f.Close()
+	data, err = io.ReadAll(io.LimitReader(f, MaxKept+1))
+	return data, err == nil && b != nil && sum(data) == b.Sum
 }
 
 // copyTo makes the copy in tmp and describes what was read.
@@ -104,11 +145,16 @@ func (v *View) copyTo(dir int, name string, st *unix.Stat_t, t string) (*Base, e
 	to := os.NewFile(uintptr(out), t)
 	defer to.Close()
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(to, h), from); err != nil {
+	w := &holer{f: to, dense: st.Blocks*512 >= st.Size}
+	if _, err := io.CopyBuffer(io.MultiWriter(w, h), struct{ io.Reader }{from}, make([]byte, 64<<10)); err != nil {
+		return nil, errnoOf(err)
+	}
+	if err := w.end(); err != nil {
 		return nil, errnoOf(err)
 	}
 	b.Sum = hex.EncodeToString(h.Sum(nil))
 	CopyXattrs(in, out)
+	b.Attrs = AttrSum(in)
 	if err := unix.Fchmod(out, st.Mode&0o777); err != nil {
 		return nil, err
 	}
@@ -285,7 +331,9 @@ func (v *View) Rename(from, to string, b *Base, keep bool) error {
 		}
 		old, err := v.Base(p)
 		if err == nil && old != nil {
-			err = v.SetBase(to+strings.TrimPrefix(p, from), old)
+			now := to + strings.TrimPrefix(p, from)
+			err = v.SetBase(now, old)
+			_ = unix.Renameat(v.base, baseName(p)+kept, v.base, baseName(now)+kept)
 		}
 		if err != nil {
 			return errnoOf(err)

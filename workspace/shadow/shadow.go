@@ -12,6 +12,7 @@
 //	DIR/views/KEY/source           the real path of the tree on the host, its bytes and nothing else
 //	DIR/views/KEY/tree/REL         the private copy of REL, at the same relative path
 //	DIR/views/KEY/base/HASH        what REL was on the host when the copy was made; HASH is the SHA-256 of REL
+//	DIR/views/KEY/base/HASH+       the content that the host's file had then, if it was small: a merge needs it
 //	DIR/views/KEY/tmp/             unfinished work, without meaning; emptied when nobody uses it
 //
 // An entry of tree is one of
@@ -51,6 +52,12 @@ import (
 
 // Version is the first line of the file "format".
 const Version = "belljar-shadow 1\n"
+
+// MaxKept is the largest file whose content is kept with its base.
+const MaxKept = 1 << 20
+
+// kept ends the name of such a content.
+const kept = "+"
 
 // ErrInUse says that somebody works in the shadow.
 var ErrInUse = errors.New("the shadow is in use")

@@ -145,6 +145,7 @@ func (v *View) Base(rel string) (*Base, error) {
 // SetBase writes the base record of rel; nil removes it.
 func (v *View) SetBase(rel string, b *Base) error {
 	if b == nil {
+		_ = unix.Unlinkat(v.base, baseName(rel)+kept, 0)
 		if err := unix.Unlinkat(v.base, baseName(rel), 0); err != nil && err != unix.ENOENT {
 			return fmt.Errorf("drop base of %q: %w", rel, err)
 		}
@@ -194,13 +195,16 @@ func (v *View) Remove(rel string) error {
 	return nil
 }
 
-// Prune removes directories that hold nothing and are not opaque, from rel
-// upwards. It is for those who removed the last thing below.
+// Prune removes directories that hold nothing, are not opaque and have no base
+// record, from rel upwards. It is for those who removed the last thing below.
 func (v *View) Prune(rel string) {
 	for ; rel != "" && rel != "."; rel = path.Dir(rel) {
 		e, err := v.Lookup(rel)
 		if err != nil || e.Kind != Dir || e.Opaque {
 			return
+		}
+		if b, err := v.Base(rel); err != nil || b != nil {
+			return // its permissions were changed
 		}
 		d, name, err := v.parent(rel)
 		if err != nil {

@@ -2,6 +2,10 @@ package shadow
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,4 +67,28 @@ func CopyXattrs(from, to int) {
 			_ = unix.Fsetxattr(to, name, value[:n], 0)
 		}
 	}
+}
+
+// AttrSum stands for the attributes of an open file for which [OwnXattr] holds, as in
+// [Base]: "-" for none, empty where they cannot be read.
+func AttrSum(fd int) string {
+	names, err := Xattrs("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return ""
+	}
+	if len(names) == 0 {
+		return "-"
+	}
+	slices.Sort(names)
+	h := sha256.New()
+	value := make([]byte, maxXattrs)
+	for _, name := range names {
+		n, err := unix.Fgetxattr(fd, name, value)
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintf(h, "%d %s %d ", len(name), name, n)
+		h.Write(value[:n])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

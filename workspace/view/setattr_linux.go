@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/belljar-dev/belljar/workspace/shadow"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -156,6 +157,11 @@ func (t *tree) chmod(n *node, at int, name string, mode uint32, s *spot) error {
 		// lists the shadow.
 		mode |= 0o700
 	}
+	if n.isDir() && s.upper && s.both {
+		if err := t.noteMode(s); err != nil {
+			return err
+		}
+	}
 	if s.isOpaque() {
 		mode |= unix.S_ISUID
 	} else if n.isDir() && !s.upper {
@@ -175,6 +181,15 @@ func (t *tree) chmod(n *node, at int, name string, mode uint32, s *spot) error {
 		t.tell(n, toldChmod, opChmod, &runs)
 	}
 	return nil
+}
+
+// noteMode writes down which permissions the host's folder had when those of its
+// private side were changed first: only then they are a change that may land.
+func (t *tree) noteMode(s *spot) error {
+	if b, err := t.upper.Base(s.rel); err != nil || b != nil {
+		return err
+	}
+	return t.upper.SetBase(s.rel, shadow.StatBase(&s.lowerSt))
 }
 
 func setTimes(at int, name string, in *fuse.SetAttrIn) error {

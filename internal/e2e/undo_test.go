@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReviewAndUndo: what a run in review mode made is read, lands in part, lands, and
+// is taken back.
+func TestReviewAndUndo(t *testing.T) {
+	w := newWorld(t)
+	var ten strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&ten, "%d\n", i)
+	}
+	w.write("code.go", ten.String())
+	w.write("gone", "1\n")
+	w.write("package-lock.json", `{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"https://one.example/a.tgz"}}}`)
+	w.sh(`sed -i 's/^3$/three/; s/^16$/sixteen/' code.go; rm gone; echo > new; sed -i s/one.example/two.example/ package-lock.json; mkdir .husky; echo true > .husky/pre-commit`, "--mode", "review")
+	r := w.belljar("diff")
+	if i, j := strings.Index(r.out, ".husky"), strings.Index(r.out, "# lock-file: a 1.0.0 comes from two.example instead of one.example"); i < 0 || j < i || strings.Index(r.out, "code.go") < j {
+		t.Errorf("the dangerous is not first:\n%s", r.out)
+	}
+	var changes []struct {
+		Path  string
+		Risks []struct{ Kind string }
+	}
+	if err := json.Unmarshal([]byte(w.belljar("diff", "--json").out), &changes); err != nil || len(changes) != 5 || len(changes[1].Risks) != 1 {
+		t.Errorf("diff --json: %v %+v", err, changes)
+	}
+	r = w.belljarIn("?\ny\nn\n", "apply", "-p", "code.go")
+	mustContain(t, "apply -p", r.out, "(1/2) Apply this hunk [y,n,q,a,d,?]?", "q - quit", "applied code.go")
+	if got := w.read("code.go"); !strings.Contains(got, "three\n") || strings.Contains(got, "sixteen") {
+		t.Errorf("after one hunk:\n%s", got)
+	}
+	before := w.host("ls", "-A")
+	r = w.belljar("apply")
+	if r.status != 0 || w.exists("gone") || !w.exists("new") || !strings.Contains(w.read("code.go"), "sixteen") {
+		t.Errorf("apply: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	w.write("new", "mine\n")
+	r = w.belljar("undo")
+	if r.status != 1 || !strings.Contains(r.out, "conflict new: the host has changed it since") || w.read("new") != "mine\n" {
+		t.Errorf("undo over an edit: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if err := os.Remove(filepath.Join(w.proj, "new")); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.belljar("undo", "--json"); r.status != 0 {
+		t.Errorf("undo again: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if got := w.host("ls", "-A"); got != before || strings.Contains(w.read("code.go"), "sixteen") {
+		t.Errorf("after undo:\n%s\nbefore:\n%s", got, before)
+	}
+	if r := w.belljar("undo"); r.status != 0 || !strings.Contains(r.errout, "nothing to undo") {
+		t.Errorf("a third undo: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if r := w.belljar("apply"); r.status != 0 || !strings.Contains(w.read("code.go"), "sixteen") {
+		t.Errorf("apply again: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	for _, args := range [][]string{{"undo", "code.go"}, {"apply", "-p", "--json"}} {
+		if r := w.belljar(args...); r.status != 2 {
+			t.Errorf("%q: status %d\n%s%s", args, r.status, r.out, r.errout)
+		}
+	}
+}
+
+// TestApplyAndCommit: what lands is one commit of the user's, with the agent as
+// co-author, and no hook of the repository has run.
+func TestApplyAndCommit(t *testing.T) {
+	w := newWorld(t)
+	w.write(filepath.Join(w.home, ".gitconfig"), "[user]\n\tname = Ada\n\temail = ada@example.com\n")
+	w.write(".gitignore", ".env\n*.log\n")
+	w.host("sh", "-ec", `git init -q -b main .; git add README .gitignore; git commit -qm first
+		printf '#!/bin/sh\ntouch ran\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo mine >> .gitignore`)
+	w.sh(`echo new > src.go; echo more >> README; echo x > x.log; mkdir .husky; echo y > .husky/h`, "--mode", "review", "--name", "worker")
+	r := w.belljar("apply", "--commit", "-m", "add src", "src.go", "README", "x.log")
+	if r.status != 0 || !strings.Contains(r.out, "committed ") || !strings.Contains(r.out, "not committed x.log: git ignores it") {
+		t.Fatalf("status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if got := w.host("git", "log", "-1", "--format=%an %ae%n%B"); !strings.Contains(got, "Ada ada@example.com\nadd src\n\nCo-authored-by: sh <sh@worker.belljar>\n") {
+		t.Errorf("log:\n%s", got)
+	}
+	if got := w.host("git", "show", "--name-only", "--format="); got != "README\nsrc.go\n" {
+		t.Errorf("committed:\n%s", got)
+	}
+	if got := w.host("git", "status", "--porcelain"); got != " M .gitignore\n" || w.exists("ran") {
+		t.Errorf("status after the commit:\n%s (a hook ran: %v)", got, w.exists("ran"))
+	}
+	w.host("git", "fsck", "--strict")
+}
+
+// TestRandomScript does what a random script does in a sandbox in review mode and in a
+// copy: after apply the project is the copy, after undo and discard what it was.
+func TestRandomScript(t *testing.T) {
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(7, rand.Uint64()))
+	names := []string{"a", "b", "c", "d e", "Makefile", ".vscode", `$'n\nl'`}
+	path := func() string {
+		var p []string
+		for range 1 + r.IntN(3) {
+			n := names[r.IntN(len(names))]
+			if !strings.HasPrefix(n, "$") {
+				n = "'" + n + "'"
+			}
+			p = append(p, n)
+		}
+		return strings.Join(p, "/")
+	}
+	var script strings.Builder
+	script.WriteString("umask 022\nexec 2>/dev/null\n")
+	for i := range 400 {
+		p, q := path(), path()
+		lines := []string{
+			"echo I > P", "echo I >> P", "mkdir -p P", "mkdir -p P/Q", "mv -T P Q", "mv P Q", "rm -rf P", "rmdir P",
+			"rm -rf P; mkdir P; echo I > P/a", "rm -rf P; echo I > P", "ln -s a P", "chmod 7MM P", "truncate -s 70000 P",
+		}
+		script.WriteString(strings.NewReplacer("P", p, "Q", q, "I", fmt.Sprint(i), "MM", fmt.Sprintf("%d%d", r.IntN(8), r.IntN(8))).Replace(lines[r.IntN(len(lines))]) + "\n")
+	}
+	script.WriteString("true\n")
+	copyOf := filepath.Join(w.home, "copy")
+	prepare := "mkdir -p s; cd s; mkdir -p a/b c; echo 1 > a/f; echo 2 > a/b/f; echo 3 > c/a; echo 4 > b; ln -s c 'd e'"
+	w.host("bash", "-ec", prepare)
+	w.host("cp", "-a", "s", copyOf)
+	list := func(dir string) string {
+		c := exec.Command("bash", "-ec", `find . -printf '%P %y %m %l\n' | LC_ALL=C sort; find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum`)
+		c.Dir = dir
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	proj := filepath.Join(w.proj, "s")
+	before := list(proj)
+	if res := w.belljar("run", "--mode", "review", "--", "bash", "-c", "cd s; "+script.String()); res.status != 0 {
+		t.Fatalf("run: status %d\n%s", res.status, res.errout)
+	}
+	c := exec.Command("bash", "-c", script.String())
+	c.Dir = copyOf
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	want := list(copyOf)
+	same := func(what, want string) {
+		t.Helper()
+		if got := list(proj); got != want {
+			t.Errorf("after %s:\n%s\nwant:\n%s\nscript:\n%s", what, got, want, script.String())
+		}
+	}
+	same("the run", before)
+	if r := w.belljar("apply"); r.status != 0 {
+		t.Fatalf("apply: %d\n%s%s", r.status, r.out, r.errout)
+	}
+	same("apply", want)
+	if r := w.belljar("undo"); r.status != 0 {
+		t.Fatalf("undo: %d\n%s%s", r.status, r.out, r.errout)
+	}
+	same("undo", before)
+	if r := w.belljar("discard"); r.status != 0 {
+		t.Fatalf("discard: %d\n%s%s", r.status, r.out, r.errout)
+	}
+	same("discard", before)
+	if p := w.pending(); len(p) != 0 {
+		t.Errorf("still waiting: %q", p)
+	}
+}

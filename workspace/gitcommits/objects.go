@@ -1,0 +1,65 @@
+package gitcommits
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Objects reads trees and commits of a repository without running git. It is not safe
+// for concurrent use.
+type Objects struct{ s *store }
+
+// OpenObjects opens the objects of a git directory and of those that it borrows from.
+// The caller closes it.
+func OpenObjects(gitDir string) (*Objects, error) {
+	s, err := openStore(gitDir)
+	if err != nil {
+		return nil, err
+	}
+	return &Objects{s}, nil
+}
+
+// Close releases what is open.
+func (o *Objects) Close() { o.s.close() }
+
+// A TreeEntry is one name in a tree.
+type TreeEntry struct {
+	Name string
+	Mode uint32
+	ID   string // raw
+}
+
+// Tree lists the tree with the raw id.
+func (o *Objects) Tree(id string) ([]TreeEntry, error) {
+	typ, b, err := o.s.object(id, maxTree)
+	if err == nil && typ != typeTree {
+		err = errors.New("it is no tree")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read tree %x: %w", id, err)
+	}
+	es, err := parseTree(b, len(id))
+	if err != nil {
+		return nil, fmt.Errorf("read tree %x: %w", id, err)
+	}
+	out := make([]TreeEntry, len(es))
+	for i, e := range es {
+		out[i] = TreeEntry{e.name, e.mode, e.id}
+	}
+	return out, nil
+}
+
+// TreeOf is the raw id of the tree of the commit with the raw id.
+func (o *Objects) TreeOf(commit string) (string, error) {
+	typ, b, err := o.s.object(commit, maxCommit)
+	if err == nil && typ != typeCommit {
+		err = errors.New("it is no commit")
+	}
+	if err != nil {
+		return "", fmt.Errorf("read commit %x: %w", commit, err)
+	}
+	if tree, _ := parseCommit(b); len(tree) == len(commit) {
+		return tree, nil
+	}
+	return "", fmt.Errorf("read commit %x: %w", commit, errDamaged)
+}
