@@ -43,7 +43,7 @@ func TestWorktree(t *testing.T) {
 	} else {
 		mustLack(t, "inside", out, "MINE-ALONE", projectSecret)
 	}
-	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find / -path /usr -prune -o -name one.txt -print 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
+	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find ~ .. /tmp /run -name one.txt 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
 	mustLack(t, "the other", out, "one", "left")
 	if got := w.host("sh", "-c", "git status --porcelain; cat README mine.txt"); got != before || w.exists("one.txt") {
 		t.Errorf("the project changed: %s", got)
