@@ -225,9 +225,8 @@ func TestNoHostGit(t *testing.T) {
 	allowed := map[string]string{
 		"credential":     "runs what the user's policy names as the source of a credential, in / and without a shell",
 		"workspace/view": "starts this very program again as the file server",
-		"internal/cli":   "starts this very program again, once per sandbox of run -n",
 		"keeper":         "starts this very program again as the keeper, and as what replaces one token",
-		"internal/cli":   "starts this very program again as the supervisor of a detached run",
+		"internal/cli":   "starts this very program again as the supervisor of a detached run; and once per sandbox of run -n",
 		"internal/bench": "times other programs on trees that it made itself",
 		"verify":         "starts itself; runs git and other programs on decoys only, in throw-away namespaces without network",
 		"plan":           "asks npm and go for the user's own registries, in / with an empty environment",
