@@ -3,16 +3,18 @@ package gitcommits
 import (
 	"errors"
 	"fmt"
+
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 )
 
 // Objects reads trees and commits of a repository without running git. It is not safe
 // for concurrent use.
-type Objects struct{ s *store }
+type Objects struct{ s *objects.Store }
 
 // OpenObjects opens the objects of a git directory and of those that it borrows from.
 // The caller closes it.
 func OpenObjects(gitDir string) (*Objects, error) {
-	s, err := openStore(gitDir)
+	s, err := openStore(Repository{GitDir: gitDir})
 	if err != nil {
 		return nil, err
 	}
@@ -20,7 +22,7 @@ func OpenObjects(gitDir string) (*Objects, error) {
 }
 
 // Close releases what is open.
-func (o *Objects) Close() { o.s.close() }
+func (o *Objects) Close() { o.s.Close() }
 
 // A TreeEntry is one name in a tree.
 type TreeEntry struct {
@@ -31,8 +33,8 @@ type TreeEntry struct {
 
 // Tree lists the tree with the raw id.
 func (o *Objects) Tree(id string) ([]TreeEntry, error) {
-	typ, b, err := o.s.object(id, maxTree)
-	if err == nil && typ != typeTree {
+	typ, b, err := o.s.Object(id, objects.MaxTree)
+	if err == nil && typ != objects.Tree {
 		err = errors.New("it is no tree")
 	}
 	if err != nil {
@@ -51,8 +53,8 @@ func (o *Objects) Tree(id string) ([]TreeEntry, error) {
 
 // TreeOf is the raw id of the tree of the commit with the raw id.
 func (o *Objects) TreeOf(commit string) (string, error) {
-	typ, b, err := o.s.object(commit, maxCommit)
-	if err == nil && typ != typeCommit {
+	typ, b, err := o.s.Object(commit, objects.MaxCommit)
+	if err == nil && typ != objects.Commit {
 		err = errors.New("it is no commit")
 	}
 	if err != nil {
@@ -61,5 +63,5 @@ func (o *Objects) TreeOf(commit string) (string, error) {
 	if tree, _ := parseCommit(b); len(tree) == len(commit) {
 		return tree, nil
 	}
-	return "", fmt.Errorf("read commit %x: %w", commit, errDamaged)
+	return "", fmt.Errorf("read commit %x: %w", commit, objects.ErrDamaged)
 }
