@@ -163,6 +163,8 @@ type planFlags struct {
 	devcontainer string // a file of the project, or anyDevcontainer; empty: none is read
 	// upstreamByName lets the company's proxy resolve.
 	upstreamByName bool
+	// detach says that nobody watches, noTTY that the command has no terminal then.
+	detach, noTTY bool
 	// look says that the plan is only looked at: no source of a credential is read.
 	look bool
 }
@@ -264,6 +266,9 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.unwatched(h, f, p, o.Workspace); err != nil {
+		return nil, err
 	}
 	a.warnReal(h, f, p.policy)
 	if p.facts, err = gather(ctx, o, p.policy); err != nil {

@@ -19,12 +19,12 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "attach", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
+	"shell", "undo", "merge",
 	"judge", "hook", "evidence", "pool",
 }
 
 // laterFlags are flags of run that later versions bring.
-var laterFlags = []string{"detach", "keep"}
+var laterFlags = []string{"keep"}
 
 func usage(err error, hint string) error {
 	var e *belljar.Error
