@@ -19,8 +19,7 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "undo", "merge",
-	"judge", "hook", "evidence", "pool",
+	"shell", "undo", "merge", "hook", "evidence", "pool",
 }
 
 // laterFlags are flags of run that later versions bring.
