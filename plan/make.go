@@ -315,6 +315,7 @@ func (m *maker) homeFiles() {
 	for _, h := range m.w.home {
 		files[filepath.Clean(h.path)] = h.content
 	}
+	m.ownHooks(files)
 	for _, p := range sortedKeys(files) {
 		m.p.HomeFiles = append(m.p.HomeFiles, belljar.HomeFile{Path: p, Content: files[p]})
 	}

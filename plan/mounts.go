@@ -69,6 +69,7 @@ func (t *table) sorted() []belljar.Mount {
 func (m *maker) mounts() {
 	m.private()
 	m.etc()
+	m.hooks()
 	m.carryCerts()
 	m.toolchains()
 	m.home()

@@ -79,6 +79,7 @@ type run struct {
 	gwGone chan struct{} // closed when the gateway has ended
 
 	commands    *commands // nil: no rule is about them
+	lines       *lines    // nil: there are no rules
 	questions   *approval.Queue
 	notices     chan string  // of new questions, for the user
 	stopControl func() error // ends the control socket; nil before it is there
@@ -313,6 +314,13 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.startQuestions(ctx)
 	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice
 	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
+	var err error
+	if r.lines, err = r.newLines(); err != nil {
+		return err
+	}
+	if r.lines != nil {
+		o.JudgeLine = r.lines.judge
+	}
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err

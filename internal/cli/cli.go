@@ -184,7 +184,7 @@ func (a *App) commands() []*cobra.Command {
 		a.sshCommand(), a.sshConfigCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(), a.evidenceCommand(),
-		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
+		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(), a.hookCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

@@ -118,12 +118,12 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// noteCommands says which rules for commands do not hold in a run: those that allow.
+// noteCommands says where rules that allow commands count in a run: for lines only.
 func (a *App) noteCommands(p *belljar.Plan) {
 	if p.Commands == nil || !slices.ContainsFunc(p.Commands.Rules, func(r belljar.CommandRule) bool { return r.Verdict == "allow" }) {
 		return
 	}
-	a.note("rules that allow commands are for belljar judge; in a run those hold that ask and deny")
+	a.note("rules that allow commands count for the lines that known agents run, not for what programs run")
 }
 
 // printGaps says what --best-effort leaves open.
