@@ -207,6 +207,34 @@ func TestSharedSlow(t *testing.T) {
 	}
 }
 
+// TestRing: any cut of the stream is read whole, from any position that is kept, and small
+// parts cost little.
+func TestRing(t *testing.T) {
+	var r ring
+	var all []byte
+	for i := range 3 * maxBehind / 10 {
+		p := bytes.Repeat([]byte{byte(i)}, i%20)
+		all = append(all, p...)
+		r.add(p)
+		if i%1000 == 0 {
+			r.trim(r.end - scrollback)
+		}
+	}
+	if n := len(r.pieces); int64(n) > (r.end-r.first)/(leastPiece/2)+1 {
+		t.Errorf("%d pieces for %d bytes", n, r.end-r.first)
+	}
+	for pos := r.from(scrollback); pos < r.end; {
+		b := r.at(pos)
+		if len(b) == 0 || len(b) > maxPiece || !bytes.Equal(b, all[pos:pos+int64(len(b))]) {
+			t.Fatalf("at %d of %d: %d bytes", pos, r.end, len(b))
+		}
+		pos += int64(len(b))
+	}
+	if r.at(r.end) != nil || r.from(0) != r.end || r.end-r.from(scrollback) > scrollback || r.end-r.from(scrollback) < scrollback/2 {
+		t.Errorf("the end is %d, %d back", r.end, r.end-r.from(scrollback))
+	}
+}
+
 func TestSharedEnd(t *testing.T) {
 	s, err := NewShared(SharedOptions{})
 	if err != nil {
