@@ -54,7 +54,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	sh .ci/fuzz $(FUZZTIME)
 
 soak: build ## the large counts: kill -9, ten thousand starts, long fuzzing
-	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 -v ./internal/e2e ./policy
+	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 -v ./internal/e2e ./policy ./event
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./workspace/view
 	sh .ci/fuzz 10m
 

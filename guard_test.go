@@ -116,6 +116,7 @@ var layers = map[string]struct {
 	"limit":               {nil, "pure decisions"},
 	"terminal":            {[]string{"internal/ablate"}, "used by everything that prints"},
 	"event":               {[]string{"terminal"}, "the record is shown escaped"},
+	"evidence":            {[]string{"event"}, "evidence is about a record, and offline"},
 	"keeper":              {[]string{"credential/login", "internal/*", "terminal"}, "the keeper knows logins, and no sandbox"},
 	"credential/login":    {nil, "pure: what agents and providers write"},
 	"credential":          {[]string{"internal/ablate", "internal/inherited", "internal/links", "terminal"}, "keys know neither the policy's files nor the network; what a command says is shown escaped"},

@@ -72,6 +72,7 @@ type run struct {
 	undo   rollback
 	rec    *event.Record
 	counts counter
+	marks  *marks
 	repos  []gitcommits.Repository // as they were before the start
 	view   *view.Server
 	gw     *gateway.Gateway
@@ -156,6 +157,14 @@ func (r *run) start(ctx context.Context) error {
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
+		}
+	}
+	if r.o.KeepHome && len(r.p.Setup) > 0 {
+		if r.marks, err = openMarks(r.o.Dirs.State, home); err != nil {
+			return &belljar.Error{Op: "open what is known of setup", ID: r.p.Name, Err: err}
+		}
+		if r.marks != nil {
+			r.undo.add(r.marks.close)
 		}
 	}
 	if err := r.prepareHome(home); err != nil {
@@ -280,9 +289,12 @@ func (r *run) startRecord() error {
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
+
+		Secrets:   recordSecrets(r.p, r.o.Public),
+		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
-			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
 		},
 	})
 	if err != nil {
@@ -310,7 +322,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true, Stays: len(r.p.Setup) > 0}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -338,6 +350,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	ahead.DiscardRest()
 	if err := r.confine(); err != nil {
 		return err
+	}
+	if err := r.setUp(ctx); err != nil {
+		return v.why(err)
 	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)

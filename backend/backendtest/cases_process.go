@@ -49,6 +49,7 @@ var processCases = []tcase{
 	{name: "wait/context", why: "Wait gives up when its context ends", run: waitContext},
 	{name: "concurrent", why: "commands run beside each other", run: concurrent},
 	{name: "init/ends-everything", why: "when the first command ends nothing stays behind", own: true, run: initEnds},
+	{name: "init/stays", why: "a sandbox that stays outlives its first command, until it is closed", bare: true, run: initStays},
 	{name: "init/is-first", why: "process 1 inside is the first command, or a process of the tier that shows nothing", own: true, run: initFirst},
 }
 
@@ -354,6 +355,24 @@ func initEnds(t *testing.T, s *box) {
 	}
 	if st := s.waitFor(p); st.Status() == 0 {
 		t.Errorf("a command outlived the first one: %+v", st)
+	}
+}
+
+func initStays(t *testing.T, s *box) {
+	s.stays = true
+	s.start()
+	for _, code := range []int{3, 0} {
+		wantStatus(s, "(sleep 0.1 & exit "+itoa(code)+")", code, 0)
+	}
+	p, out := s.background("echo ready; exec sleep 1000")
+	_ = out
+	// What nobody waits for is collected.
+	s.want("for i in 1 2 3 4 5 6 7 8; do (sleep 0 &) ; done; sleep 0.3; grep -ls '^State:.Z' /proc/[0-9]*/status | wc -l", "0")
+	if err := s.in.Close(); err != nil {
+		t.Error(err)
+	}
+	if st := s.waitFor(p); st.Status() == 0 {
+		t.Errorf("a command outlived the sandbox: %+v", st)
 	}
 }
 

@@ -179,13 +179,22 @@ func (a *App) listQuestions(ctx context.Context, name string, asJSON bool) error
 		a.note("nothing waits")
 		return nil
 	}
-	return table(a.Out, "SANDBOX\tID\tSINCE\tWAITS\tFOR", func(w io.Writer) {
+	return printQuestions(a.Out, all)
+}
+
+// printQuestions shows what waits, each with the rule that asks: two rules may ask about
+// one request.
+func printQuestions(out io.Writer, all []waiting) error {
+	return table(out, "SANDBOX\tID\tSINCE\tWAITS\tFOR", func(w io.Writer) {
 		for _, q := range all {
 			state := fmt.Sprint(q.Waiting)
 			if q.Proposed {
 				state = "proposed"
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", terminal.Escape(q.Sandbox), terminal.Escape(q.ID), q.Asked.Local().Format(time.TimeOnly), state, sandbox.Asked(q.Subject))
+			if q.Rule != nil {
+				fmt.Fprintf(w, "\t\t\t\tasked by: %s\n", written(q.Rule))
+			}
 			if q.Note != "" {
 				fmt.Fprintf(w, "\t\t\t\tit says: %s\n", strconv.Quote(terminal.Escape(q.Note)))
 			}

@@ -40,7 +40,7 @@ type App struct {
 
 // Main runs args (without the program's name) and returns the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
-	startup.DelayGC()
+	startup.DelayGC(true)
 	// Whatever the caller keeps from others, we have to get into our own folders.
 	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
 	root := a.root()
@@ -182,7 +182,7 @@ func (a *App) commands() []*cobra.Command {
 		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
-		a.logCommand(),
+		a.logCommand(), a.evidenceCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}

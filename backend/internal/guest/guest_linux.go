@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -16,6 +17,9 @@ import (
 
 // Main is the helper's program. It never returns.
 func Main(args []string) {
+	if len(args) == 2 && args[1] == anchorMode {
+		anchor()
+	}
 	s, err := Parse(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "belljar: error: guest helper:", err)
@@ -27,6 +31,18 @@ func Main(args []string) {
 		fmt.Fprintf(h.stderr(), "belljar: error: run %s: %v\r\n", s.Path, err)
 	}
 	os.Exit(code)
+}
+
+// anchor collects every child, as the first process of a system must, for ever.
+func anchor() {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	for {
+		_, err := unix.Wait4(-1, nil, 0, nil)
+		if errors.Is(err, unix.ECHILD) {
+			<-children
+		}
+	}
 }
 
 type helper struct {
