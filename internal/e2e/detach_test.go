@@ -183,6 +183,26 @@ func TestDetachRefused(t *testing.T) {
 	}
 }
 
+// TestDetachSetup: what steps of setup print is told by the caller and kept, and bounded.
+func TestDetachSetup(t *testing.T) {
+	w := newWorld(t)
+	w.write("setup.yaml", "version: 1\nsetup: {run: ['echo set up; head -c 20000000 /dev/zero | tr \"\\0\" x']}\n")
+	r := w.belljar("run", "--detach", "--name", "box", "--policy", "setup.yaml", "--", "true")
+	if r.status != 0 || !strings.Contains(r.errout, "set up") || len(r.errout) > 3<<20 {
+		t.Errorf("%d %q %.300s (%d bytes)", r.status, r.out, r.errout, len(r.errout))
+	}
+	if r := w.belljar("wait", "box"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := w.belljar("logs", "box"); !strings.Contains(r.out, "belljar: reached nothing") || len(r.out) < 8<<20 || len(r.out) > 17<<20 {
+		t.Errorf("%d bytes, %s", len(r.out), r.errout)
+	}
+	w.write("fails.yaml", "version: 1\nsetup: {run: ['echo no luck; exit 4']}\n")
+	if r := w.belljar("run", "--detach", "--policy", "fails.yaml", "--", "true"); r.status == 0 || !strings.Contains(r.errout, "no luck") || r.out != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // supervisor is the process of the sandbox called name.
 func (w *world) supervisor(name string) int {
 	w.t.Helper()
