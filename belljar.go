@@ -326,6 +326,21 @@ type Command struct {
 	Stderr *os.File // write end; nil when TTY
 }
 
+// Every sandbox holds this program, read-only, at HelperPath. A command with that as its
+// argv[0] and a word behind it does there, with the rights of any other process inside,
+// what only a process inside can do.
+const (
+	HelperPath = "/run/belljar/guest"
+	// HelperFiles serves files by SFTP on the standard streams.
+	HelperFiles = "sftp"
+	// HelperConnect connects to the first of the addresses behind it (ADDRESS:PORT) that
+	// answers, prints [HelperConnected] or another byte, and copies between the
+	// connection and the standard streams.
+	HelperConnect = "connect"
+	// HelperConnected is the byte that says that the connection is made.
+	HelperConnected = '+'
+)
+
 // A Process is a command that runs inside. Its methods are safe for concurrent use.
 type Process interface {
 	// Wait returns how it ended. It may be called more than once.

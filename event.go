@@ -70,6 +70,8 @@ type StartEvent struct {
 	// Previous is the head of the record that this user's state closed last: it
 	// anchors that record in this one.
 	Previous string `json:"previous,omitempty"`
+	// Key is the public key, in base64, that the heads of this user's records are signed with.
+	Key string `json:"key,omitempty"`
 }
 
 // ExecEvent is one execve, in the kernel's own copy.

@@ -5,7 +5,10 @@
 //	GET  /v1/questions        what waits: [Questions]
 //	POST /v1/questions/ID     an [Answer]; back comes what was [Granted]
 //	POST /v1/rules            a belljar.NetRule that holds from now on
+//	GET  /v1/status           what it is doing: [Status]
+//	POST /v1/stop             a [StopRequest]
 //	POST /v1/exec             an [ExecRequest]; the connection becomes a stream
+//	POST /v1/attach           an [AttachRequest]; the connection becomes a stream
 //
 // An error is {"error": {"kind", "message", "hint"}}.
 //
@@ -40,6 +43,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
@@ -68,6 +72,13 @@ type Control interface {
 	// Exec starts a further command. It takes ownership of the files of c, also on error,
 	// and fills in the rest of c from r. by says who asked.
 	Exec(ctx context.Context, r ExecRequest, c *belljar.Command, by string) (belljar.Process, error)
+	// Status says what the sandbox is doing.
+	Status(ctx context.Context) (Status, error)
+	// Stop sends SIGTERM to the sandbox's command, and ends the sandbox after grace. It
+	// does not wait.
+	Stop(ctx context.Context, grace time.Duration) error
+	// Attach attaches somebody. [belljar.KindConflict]: it is not detached.
+	Attach(ctx context.Context, r AttachRequest) (Viewer, error)
 }
 
 // Granted is what an answer came to.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -256,5 +257,118 @@ func TestExecServerEnds(t *testing.T) {
 	_ = s.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Status says what the test's sandbox does.
+func (d *desk) Status(context.Context) (Status, error) {
+	return Status{ID: "id", Name: "box", State: Running, Doing: "\x1b]0;x\a"}, nil
+}
+
+// Stop notes the grace.
+func (d *desk) Stop(_ context.Context, grace time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.graces = append(d.graces, grace)
+	return nil
+}
+
+// Attach attaches to a script.
+func (d *desk) Attach(_ context.Context, q AttachRequest) (Viewer, error) {
+	if d.script == nil {
+		return nil, &belljar.Error{Op: "attach", Kind: belljar.KindConflict, Err: errors.New("it is not detached")}
+	}
+	d.script.size <- q.Size
+	return d.script, nil
+}
+
+// A script shows what it is sent.
+type script struct {
+	show  chan []byte
+	typed chan string
+	size  chan belljar.WindowSize
+	gone  chan struct{}
+	once  sync.Once
+}
+
+func newScript() *script {
+	return &script{show: make(chan []byte, 8), typed: make(chan string, 8), size: make(chan belljar.WindowSize, 8), gone: make(chan struct{})}
+}
+
+func (s *script) Next() ([]byte, error) {
+	select {
+	case b, ok := <-s.show:
+		if ok {
+			return b, nil
+		}
+	case <-s.gone:
+	}
+	return nil, io.EOF
+}
+
+func (s *script) Write(p []byte) (int, error) {
+	s.typed <- string(p)
+	return len(p), nil
+}
+
+func (s *script) Resize(w belljar.WindowSize) { s.size <- w }
+
+func (s *script) Status(context.Context) (belljar.ExitStatus, error) {
+	return belljar.ExitStatus{Code: 6}, nil
+}
+
+func (s *script) Close() error {
+	s.once.Do(func() { close(s.gone) })
+	return nil
+}
+
+func TestAttach(t *testing.T) {
+	d := &desk{}
+	c := Dial("box", serve(t, d))
+	if _, err := c.Attach(t.Context(), AttachRequest{}); belljar.KindOf(err) != belljar.KindConflict {
+		t.Errorf("%v", err)
+	}
+	d.script = newScript()
+	s, err := c.Attach(t.Context(), AttachRequest{Size: belljar.WindowSize{Rows: 1, Cols: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Resize(belljar.WindowSize{Rows: 3, Cols: 4}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := <-d.script.size, <-d.script.size; a.Rows != 1 || b.Cols != 4 {
+		t.Errorf("%v %v", a, b)
+	}
+	_, _ = io.WriteString(s.Stdin(), "keys")
+	if got := <-d.script.typed; got != "keys" {
+		t.Errorf("%q", got)
+	}
+	d.script.show <- []byte("shown")
+	close(d.script.show)
+	if out, errs, st := finish(t, s); out != "shown" || errs != "" || st.Status() != 6 {
+		t.Errorf("%q %q %+v", out, errs, st)
+	}
+	d.script = newScript()
+	if s, err = c.Attach(t.Context(), AttachRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	<-d.script.gone // detached
+}
+
+func TestStatusAndStop(t *testing.T) {
+	d := &desk{}
+	c := Dial("box", serve(t, d))
+	if s, err := c.Status(t.Context()); err != nil || s.State != Running || s.Doing != "\x1b]0;x\a" {
+		t.Errorf("%+v %v", s, err)
+	}
+	if err := c.Stop(t.Context(), 3*time.Second); err != nil || len(d.graces) != 1 || d.graces[0] != 3*time.Second {
+		t.Errorf("%v %v", err, d.graces)
+	}
+	for _, bad := range []time.Duration{-time.Second, 2 * maxGrace} {
+		if err := c.Stop(t.Context(), bad); belljar.KindOf(err) != belljar.KindUsage {
+			t.Errorf("%v: %v", bad, err)
+		}
 	}
 }

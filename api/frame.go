@@ -26,7 +26,6 @@ const (
 	frameSize   frameKind = 'r' // rows, columns: two bytes each
 	frameSignal frameKind = 's' // a signal
 	frameExit   frameKind = 'x' // four bytes of code, a signal
-	frameGap    frameKind = 'g' // output was left out here
 	frameFault  frameKind = 'f' // an error, as JSON
 )
 
@@ -91,11 +90,11 @@ func parseFrame(kind frameKind, b []byte) (frame, error) {
 			return x, fmt.Errorf("%w: no channel", errFrame)
 		}
 		x.channel, b = b[0], b[1:]
-	case frameSize, frameSignal, frameExit, frameGap, frameFault:
+	case frameSize, frameSignal, frameExit, frameFault:
 	default:
 		return x, fmt.Errorf("%w: kind %d", errFrame, kind)
 	}
-	want := map[frameKind]int{frameEnd: 0, frameCredit: 4, frameSize: 4, frameSignal: 1, frameExit: 5, frameGap: 0}
+	want := map[frameKind]int{frameEnd: 0, frameCredit: 4, frameSize: 4, frameSignal: 1, frameExit: 5}
 	if n, fixed := want[kind]; fixed && len(b) != n {
 		return x, fmt.Errorf("%w: %d bytes of kind %q", errFrame, len(b), kind)
 	}

@@ -212,13 +212,13 @@ func (x *execution) run(ctx context.Context, m *mux) {
 		status = belljar.ExitStatus{Signal: belljar.Signal(syscall.SIGKILL)} // with the sandbox
 	}
 	if m.send(exitFrame(status.Code, int(status.Signal))) == nil {
-		x.bye(m)
+		bye(m)
 	}
 }
 
 // bye lets the caller, who has been told everything, go first: a connection that is closed
 // while they still send would take what they have not read.
-func (x *execution) bye(m *mux) {
+func bye(m *mux) {
 	select {
 	case <-m.done:
 	case <-time.After(endWait):

@@ -26,6 +26,9 @@ func Serve(ctx context.Context, l *net.UnixListener, c Control) error {
 	mux.HandleFunc("POST /v1/questions/{id}", h.answer)
 	mux.HandleFunc("POST /v1/rules", h.allow)
 	mux.HandleFunc("POST /v1/exec", h.exec)
+	mux.HandleFunc("POST /v1/attach", h.attach)
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("POST /v1/stop", h.stop)
 	srv := &http.Server{
 		Handler: mux, ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: 16 << 10,
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 10 * time.Second,

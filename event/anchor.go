@@ -44,6 +44,11 @@ type anchor struct {
 	Size int64     `json:"size"`           // bytes of the record
 	// Closed is the head of the record that was closed last, this one included.
 	Closed string `json:"closed,omitempty"`
+	// RunKey, of a start, is the public key that signs for this record while it is written:
+	// the user's own is not in memory then.
+	RunKey string `json:"run_key,omitempty"`
+	Key    string `json:"key,omitempty"` // whose signature is last
+	Sig    string `json:"sig,omitempty"`
 }
 
 // anchors is the open, locked file of anchors.
@@ -53,16 +58,18 @@ type anchors struct {
 	seq    uint64 // of the next line
 	head   string
 	closed string
+	key    *Key
+	seen   []Witness
 }
 
-// openAnchors opens and locks the anchors of a state folder. It reads no more
-// than the last line.
-func openAnchors(state string) (*anchors, error) {
+// openAnchors opens and locks the anchors of a state folder, whose new lines key signs.
+// It reads no more than the last line.
+func openAnchors(state string, key *Key, seen []Witness) (*anchors, error) {
 	f, err := os.OpenFile(filepath.Join(state, anchorsFile), os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open anchors: %w", err)
 	}
-	a := &anchors{file: f, state: state, head: genesis("anchors", "")}
+	a := &anchors{file: f, state: state, head: genesis("anchors", ""), key: key, seen: seen}
 	if err := a.load(); err != nil {
 		f.Close()
 		return nil, err
@@ -104,13 +111,17 @@ func (a *anchors) add(e anchor) error {
 	if e.What == anchorEnded || e.What == anchorKilled {
 		e.Closed = e.Head
 	}
+	e.Key = a.key.text()
 	body, err := appendBody(nil, e)
 	if err != nil {
 		return fmt.Errorf("encode anchor: %w", err)
 	}
-	line, head := appendLine(nil, a.seq, a.head, body)
+	line, head := appendLine(nil, a.seq, a.head, appendSignature(a.key, a.seq, a.head, body))
 	if _, err := a.file.Write(line); err != nil {
 		return fmt.Errorf("write anchor: %w", err)
+	}
+	for _, w := range a.seen { // after it is there: a witness never knows more
+		w.Keep(Mark{a.seq, head})
 	}
 	a.seq, a.head, a.closed = a.seq+1, head, e.Closed
 	return nil
@@ -195,7 +206,7 @@ func tailAnchor(f *os.File, id string) (anchor, error) {
 
 // anchorEnd anchors the end of r, which has been written.
 func anchorEnd(r *Record) error {
-	a, err := openAnchors(r.state)
+	a, err := openAnchors(r.state, r.key, r.seen)
 	if err != nil {
 		return err
 	}

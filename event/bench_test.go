@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -89,4 +90,52 @@ func BenchmarkVerify(b *testing.B) {
 	for b.Loop() {
 		mustVerify(b, state, "v", Ended)
 	}
+}
+
+// A host in a million events of a thousand sandboxes, one in a hundred of which is meant.
+func BenchmarkSearch(b *testing.B) {
+	state := b.TempDir()
+	const sandboxes, each = 1000, 1000
+	at := time.Now()
+	for n := range sandboxes {
+		id := fmt.Sprintf("s%04d", n)
+		r := newRecord(b, state, id)
+		w := r.begin()
+		for i := range each {
+			e := execEvent(i)
+			switch {
+			case i%100 == 0:
+				e = belljar.Event{Kind: belljar.EventConnect, Net: &belljar.NetEvent{Proto: "tls", Host: "api.example.com", Addr: "192.0.2.1", Port: 443}}
+			case i%3 == 0:
+				e = fileEvent("src/main.go")
+			}
+			e.Time = at
+			body, err := redactor{}.encode(e)
+			if err != nil {
+				b.Fatal(err)
+			}
+			w.add(body)
+		}
+		if err := w.write(); err != nil {
+			b.Fatal(err)
+		}
+		r.Close(belljar.EndEvent{})
+	}
+	for b.Loop() {
+		infos, err := List(state)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for _, err := range Search(b.Context(), infos, Filter{Host: "api.example.com", Since: at.Add(-7 * 24 * time.Hour)}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != sandboxes*each/100 {
+			b.Fatalf("%d found", n)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/million-events")
 }

@@ -20,6 +20,10 @@ type CreateOptions struct {
 	// MaxBytes bounds the file; 0 means DefaultMaxBytes. A little more than that may
 	// be used to say how it ended.
 	MaxBytes int64
+	// Secrets are never written; what looks like one is not either, see [Redact].
+	Secrets []Secret
+	// Witnesses are told where the anchors end.
+	Witnesses []Witness
 }
 
 // Create makes the record of a new sandbox, writes its start event and its plan
@@ -46,7 +50,12 @@ func create(o CreateOptions) (*Record, error) {
 			return nil, err
 		}
 	}
-	a, err := openAnchors(o.State)
+	key, err := OpenKey(o.State)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	a, err := openAnchors(o.State, key, o.Witnesses)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +72,13 @@ func create(o CreateOptions) (*Record, error) {
 		wake:    make(chan struct{}, 1),
 		quit:    make(chan struct{}),
 		stopped: make(chan struct{}),
+		seen:    o.Witnesses,
+		hide:    newRedactor(o.Secrets),
 	}
+	if r.key, err = newKey(); err != nil {
+		return nil, err
+	}
+	o.Start.Key = key.text()
 	if err := r.start(o, a); err != nil {
 		return nil, err
 	}
@@ -86,9 +101,7 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 		if err != nil {
 			_ = os.RemoveAll(tmp)
 			_ = os.Remove(mark)
-			if r.file != nil {
-				_ = r.file.Close()
-			}
+			_, _ = r.file.Close(), r.heads.Close() // of nil too
 		}
 	}()
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
@@ -104,13 +117,16 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 	if err := flock(r.file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock record: %w", err)
 	}
+	if r.heads, err = openHead(tmp); err != nil {
+		return err
+	}
 	if err := r.writeStart(o, a.closed); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	begin := anchor{What: anchorStarted, ID: r.id, Name: cleanString(o.Start.Name), At: r.seq - 1, Head: r.head, Size: r.size}
+	begin := anchor{What: anchorStarted, ID: r.id, Name: cleanString(o.Start.Name), At: r.seq - 1, Head: r.head, Size: r.size, RunKey: r.key.text()}
 	if err := a.add(begin); err != nil {
 		_ = os.RemoveAll(dir)
 		return err
@@ -121,14 +137,14 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 func (r *Record) writeStart(o CreateOptions, previous string) error {
 	now := time.Now()
 	o.Start.Previous = previous
-	body, err := encode(belljar.Event{Kind: belljar.EventStart, Time: now, Start: &o.Start})
+	body, err := r.hide.encode(belljar.Event{Kind: belljar.EventStart, Time: now, Start: &o.Start})
 	if err != nil {
 		return err
 	}
 	w := r.begin()
 	w.add(body)
 	if o.Plan != nil {
-		body, err := encode(belljar.Event{Kind: belljar.EventPlan, Time: now, Plan: o.Plan})
+		body, err := r.hide.encode(belljar.Event{Kind: belljar.EventPlan, Time: now, Plan: o.Plan})
 		if err != nil {
 			return err
 		}
@@ -139,14 +155,19 @@ func (r *Record) writeStart(o CreateOptions, previous string) error {
 
 // Remove deletes the record of a sandbox that is not running and says so in the
 // anchors, so that its absence is no fault.
-func Remove(state, id string) error {
+func Remove(state, id string, seen ...Witness) error {
 	op := func(err error, k belljar.Kind) error {
 		return &belljar.Error{Op: "remove record", ID: id, Kind: k, Err: err}
 	}
 	if !validID(id) {
 		return op(errors.New("impossible id"), belljar.KindUsage)
 	}
-	a, err := openAnchors(state)
+	key, err := OpenKey(state)
+	if err != nil {
+		return op(err, belljar.KindInternal)
+	}
+	defer key.Wipe()
+	a, err := openAnchors(state, key, seen)
 	if err != nil {
 		return op(err, belljar.KindInternal)
 	}

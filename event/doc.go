@@ -18,17 +18,22 @@
 // closed last. So a changed byte, a missing, moved or foreign line, a cut tail and
 // a missing record show.
 //
+// Every anchor is signed: by the user's [Key] when a record begins, by a key that only that
+// record has while it is written, which also signs its head beside it once a second. So
+// whoever writes a record or the anchors anew without the key shows. A [Witness] outside the
+// state remembers where the anchors ended, so that a cut of both shows.
+//
 // Kinds that must not be lost are in the kernel before Record returns: they
 // survive a kill of the process. Droppable kinds are batched in bounded memory
 // and, under load, counted instead of written.
 //
 // # Limitations
 //
-// The chain has no secret key: whoever can write to the user's state can
-// delete it, or rewrite it from some record on to the present, and the newest
-// record can be removed together with the end of the anchors. Events are not
+// Whoever can read the user's key and write to the state and the witnesses can make
+// records anew. The witness in the runtime folder ends with the machine: until the
+// next run, the newest record can be removed together with the end of the anchors. Events are not
 // forced to the disk: a power failure may lose the last seconds, and Verify then
 // says that something is missing. Between the kill of a run and the start of the
-// next one, a cut at the end of the killed record cannot be told from the kill.
+// next one, a cut behind the last signed head of the killed record cannot be told from the kill.
 // Bytes that are not UTF-8 are kept as \xNN in the strings of an event.
 package event

@@ -13,7 +13,7 @@ import (
 )
 
 func FuzzLine(f *testing.F) {
-	body, err := encode(execEvent(1))
+	body, err := redactor{}.encode(execEvent(1))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func FuzzEvent(f *testing.F) {
 			{Kind: belljar.EventFile, File: &belljar.FileEvent{Path: file, To: arg}},
 			{Kind: belljar.EventRefuse, Net: &belljar.NetEvent{Host: path, Reason: arg, Fix: file}},
 		} {
-			body, err := encode(e)
+			body, err := redactor{}.encode(e)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func FuzzEvent(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := clean(e)
+			want := redactor{}.redact(clean(e))
 			want.Time = got.Time
 			if diff := cmp.Diff(want, got.Event); diff != "" {
 				t.Error(diff)

@@ -2,7 +2,7 @@ package event
 
 import (
 	"bufio"
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,14 +17,27 @@ import (
 // A history is what the anchors of a state folder say.
 type history struct {
 	all    []anchor
+	lines  [][]byte         // of all, as they stand in the file
+	hashes []string         // of every line of the file; empty for what is none
 	of     map[string][]int // indexes of all, by id
 	faults []Fault
 	open   map[string]bool // records that are marked as being written
+	key    string          // the public key of this user's; empty where there is none
 }
 
 // readAnchors reads and checks the anchors. What is wrong with them is in faults;
 // the error says that they could not be read.
-func readAnchors(state string) (*history, error) {
+func readAnchors(state string, seen []Witness) (*history, error) {
+	told := marksOf(seen) // first: they know no line that is not there
+	h, err := readHistory(state)
+	if err == nil {
+		h.judgeKey(state)
+		h.judgeWitnesses(told)
+	}
+	return h, err
+}
+
+func readHistory(state string) (*history, error) {
 	h := &history{of: make(map[string][]int), open: make(map[string]bool)}
 	marks, err := os.ReadDir(filepath.Join(state, openDir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -60,14 +73,14 @@ func (h *history) read(f *os.File) error {
 			return r.fail // a torn last line was never told to anybody
 		}
 		at := int(n) + 1
+		h.hashes = append(h.hashes, "")
 		if r.long {
 			r.long = false
 			h.fault(at, "the line is too long")
 			continue
 		}
-		l, err := parseLink(line)
-		var a anchor
-		if jerr := json.Unmarshal(line, &a); errors.Is(err, errForm) || jerr != nil {
+		l, a, err := parseAnchor(line)
+		if errors.Is(err, errForm) {
 			h.fault(at, "it is no line of anchors")
 			prev = ""
 			continue
@@ -89,7 +102,8 @@ func (h *history) read(f *os.File) error {
 		if a.Closed != closed {
 			h.fault(at, "it names another record as the last one")
 		}
-		prev = l.hash
+		prev, h.hashes[n] = l.hash, l.hash
+		h.lines = append(h.lines, bytes.Clone(line))
 		h.of[a.ID] = append(h.of[a.ID], len(h.all))
 		h.all = append(h.all, a)
 	}
@@ -195,6 +209,7 @@ func (h *history) judge(r *Report, c *chain, state string) {
 	if started >= 0 && c.start != nil && c.start.Previous != h.all[started].Closed {
 		r.fault(FaultAnchor, 1, "it names another record as the one before than the anchors do")
 	}
+	h.judgeSigned(r, c, started)
 	if started >= 0 {
 		h.judgeNewer(r, started, state)
 	}

@@ -35,6 +35,9 @@ type Entry struct {
 	// Raw is the line as it stands in the file, without the newline. It is JSON and
 	// safe to show in a terminal. It is only valid until the next entry is read.
 	Raw []byte `json:"-"`
+
+	// Process is what is known of the process of an exec or exit event from the lines before.
+	Process *Process `json:"-"`
 }
 
 // genesis stands for the hash of the line before the first one.

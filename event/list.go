@@ -34,6 +34,7 @@ type Info struct {
 	Path   string              `json:"path"`
 	Status Status              `json:"status"`
 	Time   time.Time           `json:"time"`            // of the start
+	Last   time.Time           `json:"last,omitzero"`   // of the last line, where that can be read
 	EndAt  time.Time           `json:"end_at,omitzero"` // of the end
 	Start  *belljar.StartEvent `json:"start,omitempty"` // nil when damaged
 	End    *belljar.EndEvent   `json:"end,omitempty"`   // nil without an end event
@@ -100,6 +101,7 @@ func inspect(state, id string) Info {
 		return i
 	}
 	last, err := parseEntry(line)
+	i.Last = last.Time
 	switch {
 	case alive:
 		i.Status = Running

@@ -66,9 +66,9 @@ func Line(e *Entry) string {
 			terminal.Escape(string(p.Workspace.Mode)), len(p.Mounts), len(p.Network.Rules), bytesText(p.Limits.Memory),
 			p.Limits.CPUs, p.Limits.Processes, p.Limits.Time)
 	case e.Exec != nil:
-		return execLine(e.Exec)
+		return indent(e.Process) + execLine(e.Exec)
 	case e.Exit != nil:
-		return fmt.Sprintf("pid %d %s", e.Exit.PID, statusText(e.Exit.Status))
+		return exitLine(e)
 	case e.Net != nil:
 		return netLine(e)
 	case e.Ask != nil:
@@ -91,6 +91,24 @@ func Line(e *Entry) string {
 		return endLine(e.End)
 	}
 	return ""
+}
+
+// maxIndent bounds how far programs are indented below those that started them.
+const maxIndent = 12
+
+func indent(p *Process) string {
+	if p == nil {
+		return ""
+	}
+	return strings.Repeat("  ", min(p.Depth, maxIndent))
+}
+
+func exitLine(e *Entry) string {
+	s := fmt.Sprintf("%spid %d %s", indent(e.Process), e.Exit.PID, statusText(e.Exit.Status))
+	if p := e.Process; p != nil {
+		s += fmt.Sprintf(" after %s  [%s]", max(0, e.Time.Sub(p.Began)).Round(time.Millisecond), terminal.Escape(p.Path))
+	}
+	return s
 }
 
 func execLine(x *belljar.ExecEvent) string {

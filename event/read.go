@@ -9,73 +9,12 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 )
-
-// A Filter selects entries. Its zero value selects all; every field that is set
-// must match.
-type Filter struct {
-	Kinds []belljar.EventKind // one of these
-	Since time.Time           // at or after
-	Until time.Time           // before
-	Host  string              // of a connection or refusal: the name or address, or *.name for all below it
-	Path  string              // of a file or program: the path, or a pattern of package path, or a folder of it
-	Text  string              // part of the entry as [Print] shows it, in any case
-}
-
-// Match says whether f selects e.
-func (f *Filter) Match(e *Entry) bool {
-	if len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind) {
-		return false
-	}
-	if !f.Since.IsZero() && e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) {
-		return false
-	}
-	if f.Host != "" && (e.Net == nil || !matchHost(f.Host, e.Net)) {
-		return false
-	}
-	if f.Path != "" && !f.matchPath(e) {
-		return false
-	}
-	return f.Text == "" || strings.Contains(strings.ToLower(Line(e)), strings.ToLower(f.Text))
-}
-
-func matchHost(want string, n *belljar.NetEvent) bool {
-	want = strings.ToLower(strings.TrimSuffix(want, "."))
-	if below, ok := strings.CutPrefix(want, "*"); ok {
-		return strings.HasPrefix(below, ".") && strings.HasSuffix(n.Host, below) && len(n.Host) > len(below)
-	}
-	return n.Host == want || n.Addr == want
-}
-
-func (f *Filter) matchPath(e *Entry) bool {
-	var names []string
-	switch {
-	case e.File != nil:
-		names = []string{e.File.Path, e.File.To}
-	case e.Exec != nil:
-		names = []string{e.Exec.Path}
-	}
-	for _, n := range names {
-		if n == "" {
-			continue
-		}
-		if n == f.Path || strings.HasPrefix(n, strings.TrimSuffix(f.Path, "/")+"/") {
-			return true
-		}
-		if ok, err := path.Match(f.Path, n); ok && err == nil {
-			return true
-		}
-	}
-	return false
-}
 
 // Read reads the entries of the record in file that f selects, first to last, in
 // constant memory. A line that is damaged or longer than 4 MiB is yielded as an
@@ -147,7 +86,7 @@ func Follow(ctx context.Context, file string, f Filter) iter.Seq2[Entry, error] 
 // A reader reads lines. It keeps what is not a whole line yet.
 type reader struct {
 	in     *bufio.Reader
-	filter Filter
+	filter selector
 	part   []byte
 	long   bool // part belongs to a line that is too long
 	line   int
@@ -160,7 +99,7 @@ type reader struct {
 }
 
 func newReader(in io.Reader, f Filter) *reader {
-	return &reader{in: bufio.NewReaderSize(in, 64<<10), filter: f}
+	return &reader{in: bufio.NewReaderSize(in, 64<<10), filter: selector{Filter: f}}
 }
 
 // next reads on to the next entry that is selected, or that is damaged.
@@ -183,7 +122,7 @@ func (r *reader) next() bool {
 			return true
 		}
 		r.ended = r.ended || e.Kind == belljar.EventEnd
-		if r.filter.Match(&e) {
+		if r.filter.match(&e) {
 			r.entry = e
 			return true
 		}

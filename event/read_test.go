@@ -113,7 +113,7 @@ func TestPrint(t *testing.T) {
 	for _, want := range []string{
 		`2026-11-28 12:00:00.000  exec      git commit -m 'it'\''s \x1b]52;c;x\x07\u202e\n'  [/usr/bin/git]  in /w  pid 2`,
 		`exec      sudo sh  [/usr/bin/sudo]  pid 3  REFUSED: denied \x1b]52;c;x\x07\u202e\n`,
-		"exit      pid 2 killed by signal 9",
+		"exit      pid 2 killed by signal 9 after 2s  [/usr/bin/git]",
 		"connect   tls api.example.com:443 (192.0.2.1)  sent 2 KiB, received 3 B  1.5s  by user policy.yaml:7 `api.example.com`",
 		`refuse    dns evil.example  not in the policy\x1b]52;c;x\x07\u202e\n  nearest: user policy.yaml:7 ` + "`api.example.com`  fix: --allow evil.example",
 		`file      hold rename x -> .envrc\x1b]52;c;x\x07\u202e\n  (self-running)  direnv runs it`,
@@ -170,6 +170,22 @@ func TestSummaryIsBounded(t *testing.T) {
 	})
 	if len(s.Programs) != maxGroups+1 || s.Commands != 3*maxGroups || len(s.Errors) != 10 {
 		t.Errorf("%d programs, %d commands, %d errors", len(s.Programs), s.Commands, len(s.Errors))
+	}
+}
+
+func TestSummaryFitsOneScreen(t *testing.T) {
+	var s Summary
+	many := make([]Count, 50)
+	s.Programs, s.Stopped, s.Reached, s.Failed, s.Refused, s.Used, s.Leaks = many, many, many, many, many, many, many
+	s.Models, s.Passed, s.Held, s.Denied, s.Limits, s.Terminal, s.Sampled = many, many, many, many, many, many, many
+	for lines, want := range map[int]int{48: 44, 64: 58, 0: 184} {
+		var out bytes.Buffer
+		if err := s.Write(&out, lines); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(out.String(), "\n"); got > lines && lines > 0 || got < want-14 {
+			t.Errorf("%d lines for a screen of %d:\n%s", got, lines, out.String())
+		}
 	}
 }
 
@@ -325,5 +341,36 @@ func TestFindIn(t *testing.T) {
 	}
 	if _, err := FindIn(t.TempDir(), "/work/a"); belljar.KindOf(err) != belljar.KindNoSuch {
 		t.Errorf("nothing on record: %v", err)
+	}
+}
+
+func TestTimelineTellsTheTree(t *testing.T) {
+	r := newRecord(t, t.TempDir(), "tree")
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	exec := func(pid, parent int, path string) belljar.Event {
+		return belljar.Event{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: pid, Parent: parent, Path: path, Argv: []string{path}}}
+	}
+	exit := func(pid, code int) belljar.Event {
+		return belljar.Event{Kind: belljar.EventExit, Exit: &belljar.ExitEvent{PID: pid, Status: belljar.ExitStatus{Code: code}}}
+	}
+	for i, e := range []belljar.Event{exec(1, 0, "/sh"), exec(2, 1, "/make"), exec(3, 2, "/env"), exec(3, 2, "/cc"), exit(3, 1), exit(2, 0), exit(9, 0), exit(1, 0)} {
+		e.Time = at.Add(time.Duration(i) * time.Second)
+		if err := r.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for e, err := range Read(r.Path(), Filter{Kinds: []belljar.EventKind{belljar.EventExec, belljar.EventExit}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, Line(&e))
+	}
+	want := []string{
+		"/sh  pid 1", "  /make  pid 2", "    /env  pid 3", "    /cc  pid 3",
+		"    pid 3 exited with 1 after 2s  [/cc]", "  pid 2 exited with 0 after 4s  [/make]", "pid 9 exited with 0", "pid 1 exited with 0 after 7s  [/sh]",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

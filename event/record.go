@@ -20,6 +20,7 @@ const reserve = 64 << 10
 
 const (
 	flushDelay  = 20 * time.Millisecond // for droppable events
+	mostLost    = 2 * flushDelay        // of them by a kill, where the machine is not so busy that it takes longer
 	sampleEvery = time.Second           // between two counts of what was not written
 )
 
@@ -37,6 +38,10 @@ type Record struct {
 	state    string
 	max      int64
 	file     *os.File
+	heads    *os.File // the signed head beside it
+	key      *Key     // of this record only
+	hide     redactor
+	seen     []Witness
 
 	// turn is held by whoever writes; a channel, so that waiting for it can end
 	// with a context. It guards the fields below.
@@ -46,8 +51,10 @@ type Record struct {
 	size    int64
 	buf     []byte
 	sampled time.Time
-	err     error // why nothing can be written any more
-	over    bool  // the bound has been reached
+	headed  time.Time // when the head was signed last
+	due     bool      // it is to be signed again
+	err     error     // why nothing can be written any more
+	over    bool      // the bound has been reached
 
 	full     chan struct{}
 	fullOnce sync.Once
@@ -109,7 +116,7 @@ func (r *Record) Record(ctx context.Context, e belljar.Event) error {
 	if e.Kind.Droppable() {
 		return r.enqueue(e)
 	}
-	body, err := encode(e)
+	body, err := r.hide.encode(e)
 	if err != nil {
 		return err
 	}
@@ -129,9 +136,11 @@ func (r *Record) Record(ctx context.Context, e belljar.Event) error {
 
 func (r *Record) release() { <-r.turn }
 
-func encode(e belljar.Event) ([]byte, error) {
+// encode makes the body of a line, bounded and without secrets.
+func (r redactor) encode(e belljar.Event) ([]byte, error) {
 	e.Time = e.Time.UTC().Round(0)
-	body, err := appendBody(nil, clean(e))
+	e = r.redact(clean(e))
+	body, err := appendBody(nil, e)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
@@ -171,7 +180,7 @@ func (r *Record) enqueue(e belljar.Event) error {
 	}
 	r.mu.Unlock()
 
-	body, err := encode(e)
+	body, err := r.hide.encode(e)
 	if err != nil {
 		return err
 	}

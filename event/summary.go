@@ -222,12 +222,23 @@ func classOrder(class string) int {
 	return 2
 }
 
-// Write writes the summary for people, a few lines a section, at most top names
-// each; 0 means 10. Everything in it is safe for a terminal.
-func (s *Summary) Write(w io.Writer, top int) error {
-	if top <= 0 {
-		top = 10
+// Write writes the summary for people, in at most so many lines where that can be: as many
+// names a section as fit, at most 12; 0 lines means all 12. Everything in it is safe for a
+// terminal.
+func (s *Summary) Write(w io.Writer, lines int) error {
+	const most = 12
+	top := most
+	text := s.text(top)
+	for lines > 0 && top > 1 && strings.Count(text, "\n") > lines {
+		top--
+		text = s.text(top)
 	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// text is the summary with at most top names a section.
+func (s *Summary) text(top int) string {
 	var b strings.Builder
 	if s.Start != nil {
 		fmt.Fprintf(&b, "%s  %s\n", terminal.Escape(s.Start.Name), Command(s.Start.Argv))
@@ -256,8 +267,7 @@ func (s *Summary) Write(w io.Writer, top int) error {
 	for _, e := range s.Errors {
 		fmt.Fprintf(&b, "damaged: %s\n", terminal.Escape(e))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func section(b *strings.Builder, title string, list []Count, top int) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ const (
 	FaultAnchor  FaultKind = "anchor"  // the anchors do not know the record, or know another head
 	FaultMissing FaultKind = "missing" // the anchors know the record, but it is not there
 	FaultAnchors FaultKind = "anchors" // the anchors themselves are damaged
+	FaultSigned  FaultKind = "signed"  // a signature is missing, wrong, or of another key
 )
 
 // A Fault is one thing that is wrong.
@@ -45,9 +47,11 @@ type Report struct {
 	Name   string  `json:"name,omitempty"`
 	Path   string  `json:"path"`
 	Status Status  `json:"status"`
-	Events int     `json:"events"` // whole lines
-	Head   string  `json:"head"`   // hash of the last one
-	Faults []Fault `json:"faults"` // at most 100; empty: nothing was changed
+	Events int     `json:"events"`           // whole lines
+	Head   string  `json:"head"`             // hash of the last one
+	Bytes  int64   `json:"bytes"`            // of whole lines
+	Signer string  `json:"signer,omitempty"` // fingerprint of the key that its heads are signed with
+	Faults []Fault `json:"faults"`           // at most 100; empty: nothing was changed
 	More   int     `json:"more,omitempty"`
 	// Notes are no faults, but are to be known: that the process was killed, that the
 	// last line is torn, that it is still running.
@@ -70,19 +74,19 @@ func (r *Report) note(format string, args ...any) {
 }
 
 // Verify judges the record id of a state folder: its chain, its end, its anchors,
-// the record that was started after it, and whether a later record of the same
-// name is missing. Instead of an id it takes the name of a sandbox of which only
+// its signatures, the record that was started after it, what witnesses saw, and whether a
+// later record of the same name is missing. Instead of an id it takes the name of a sandbox of which only
 // the anchors know. The error says that it could not be judged; what is wrong with
 // the record is in the report. A record of which neither the folder nor an anchor
 // exists is an error of KindNoSuch.
-func Verify(state, id string) (Report, error) {
+func Verify(state, id string, seen ...Witness) (Report, error) {
 	fail := func(err error, k belljar.Kind) (Report, error) {
 		return Report{}, &belljar.Error{Op: "verify record", ID: id, Kind: k, Err: err}
 	}
 	if !validID(id) {
 		return fail(errors.New("impossible id"), belljar.KindUsage)
 	}
-	known, err := readAnchors(state)
+	known, err := readAnchors(state, seen)
 	if err != nil {
 		return fail(err, belljar.KindInternal)
 	}
@@ -106,7 +110,7 @@ func Verify(state, id string) (Report, error) {
 
 // VerifyAll judges every record that exists or that the anchors know, in the
 // order of their ids.
-func VerifyAll(state string) ([]Report, error) {
+func VerifyAll(state string, seen ...Witness) ([]Report, error) {
 	fail := func(err error) ([]Report, error) {
 		return nil, &belljar.Error{Op: "verify records", Err: err}
 	}
@@ -114,7 +118,7 @@ func VerifyAll(state string) ([]Report, error) {
 	if err != nil {
 		return fail(err)
 	}
-	known, err := readAnchors(state)
+	known, err := readAnchors(state, seen)
 	if err != nil {
 		return fail(err)
 	}
@@ -146,9 +150,11 @@ func verifyOne(state, id string, known *history) (Report, error) {
 	defer f.Close()
 	alive := running(f)
 	c := chain{report: &r, prev: genesis("record", id), marks: known.marks(id), seen: make(map[uint64]string)}
+	c.readHead(state) // first: it knows no line that is not there
 	if err := c.read(f); err != nil {
 		return r, err
 	}
+	r.Bytes = c.size
 	c.finish(alive)
 	known.judge(&r, &c, state)
 	return r, nil
@@ -161,12 +167,16 @@ type chain struct {
 	seen   map[uint64]string // their hashes
 
 	line  int
-	next  uint64 // the number that the next line must have
-	prev  string // and the hash that it must name
-	size  int64  // bytes of whole lines
-	torn  int64  // bytes behind them
-	end   bool   // the last line was the end event
+	next  uint64    // the number that the next line must have
+	prev  string    // and the hash that it must name
+	size  int64     // bytes of whole lines
+	torn  int64     // bytes behind them
+	end   bool      // the last line was the end event
+	last  time.Time // of the last line, where it can be read
 	start *belljar.StartEvent
+
+	head    anchor // the signed head beside the record
+	headErr error  // why it cannot be read
 }
 
 func (c *chain) read(f io.Reader) error {
@@ -220,6 +230,9 @@ func (c *chain) take(line []byte) {
 	if c.marks[l.seq] {
 		c.seen[l.seq] = l.hash
 	}
+	if _, when, ok := header(line); ok {
+		c.last = when
+	}
 	c.end = bytes.HasPrefix(l.body, []byte(`"kind":"end",`))
 	c.next, c.prev = l.seq+1, l.hash
 	r.Events++
@@ -263,4 +276,21 @@ func (c *chain) finish(alive bool) {
 	if c.torn > 0 {
 		r.note("the last line is torn: %d bytes were being written when the process was killed", c.torn)
 	}
+	r.note("the last event is of %s. Commands, refusals and limits are on record before the sandbox goes on: none is missing; of files, "+
+		"connections and requests those of the last %d ms before the kill may be", c.last.UTC().Format(time.RFC3339Nano), mostLost.Milliseconds())
+}
+
+// CheckChain reads the lines of record id from in, and returns the hash of the last one and
+// how many there are. The error is the first thing that is wrong with how they hang together.
+func CheckChain(in io.Reader, id string) (head string, events int, err error) {
+	r := Report{ID: id}
+	c := chain{report: &r, prev: genesis("record", id), seen: make(map[uint64]string)}
+	if err := c.read(in); err != nil {
+		return "", 0, err
+	}
+	if len(r.Faults) > 0 {
+		f := r.Faults[0]
+		return "", 0, fmt.Errorf("line %d: %s", f.Line, f.What)
+	}
+	return r.Head, r.Events, nil
 }

@@ -289,7 +289,7 @@ func TestKilledRecord(t *testing.T) {
 	raw := get(t, r.Path())
 	put(t, r.Path(), append(slices.Clone(raw), `{"seq":4,"prev":"`...)) // a torn write
 	rep := mustVerify(t, state, "dead", Killed)
-	if len(rep.Notes) != 3 {
+	if notes := strings.Join(rep.Notes, "\n"); !strings.Contains(notes, "torn: 17 bytes") || !strings.Contains(notes, "last 40 ms") {
 		t.Errorf("notes: %q", rep.Notes)
 	}
 	if i, err := Find(state, "dead"); err != nil || i.Status != Killed {

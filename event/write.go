@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -104,7 +105,7 @@ func (r *Record) overflow(w *batch, kind belljar.EventKind) error {
 		return ErrFull
 	}
 	r.over = true
-	body, err := encode(belljar.Event{
+	body, err := r.hide.encode(belljar.Event{
 		Kind:  belljar.EventLimit,
 		Time:  time.Now(),
 		Limit: &belljar.LimitEvent{Limit: "log", Max: r.max, Used: r.size, Ended: true},
@@ -140,7 +141,7 @@ func (b *batch) add(body []byte) {
 
 func (b *batch) addCounts(counts []belljar.SampledEvent) error {
 	for i := range counts {
-		body, err := encode(belljar.Event{Kind: belljar.EventSampled, Time: time.Now(), Sampled: &counts[i]})
+		body, err := b.r.hide.encode(belljar.Event{Kind: belljar.EventSampled, Time: time.Now(), Sampled: &counts[i]})
 		if err != nil {
 			return err
 		}
@@ -156,6 +157,9 @@ func (b *batch) write() error {
 	if cap(b.buf) <= 4*maxQueue {
 		r.buf = b.buf
 	}
+	if len(b.buf) == 0 && r.due {
+		return r.checkpoint(false)
+	}
 	if len(b.buf) == 0 {
 		return nil
 	}
@@ -169,7 +173,7 @@ func (b *batch) write() error {
 	}
 	r.size += int64(len(b.buf))
 	r.seq, r.head = b.seq, b.head
-	return nil
+	return r.checkpoint(false)
 }
 
 // Close writes the end event, which closes the chain, after everything recorded
@@ -190,13 +194,15 @@ func (r *Record) close(end belljar.EndEvent) error {
 	defer r.release()
 	defer func() { r.err = ErrClosed }()
 	defer r.file.Close()
+	defer r.heads.Close()
+	defer r.key.Wipe()
 	if r.err != nil {
 		return r.err // the anchors will say that it has no end
 	}
 	if err := r.writeEnd(end); err != nil {
 		return err
 	}
-	return anchorEnd(r)
+	return errors.Join(r.checkpoint(true), anchorEnd(r))
 }
 
 func (r *Record) writeEnd(end belljar.EndEvent) error {
@@ -211,7 +217,7 @@ func (r *Record) writeEnd(end belljar.EndEvent) error {
 	if err := w.addCounts(counts); err != nil {
 		return err
 	}
-	body, err := encode(belljar.Event{Kind: belljar.EventEnd, Time: time.Now(), End: &end})
+	body, err := r.hide.encode(belljar.Event{Kind: belljar.EventEnd, Time: time.Now(), End: &end})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,9 @@ type counter struct {
 
 	mu       sync.Mutex
 	commands int
+	refused  int                  // connections, requests and programs
+	doing    []string             // the command that was executed last
+	since    time.Time            // when
 	stopped  int                  // programs that a rule kept from running
 	failed   []belljar.NetEvent   // allowed, but could not be reached
 	files    map[string]seen      // by path, at most maxPaths
@@ -53,14 +57,21 @@ const (
 
 // Record implements [belljar.EventSink].
 func (c *counter) Record(ctx context.Context, e belljar.Event) error {
+	if e.Kind == belljar.EventRefuse {
+		c.mu.Lock()
+		c.refused++
+		c.mu.Unlock()
+	}
 	switch {
 	case e.Exec != nil && e.Exec.Refused == "":
 		c.mu.Lock()
 		c.commands++
+		c.doing, c.since = e.Exec.Argv, time.Now()
 		c.mu.Unlock()
 	case e.Exec != nil:
 		c.mu.Lock()
 		c.stopped++
+		c.refused++
 		c.mu.Unlock()
 	case e.File != nil:
 		c.file(*e.File)
@@ -83,6 +94,18 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 		c.limit(*e.Limit)
 	}
 	return c.next.Record(ctx, e)
+}
+
+// maxDoing is how much of a command line is told.
+const maxDoing = 400
+
+// now says how much was refused until now, and what was executed last and when. The
+// command holds whatever it held inside.
+func (c *counter) now() (refused int, doing string, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	doing = strings.Join(c.doing, " ")
+	return c.refused, strings.ToValidUTF8(doing[:min(len(doing), maxDoing)], "\ufffd"), c.since
 }
 
 // credential notes that a credential went to a host, or was to go there, once.

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// programHash is the SHA-256 of the running program, "" when it cannot be read.
+// ProgramHash is the SHA-256 of the running program, "" when it cannot be read.
 // Hashing it takes longer than a start, so the last answer is kept with what
 // tells one file from another.
-func programHash(state string) string {
+func ProgramHash(state string) string {
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return ""

@@ -47,6 +47,10 @@ type Options struct {
 	Confine bool
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
+	// Detached, where it is not nil, takes the place of In and Out: nobody is there.
+	Detached *Detached
+	// Started is called, where it is not nil, once the command runs.
+	Started func()
 	// Signals to pass on to the command; the caller owns the channel.
 	Signals <-chan os.Signal
 }
@@ -82,7 +86,8 @@ type run struct {
 
 	inst    belljar.Instance
 	proc    belljar.Process
-	session *terminal.Session
+	session relay
+	shared  *terminal.Shared   // session, in a detached run
 	runs    chan struct{}      // closed when proc is there
 	relayed chan error         // the session's end
 	lost    error              // why the caller has not all that the command printed
@@ -137,7 +142,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	c, err := r.o.Dirs.claimRun(Entry{
 		ID: r.p.ID, Name: r.p.Name, PID: os.Getpid(), Started: r.began, Tier: r.p.Tier,
-		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard,
+		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard, Detached: r.o.Detached != nil,
 	})
 	if err != nil {
 		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
@@ -285,9 +290,12 @@ func (r *run) startRecord() error {
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
+
+		Secrets:   recordSecrets(r.p, r.o.Public),
+		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
-			Version: belljar.Version, Binary: programHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
 		},
 	})
 	if err != nil {
@@ -392,7 +400,7 @@ func (r *run) stopGateway() error {
 }
 
 func (r *run) startCommand(ctx context.Context) error {
-	s, err := terminal.NewSession(terminal.Options{Stdin: r.o.In, Stdout: r.o.Out, Stderr: r.o.Err})
+	s, err := r.newRelay()
 	if err != nil {
 		return &belljar.Error{Op: "relay the terminal", Err: err}
 	}
@@ -408,6 +416,9 @@ func (r *run) startCommand(ctx context.Context) error {
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
 	close(r.runs)
+	if r.o.Started != nil {
+		r.o.Started()
+	}
 	return nil
 }
 

@@ -27,10 +27,6 @@ func New(o Options) *Backend { return &Backend{o: o} }
 // Name implements [belljar.Backend].
 func (b *Backend) Name() string { return Name }
 
-// DialsUnix says that the supervisor speaks to the sentry by a socket that has a path: as
-// long as the sandbox lives, each call that may block gets a connection.
-func (b *Backend) DialsUnix() bool { return true }
-
 // Start implements [belljar.Backend]. Reexec must be the first call of main.
 func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
 	in, err := b.start(ctx, s)
@@ -101,8 +97,18 @@ func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) erro
 		return err
 	}
 	defer itsGofer.Close()
-	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
-	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer)
+	mine, theirs, err := wire.Pair()
+	if err != nil {
+		mySentry.Close()
+		myGofer.Close()
+		return err
+	}
+	defer theirs.Close()
+	in.ctl.ask = mine
+	job := &launch.Job{
+		Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != "", Control: dir,
+	}
+	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer, theirs)
 	if err != nil {
 		mySentry.Close()
 		myGofer.Close()

@@ -19,11 +19,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // Program is the hook's program inside a sandbox: belljar itself, which every tier puts there,
 // read-only. Its first argument is [Word], its second the agent.
-const Program = "/run/belljar/guest"
+const Program = belljar.HelperPath
 
 // Word is the program's first argument.
 const Word = "hook"

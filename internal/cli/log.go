@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,8 +31,8 @@ func kindNames() []string {
 }
 
 type logFlags struct {
-	follow, asJSON, list bool
-	kinds                []string
+	follow, asJSON, list, all bool
+	pick                      picked
 }
 
 func (a *App) logCommand() *cobra.Command {
@@ -45,6 +44,12 @@ func (a *App) logCommand() *cobra.Command {
 		Long: `Shows the record of the sandbox NAME, or of the newest one of this project (of all,
 where it has none): every program that ran, every connection and refusal, every file that passed or waits, limits. The record
 is written outside the sandbox and chained: belljar log verify finds changes.
+
+  belljar log --process git                  a program and its end, wherever it ran
+  belljar log --verdict deny                 what was refused
+  belljar log --all --since 7d --host HOST   of every sandbox that this user ran
+
+A time is a date, a date and a time, a time of today, or how long ago: 30m, 7d, 2w.
 `,
 		Args: exactly(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error { return a.log(c.Context(), &f, first(args)) },
@@ -52,9 +57,9 @@ is written outside the sandbox and chained: belljar log verify finds changes.
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more until the sandbox ends")
 	c.Flags().BoolVar(&f.list, "list", false, "list the records")
 	c.PersistentFlags().BoolVar(&f.asJSON, "json", false, "print JSON")
-	c.Flags().StringArrayVar(&f.kinds, "kind", nil, "only events of this `KIND`: exec, refuse, file, …")
+	c.Flags().BoolVar(&f.all, "all", false, "of all sandboxes, one after the other")
+	f.pick.flags(c)
 	c.ValidArgsFunction = a.completeNames(false)
-	_ = c.RegisterFlagCompletionFunc("kind", offer(kindNames()...))
 	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
 	return c
 }
@@ -98,19 +103,22 @@ func first(args []string) string {
 }
 
 func (a *App) log(ctx context.Context, f *logFlags, name string) error {
-	var filter event.Filter
-	for _, k := range f.kinds {
-		if !slices.Contains(eventKinds, belljar.EventKind(k)) {
-			return usage(fmt.Errorf("unknown kind of event %q", k), "the kinds are: "+strings.Join(kindNames(), ", "))
-		}
-		filter.Kinds = append(filter.Kinds, belljar.EventKind(k))
+	filter, err := f.pick.filter(time.Now())
+	switch {
+	case err != nil:
+		return err
+	case f.all && (f.follow || f.list || name != ""):
+		return usage(errors.New("--all shows what all sandboxes did: it goes with no name, --follow or --list"), "")
 	}
 	h, err := a.enter()
 	if err != nil {
 		return err
 	}
-	if f.list {
+	switch {
+	case f.list:
 		return a.logList(h, f.asJSON)
+	case f.all:
+		return a.logAll(ctx, h, filter, f.asJSON)
 	}
 	info, err := a.find(h, name)
 	if err != nil {
@@ -184,7 +192,7 @@ func (a *App) logVerifyCommand(f *logFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [NAME]",
 		Short: "check that records were not changed",
-		Long: `Checks the chain of a record, its end and its anchors: of the sandbox NAME, or of
+		Long: `Checks the chain of a record, its end, its anchors and signatures: of the sandbox NAME, or of
 the newest one of this project. Prints every fault and exits 1 when there is one. That a sandbox was
 killed is said, but is no fault.
 `,
@@ -217,7 +225,7 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 		return err
 	}
 	// A record that is gone may be known to the anchors.
-	rep, err := event.Verify(h.dirs.State, id)
+	rep, err := event.Verify(h.dirs.State, id, event.WitnessFile(h.dirs.Runtime))
 	switch belljar.KindOf(err) {
 	case belljar.KindNoSuch, belljar.KindUsage:
 		return a.noSandbox(h, name, "no sandbox of that name is on record, and the anchors know none")
@@ -237,7 +245,7 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 
 // verifyAll judges every record and sums up.
 func (a *App) verifyAll(h *host, asJSON bool) error {
-	reports, err := event.VerifyAll(h.dirs.State)
+	reports, err := event.VerifyAll(h.dirs.State, event.WitnessFile(h.dirs.Runtime))
 	if err != nil {
 		return err
 	}
@@ -287,6 +295,9 @@ func (a *App) printReport(rep *event.Report) {
 		}
 		fmt.Fprintf(a.Out, "  %s: %s%s\n", x.Kind, where, x.What)
 	}
+	if rep.Signer != "" {
+		fmt.Fprintf(a.Out, "  signed by %s\n", rep.Signer)
+	}
 	for _, n := range rep.Notes {
 		fmt.Fprintf(a.Out, "  note: %s\n", n)
 	}
@@ -322,7 +333,7 @@ with what was refused and what would allow it.
 			if f.asJSON {
 				return a.printJSON(s)
 			}
-			return s.Write(a.Out, 12)
+			return s.Write(a.Out, screen(a.Out))
 		},
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/ssh"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/verify"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -31,7 +32,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"
@@ -162,6 +163,8 @@ type planFlags struct {
 	devcontainer string // a file of the project, or anyDevcontainer; empty: none is read
 	// upstreamByName lets the company's proxy resolve.
 	upstreamByName bool
+	// detach says that nobody watches, noTTY that the command has no terminal then.
+	detach, noTTY bool
 	// look says that the plan is only looked at: no source of a credential is read.
 	look bool
 }
@@ -263,6 +266,9 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 		if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.unwatched(h, f, p, o.Workspace); err != nil {
+		return nil, err
 	}
 	a.warnReal(h, f, p.policy)
 	if p.facts, err = gather(ctx, o, p.policy); err != nil {

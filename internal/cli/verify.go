@@ -32,7 +32,7 @@ func (a *App) verifyCommand() *cobra.Command {
 at what came through. The same attacks run without a sandbox too, in throw-away
 namespaces, where they must succeed: one that does not proves nothing and is not
 judged. Decoys are attacked, never what is yours; no packet leaves this host.
-Takes twenty seconds to a minute and leaves nothing behind.
+Takes twenty seconds to a minute and leaves nothing behind but its result, for belljar evidence.
 
 The user's own policy does not apply; name it with --policy to verify with it.
 
@@ -87,6 +87,11 @@ func (a *App) prove(ctx context.Context, f *verifyFlags) error {
 	}
 	if r.Failed > 0 {
 		a.status = 1
+	}
+	if f.command == "" && f.policy == "" && len(f.only) == 0 {
+		if err := keepVerified(h.dirs.State, r); err != nil {
+			a.note("the result could not be kept for belljar evidence: %v", err)
+		}
 	}
 	switch {
 	case f.json:

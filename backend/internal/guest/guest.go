@@ -3,7 +3,8 @@
 // and listen on ports of the loopback that the policy relays to the host's.
 //
 // It is this same program, bound read-only into the sandbox and started in place
-// of the command, which becomes its child. It has no rights that the command does
+// of the command, which becomes its child; or it is the command itself, which connects
+// to the loopback for whoever started it ([belljar.HelperConnect]). It has no rights that the command does
 // not have, and the supervisor believes nothing that it says: it only obeys [Order]s.
 //
 // # Limitations
@@ -21,11 +22,10 @@ import (
 	"strings"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/internal/agenthook"
 )
 
 // Path is where the helper lies inside, and its argv[0]. Agents run it as their hook.
-const Path = agenthook.Program
+const Path = belljar.HelperPath
 
 // FDControl is the socket on which orders arrive.
 const FDControl = 3

@@ -12,11 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/lookup"
 )
 
 // Main is the helper's program. It never returns.
 func Main(args []string) {
+	if len(args) > 1 && args[1] == belljar.HelperConnect {
+		os.Exit(connect(args[2:], os.Stdin, os.Stdout))
+	}
 	if len(args) == 2 && args[1] == anchorMode {
 		anchor()
 	}

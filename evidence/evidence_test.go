@@ -1,0 +1,197 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
+)
+
+// The example of the specification.
+func TestPAE(t *testing.T) {
+	if got := string(PAE("http://example.com/HelloWorld", []byte("hello world"))); got != "DSSEv1 29 http://example.com/HelloWorld 11 hello world" {
+		t.Errorf("%q", got)
+	}
+}
+
+// state makes a state folder with a record, and what is said about it.
+func state(t testing.TB) (dir string, p Predicate, key *event.Key) {
+	t.Helper()
+	dir = t.TempDir()
+	r, err := event.Create(event.CreateOptions{State: dir, Start: belljar.StartEvent{ID: "one", Name: "mine", Argv: []string{"true"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(belljar.EndEvent{}); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := event.Verify(dir, "one")
+	if err != nil || !rep.OK() {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	b, err := os.ReadFile(rep.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err = event.OpenKey(dir); err != nil {
+		t.Fatal(err)
+	}
+	p = Predicate{
+		Made: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), Waits: json.RawMessage("null"),
+		Record: Record{
+			ID: "one", Name: "mine", SHA256: sha(b), Bytes: rep.Bytes, Head: rep.Head, Events: rep.Events, Status: rep.Status, Signer: rep.Signer, Faults: rep.Faults,
+		},
+	}
+	return dir, p, key
+}
+
+func signed(t testing.TB, key *event.Key, p Predicate) []byte {
+	t.Helper()
+	b, err := Sign(key, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestEvidenceHolds(t *testing.T) {
+	dir, p, key := state(t)
+	b := signed(t, key, p)
+	print := event.Fingerprint(key.Public())
+	for _, k := range []string{"", print, base64.StdEncoding.EncodeToString(key.Public())} {
+		s, err := Verify(b, Options{Key: k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Signer = s.Predicate.Signer
+		if diff := cmp.Diff(p, s.Predicate); diff != "" || s.Predicate.Signer.Fingerprint != print || print != p.Record.Signer {
+			t.Errorf("another statement: %s", diff)
+		}
+		if err := CompareRecord(s, filepath.Join(dir, "records/one/events.jsonl")); err != nil {
+			t.Error(err)
+		}
+	}
+	// Any tool that knows DSSE and ed25519 can check it.
+	var e Envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := base64.StdEncoding.DecodeString(e.Payload)
+	sig, _ := base64.StdEncoding.DecodeString(e.Signatures[0].Sig)
+	if !ed25519.Verify(key.Public(), PAE(e.PayloadType, payload), sig) {
+		t.Error("the signature is not that of DSSE")
+	}
+}
+
+// Every byte counts, and so does whose key it is.
+func TestChangedEvidence(t *testing.T) {
+	_, p, key := state(t)
+	b := signed(t, key, p)
+	for i := range bytes.TrimSpace(b) {
+		for _, mask := range []byte{1, 0x20, 0x80} { // 0x20: a letter of the other case
+			c := bytes.Clone(b)
+			c[i] ^= mask
+			if s, err := Verify(c, Options{}); err == nil && !sameStatement(t, b, s) {
+				t.Fatalf("byte %d ^ %#x is accepted", i, mask)
+			}
+		}
+	}
+	_, _, other := state(t)
+	if _, err := Verify(b, Options{Key: event.Fingerprint(other.Public())}); !errors.Is(err, ErrKey) {
+		t.Errorf("another key: %v", err)
+	}
+	var e Envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := base64.StdEncoding.DecodeString(e.Payload)
+	for name, change := range map[string]func(payload string, e *Envelope) string{
+		"another key in it":      func(s string, _ *Envelope) string { return strings.Replace(s, p64(key), p64(other), 1) },
+		"another subject":        func(s string, _ *Envelope) string { return strings.Replace(s, p.Record.SHA256, sha(nil), 1) },
+		"another kind":           func(s string, _ *Envelope) string { return strings.Replace(s, PredicateType, "https://example.com", 1) },
+		"a key too many":         func(s string, _ *Envelope) string { return strings.Replace(s, `{"_type"`, `{"x":1,"_type"`, 1) },
+		"something behind it":    func(s string, _ *Envelope) string { return s + "{}" },
+		"another name for a key": func(s string, e *Envelope) string { e.Signatures[0].KeyID = "x"; return s },
+		"another payload type":   func(s string, e *Envelope) string { e.PayloadType = "text/plain"; return s },
+		"two signatures":         func(s string, e *Envelope) string { e.Signatures = append(e.Signatures, e.Signatures[0]); return s },
+		"none":                   func(s string, e *Envelope) string { e.Signatures = nil; return s },
+	} {
+		c := e
+		c.Signatures = append([]Signature{}, e.Signatures...)
+		// Signed anew by the key's owner, so that nothing but what is said is wrong.
+		body := []byte(change(string(payload), &c))
+		c.Payload = base64.StdEncoding.EncodeToString(body)
+		for i := range c.Signatures {
+			c.Signatures[i].Sig = base64.StdEncoding.EncodeToString(key.Sign(PAE(c.PayloadType, body)))
+		}
+		in, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(in, Options{}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestAnotherRecord(t *testing.T) {
+	dir, p, key := state(t)
+	path := filepath.Join(dir, "records/one/events.jsonl")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		file []byte
+		p    func(*Predicate)
+		ok   bool
+	}{
+		"as it was":        {good, func(*Predicate) {}, true},
+		"grown":            {append(bytes.Clone(good), "x\n"...), func(*Predicate) {}, true},
+		"cut":              {good[:len(good)-1], func(*Predicate) {}, false},
+		"changed":          {bytes.Replace(good, []byte("true"), []byte("fals"), 1), func(*Predicate) {}, false},
+		"another head":     {good, func(p *Predicate) { p.Record.Head = "x" }, false},
+		"another id":       {good, func(p *Predicate) { p.Record.ID = "two" }, false},
+		"more events":      {good, func(p *Predicate) { p.Record.Events++ }, false},
+		"impossibly large": {good, func(p *Predicate) { p.Record.Bytes = 1 << 60 }, false},
+		"negative":         {good, func(p *Predicate) { p.Record.Bytes = -1 }, false},
+	} {
+		q := p
+		tt.p(&q)
+		file := filepath.Join(t.TempDir(), "events.jsonl")
+		if err := os.WriteFile(file, tt.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Verify(signed(t, key, q), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := CompareRecord(s, file); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	_, p, key := state(f)
+	b := signed(f, key, p)
+	f.Add(b)
+	f.Add([]byte(`{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{}]}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		s, err := Verify(in, Options{Key: event.Fingerprint(key.Public())})
+		if err == nil && !sameStatement(t, b, s) {
+			t.Errorf("evidence that nobody signed: %q", in)
+		}
+	})
+}
