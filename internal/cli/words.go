@@ -19,7 +19,7 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "undo", "merge", "hook", "evidence", "pool",
+	"shell", "undo", "merge", "pool",
 }
 
 // laterFlags are flags of run that later versions bring.
