@@ -39,6 +39,7 @@ type desk struct {
 	mu    sync.Mutex
 	heard []approval.Answer
 	rules []belljar.NetRule
+	procs []*hostProcess
 }
 
 func (d *desk) Questions(context.Context) ([]approval.Question, error) {

@@ -68,6 +68,7 @@ type run struct {
 	undo   rollback
 	rec    *event.Record
 	counts counter
+	marks  *marks
 	repos  []gitcommits.Repository // as they were before the start
 	view   *view.Server
 	gw     *gateway.Gateway
@@ -81,6 +82,7 @@ type run struct {
 	inst    belljar.Instance
 	proc    belljar.Process
 	session *terminal.Session
+	runs    chan struct{}      // closed when proc is there
 	relayed chan error         // the session's end
 	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
@@ -94,7 +96,7 @@ type run struct {
 // that belljar could not do it; how the command ended is in the result. Whatever
 // happens, nothing of the run is left but its record and what waits.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r := &run{o: o, p: o.Plan, began: time.Now()}
+	r := &run{o: o, p: o.Plan, began: time.Now(), runs: make(chan struct{})}
 	if o.Gateway.Keys != nil {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
@@ -150,6 +152,14 @@ func (r *run) start(ctx context.Context) error {
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
+		}
+	}
+	if r.o.KeepHome && len(r.p.Setup) > 0 {
+		if r.marks, err = openMarks(r.o.Dirs.State, home); err != nil {
+			return &belljar.Error{Op: "open what is known of setup", ID: r.p.Name, Err: err}
+		}
+		if r.marks != nil {
+			r.undo.add(r.marks.close)
 		}
 	}
 	if err := r.prepareHome(home); err != nil {
@@ -304,7 +314,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true, Stays: len(r.p.Setup) > 0}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -332,6 +342,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	ahead.DiscardRest()
 	if err := r.confine(); err != nil {
 		return err
+	}
+	if err := r.setUp(ctx); err != nil {
+		return v.why(err)
 	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)
@@ -386,6 +399,7 @@ func (r *run) startCommand(ctx context.Context) error {
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
+	close(r.runs)
 	return nil
 }
 

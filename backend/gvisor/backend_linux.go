@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
@@ -52,6 +54,10 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err 
 		return nil, err
 	}
 	in := &instance{o: b.o, ctx: ctx, spec: s, plan: p, staged: make(chan struct{}), ended: make(chan struct{})}
+	in.anchored = sync.OnceValue(func() error {
+		_, err := in.start(context.WithoutCancel(ctx), guest.Anchor())
+		return err
+	})
 	var opened []*os.File
 	defer func() {
 		if err != nil {

@@ -172,7 +172,8 @@ func (a *App) helpCommand() *cobra.Command {
 // commands lists every word of the command line.
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.approveCommand(), a.denyCommand(), a.allowCommand(),
+		a.runCommand(), a.execCommand(),
+		a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),

@@ -19,7 +19,7 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
+	"shell", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
 	"judge", "hook", "evidence", "pool", "ssh-config",
 }
 

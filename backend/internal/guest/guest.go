@@ -8,6 +8,8 @@
 //
 // # Limitations
 //
+// An anchor ([Anchor]) is killed as any process; then the sandbox ends.
+//
 // The command may kill it (they have the same identity), which ends the command's
 // terminal, and the sandbox where the helper is its first process.
 package guest
@@ -17,6 +19,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // Path is where the helper lies inside, and its argv[0].
@@ -24,6 +28,14 @@ const Path = "/run/belljar/guest"
 
 // FDControl is the socket on which orders arrive.
 const FDControl = 3
+
+// anchorMode is the argument of a helper that keeps a sandbox and runs nothing.
+const anchorMode = "anchor"
+
+// Anchor is a command that keeps a sandbox and runs nothing.
+func Anchor() *belljar.Command {
+	return &belljar.Command{Exec: belljar.Exec{Path: Path, Argv: []string{Path, anchorMode}, Dir: "/"}}
+}
 
 // A Start says what the helper is to do.
 type Start struct {
