@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/limit"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
@@ -76,7 +77,11 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}))
+	kept, done := h.keeperWitness(ctx)
+	defer done()
+	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{
+		In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true, Witnesses: []event.Witness{kept},
+	}))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
