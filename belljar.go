@@ -63,14 +63,16 @@ type Plan struct {
 	Hostname string   `json:"hostname"`
 	Identity Identity `json:"identity"`
 
-	Command   Exec       `json:"command"`              // the first command; always the first one started
-	Env       []string   `json:"env"`                  // NAME=value, sorted; the environment of every command
-	Workspace Workspace  `json:"workspace"`            // the project and how it is served
-	Mounts    []Mount    `json:"mounts"`               // everything else that is visible, parents before children
-	HomeFiles []HomeFile `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
-	Network   Network    `json:"network"`
-	Commands  *Commands  `json:"commands,omitempty"` // rules for commands, where there are any
-	Limits    Limits     `json:"limits"`
+	Command Exec `json:"command"` // the command; only Setup runs before it
+	// Setup runs before Command, in order; the first that fails ends the run.
+	Setup     []SetupStep `json:"setup,omitempty"`
+	Env       []string    `json:"env"`                  // NAME=value, sorted; the environment of every command
+	Workspace Workspace   `json:"workspace"`            // the project and how it is served
+	Mounts    []Mount     `json:"mounts"`               // everything else that is visible, parents before children
+	HomeFiles []HomeFile  `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
+	Network   Network     `json:"network"`
+	Commands  *Commands   `json:"commands,omitempty"` // rules for commands, where there are any
+	Limits    Limits      `json:"limits"`
 
 	// Enforcement lists, per requirement, what holds it in this tier on this
 	// host. It contains a gap only where the user said --best-effort.
@@ -103,9 +105,20 @@ type Identity struct {
 	Shell   string `json:"shell"`
 }
 
+// A SetupStep is a command that prepares a sandbox.
+type SetupStep struct {
+	Argv []string `json:"argv"` // argv[0] is looked up inside, along the PATH of the plan
+	// Each says that it runs in every run. Otherwise it runs once where HOME is kept, until
+	// its words change.
+	Each   bool   `json:"each,omitempty"`
+	Origin Origin `json:"origin"`
+}
+
 // An Exec is a command to run: resolved, so that nothing is looked up again.
 type Exec struct {
-	Path string   `json:"path"` // absolute path inside
+	// Path is absolute, as seen inside. In a [Command] that is not the first it may be a
+	// name without a slash, which is looked up inside along the PATH of its environment.
+	Path string   `json:"path"`
 	Argv []string `json:"argv"` // argv[0] as the user wrote it
 	Dir  string   `json:"dir"`  // working directory inside
 }
@@ -259,6 +272,9 @@ type Spec struct {
 	// Early allows Start to return while files are still being mounted. The first
 	// [Instance.Start] waits for them and then tells what went wrong.
 	Early bool
+	// Stays says that the sandbox does not end with its first command: until Close a
+	// process of the tier keeps it, which processes inside may kill.
+	Stays bool
 }
 
 // A FileView serves the workspace. The backend mounts one FUSE file system per
@@ -309,6 +325,21 @@ type Command struct {
 	Stdout *os.File // write end
 	Stderr *os.File // write end; nil when TTY
 }
+
+// Every sandbox holds this program, read-only, at HelperPath. A command with that as its
+// argv[0] and a word behind it does there, with the rights of any other process inside,
+// what only a process inside can do.
+const (
+	HelperPath = "/run/belljar/guest"
+	// HelperFiles serves files by SFTP on the standard streams.
+	HelperFiles = "sftp"
+	// HelperConnect connects to the first of the addresses behind it (ADDRESS:PORT) that
+	// answers, prints [HelperConnected] or another byte, and copies between the
+	// connection and the standard streams.
+	HelperConnect = "connect"
+	// HelperConnected is the byte that says that the connection is made.
+	HelperConnected = '+'
+)
 
 // A Process is a command that runs inside. Its methods are safe for concurrent use.
 type Process interface {

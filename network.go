@@ -2,6 +2,7 @@ package belljar
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,9 +38,12 @@ const (
 // A Network says which names and addresses exist for a sandbox. Its zero value
 // allows nothing.
 type Network struct {
-	Rules       []NetRule     `json:"rules"`
-	Publish     []PublishRule `json:"publish,omitempty"`
-	Credentials []Credential  `json:"credentials,omitempty"`
+	Rules   []NetRule     `json:"rules"`
+	Publish []PublishRule `json:"publish,omitempty"`
+	// Setup are rules that hold besides Rules until setup has ended. [Network.Decide] does
+	// not look at them, [Network.InSetup] makes a network whose Decide does.
+	Setup       []NetRule    `json:"setup,omitempty"`
+	Credentials []Credential `json:"credentials,omitempty"`
 	// Pushes are hosts where git pushes only as rules with Git say. See [Network.ConfinesPushes].
 	Pushes []BoundHost `json:"pushes,omitempty"`
 	// LLM are hosts of models, where requests are judged as their API says.
@@ -105,6 +109,16 @@ type Decision struct {
 	Reason  string   // one sentence without a period, when refused
 	Fix     string   // the policy line that would allow it, when refused; empty when no rule can
 	Missing bool     // it was refused because no rule is about it, and for no other reason
+}
+
+// InSetup is n as it is until setup has ended. The rules are shared.
+func (n *Network) InSetup() *Network {
+	if len(n.Setup) == 0 {
+		return n
+	}
+	all := *n
+	all.Rules = slices.Concat(n.Rules, n.Setup)
+	return &all
 }
 
 // Decide answers one request. It looks at names, ports and requests only; whether the

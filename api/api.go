@@ -5,8 +5,21 @@
 //	GET  /v1/questions        what waits: [Questions]
 //	POST /v1/questions/ID     an [Answer]; back comes what was [Granted]
 //	POST /v1/rules            a belljar.NetRule that holds from now on
+//	GET  /v1/status           what it is doing: [Status]
+//	POST /v1/stop             a [StopRequest]
+//	POST /v1/exec             an [ExecRequest]; the connection becomes a stream
+//	POST /v1/attach           an [AttachRequest]; the connection becomes a stream
 //
 // An error is {"error": {"kind", "message", "hint"}}.
+//
+// # Streams
+//
+// With "Upgrade: belljar-stream/1", which is answered by 101, a connection becomes one of
+// frames, both ways: a byte that names the kind, three of length, at most 32 KiB. Standard
+// input, output and error are channels of it; of each at most 128 KiB are under way before
+// the reader gives credit for more. So a reader who does not read one of them holds up
+// neither the others, nor signals, nor sizes, nor the exit status; what each side keeps is
+// bounded, and a frame that breaks the rules ends the connection. See [Stream].
 //
 // # Who may speak
 //
@@ -30,6 +43,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
@@ -42,7 +56,8 @@ const SocketName = "control"
 const (
 	maxBody     = 64 << 10 // of a request
 	maxAnswer   = 4 << 20  // of a response
-	maxRequests = 32       // connections at a time
+	maxRequests = 32       // connections at a time, without streams
+	maxStreams  = 64
 )
 
 // A Control is a running sandbox. Its methods are safe for concurrent use.
@@ -54,6 +69,16 @@ type Control interface {
 	Answer(ctx context.Context, id string, a approval.Answer) (Granted, error)
 	// Allow adds a rule until the sandbox ends; by says who did.
 	Allow(ctx context.Context, rule belljar.NetRule, by string) error
+	// Exec starts a further command. It takes ownership of the files of c, also on error,
+	// and fills in the rest of c from r. by says who asked.
+	Exec(ctx context.Context, r ExecRequest, c *belljar.Command, by string) (belljar.Process, error)
+	// Status says what the sandbox is doing.
+	Status(ctx context.Context) (Status, error)
+	// Stop sends SIGTERM to the sandbox's command, and ends the sandbox after grace. It
+	// does not wait.
+	Stop(ctx context.Context, grace time.Duration) error
+	// Attach attaches somebody. [belljar.KindConflict]: it is not detached.
+	Attach(ctx context.Context, r AttachRequest) (Viewer, error)
 }
 
 // Granted is what an answer came to.
@@ -90,6 +115,7 @@ func kinds() map[belljar.Kind]string {
 	return map[belljar.Kind]string{
 		belljar.KindInternal: "internal", belljar.KindUsage: "usage", belljar.KindRefused: "refused",
 		belljar.KindNoSuch: "no-such", belljar.KindConflict: "conflict", belljar.KindNotHere: "not-here",
+		belljar.KindNotFound: "not-found",
 	}
 }
 

@@ -36,9 +36,12 @@ func TestMain(m *testing.M) {
 
 // desk is a sandbox of the test.
 type desk struct {
-	mu    sync.Mutex
-	heard []approval.Answer
-	rules []belljar.NetRule
+	mu     sync.Mutex
+	heard  []approval.Answer
+	rules  []belljar.NetRule
+	procs  []*hostProcess
+	graces []time.Duration
+	script *script
 }
 
 func (d *desk) Questions(context.Context) ([]approval.Question, error) {

@@ -13,53 +13,43 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
-	"github.com/belljar-dev/belljar/internal/peer"
 )
 
-// A Client speaks to one running sandbox. It is safe for concurrent use and implements
-// [Control], but for who answers: that is the process that speaks.
+// A Client speaks to one running sandbox. It is safe for concurrent use. Who answers, and
+// who starts something, is the process that speaks.
 type Client struct {
 	name string
+	dir  string
 	http *http.Client
 }
-
-var _ Control = (*Client)(nil)
 
 // Dial makes a client for the sandbox name whose private folder is dir. Nothing is
 // connected before it is used.
 func Dial(name, dir string) *Client {
-	return &Client{name: name, http: &http.Client{
+	return &Client{name: name, dir: dir, http: &http.Client{
 		Timeout: 30 * time.Second,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				at, done, err := peer.Reach(dir, SocketName)
-				if err != nil {
-					return nil, err
-				}
-				defer done()
-				var d net.Dialer
-				return d.DialContext(ctx, "unix", at)
-			},
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, dir) },
 		},
 	}}
 }
 
-// Questions implements [Control].
+// Questions is [Control] Questions.
 func (c *Client) Questions(ctx context.Context) ([]approval.Question, error) {
 	var q Questions
 	err := c.do(ctx, "GET", "/v1/questions", nil, &q)
 	return q.Questions, err
 }
 
-// Answer implements [Control]; a.By is not sent.
+// Answer is [Control] Answer; a.By is not sent.
 func (c *Client) Answer(ctx context.Context, id string, a approval.Answer) (Granted, error) {
 	var g Granted
 	err := c.do(ctx, "POST", "/v1/questions/"+url.PathEscape(id), Answer{Allow: a.Allow, Scope: a.Scope}, &g)
 	return g, err
 }
 
-// Allow implements [Control]; by is not sent.
+// Allow is [Control] Allow; by is not sent.
 func (c *Client) Allow(ctx context.Context, rule belljar.NetRule, _ string) error {
 	return c.do(ctx, "POST", "/v1/rules", rule, &struct{}{})
 }
@@ -96,15 +86,5 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 		}
 		return nil
 	}
-	var f fault
-	if json.Unmarshal(raw, &f) != nil || f.Error.Message == "" {
-		return fail(belljar.KindInternal, errors.New(resp.Status), "is it another version of belljar?")
-	}
-	kind := belljar.KindInternal
-	for k, name := range kinds() {
-		if name == f.Error.Kind {
-			kind = k
-		}
-	}
-	return fail(kind, errors.New(f.Error.Message), f.Error.Hint)
+	return faultError(c.name, raw)
 }

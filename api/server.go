@@ -17,19 +17,25 @@ import (
 )
 
 // Serve answers on l until ctx ends, waits for answers under way, closes l and returns.
+// The commands of streams should be ending by then: they are waited for, for a moment.
 func Serve(ctx context.Context, l *net.UnixListener, c Control) error {
-	h := &handler{c: c}
+	h := &handler{c: c, ctx: ctx, slots: make(chan struct{}, maxStreams)}
+	defer h.streams.Wait()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/questions", h.questions)
 	mux.HandleFunc("POST /v1/questions/{id}", h.answer)
 	mux.HandleFunc("POST /v1/rules", h.allow)
+	mux.HandleFunc("POST /v1/exec", h.exec)
+	mux.HandleFunc("POST /v1/attach", h.attach)
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("POST /v1/stop", h.stop)
 	srv := &http.Server{
 		Handler: mux, ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: 16 << 10,
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if p, ok := c.(*peerConn); ok {
-				ctx = context.WithValue(ctx, peerKey{}, p.who)
+				ctx = context.WithValue(ctx, peerKey{}, p)
 			}
 			return ctx
 		},
@@ -92,7 +98,12 @@ func (c *peerConn) Close() error {
 	return c.UnixConn.Close()
 }
 
-type handler struct{ c Control }
+type handler struct {
+	c       Control
+	ctx     context.Context // of Serve
+	slots   chan struct{}   // of streams
+	streams sync.WaitGroup
+}
 
 func (h *handler) questions(w http.ResponseWriter, r *http.Request) {
 	l, err := h.c.Questions(r.Context())
@@ -128,12 +139,17 @@ func (h *handler) allow(w http.ResponseWriter, r *http.Request) {
 }
 
 func who(r *http.Request) string {
-	s, _ := r.Context().Value(peerKey{}).(string)
-	return s
+	p, _ := r.Context().Value(peerKey{}).(*peerConn)
+	if p == nil {
+		return ""
+	}
+	return p.who
 }
 
-func read(r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
+func read(r *http.Request, v any) error { return readAtMost(r, maxBody, v) }
+
+func readAtMost(r *http.Request, most int64, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, most))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return &belljar.Error{Op: "read request", Kind: belljar.KindUsage, Err: err}
@@ -146,23 +162,27 @@ func statuses() map[belljar.Kind]int {
 	return map[belljar.Kind]int{
 		belljar.KindUsage: http.StatusBadRequest, belljar.KindRefused: http.StatusForbidden,
 		belljar.KindNoSuch: http.StatusNotFound, belljar.KindConflict: http.StatusConflict,
+		belljar.KindNotFound: http.StatusUnprocessableEntity,
 	}
 }
 
 func send(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
-		var f fault
-		k := belljar.KindOf(err)
-		f.Error.Kind, f.Error.Message, f.Error.Hint = kinds()[k], message(err), belljar.HintOf(err)
-		status := statuses()[k]
+		status := statuses()[belljar.KindOf(err)]
 		if status == 0 {
 			status = http.StatusInternalServerError
 		}
 		w.WriteHeader(status)
-		v = f
+		v = faultOf(err)
 	}
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
+}
+
+func faultOf(err error) fault {
+	var f fault
+	f.Error.Kind, f.Error.Message, f.Error.Hint = kinds()[belljar.KindOf(err)], message(err), belljar.HintOf(err)
+	return f
 }
 
 // message is err without what was done and to what, which the client says.

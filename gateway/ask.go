@@ -52,7 +52,7 @@ func (g *Gateway) Allow(rule belljar.NetRule) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old := g.current()
-	if len(old.Rules)-len(g.network.Rules) >= MaxGranted {
+	if g.granted >= MaxGranted {
 		return fmt.Errorf("more than %d rules were added: put them into a policy", MaxGranted)
 	}
 	if rule.Host != "" && rule.Host != belljar.Localhost {
@@ -63,10 +63,32 @@ func (g *Gateway) Allow(rule belljar.NetRule) error {
 	if rule.Origin.Layer == "" {
 		rule.Origin = belljar.Origin{Layer: LayerApproved}
 	}
+	g.granted++
 	now := *old
 	now.Rules = append(old.Rules, rule) // in place, see ownRules: questions know rules by where they are
 	g.rules.Store(&now)
 	return nil
+}
+
+// EndSetup takes back the rules that hold in setup, and ends every connection: what
+// began one has had its time. Rules that were added since stay.
+func (g *Gateway) EndSetup() {
+	g.mu.Lock()
+	n := len(g.network.Setup)
+	if n == 0 || g.setupOver {
+		g.mu.Unlock()
+		return
+	}
+	g.setupOver = true
+	own := len(g.network.Rules)
+	now := ownRules(g.network)
+	now.Rules = append(now.Rules, g.current().Rules[own+n:]...)
+	g.rules.Store(now)
+	g.mu.Unlock()
+	// Who was judged by the old rules has a flow already.
+	for _, f := range g.flows.list() {
+		f.close()
+	}
 }
 
 // asksAbout says whether a rule of the policy asks about exactly what rule allows.

@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +66,9 @@ func TestSeenCorpus(t *testing.T) {
 	var mu sync.Mutex
 	var arrived []string
 	h := func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			return // it was cut before its end
+		}
 		mu.Lock()
 		arrived = append(arrived, r.Method+" "+r.URL.Path)
 		mu.Unlock()
@@ -114,6 +121,9 @@ func TestKeyedCorpus(t *testing.T) {
 			return // it was cut before its end
 		}
 		what := r.Method + " " + r.URL.Path
+		if head, _ := httputil.DumpRequest(r, false); r.Host == "other.example.com" && strings.Contains(string(head), standIn) {
+			what += " with the stand-in"
+		}
 		if r.Header.Get("X-Api-Key") == realKey && len(r.Header["X-Api-Key"]) == 1 {
 			what += " with the key"
 		}
@@ -123,17 +133,7 @@ func TestKeyedCorpus(t *testing.T) {
 	}
 	w.site("api.example.com", apiAddr, false, h)
 	w.site("other.example.com", "93.184.216.35:443", false, h)
-	var chunks strings.Builder
-	for i := 0; i < len(standIn); i += 5 {
-		part := standIn[i:min(i+5, len(standIn))]
-		fmt.Fprintf(&chunks, "%x\r\n%s\r\n", len(part), part)
-	}
-	var pct strings.Builder
-	for _, b := range []byte(standIn) {
-		fmt.Fprintf(&pct, "%%%02x", b)
-	}
-	put := strings.NewReplacer("$KEY", standIn, "${KEY}", standIn, "$B64", base64.StdEncoding.EncodeToString([]byte(standIn)),
-		"$BASIC", base64.StdEncoding.EncodeToString([]byte("me:"+standIn)), "$PCT", pct.String(), "$CHUNKS", chunks.String()+"0\r\n\r\n", "$LEN", fmt.Sprint(2+len(standIn)))
+	put := spellings(standIn)
 	ran := 0
 	for _, c := range corpus(t) {
 		if c.Try.Keyed == "" {
@@ -143,7 +143,7 @@ func TestKeyedCorpus(t *testing.T) {
 		mu.Lock()
 		arrived = nil
 		mu.Unlock()
-		got := w.say(c.Try.Keyed, put.Replace(c.Try.Request))
+		got := w.say(c.Try.Keyed, withLength(put.Replace(c.Try.Request)))
 		mu.Lock()
 		if all := strings.Join(arrived, ", "); all != c.Arrives {
 			t.Errorf("%s: %s: arrived %q, want %q; answer %.200q", c.ID, c.Why, all, c.Arrives, got)
@@ -153,4 +153,41 @@ func TestKeyedCorpus(t *testing.T) {
 	if ran < 20 {
 		t.Errorf("only %d cases", ran)
 	}
+}
+
+// spellings puts a stand-in into the requests of the corpus, in all that they spell it as.
+func spellings(standIn string) *strings.Replacer {
+	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	each := func(format string, size int) string {
+		var b strings.Builder
+		for i := 0; i < len(standIn); i += size {
+			part := standIn[i:min(i+size, len(standIn))]
+			if strings.Count(format, "%") > 1 {
+				fmt.Fprintf(&b, format, len(part), part)
+			} else {
+				fmt.Fprintf(&b, format, part[0])
+			}
+		}
+		return b.String()
+	}
+	pressed := func(w io.WriteCloser, b *bytes.Buffer) string {
+		_, _ = io.WriteString(w, standIn)
+		_ = w.Close()
+		return b.String()
+	}
+	var gz, zl bytes.Buffer
+	pct := strings.ReplaceAll(each("\x00%02x", 1), "\x00", "%")
+	return strings.NewReplacer(
+		"$BASIC", b64("me:"+standIn), "$B64U", base64.URLEncoding.EncodeToString([]byte(standIn)), "$B64", b64(standIn), "$OFF1", b64("x"+standIn), "$OFF2", b64("xy"+standIn),
+		"$PCTX", pct[:12]+standIn[4:], "$PCT2", strings.ReplaceAll(pct, "%", "%25"), "$PCT", pct, "$JSON", each("\\u%04x", 1), "$NUL", "\x00"+standIn+"\x00",
+		"$GZ", pressed(gzip.NewWriter(&gz), &gz), "$ZLIB", pressed(zlib.NewWriter(&zl), &zl),
+		"$CHUNKS", each("%x\r\n%s\r\n", 5)+"0\r\n\r\n", "$ONES", each("%x\r\n%s\r\n", 1)+"0\r\n\r\n",
+		"$UPKEY", strings.ToUpper(standIn), "$KEY", standIn, "${KEY}", standIn, "$LEN", fmt.Sprint(2+len(standIn)),
+	)
+}
+
+// withLength states the length of a request's body, where it wants that.
+func withLength(request string) string {
+	_, body, _ := strings.Cut(request, "\r\n\r\n")
+	return strings.Replace(request, "$BODY", fmt.Sprint(len(body)), 1)
 }

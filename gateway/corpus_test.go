@@ -43,10 +43,10 @@ type corpusCase struct {
 	}
 }
 
-// corpus reads the cases of both files.
+// corpus reads the cases of all files.
 func corpus(t *testing.T) (cases []corpusCase) {
 	t.Helper()
-	for _, name := range []string{"egress.jsonl", "egress-more.jsonl"} {
+	for _, name := range []string{"egress.jsonl", "egress-more.jsonl", "egress-further.jsonl"} {
 		b, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

@@ -97,15 +97,17 @@ type Gateway struct {
 	closed chan struct{}
 	ended  chan struct{} // closed when Run has returned
 
-	mu       sync.Mutex
-	ctx      context.Context // of Run while it runs
-	ran      bool
-	shut     bool
-	link     *belljar.Link // attached before Run
-	attached bool
-	stack    *netstack.Stack
-	sockets  []interface{ Close() error }
-	wg       sync.WaitGroup
+	mu        sync.Mutex
+	ctx       context.Context // of Run while it runs
+	ran       bool
+	shut      bool
+	link      *belljar.Link // attached before Run
+	attached  bool
+	granted   int  // rules that were added
+	setupOver bool // see EndSetup
+	stack     *netstack.Stack
+	sockets   []interface{ Close() error }
+	wg        sync.WaitGroup
 }
 
 // New makes a gateway for one sandbox. It has no side effects.
@@ -119,7 +121,8 @@ func New(o Options) (*Gateway, error) {
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true}
 	}
-	names, err := newTable(o.Network)
+	setup := o.Network.InSetup()
+	names, err := newTable(setup)
 	if err != nil {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "use wildcards or fewer rules"}
 	}
@@ -127,10 +130,10 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "write it as host:port"}
 	}
-	if why := unseeable(o.Network); why != "" {
+	if why := unseeable(setup); why != "" {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: errors.New(why), Hint: "name the host instead"}
 	}
-	if why := needsAuthority(o.Network); why != "" && o.Authority == nil {
+	if why := needsAuthority(setup); why != "" && o.Authority == nil {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindInternal, Err: errors.New(why + " needs TLS to be ended, but there is no authority for it")}
 	}
 	guard := newGuard()
@@ -160,6 +163,9 @@ func New(o Options) (*Gateway, error) {
 		llm:       llm.NewBudget(o.Tokens, o.Network.LLM, o.Notice),
 	}
 	g.rules.Store(g.network)
+	if setup != o.Network {
+		g.rules.Store(ownRules(setup))
+	}
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
 	return g, nil
 }

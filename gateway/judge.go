@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/credential"
+	"github.com/belljar-dev/belljar/credential/login"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/gateway/urlpath"
 	"github.com/belljar-dev/belljar/internal/ablate"
@@ -413,6 +414,11 @@ func (g *Gateway) judge(r belljar.NetRequest) belljar.Decision {
 	d := g.current().Decide(r)
 	if !d.Allow && ablate.Off(ablate.Decide) {
 		return belljar.Decision{Allow: true, Rule: &belljar.NetRule{Host: r.Host, Ports: []uint16{r.Port}, Private: true}}
+	}
+	if d.Missing {
+		if instead := login.Outside(r.Host, r.Path); instead != "" {
+			d.Reason += " (" + instead + ")"
+		}
 	}
 	return d
 }

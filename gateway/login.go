@@ -63,9 +63,11 @@ func (h *tokens) RoundTrip(r *http.Request) (*http.Response, error) {
 		asked = login.Asked(body)
 	}
 	if asked == "" || asked != login.Refresh(h.l.Access, h.l.Stand.Refresh) {
-		return nil, &refusedError{belljar.Decision{
-			Reason: h.x.t.name() + ": belljar answers here for the login of " + h.l.Credential + ", and takes its refresh token only: another login is made outside of the sandbox",
-		}}
+		reason := h.x.t.name() + ": belljar answers here for the login of " + h.l.Credential + ", and takes its refresh token only: another login is made outside of the sandbox"
+		if instead := login.Outside(h.x.t.host, r.URL.Path); instead != "" {
+			reason += " (" + instead + ")"
+		}
+		return nil, &refusedError{belljar.Decision{Reason: reason}}
 	}
 	answer := map[string]any{
 		"access_token": h.l.Access, "refresh_token": asked, "expires_in": standInAge, "token_type": "Bearer", "scope": strings.Join(h.l.Stand.Scopes, " "),

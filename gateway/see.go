@@ -125,7 +125,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 	c := &underTLS{inside: in, r: io.MultiReader(bytes.NewReader(raw), in.br), name: certName(g.current(), t), pushed: g.current().ConfinesPushes(t.host, t.port)}
 	secure := tls.Server(c, g.tls)
 	_ = in.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := handshake(ctx, secure); err != nil {
 		g.refuseSeen(ctx, in, t, d, "tls", handshakeFault(t, err))
 		return
 	}
@@ -140,6 +140,14 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 	httpproxy.Serve(ctx, tc, nil, s)
 	_ = secure.CloseWrite()
 	in.linger()
+}
+
+// handshake needs a deep stack, which ends with it: thousands of connections may wait
+// afterwards.
+func handshake(ctx context.Context, c *tls.Conn) error {
+	done := make(chan error, 1)
+	go func() { done <- c.HandshakeContext(ctx) }()
+	return <-done
 }
 
 func buffered(br *bufio.Reader) []byte {
@@ -184,7 +192,9 @@ func (g *Gateway) newTLS() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		// The sandbox's link is no network: there are no lost packets to be careful of.
+		// Nor is there anybody to keep it for: what is recorded today to be read in years.
 		DynamicRecordSizingDisabled: true,
+		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
 		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c, ok := h.Conn.(*underTLS)
 			if !ok {

@@ -45,6 +45,8 @@ func handlerOf(name string) handler {
 		return unsetCommand
 	case "input":
 		return inputCommand
+	case "wait":
+		return waitCommand
 	case "let":
 		return letCommand
 	case "alias":

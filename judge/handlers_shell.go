@@ -160,6 +160,23 @@ func inputCommand(w *walk, c *cmd, _ *table.Use) bool {
 	return true
 }
 
+// waitCommand: -p sets a variable, whose subscript is evaluated.
+func waitCommand(w *walk, c *cmd, _ *table.Use) bool {
+	for i, a := range c.args {
+		k := strings.IndexByte(a, 'p')
+		if !strings.HasPrefix(a, "-") || k < 0 {
+			continue
+		}
+		name := a[k+1:]
+		if name == "" && i+1 < len(c.args) {
+			name = c.args[i+1]
+		}
+		w.name(name)
+		w.set(name)
+	}
+	return true
+}
+
 // letCommand: every argument is arithmetic.
 func letCommand(w *walk, c *cmd, _ *table.Use) bool {
 	for _, a := range c.args {

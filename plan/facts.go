@@ -16,17 +16,19 @@ type Facts struct {
 	RuntimeDir string `json:"runtime_dir"`
 	ConfigDir  string `json:"config_dir"`
 
-	Workspace  WorkspaceFacts `json:"workspace"`
-	Command    Program        `json:"command"`
-	Path       []PathEntry    `json:"path"`   // PATH, in order, what was left out included
-	System     []SystemDir    `json:"system"` // top-level folders of the system
-	Etc        []EtcFile      `json:"etc"`    // allow-listed things of /etc that exist
-	Rules      []RulePath     `json:"rules"`  // files.read and files.write
-	Env        []string       `json:"env"`    // the caller's whole environment
-	Certs      []Certs        `json:"certs,omitempty"`
-	Git        GitUser        `json:"git"`
-	Registries []Registry     `json:"registries,omitempty"`
-	Links      []Link         `json:"links,omitempty"` // links on the way to what is mounted
+	Workspace WorkspaceFacts `json:"workspace"`
+	Command   Program        `json:"command"`
+	// Setup are steps that come after the policy's: those of a devcontainer.json.
+	Setup      []belljar.SetupStep `json:"setup,omitempty"`
+	Path       []PathEntry         `json:"path"`   // PATH, in order, what was left out included
+	System     []SystemDir         `json:"system"` // top-level folders of the system
+	Etc        []EtcFile           `json:"etc"`    // allow-listed things of /etc that exist
+	Rules      []RulePath          `json:"rules"`  // files.read and files.write
+	Env        []string            `json:"env"`    // the caller's whole environment
+	Certs      []Certs             `json:"certs,omitempty"`
+	Git        GitUser             `json:"git"`
+	Registries []Registry          `json:"registries,omitempty"`
+	Links      []Link              `json:"links,omitempty"` // links on the way to what is mounted
 	// Bundles and JavaStores are the system's files of certificates, real paths.
 	Bundles    []string `json:"bundles,omitempty"`
 	JavaStores []string `json:"java_stores,omitempty"`

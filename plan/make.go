@@ -23,6 +23,7 @@ type wishes struct {
 	network    belljar.Network
 	loginHosts []string // that nothing but a login is for
 	commands   belljar.Commands
+	setup      []belljar.SetupStep
 	registries []belljar.Pattern
 	limits     belljar.Limits
 	envPass    []belljar.Pattern // Glob is a name
@@ -69,6 +70,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 		Limits:     w.limits,
 		BestEffort: w.bestEffort,
 		Notes:      slices.Clone(f.Notes),
+		Setup:      slices.Concat(w.setup, f.Setup),
 	}
 	if len(w.commands.Rules) > 0 {
 		m.p.Commands = &w.commands

@@ -31,7 +31,7 @@ func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 	w := envWishes(p)
 	w.hold, w.network, w.limits = p.Hold(), p.Network(), p.Limits()
 	w.loginHosts = loginHosts(p)
-	w.commands = p.Commands()
+	w.commands, w.setup = p.Commands(), p.Setup()
 	w.sessions, w.bestEffort, w.sign = p.Sessions(), o.BestEffort, p.Signs() == policy.SignSSH
 	w.mode, w.modeOrigin = p.Mode()
 	w.read, w.write = pathRules(p.Read()), pathRules(p.Write())

@@ -48,6 +48,16 @@ func Print(w io.Writer, p *belljar.Plan) error {
 			row(r.Verdict, quoted(r.Pattern), r.Reason, strings.Trim(at(r.Origin), " ()"))
 		}
 	}
+	if len(p.Setup) > 0 {
+		head("setup")
+		for _, s := range p.Setup {
+			when := "once where HOME is kept"
+			if s.Each {
+				when = "in every run"
+			}
+			row(quoted(stepText(s)), when, strings.Trim(at(s.Origin), " ()"))
+		}
+	}
 	head("limits")
 	l := p.Limits
 	row("memory", limit.Format(limit.Memory, l.Memory))
@@ -114,8 +124,17 @@ func llmLimits(l *belljar.LLMRule) string {
 	return strings.Join(words, ", ")
 }
 
-func printNetwork(row func(...string), n *belljar.Network) {
-	for _, r := range n.Rules {
+// stepText is a step as somebody wrote it.
+func stepText(s belljar.SetupStep) string {
+	if len(s.Argv) == 3 && s.Argv[0] == "/bin/sh" && s.Argv[1] == "-c" {
+		return s.Argv[2]
+	}
+	return strings.Join(s.Argv, " ")
+}
+
+// printRules prints rules; when says when they hold, if not always.
+func printRules(row func(...string), rules []belljar.NetRule, when string) {
+	for _, r := range rules {
 		name := r.Host
 		if name == "" {
 			name = r.CIDR.String()
@@ -128,8 +147,13 @@ func printNetwork(row func(...string), n *belljar.Network) {
 		if r.Private {
 			private = "may be private"
 		}
-		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(asks(r)+" "+private+" "+ruleRequests(&r)), " "), strings.Trim(at(r.Origin), " ()"))
+		row(quoted(name), "ports "+strings.Join(ports, " "), strings.Join(strings.Fields(when+" "+asks(r)+" "+private+" "+ruleRequests(&r)), " "), strings.Trim(at(r.Origin), " ()"))
 	}
+}
+
+func printNetwork(row func(...string), n *belljar.Network) {
+	printRules(row, n.Rules, "")
+	printRules(row, n.Setup, "in setup only")
 	for i := range n.LLM {
 		l := &n.LLM[i]
 		row("models at "+quoted(l.Host), string(l.API), llmLimits(l), strings.Trim(at(l.Origin), " ()"))
@@ -158,7 +182,7 @@ func printNetwork(row func(...string), n *belljar.Network) {
 	if n.Upstream != "" && n.NoProxy != "" {
 		row("without it", quoted(n.NoProxy))
 	}
-	if len(n.Rules)+len(n.Publish) == 0 {
+	if len(n.Rules)+len(n.Setup)+len(n.Publish) == 0 {
 		row("nothing can be reached")
 	}
 }

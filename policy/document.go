@@ -40,6 +40,8 @@ type document struct {
 	pass        list[string]
 	set         list[setting]
 	credentials list[grant]
+	setup       list[string]
+	setupAllow  list[belljar.NetRule]
 	// of commands.allow, commands.ask and commands.deny
 	commandRules   [3]list[command]
 	commandContext *item[belljar.CommandContext]

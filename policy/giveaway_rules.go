@@ -10,9 +10,10 @@ import (
 // rules tells where a credential goes by rules that only the project has: it is put into
 // what it is bound to and some rule allows, so a rule that allows more gives more.
 func (g *giveaway) rules(c grant, without, with *state) {
-	before := with.work.newIndex(given(with.work, c, without.rules))
-	had := with.work.indexItems(without.rules)
-	for _, rule := range with.rules {
+	old := slices.Concat(without.rules, without.setupRules)
+	before := with.work.newIndex(given(with.work, c, old))
+	had := with.work.indexItems(old)
+	for _, rule := range slices.Concat(with.rules, with.setupRules) {
 		if had.covers(rule.value) {
 			continue
 		}

@@ -110,6 +110,16 @@ func newKeys() []key {
 			"the names allowed, each with the hosts, methods and paths that its entry has; elsewhere other keys are still refused", credentialsRule{},
 		},
 		key{
+			keySetup, "list of lines", "nothing", "setup: {run: [\"npm ci\"]}",
+			"Lines for /bin/sh that run inside before the command, in this order; the first that fails ends the run. In a sandbox whose HOME is kept each runs once, until its text changes.",
+			"anything: they run inside, as everything of the project does; [] takes all of them away", "not allowed in a ceiling", setupRule{},
+		},
+		key{
+			keySetupAllow, "list of rules", "nothing", "setup: {run: [npm ci], allow: [packages.example.com]}",
+			"Rules as in network.allow that hold while `setup.run` runs; when it has ended, so do its connections.",
+			"only what network.allow or setup.allow allow already; [] takes all of them away", "not in a ceiling: network.allow of the ceiling covers these rules too", setupAllow(),
+		},
+		key{
 			"commands.allow", "list of rules", "nothing", "commands: {allow: [\"npm run *\", \"git status *\"]}",
 			"Commands that `belljar judge` allows; everything else is asked. A rule is a pattern, or a mapping with `pattern`, `reason` and the examples `match` and `not_match`.",
 			"only patterns that are already allowed; [] takes all of them away", "the patterns that may be allowed", allowedCommands(),
@@ -218,7 +228,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"setup", "notify", "otlp", "workspace.pass", "network.upstream",
+		"notify", "otlp", "workspace.pass", "network.upstream",
 	} {
 		m[k] = true
 	}

@@ -177,6 +177,7 @@ func TestProjectWidensOnlyWithTrust(t *testing.T) {
 		"network.allow: allows": "network: {allow: ['a.example.com:80']}",
 		"network.allow: a":      "network: {allow: [{host: a.example.com, private: true}]}",
 		"network.publish":       "network: {publish: [80]}",
+		"setup.allow":           "setup: {allow: [b.example.com]}",
 		"limits.memory":         "limits: {memory: 9GiB}",
 		"limits.files":          "limits: {files: 65537}",
 		"env.pass":              "env: {pass: [AWS_SECRET_ACCESS_KEY]}",

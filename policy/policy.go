@@ -146,11 +146,10 @@ func patterns(l []item[string]) []belljar.Pattern {
 func (p *Policy) Network() belljar.Network {
 	var n belljar.Network
 	for _, i := range p.state.rules {
-		r := i.value
-		r.Ports, r.Methods, r.Paths = slices.Clone(r.Ports), slices.Clone(r.Methods), slices.Clone(r.Paths)
-		r.Constraint = cloneConstraint(r.Constraint)
-		r.Origin = i.origin()
-		n.Rules = append(n.Rules, r)
+		n.Rules = append(n.Rules, cloneRule(i))
+	}
+	for _, i := range p.state.setupRules {
+		n.Setup = append(n.Setup, cloneRule(i))
 	}
 	p.state.gitNetwork(&n)
 	p.state.llmNetwork(&n)
@@ -158,6 +157,14 @@ func (p *Policy) Network() belljar.Network {
 		n.Publish = append(n.Publish, belljar.PublishRule{Port: i.value, Origin: i.origin()})
 	}
 	return n
+}
+
+func cloneRule(i item[belljar.NetRule]) belljar.NetRule {
+	r := i.value
+	r.Ports, r.Methods, r.Paths = slices.Clone(r.Ports), slices.Clone(r.Methods), slices.Clone(r.Paths)
+	r.Constraint = cloneConstraint(r.Constraint)
+	r.Origin = i.origin()
+	return r
 }
 
 // Limits are the limits, defaults applied: none is zero but Tokens, where any number is.
@@ -244,11 +251,7 @@ func (p *Policy) Hash() string { return p.hash() }
 // canonical is the policy without origins, in a fixed order.
 func (p *Policy) canonical() []byte {
 	n := p.Network()
-	rules := make([]string, len(p.state.rules))
-	for i, r := range p.state.rules {
-		rules[i] = ruleText(r.value)
-	}
-	slices.Sort(rules)
+	rules := ruleTexts(p.state.rules)
 	var git []string
 	for _, g := range []gitRule{{}, {push: true}} {
 		for _, i := range *g.of(p.state) {
@@ -281,9 +284,19 @@ func (p *Policy) canonical() []byte {
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
 		"registries": sorted(p.state.registries), "allow": rules, "git": git, "sign": p.Signs(), "llm": sorted(llmWords(p.state.llm)), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
-		"commands": p.state.commandTexts(), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
+		"commands": p.state.commandTexts(), "setup": p.state.setupLines(), "setupAllow": ruleTexts(p.state.setupRules), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
 	})
 	return b
+}
+
+// ruleTexts are rules in a fixed order, for the hash.
+func ruleTexts(l []item[belljar.NetRule]) []string {
+	rules := make([]string, len(l))
+	for i, r := range l {
+		rules[i] = ruleText(r.value)
+	}
+	slices.Sort(rules)
+	return rules
 }
 
 func publishPorts(n belljar.Network) []uint16 {

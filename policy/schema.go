@@ -24,7 +24,12 @@ type (
 		Env       schemaEnv       `json:"env,omitempty"`
 
 		Credentials []schemaCredential `json:"credentials,omitempty"`
+		Setup       schemaSetup        `json:"setup,omitempty"`
 		Commands    schemaCommands     `json:"commands,omitempty"`
+	}
+	schemaSetup struct {
+		Run   []string   `json:"run,omitempty"`
+		Allow []hostRule `json:"allow,omitempty"`
 	}
 	schemaCommands struct {
 		Allow   []commandRule  `json:"allow,omitempty"`

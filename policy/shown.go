@@ -26,6 +26,7 @@ type Shown struct {
 	// Credentials are without values and stand-ins.
 	Credentials []Credential     `json:"credentials"`
 	Commands    belljar.Commands `json:"commands"`
+	Setup       []Value          `json:"setup"` // its rules are network.setup
 	Home        []HomeFile       `json:"home"`
 	Sessions    []string         `json:"sessions"`
 	Cuts        []Cut            `json:"cuts"`
@@ -56,12 +57,15 @@ func (p *Policy) Shown() Shown {
 	v := Shown{
 		Version: 1, Hash: p.Hash(), Presets: p.Presets(), Tier: word(s.tier), Mode: Value{string(s.mode.value), s.mode.origin()},
 		Read: p.Read(), Write: p.Write(), Hide: p.Hide(), Hold: p.Hold(), Network: p.Network(), GitSign: word(s.sign), Limits: map[string]Value{},
-		Registries: []Value{}, Env: ShownEnv{Pass: []Value{}, Tools: ToolVariables(), Certs: CertVariables(), Set: map[string]Value{}},
+		Registries: []Value{}, Setup: []Value{}, Env: ShownEnv{Pass: []Value{}, Tools: ToolVariables(), Certs: CertVariables(), Set: map[string]Value{}},
 		Credentials: p.Credentials(), Commands: p.Commands(), Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
 	}
 	v.Network.Rules = slices.Concat([]belljar.NetRule{}, v.Network.Rules)
 	for _, i := range s.registries {
 		v.Registries = append(v.Registries, word(i))
+	}
+	for _, i := range s.setup {
+		v.Setup = append(v.Setup, word(i))
 	}
 	for _, n := range limitNames() {
 		l := s.limits[n]

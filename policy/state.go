@@ -20,6 +20,8 @@ type state struct {
 	registries  []item[string]
 	rules       []item[belljar.NetRule]
 	publish     []item[uint16]
+	setup       []item[string] // lines, in order
+	setupRules  []item[belljar.NetRule]
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
 	llm         []item[belljar.LLMRule]
 	sign        item[string]
@@ -81,6 +83,7 @@ func (s *state) clone() *state {
 	c.rules = append(c.rules[:0:0], s.rules...)
 	c.fetch, c.push = append(c.fetch[:0:0], s.fetch...), append(c.push[:0:0], s.push...)
 	c.llm = append(c.llm[:0:0], s.llm...)
+	c.setup, c.setupRules = append(c.setup[:0:0], s.setup...), append(c.setupRules[:0:0], s.setupRules...)
 	c.publish = append(c.publish[:0:0], s.publish...)
 	c.pass = append(c.pass[:0:0], s.pass...)
 	c.credentials = append(c.credentials[:0:0], s.credentials...)

@@ -40,6 +40,7 @@ func (p *Policy) YAML() ([]byte, error) {
 	}
 	w.env(s)
 	w.credentials(s)
+	w.setup(s)
 	w.commands(s)
 	for _, h := range p.Home() {
 		w.line(0, "# home: "+h.Path, asComment(h.Origin))
@@ -144,18 +145,7 @@ func (w *yamlWriter) llm(s *state) {
 func (w *yamlWriter) network(s *state) {
 	w.line(0, "network:", "")
 	w.list("registries", s.registries, func(v string) string { return v })
-	if len(s.rules) == 0 {
-		w.line(1, "allow: []", "")
-	} else {
-		w.line(1, "allow:", "")
-	}
-	for _, i := range s.rules {
-		text := ruleText(i.value)
-		if !strings.HasPrefix(text, "{") {
-			text = quote(text)
-		}
-		w.line(2, "- "+text, asComment(i.origin()))
-	}
+	w.rules(s.rules)
 	if len(s.publish) == 0 {
 		w.line(1, "publish: []", "")
 		return
@@ -163,6 +153,22 @@ func (w *yamlWriter) network(s *state) {
 	w.line(1, "publish:", "")
 	for _, i := range s.publish {
 		w.line(2, "- "+strconv.Itoa(int(i.value)), asComment(i.origin()))
+	}
+}
+
+// rules writes a list of rules; an empty one is written as [].
+func (w *yamlWriter) rules(l []item[belljar.NetRule]) {
+	if len(l) == 0 {
+		w.line(1, "allow: []", "")
+		return
+	}
+	w.line(1, "allow:", "")
+	for _, i := range l {
+		text := ruleText(i.value)
+		if !strings.HasPrefix(text, "{") {
+			text = quote(text)
+		}
+		w.line(2, "- "+text, asComment(i.origin()))
 	}
 }
 

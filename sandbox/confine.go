@@ -39,7 +39,10 @@ func (r *run) needed() confine.Options {
 			filepath.Join(state, "sandboxes.lock"), filepath.Join(state, "anchors"), event.WitnessPath(r.o.Dirs.Runtime),
 		},
 		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
-		Calls:  calls.Options{Internet: true, Unix: r.needsUnix(), Mend: true},
+		Calls:  calls.Options{Internet: true, Mend: true},
+	}
+	if r.o.Detached != nil {
+		o.Write = append(o.Write, r.o.Dirs.Output(r.p.ID))
 	}
 	for _, v := range w.Views {
 		o.Read = append(o.Read, v.Source)
@@ -54,10 +57,4 @@ func (r *run) needed() confine.Options {
 		}
 	}
 	return o
-}
-
-// needsUnix says whether the tier speaks to its sandbox by sockets that have paths.
-func (r *run) needsUnix() bool {
-	d, ok := r.o.Backend.(interface{ DialsUnix() bool })
-	return ok && d.DialsUnix()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ type counter struct {
 
 	mu       sync.Mutex
 	commands int
+	refused  int                  // connections, requests and programs
+	doing    []string             // the command that was executed last
+	since    time.Time            // when
 	stopped  int                  // programs that a rule kept from running
 	failed   []belljar.NetEvent   // allowed, but could not be reached
 	files    map[string]seen      // by path, at most maxPaths
@@ -54,14 +58,21 @@ const (
 
 // Record implements [belljar.EventSink].
 func (c *counter) Record(ctx context.Context, e belljar.Event) error {
+	if e.Kind == belljar.EventRefuse {
+		c.mu.Lock()
+		c.refused++
+		c.mu.Unlock()
+	}
 	switch {
 	case e.Exec != nil && e.Exec.Refused == "":
 		c.mu.Lock()
 		c.commands++
+		c.doing, c.since = e.Exec.Argv, time.Now()
 		c.mu.Unlock()
 	case e.Exec != nil:
 		c.mu.Lock()
 		c.stopped++
+		c.refused++
 		c.mu.Unlock()
 	case e.File != nil:
 		c.file(*e.File)
@@ -87,6 +98,18 @@ func (c *counter) Record(ctx context.Context, e belljar.Event) error {
 		return nil
 	}
 	return c.next.Record(ctx, e)
+}
+
+// maxDoing is how much of a command line is told.
+const maxDoing = 400
+
+// now says how much was refused until now, and what was executed last and when. The
+// command holds whatever it held inside.
+func (c *counter) now() (refused int, doing string, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	doing = strings.Join(c.doing, " ")
+	return c.refused, strings.ToValidUTF8(doing[:min(len(doing), maxDoing)], "\ufffd"), c.since
 }
 
 // credential notes that a credential went to a host, or was to go there, once.

@@ -48,6 +48,10 @@ type Options struct {
 	Confine bool
 	// The caller's standard streams. None of them enters the sandbox.
 	In, Out, Err *os.File
+	// Detached, where it is not nil, takes the place of In and Out: nobody is there.
+	Detached *Detached
+	// Started is called, where it is not nil, once the command runs.
+	Started func()
 	// Signals to pass on to the command; the caller owns the channel.
 	Signals <-chan os.Signal
 }
@@ -69,6 +73,7 @@ type run struct {
 	undo   rollback
 	rec    *event.Record
 	counts counter
+	marks  *marks
 	repos  []gitcommits.Repository // as they were before the start
 	view   *view.Server
 	gw     *gateway.Gateway
@@ -81,7 +86,9 @@ type run struct {
 
 	inst    belljar.Instance
 	proc    belljar.Process
-	session *terminal.Session
+	session relay
+	shared  *terminal.Shared   // session, in a detached run
+	runs    chan struct{}      // closed when proc is there
 	relayed chan error         // the session's end
 	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
@@ -95,7 +102,7 @@ type run struct {
 // that belljar could not do it; how the command ended is in the result. Whatever
 // happens, nothing of the run is left but its record and what waits.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r := &run{o: o, p: o.Plan, began: time.Now()}
+	r := &run{o: o, p: o.Plan, began: time.Now(), runs: make(chan struct{})}
 	if o.Gateway.Keys != nil {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
@@ -135,7 +142,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	c, err := r.o.Dirs.claimRun(Entry{
 		ID: r.p.ID, Name: r.p.Name, PID: os.Getpid(), Started: r.began, Tier: r.p.Tier,
-		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard,
+		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard, Detached: r.o.Detached != nil,
 	})
 	if err != nil {
 		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
@@ -151,6 +158,14 @@ func (r *run) start(ctx context.Context) error {
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, mode); err != nil {
 			return &belljar.Error{Op: "write certificates", ID: name, Err: err, Hint: "is the disk full?"}
+		}
+	}
+	if r.o.KeepHome && len(r.p.Setup) > 0 {
+		if r.marks, err = openMarks(r.o.Dirs.State, home); err != nil {
+			return &belljar.Error{Op: "open what is known of setup", ID: r.p.Name, Err: err}
+		}
+		if r.marks != nil {
+			r.undo.add(r.marks.close)
 		}
 	}
 	if err := r.prepareHome(home); err != nil {
@@ -308,7 +323,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true, Stays: len(r.p.Setup) > 0}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -336,6 +351,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	ahead.DiscardRest()
 	if err := r.confine(); err != nil {
 		return err
+	}
+	if err := r.setUp(ctx); err != nil {
+		return v.why(err)
 	}
 	if err := r.startCommand(ctx); err != nil {
 		return v.why(err)
@@ -375,7 +393,7 @@ func (r *run) stopGateway() error {
 }
 
 func (r *run) startCommand(ctx context.Context) error {
-	s, err := terminal.NewSession(terminal.Options{Stdin: r.o.In, Stdout: r.o.Out, Stderr: r.o.Err})
+	s, err := r.newRelay()
 	if err != nil {
 		return &belljar.Error{Op: "relay the terminal", Err: err}
 	}
@@ -390,6 +408,10 @@ func (r *run) startCommand(ctx context.Context) error {
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
+	close(r.runs)
+	if r.o.Started != nil {
+		r.o.Started()
+	}
 	return nil
 }
 

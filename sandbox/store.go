@@ -81,6 +81,7 @@ type Entry struct {
 	Argv      []string  `json:"argv"`
 	Scratch   string    `json:"scratch"`        // backend's folder, removed at the end
 	Home      string    `json:"home,omitempty"` // private HOME to be discarded at the end; empty when it is kept
+	Detached  bool      `json:"detached,omitempty"`
 }
 
 // written is run.json.

@@ -117,6 +117,31 @@ func (c *changes) undo() []byte {
 	return []byte(b.String())
 }
 
+// screen says whether the alternate screen is on, and returns the sequences that set the
+// modes of another terminal as they are here, the alternate screen first.
+func (c *changes) screen() (whole bool, modes []byte) {
+	screens := []int{47, 1047, 1049}
+	var b strings.Builder
+	for _, p := range screens {
+		if _, ok := c.private[p]; ok {
+			whole = true
+			b.WriteString("\x1b[?" + strconv.Itoa(p) + "h")
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(c.private)) {
+		if p != 2026 && !slices.Contains(screens, p) { // synchronised output ends by itself
+			b.WriteString("\x1b[?" + strconv.Itoa(p) + string("hl"[c.private[p]]))
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(c.ansi)) {
+		b.WriteString("\x1b[" + strconv.Itoa(p) + "h")
+	}
+	if c.keypad {
+		b.WriteString("\x1b=")
+	}
+	return whole, []byte(b.String())
+}
+
 func (c *changes) undoLooks(b *strings.Builder) {
 	if c.modKeys {
 		b.WriteString("\x1b[>4m")

@@ -143,6 +143,21 @@ func (f *Filter) Reset() []byte {
 	return f.changed.undo()
 }
 
+// queries says whether questions to the terminal pass from now on.
+func (f *Filter) queries(pass bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.o.NoQueries = !pass
+}
+
+// screen says whether a program has the whole screen, and with which sequences another
+// terminal comes to the same modes.
+func (f *Filter) screen() (whole bool, modes []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed.screen()
+}
+
 // Queries says how many questions to the terminal have passed, each of which it
 // answers through its input.
 func (f *Filter) Queries() int {

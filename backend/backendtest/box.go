@@ -27,6 +27,7 @@ type box struct {
 	project string
 	scratch string
 	plan    *belljar.Plan
+	stays   bool
 	exec    func(ctx context.Context, e *belljar.ExecEvent) string // nil: every program may run
 	view    *view
 	events  *recorder
@@ -112,7 +113,7 @@ func (s *box) spec() *belljar.Spec {
 	if s.view != nil {
 		spec.View = s.view
 	}
-	spec.MayExec = s.exec
+	spec.MayExec, spec.Stays = s.exec, s.stays
 	spec.Attach = func(l belljar.Link) error {
 		s.links <- l
 		return nil

@@ -41,6 +41,7 @@ var processCases = []tcase{
 	{name: "cwd/missing", why: "a working directory that does not exist is an error", run: cwdMissing},
 	{name: "start/missing", why: "a command that does not exist is told from others", run: startMissing},
 	{name: "start/not-executable", why: "a file that cannot be executed is told from others", run: startRefused},
+	{name: "start/by-name", why: "a further command is found inside, along its PATH", run: startByName},
 	{name: "start/script", why: "scripts with an interpreter line run", run: script},
 	{name: "signal/term", why: "Signal reaches the process", run: signalTerm},
 	{name: "signal/handled", why: "the process may handle the signal", run: signalHandled},
@@ -48,6 +49,7 @@ var processCases = []tcase{
 	{name: "wait/context", why: "Wait gives up when its context ends", run: waitContext},
 	{name: "concurrent", why: "commands run beside each other", run: concurrent},
 	{name: "init/ends-everything", why: "when the first command ends nothing stays behind", own: true, run: initEnds},
+	{name: "init/stays", why: "a sandbox that stays outlives its first command, until it is closed", bare: true, run: initStays},
 	{name: "init/is-first", why: "process 1 inside is the first command, or a process of the tier that shows nothing", own: true, run: initFirst},
 }
 
@@ -224,6 +226,25 @@ func cwdMissing(t *testing.T, s *box) {
 	_ = startErr(s, c)
 }
 
+func startByName(t *testing.T, s *box) {
+	s.sh("mkdir -p /tmp/by-name && printf '#!/bin/sh\necho found $0 $1\n' > /tmp/by-name/prog && chmod 755 /tmp/by-name/prog")
+	for _, tty := range []bool{false, true} {
+		r := s.run("", belljar.Command{
+			Exec: belljar.Exec{Path: "prog", Argv: []string{"prog", "it"}, Dir: "/tmp"}, TTY: tty,
+			Env: []string{"PATH=/tmp/none:/tmp/by-name:/usr/bin:/bin"},
+		})
+		if strings.TrimSpace(r.out) != "found /tmp/by-name/prog it" {
+			t.Errorf("terminal %v: %s", tty, r)
+		}
+	}
+	for name, kind := range map[string]belljar.Kind{"no-such-program": belljar.KindNotFound} {
+		_, err := s.in.Start(t.Context(), &belljar.Command{Exec: belljar.Exec{Path: name, Argv: []string{name}, Dir: "/"}})
+		if belljar.KindOf(err) != kind {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func startMissing(t *testing.T, s *box) {
 	err := startErr(s, belljar.Command{Exec: belljar.Exec{Path: "/no/such/program", Argv: []string{"x"}, Dir: "/"}})
 	if belljar.KindOf(err) != belljar.KindNotFound {
@@ -334,6 +355,24 @@ func initEnds(t *testing.T, s *box) {
 	}
 	if st := s.waitFor(p); st.Status() == 0 {
 		t.Errorf("a command outlived the first one: %+v", st)
+	}
+}
+
+func initStays(t *testing.T, s *box) {
+	s.stays = true
+	s.start()
+	for _, code := range []int{3, 0} {
+		wantStatus(s, "(sleep 0.1 & exit "+itoa(code)+")", code, 0)
+	}
+	p, out := s.background("echo ready; exec sleep 1000")
+	_ = out
+	// What nobody waits for is collected.
+	s.want("for i in 1 2 3 4 5 6 7 8; do (sleep 0 &) ; done; sleep 0.3; grep -ls '^State:.Z' /proc/[0-9]*/status | wc -l", "0")
+	if err := s.in.Close(); err != nil {
+		t.Error(err)
+	}
+	if st := s.waitFor(p); st.Status() == 0 {
+		t.Errorf("a command outlived the sandbox: %+v", st)
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
@@ -24,10 +26,6 @@ func New(o Options) *Backend { return &Backend{o: o} }
 
 // Name implements [belljar.Backend].
 func (b *Backend) Name() string { return Name }
-
-// DialsUnix says that the supervisor speaks to the sentry by a socket that has a path: as
-// long as the sandbox lives, each call that may block gets a connection.
-func (b *Backend) DialsUnix() bool { return true }
 
 // Start implements [belljar.Backend]. Reexec must be the first call of main.
 func (b *Backend) Start(ctx context.Context, s *belljar.Spec) (belljar.Instance, error) {
@@ -56,6 +54,10 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (_ *instance, err 
 		return nil, err
 	}
 	in := &instance{o: b.o, ctx: ctx, spec: s, plan: p, staged: make(chan struct{}), ended: make(chan struct{})}
+	in.anchored = sync.OnceValue(func() error {
+		_, err := in.start(context.WithoutCancel(ctx), guest.Anchor())
+		return err
+	})
 	var opened []*os.File
 	defer func() {
 		if err != nil {
@@ -95,8 +97,18 @@ func (b *Backend) launch(in *instance, l *layout, d *donations, dir string) erro
 		return err
 	}
 	defer itsGofer.Close()
-	job := &launch.Job{Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != ""}
-	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer)
+	mine, theirs, err := wire.Pair()
+	if err != nil {
+		mySentry.Close()
+		myGofer.Close()
+		return err
+	}
+	defer theirs.Close()
+	in.ctl.ask = mine
+	job := &launch.Job{
+		Root: l.root, Ops: l.ops, CPUs: contract.CPUs(in.plan.Limits), Tmp: filepath.Join(dir, "tmp"), Debug: b.o.DebugDir != "", Control: dir,
+	}
+	in.launcher, err = startLauncher(dir, in.plan.Identity, job, itsSentry, itsGofer, theirs)
 	if err != nil {
 		mySentry.Close()
 		myGofer.Close()

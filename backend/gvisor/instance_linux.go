@@ -37,6 +37,8 @@ type instance struct {
 	staged   chan struct{} // closed when the root is staged, or could not be
 	stageErr error         // why not, once staged is closed
 
+	anchored func() error // starts the process that keeps a sandbox that stays
+
 	mu      sync.Mutex
 	started bool
 	ended   chan struct{} // closed when everything is gone
@@ -122,8 +124,17 @@ func initStatus(sentry *unix.WaitStatus, recorded *belljar.ExitStatus) *belljar.
 
 // Start implements [belljar.Instance].
 func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
-	files := []*os.File{c.Stdin, c.Stdout, c.Stderr}
-	defer wire.CloseAll(files)
+	defer wire.CloseAll([]*os.File{c.Stdin, c.Stdout, c.Stderr})
+	if in.spec.Stays {
+		if err := in.anchored(); err != nil {
+			return nil, err
+		}
+	}
+	return in.start(ctx, c)
+}
+
+// start starts the first command, which the sandbox ends with, or another one.
+func (in *instance) start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
 	in.mu.Lock()
 	first := !in.started
 	in.started = true

@@ -34,8 +34,9 @@ type launcherProcess struct {
 
 const launcherFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 
-// startLauncher starts the launcher with its job and the children's sockets.
-func startLauncher(dir string, id belljar.Identity, job *launch.Job, sentry, gofer *os.File) (*launcherProcess, error) {
+// startLauncher starts the launcher with its job, the children's sockets and the one by
+// which it is asked for connections.
+func startLauncher(dir string, id belljar.Identity, job *launch.Job, sentry, gofer, dial *os.File) (*launcherProcess, error) {
 	body, err := json.Marshal(job)
 	if err != nil {
 		return nil, fmt.Errorf("encode the job: %w", err)
@@ -65,7 +66,7 @@ func startLauncher(dir string, id belljar.Identity, job *launch.Job, sentry, gof
 	attr.Setsid = true
 	attr.Pdeathsig = syscall.SIGKILL
 	attr.PidFD = &l.pidfd
-	proc := &os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem, sentry, gofer}}
+	proc := &os.ProcAttr{Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []*os.File{null, null, stderr, theirs, mem, sentry, gofer, dial}}
 	if err := l.start(proc); err != nil {
 		mine.Close()
 		return nil, fmt.Errorf("start %s: %w", launch.Name, err)

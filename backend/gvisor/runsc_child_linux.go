@@ -37,12 +37,12 @@ func Reexec(args []string) bool {
 	}
 	switch args[0] {
 	case launch.NameGofer:
-		startup.DelayGC()
+		startup.DelayGC(false)
 		registerPrecompiled()
 		allowCLibrary()
 		runsc("gofer", map[util.SubCommand]string{new(cmd.Gofer): "internal"})
 	case launch.NameSentry:
-		startup.DelayGC()
+		startup.DelayGC(false)
 		registerPrecompiled()
 		allowCLibrary()
 		runsc("boot", map[util.SubCommand]string{bootCommand(): "internal", new(sentrycmd.Umount): "internal"})

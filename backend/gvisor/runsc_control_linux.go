@@ -7,19 +7,20 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/control/client"
 	sentry "gvisor.dev/gvisor/pkg/sentry/control"
 	"gvisor.dev/gvisor/pkg/sentry/kernel/auth"
+	"gvisor.dev/gvisor/pkg/unet"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/config"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // linkMTU is the largest size of an IP packet that a message carries.
@@ -29,7 +30,7 @@ const linkMTU = 65520
 // for each other, so a call that blocks gets a connection of its own.
 type control struct {
 	listener *os.File // until it is given to the sentry
-	dir      *os.File
+	ask      *os.File // by which the launcher is asked for connections
 
 	prompt time.Duration // within which the sentry answers what it need not wait for
 
@@ -40,23 +41,17 @@ type control struct {
 }
 
 const (
-	controlSocket = "control"
 	// prompt is far beyond what a sentry on a busy machine needs. Without a bound one
 	// lost answer would leave the limit of processes unwatched for good.
 	prompt = 30 * time.Second
 )
 
 func newControl(dir string) (*control, error) {
-	d, err := os.Open(dir)
+	l, err := listen(filepath.Join(dir, launch.ControlSocket))
 	if err != nil {
-		return nil, fmt.Errorf("open the folder: %w", err)
-	}
-	c := &control{dir: d, prompt: prompt, conns: map[*urpc.Client]bool{}}
-	if c.listener, err = listen(filepath.Join(dir, controlSocket)); err != nil {
-		d.Close()
 		return nil, err
 	}
-	return c, nil
+	return &control{listener: l, prompt: prompt, conns: map[*urpc.Client]bool{}}, nil
 }
 
 var errClosed = errors.New("the sandbox has ended")
@@ -67,13 +62,41 @@ func (c *control) connect() (*urpc.Client, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	// By descriptor: the folder's own path may be too long for a socket's address.
-	conn, err := client.ConnectTo("/proc/self/fd/" + strconv.Itoa(int(c.dir.Fd())) + "/" + controlSocket)
+	sock, err := c.dialled()
 	if err != nil {
 		return nil, fmt.Errorf("connect to the sentry: %w", err)
 	}
+	conn := urpc.NewClient(sock)
 	c.conns[conn] = true
 	return conn, nil
+}
+
+// dialled has the launcher connect: this process may not. c.mu is held, and the end of the
+// launcher ends the wait.
+func (c *control) dialled() (*unet.Socket, error) {
+	if err := wire.Send(c.ask, struct{}{}); err != nil {
+		return nil, err
+	}
+	var answer launch.Dialled
+	files, err := wire.Recv(c.ask, &answer)
+	defer wire.CloseAll(files)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Err != "":
+		return nil, errors.New(answer.Err)
+	case len(files) != 1:
+		return nil, errors.New("the launcher sent no connection")
+	}
+	fd, err := unix.FcntlInt(files[0].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	sock, err := unet.NewSocket(fd)
+	if err != nil {
+		unix.Close(fd)
+	}
+	return sock, err
 }
 
 func (c *control) release(conn *urpc.Client) {
@@ -158,7 +181,9 @@ func (c *control) close() {
 		_ = conn.Socket.Close()
 	}
 	c.conns = nil
-	c.dir.Close()
+	if c.ask != nil {
+		c.ask.Close()
+	}
 	if c.listener != nil {
 		c.listener.Close()
 	}

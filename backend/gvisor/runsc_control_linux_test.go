@@ -1,12 +1,17 @@
 package gvisor
 
 import (
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/backend/gvisor/internal/launch"
+	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
 // unanswered is a control whose sentry accepts no connection and answers nothing.
@@ -25,7 +30,58 @@ func unanswered(t *testing.T) *control {
 	if err := unix.Listen(int(c.listener.Fd()), 8); err != nil {
 		t.Fatal(err)
 	}
+	mine, theirs, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ask = mine
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		launcherDials(theirs, filepath.Join(dir, launch.ControlSocket))
+	}()
+	t.Cleanup(func() { c.close(); <-gone })
 	return c
+}
+
+// launcherDials connects as the launcher does, until nobody asks any more.
+func launcherDials(asked *os.File, path string) {
+	defer asked.Close()
+	for {
+		var none struct{}
+		if _, err := wire.Recv(asked, &none); err != nil {
+			return
+		}
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			_ = wire.Send(asked, launch.Dialled{Err: err.Error()})
+			continue
+		}
+		f, _ := conn.(*net.UnixConn).File()
+		_ = wire.Send(asked, launch.Dialled{}, f)
+		f.Close()
+		conn.Close()
+	}
+}
+
+// A connection that the launcher cannot make is an error that says why, and so is a
+// launcher that has gone.
+func TestControlWithoutConnection(t *testing.T) {
+	c := unanswered(t)
+	c.listener.Close()
+	if err := c.startRoot(); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody listens: %v", err)
+	}
+	mine, theirs, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mine.Close()
+	theirs.Close()
+	gone := &control{ask: mine, prompt: prompt}
+	if err := gone.startRoot(); err == nil {
+		t.Error("a launcher that has gone connects")
+	}
 }
 
 // A sandbox ends whatever the sentry still owes.

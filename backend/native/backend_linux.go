@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
+	"github.com/belljar-dev/belljar/backend/internal/guest"
 	guestearly "github.com/belljar-dev/belljar/backend/internal/guest/early"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/backend/native/internal/early"
@@ -71,6 +73,10 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	in := &instance{spec: s, plan: s.Plan, dir: dir, ended: make(chan struct{}), commands: map[uint64]*process{}}
+	in.anchored = sync.OnceValue(func() error {
+		_, err := in.start(context.WithoutCancel(ctx), guest.Anchor())
+		return err
+	})
 	if err := b.launch(in, job); err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err

@@ -30,6 +30,8 @@ type instance struct {
 	ended chan struct{} // closed when everything is gone
 	end   belljar.End
 
+	anchored func() error // starts the process that keeps a sandbox that stays
+
 	mu       sync.Mutex
 	cause    *belljar.End // why it is being ended, set once
 	first    uint64       // the first command

@@ -12,7 +12,6 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/contract"
 	"github.com/belljar-dev/belljar/internal/confine"
-	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/userns"
 )
 
@@ -28,7 +27,7 @@ func (b *Backend) Probe(context.Context) (belljar.Capabilities, error) {
 		}
 		c.Requirements = append(c.Requirements, r)
 	}
-	c.Requirements = append(c.Requirements, confine.Enforcement(calls.Options{Internet: true}))
+	c.Requirements = append(c.Requirements, confine.Enforcement())
 	return c, nil
 }
 

@@ -34,6 +34,11 @@ var errClosed = errors.New("the sandbox has ended")
 // Start implements [belljar.Instance].
 func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
 	defer wire.CloseAll([]*os.File{c.Stdin, c.Stdout, c.Stderr})
+	if in.spec.Stays {
+		if err := in.anchored(); err != nil {
+			return nil, in.error("start command", c.Path, err)
+		}
+	}
 	p, err := in.start(ctx, c)
 	if err != nil {
 		return nil, in.error("start command", c.Path, err)

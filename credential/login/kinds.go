@@ -79,6 +79,31 @@ func Refused(name string) (why, instead string) {
 	return "", ""
 }
 
+// Outside says how its user logs in, in place of an agent that asks for tokens inside;
+// empty where no agent does. The path is empty for a connection.
+func Outside(host, path string) string {
+	for _, k := range Kinds() {
+		for _, e := range k.Endpoints() {
+			if e.Host == host && (e.Path == path || path == "" && host != k.Probe.Host) {
+				return k.Instead()
+			}
+		}
+	}
+	if host == geminiHost {
+		_, instead := Refused("gemini")
+		return "Gemini CLI has no login inside: " + instead
+	}
+	return ""
+}
+
+// geminiHost is where Gemini CLI asks for tokens.
+const geminiHost = "oauth2.googleapis.com"
+
+// Instead says how the user of the agent logs in, in place of the agent inside.
+func (k *Kind) Instead() string {
+	return k.Name + " is not logged in inside: " + k.Command + " outside of the sandbox makes a login that the next run uses, or set " + k.Variables[0] + " for it"
+}
+
 // Find is the kind of that name, nil when none is known.
 func Find(name string) *Kind {
 	for _, k := range Kinds() {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -182,8 +183,10 @@ func (hc *h2conn) enter() bool {
 // values and pseudo fields.
 func checkFields(r *http.Request) *Fault {
 	n := 0
-	for _, v := range r.Header {
-		n += len(v)
+	for name, v := range r.Header {
+		if n += len(v); likeFraming(name) && name != "Content-Length" {
+			return &Fault{http.StatusBadRequest, likeFramingText}
+		}
 	}
 	switch {
 	case n > maxFields:
@@ -194,6 +197,9 @@ func checkFields(r *http.Request) *Fault {
 		return &Fault{http.StatusBadRequest, "no authority"}
 	case len(r.Header["Content-Length"]) > 1:
 		return &Fault{http.StatusBadRequest, "more than one length of the body"}
+	}
+	if length := r.Header.Get("Content-Length"); strings.Trim(length, "0123456789") != "" || r.ContentLength == 0 && strings.Trim(length, "0") != "" {
+		return &Fault{http.StatusBadRequest, "a length that is not the body's"}
 	}
 	for _, host := range r.Header["Host"] {
 		if host != r.Host {

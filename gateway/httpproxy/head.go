@@ -110,6 +110,10 @@ func CheckHead(head []byte) error {
 			if coding++; !strings.EqualFold(value, "chunked") {
 				return bad("a transfer coding other than chunked")
 			}
+		default:
+			if likeFraming(name) {
+				return bad(likeFramingText)
+			}
 		}
 	}
 	inLine := host == 0 && namesHost(lines[0])
@@ -124,6 +128,21 @@ func CheckHead(head []byte) error {
 		return bad("a transfer coding in HTTP/1.0")
 	}
 	return nil
+}
+
+const likeFramingText = "a header field that some servers take for the length of the body"
+
+var hyphens = strings.NewReplacer("_", "-", ".", "-")
+
+// likeFraming says whether a name is that of a field which frames the body but for its
+// hyphen, which some servers do not tell from other characters.
+func likeFraming(name string) bool {
+	for _, framing := range []string{"content-length", "transfer-encoding"} {
+		if len(name) == len(framing) && strings.EqualFold(hyphens.Replace(name), framing) {
+			return true
+		}
+	}
+	return false
 }
 
 // namesHost says whether a request of HTTP/1.0, which has no Host header (RFC 1945),

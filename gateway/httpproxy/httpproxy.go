@@ -81,17 +81,17 @@ type Lender interface {
 // does not fit. What it holds when Serve returns is not to be used. Without a reader one
 // is borrowed for each request: many connections wait at a time.
 func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {
-	s := &session{c: c, br: br, h: h}
+	s := &session{c: c, br: br, given: br, h: h}
 	for ctx.Err() == nil {
-		if br == nil && !s.begin() {
+		if s.given == nil && !s.begin() {
 			return
 		}
 		again, err := s.one(ctx)
 		if err != nil || !again {
 			return
 		}
-		if s.br != br && s.br.Buffered() == 0 {
-			s.rest(br)
+		if s.br != s.given && s.br.Buffered() == 0 {
+			s.rest()
 		}
 	}
 }
@@ -99,6 +99,7 @@ func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {
 type session struct {
 	c        net.Conn
 	br       *bufio.Reader // as given, or a larger one that reads from it
+	given    *bufio.Reader // by the caller; nil: readers are borrowed
 	borrowed *bufio.Reader // br, or what it reads from, while it is borrowed
 	bw       *bufio.Writer // while a request is answered
 	h        Handler
@@ -125,8 +126,8 @@ func (s *session) begin() bool {
 	return true
 }
 
-// rest lets go of what is needed while a request is answered only; br is what was given.
-func (s *session) rest(br *bufio.Reader) {
+// rest lets go of what is needed while a request is answered only.
+func (s *session) rest() {
 	if s.borrowed != nil {
 		if s.br = s.borrowed; s.br.Buffered() > 0 {
 			return // a larger one left it there
@@ -134,7 +135,7 @@ func (s *session) rest(br *bufio.Reader) {
 		s.borrowed.Reset(nil)
 		readers.Put(s.borrowed)
 	}
-	s.br, s.borrowed = br, nil
+	s.br, s.borrowed = s.given, nil
 }
 
 // writer borrows what an answer is written by. It is given back with nothing in it that
@@ -162,7 +163,9 @@ func (s *session) one(ctx context.Context) (bool, error) {
 	prepare(req)
 	a := s.h.Handle(req)
 	if a.Take != nil {
-		a.Take(s.br)
+		br := s.br
+		s.br, s.given = nil, nil // many tunnels wait at a time: what they hold is theirs to keep
+		a.Take(br)
 		return false, nil
 	}
 	defer s.writer()()

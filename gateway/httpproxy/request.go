@@ -103,6 +103,9 @@ func trailerNames(h http.Header) http.Header {
 			"Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Keep-Alive":
 			continue
 		}
+		if likeFraming(name) {
+			continue
+		}
 		if names == nil {
 			names = make(http.Header)
 		}

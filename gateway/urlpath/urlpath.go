@@ -87,6 +87,9 @@ func Parse(raw string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
+	if len(t.Path) > MaxPath || len(t.String()) > MaxLen { // escapes have made it longer
+		return Target{}, ErrLong
+	}
 	t.Nested = nested(t.Path)
 	return t, nil
 }

@@ -14,12 +14,14 @@ import (
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/gateway/certs"
+	"github.com/belljar-dev/belljar/internal/startup"
 )
 
 // gate runs the gateway for the other proxies' kind of client: CONNECT by a connection of
 // the host's, not by packets of a sandbox. Rules, keys and record are as in a run. It
 // prints the address of its proxy and the stand-in of its key.
 func gate(dir, passed, seen string) error {
+	startup.DelayGC(true)
 	pem, err := os.ReadFile(filepath.Join(dir, "root.pem"))
 	if err != nil {
 		return err

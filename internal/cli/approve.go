@@ -103,13 +103,19 @@ func (a *App) completeRunning(_ *cobra.Command, args []string, word string) ([]c
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// running finds the running sandbox of that name: the one of this project where there
+// minPrefix is how much of an ID names a sandbox at least.
+const minPrefix = 8
+
+// running finds the running sandbox of that name, or whose ID begins so: the one of this project where there
 // are several.
 func (a *App) running(h *host, name string) (sandbox.Entry, error) {
 	runs, err := h.dirs.Runs()
-	var named, here []sandbox.Entry
+	var named, here, begun []sandbox.Entry
 	for _, e := range runs {
 		if e.Name != name && e.ID != name {
+			if len(name) >= minPrefix && strings.HasPrefix(e.ID, name) {
+				begun = append(begun, e)
+			}
 			continue
 		}
 		named = append(named, e)
@@ -122,6 +128,10 @@ func (a *App) running(h *host, name string) (sandbox.Entry, error) {
 		return here[0], nil
 	case len(named) == 1:
 		return named[0], nil
+	case len(named) == 0 && len(begun) == 1:
+		return begun[0], nil
+	case len(named) == 0 && len(begun) > 1:
+		return sandbox.Entry{}, &belljar.Error{Op: "find sandbox", ID: name, Kind: belljar.KindConflict, Err: errors.New("the IDs of several begin so"), Hint: "write more of it"}
 	case len(named) > 1:
 		return sandbox.Entry{}, &belljar.Error{Op: "find sandbox", ID: name, Kind: belljar.KindConflict, Err: errors.New("several of that name run"), Hint: "go to the project that you mean"}
 	case err != nil:
@@ -169,13 +179,22 @@ func (a *App) listQuestions(ctx context.Context, name string, asJSON bool) error
 		a.note("nothing waits")
 		return nil
 	}
-	return table(a.Out, "SANDBOX\tID\tSINCE\tWAITS\tFOR", func(w io.Writer) {
+	return printQuestions(a.Out, all)
+}
+
+// printQuestions shows what waits, each with the rule that asks: two rules may ask about
+// one request.
+func printQuestions(out io.Writer, all []waiting) error {
+	return table(out, "SANDBOX\tID\tSINCE\tWAITS\tFOR", func(w io.Writer) {
 		for _, q := range all {
 			state := fmt.Sprint(q.Waiting)
 			if q.Proposed {
 				state = "proposed"
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", terminal.Escape(q.Sandbox), terminal.Escape(q.ID), q.Asked.Local().Format(time.TimeOnly), state, sandbox.Asked(q.Subject))
+			if q.Rule != nil {
+				fmt.Fprintf(w, "\t\t\t\tasked by: %s\n", written(q.Rule))
+			}
 			if q.Note != "" {
 				fmt.Fprintf(w, "\t\t\t\tit says: %s\n", strconv.Quote(terminal.Escape(q.Note)))
 			}

@@ -34,12 +34,13 @@ type App struct {
 	Err      *os.File
 	Backends []belljar.Backend
 
-	status int // exit status when no error is returned
+	status  int    // exit status when no error is returned
+	finally func() // called last, where it is not nil
 }
 
 // Main runs args (without the program's name) and returns the exit status.
 func (a *App) Main(ctx context.Context, args []string) int {
-	startup.DelayGC()
+	startup.DelayGC(true)
 	// Whatever the caller keeps from others, we have to get into our own folders.
 	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
 	root := a.root()
@@ -47,6 +48,11 @@ func (a *App) Main(ctx context.Context, args []string) int {
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
+	defer func() {
+		if a.finally != nil {
+			a.finally()
+		}
+	}()
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return a.status
@@ -172,7 +178,10 @@ func (a *App) helpCommand() *cobra.Command {
 // commands lists every word of the command line.
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.approveCommand(), a.denyCommand(), a.allowCommand(),
+		a.runCommand(), a.execCommand(), a.attachCommand(),
+		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
+		a.approveCommand(), a.denyCommand(), a.allowCommand(),
+		a.sshCommand(), a.sshConfigCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(),
 		a.logCommand(), a.evidenceCommand(),
 		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),

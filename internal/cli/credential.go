@@ -59,7 +59,7 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		return err
 	}
 	n := p.policy.Network()
-	if len(creds)+len(n.Pushes)+len(n.LLM) == 0 && !slices.ContainsFunc(n.Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
+	if len(creds)+len(n.Pushes)+len(n.LLM) == 0 && !slices.ContainsFunc(n.InSetup().Rules, func(r belljar.NetRule) bool { return r.Confined() }) {
 		return nil
 	}
 	ca, err := certs.New()

@@ -66,21 +66,26 @@ func (a *App) printExplanation(e *plan.Explanation) {
 		if o == nil {
 			return
 		}
-		at := o.Layer
-		if o.File != "" {
-			at += " " + terminal.Escape(o.File)
-		}
-		if o.Line > 0 {
-			at += fmt.Sprintf(":%d", o.Line)
-		}
-		if o.Text != "" {
-			at = terminal.Escape(o.Text) + " (" + at + ")"
-		}
-		fmt.Fprintf(a.Out, "  %s: %s\n", what, at)
+		fmt.Fprintf(a.Out, "  %s: %s\n", what, written(o))
 	}
 	show("rule", e.Rule)
 	show("nearest rule", e.Nearest)
 	if e.Fix != "" {
 		fmt.Fprintf(a.Out, "  to change it: %s\n", terminal.Escape(e.Fix))
 	}
+}
+
+// written is a rule with the place where it is written. It holds no control characters.
+func written(o *belljar.Origin) string {
+	at := o.Layer
+	if o.File != "" {
+		at += " " + terminal.Escape(o.File)
+	}
+	if o.Line > 0 {
+		at += fmt.Sprintf(":%d", o.Line)
+	}
+	if o.Text == "" {
+		return at
+	}
+	return terminal.Escape(o.Text) + " (" + at + ")"
 }

@@ -15,12 +15,14 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
+	"github.com/belljar-dev/belljar/devcontainer"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/keeper"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
+	"github.com/belljar-dev/belljar/ssh"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/verify"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -30,7 +32,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"
@@ -153,13 +155,16 @@ func (a *App) sweep(h *host) {
 // planFlags are the flags that make a plan: of run and plan.
 type planFlags struct {
 	policy.Flags
-	policyFile string
-	presets    []string
-	workspace  string
-	name       string
-	bestEffort bool
+	policyFile   string
+	presets      []string
+	workspace    string
+	name         string
+	bestEffort   bool
+	devcontainer string // a file of the project, or anyDevcontainer; empty: none is read
 	// upstreamByName lets the company's proxy resolve.
 	upstreamByName bool
+	// detach says that nobody watches, noTTY that the command has no terminal then.
+	detach, noTTY bool
 	// look says that the plan is only looked at: no source of a credential is read.
 	look bool
 }
@@ -184,6 +189,8 @@ func (f *planFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.Processes, "processes", "", "`N` processes and threads at most (default 4096)")
 	fl.StringVar(&f.Disk, "disk", "", "what the run may add on disk is at most `SIZE` (default 20GiB)")
 	fl.StringVar(&f.Time, "time", "", "it ends after `TIME`, such as 90m, with 124 (default 24h)")
+	fl.StringVar(&f.devcontainer, "devcontainer", "", "take variables and commands from the project's devcontainer.json, or from `FILE`")
+	fl.Lookup("devcontainer").NoOptDefVal = anyDevcontainer
 	fl.BoolVar(&f.upstreamByName, "upstream-by-name", false, "let your HTTPS_PROXY resolve names, where only it can; no address is checked then")
 	fl.BoolVar(&f.bestEffort, "best-effort", false, "run even where this host cannot enforce everything; prints and records what")
 }
@@ -251,9 +258,24 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
 		return nil, err
 	}
+	var dev *devcontainer.Config
+	if f.devcontainer != "" {
+		if dev, err = a.devcontainer(h, f, o.Workspace, p.policy); err != nil {
+			return nil, err
+		}
+		if p.policy, err = a.loadPolicy(h, f, o.Workspace, agent); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.unwatched(h, f, p, o.Workspace); err != nil {
+		return nil, err
+	}
 	a.warnReal(h, f, p.policy)
 	if p.facts, err = gather(ctx, o, p.policy); err != nil {
 		return nil, err
+	}
+	if dev != nil {
+		p.facts.Setup = devSteps(dev, o.Workspace)
 	}
 	var caps belljar.Capabilities
 	if p.backend, caps, err = a.choose(ctx, p.policy.Tier()); err != nil {
@@ -273,6 +295,9 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	}
 	if p.plan, err = plan.Make(p.policy, p.facts, caps, plan.MakeOptions{BestEffort: f.bestEffort}); err != nil {
 		return nil, err
+	}
+	if dev != nil {
+		a.noteNeeds(dev, p.plan)
 	}
 	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}, p.logins); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -38,10 +39,18 @@ What would run on this host by itself (git hooks and configuration, editor tasks
 			if err := a.checkName(c, f.name); err != nil {
 				return err
 			}
+			if f.noTTY && !f.detach {
+				return usage(errors.New("--no-tty is for --detach"), "in the foreground the command has a terminal where you have one: redirect its output")
+			}
+			if f.detach && !isSupervisor() {
+				return a.detach(&f, args)
+			}
 			return a.run(c.Context(), &f, args)
 		},
 	}
 	f.add(c)
+	c.Flags().BoolVar(&f.detach, "detach", false, "run in the background, print the sandbox's name; the mode is review by default then")
+	c.Flags().BoolVar(&f.noTTY, "no-tty", false, "with --detach: give the command no terminal, and no input")
 	c.Flags().SetInterspersed(false) // flags behind COMMAND are its own
 	return c
 }
@@ -79,9 +88,15 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	defer signal.Stop(signals)
 	kept, done := h.keeperWitness(ctx)
 	defer done()
-	res, err := sandbox.Run(ctx, p.options(h, f.name != "", sandbox.Options{
+	o := sandbox.Options{
 		In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true, Witnesses: []event.Witness{kept},
-	}))
+	}
+	if f.detach {
+		if err := a.supervise(p, h, f.noTTY, &o); err != nil {
+			return err
+		}
+	}
+	res, err := sandbox.Run(ctx, p.options(h, f.name != "", o))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}

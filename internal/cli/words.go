@@ -19,12 +19,11 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "exec", "attach", "ssh", "logs", "ps", "stop", "wait", "rm", "prune", "undo", "merge",
-	"judge", "hook", "evidence", "pool", "ssh-config",
+	"shell", "undo", "merge", "hook", "evidence", "pool",
 }
 
 // laterFlags are flags of run that later versions bring.
-var laterFlags = []string{"detach", "keep"}
+var laterFlags = []string{"keep"}
 
 func usage(err error, hint string) error {
 	var e *belljar.Error
@@ -59,7 +58,7 @@ func unknownWord(c *cobra.Command, word string) error {
 		return usage(fmt.Errorf("belljar %s is not there yet: a later version brings it", word), "belljar --help lists what there is")
 	case word == "version":
 		hint = "belljar --version prints the version"
-	case near != "":
+	case near != "" && (c.HasParent() || strings.HasPrefix(near, word) || !slices.Contains(programs(word), word)):
 		hint = "did you mean " + c.CommandPath() + " " + near + "?"
 	case c.HasParent():
 		hint = "there is: " + strings.Join(names, ", ")

@@ -92,17 +92,16 @@ func system(env func(string) string, resolver string) []string {
 	return files
 }
 
-// Enforcement says how far this kernel lets a supervisor be confined that needs the calls
-// of o. It costs a system call.
-func Enforcement(o calls.Options) belljar.Enforcement {
+// Enforcement says how far this kernel lets a supervisor be confined. It costs a system call.
+func Enforcement() belljar.Enforcement {
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil {
 		version = 0
 	}
-	return enforcement(version, o)
+	return enforcement(version)
 }
 
-func enforcement(abi int, o calls.Options) belljar.Enforcement {
+func enforcement(abi int) belljar.Enforcement {
 	e := belljar.Enforcement{
 		Requirement: belljar.ReqSupervisor, Level: belljar.Enforced,
 		By: "before the command starts, for all threads: Landlock (the files it still needs), a seccomp filter (no programs, no executable memory, no tracing, no signals to others), no core, no reading of its memory",
@@ -119,8 +118,6 @@ func enforcement(abi int, o calls.Options) belljar.Enforcement {
 		gap("who took the supervisor over could empty files of its user", "use Linux 6.2 or later")
 	case abi < 6:
 		gap("who took the supervisor over could connect to abstract sockets of its user", "use Linux 6.12 or later")
-	case o.Unix:
-		gap("the tier needs unix sockets: who took the supervisor over could connect to those of its user that have a path", "")
 	}
 	return e
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/belljar-dev/belljar"
-	"github.com/belljar-dev/belljar/internal/confine/calls"
 )
 
 // TestEnforcement: what a kernel lacks is told, with the version that has it.
@@ -16,17 +15,10 @@ func TestEnforcement(t *testing.T) {
 		0: belljar.Approximate, 1: belljar.Approximate, 2: belljar.Approximate, 3: belljar.Approximate, 5: belljar.Approximate,
 		6: belljar.Enforced, 7: belljar.Enforced, 12: belljar.Enforced,
 	} {
-		e := enforcement(abi, calls.Options{})
+		e := enforcement(abi)
 		if e.Level != want || e.By == "" || (e.Gap == "") != (want == belljar.Enforced) || (e.Remedy == "") != (want == belljar.Enforced) {
 			t.Errorf("ABI %d: %+v", abi, e)
 		}
-	}
-}
-
-// TestUnix: a tier that needs unix sockets says what that leaves open.
-func TestUnix(t *testing.T) {
-	if e := enforcement(12, calls.Options{Unix: true}); e.Level != belljar.Approximate || e.Gap == "" {
-		t.Errorf("%+v", e)
 	}
 }
 

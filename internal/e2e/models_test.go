@@ -61,6 +61,8 @@ func TestModels(t *testing.T) {
 		{name: "gemini counted", agent: "gemini", entry: "models: ['gemini-*'], tokens: 500k", said: []string{" tokens spent (", "calls of models"}},
 		{name: "gemini endpoint", agent: "gemini", entry: "endpoint: true", said: []string{" tokens spent ("}},
 		{name: "gemini model", agent: "gemini", entry: "models: [other]", said: []string{"the policy does not allow the model gemini-"}, fails: true},
+		{name: "opencode counted", agent: "opencode", entry: "models: ['claude-*'], tokens: 500k", said: []string{" tokens spent (", "calls of models"}},
+		{name: "opencode model", agent: "opencode", entry: "models: [other]", said: []string{"the policy does not allow the model claude-"}, fails: true},
 	} {
 		if agents("")[c.agent] == nil {
 			continue // too slow in this tier
@@ -71,7 +73,7 @@ func TestModels(t *testing.T) {
 				c.tool = map[string]any{"shell": "echo from-the-agent > change.txt"}
 			}
 			port := scriptedModel(t, c.tool)
-			api := map[string]string{"claude": "anthropic", "codex": "openai", "gemini": "gemini"}[c.agent]
+			api := map[string]string{"claude": "anthropic", "codex": "openai", "gemini": "gemini", "opencode": "anthropic"}[c.agent]
 			w.write("models.yaml", "version: 1\nnetwork: {allow: [\"localhost:"+port+"\"]}\nllm: [{host: \"localhost:"+port+"\", api: "+api+", "+c.entry+"}]\n")
 			args := append([]string{"run", "--policy", "models.yaml"}, agents("http://localhost:" + port)[c.agent]...)
 			if strings.Contains(c.entry, "endpoint") {

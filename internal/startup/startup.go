@@ -25,13 +25,17 @@ const (
 
 // DelayGC keeps the collector off until the process has settled, unless the heap
 // grows beyond all measure, and then gives unused memory back, the program's own
-// code that only the start needed included.
-func DelayGC() {
+// code that only the start needed included. A lean process lets less garbage gather where
+// much lives, so that it stays small with many connections; others are as fast as they can.
+func DelayGC(lean bool) {
 	code := pages.Clean() // before /proc is out of reach
 	debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(enough)
 	time.AfterFunc(pages.Settled, func() {
 		debug.SetGCPercent(percent)
+		if lean {
+			follow(percent)
+		}
 		debug.SetMemoryLimit(limit)
 		debug.FreeOSMemory()
 		code.Forget()

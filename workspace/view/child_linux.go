@@ -23,7 +23,7 @@ func Reexec(args []string) bool {
 	if len(args) == 0 || args[0] != Argv0 {
 		return false
 	}
-	startup.DelayGC()
+	startup.DelayGC(false)
 	c := &child{sock: fdSocket, stop: make(chan struct{})}
 	if err := c.run(); err != nil {
 		_ = c.send((&packet{kind: msgFailed, text: err.Error()}).encode())

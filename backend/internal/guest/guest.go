@@ -3,10 +3,13 @@
 // and listen on ports of the loopback that the policy relays to the host's.
 //
 // It is this same program, bound read-only into the sandbox and started in place
-// of the command, which becomes its child. It has no rights that the command does
+// of the command, which becomes its child; or it is the command itself, which connects
+// to the loopback for whoever started it ([belljar.HelperConnect]). It has no rights that the command does
 // not have, and the supervisor believes nothing that it says: it only obeys [Order]s.
 //
 // # Limitations
+//
+// An anchor ([Anchor]) is killed as any process; then the sandbox ends.
 //
 // The command may kill it (they have the same identity), which ends the command's
 // terminal, and the sandbox where the helper is its first process.
@@ -17,13 +20,23 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // Path is where the helper lies inside, and its argv[0].
-const Path = "/run/belljar/guest"
+const Path = belljar.HelperPath
 
 // FDControl is the socket on which orders arrive.
 const FDControl = 3
+
+// anchorMode is the argument of a helper that keeps a sandbox and runs nothing.
+const anchorMode = "anchor"
+
+// Anchor is a command that keeps a sandbox and runs nothing.
+func Anchor() *belljar.Command {
+	return &belljar.Command{Exec: belljar.Exec{Path: Path, Argv: []string{Path, anchorMode}, Dir: "/"}}
+}
 
 // A Start says what the helper is to do.
 type Start struct {

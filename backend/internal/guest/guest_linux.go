@@ -5,15 +5,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/backend/internal/lookup"
 )
 
 // Main is the helper's program. It never returns.
 func Main(args []string) {
+	if len(args) > 1 && args[1] == belljar.HelperConnect {
+		os.Exit(connect(args[2:], os.Stdin, os.Stdout))
+	}
+	if len(args) == 2 && args[1] == anchorMode {
+		anchor()
+	}
 	s, err := Parse(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "belljar: error: guest helper:", err)
@@ -25,6 +35,18 @@ func Main(args []string) {
 		fmt.Fprintf(h.stderr(), "belljar: error: run %s: %v\r\n", s.Path, err)
 	}
 	os.Exit(code)
+}
+
+// anchor collects every child, as the first process of a system must, for ever.
+func anchor() {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	for {
+		_, err := unix.Wait4(-1, nil, 0, nil)
+		if errors.Is(err, unix.ECHILD) {
+			<-children
+		}
+	}
 }
 
 type helper struct {
@@ -56,7 +78,12 @@ func (h *helper) run() (int, error) {
 		attr.Files = []uintptr{slave.Fd(), slave.Fd(), slave.Fd()}
 		attr.Sys.Setsid, attr.Sys.Setctty = true, true
 	}
-	pid, err := syscall.ForkExec(h.start.Path, h.start.Argv, attr)
+	dir, _ := os.Getwd() // without one relative entries of PATH mean nothing
+	path, err := lookup.Program(h.start.Path, dir, attr.Env)
+	pid := 0
+	if err == nil {
+		pid, err = syscall.ForkExec(path, h.start.Argv, attr)
+	}
 	if err != nil {
 		return startCode(err), err
 	}

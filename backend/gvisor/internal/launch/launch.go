@@ -4,7 +4,8 @@
 // and ends everything when any of the others, the supervisor included, ends.
 //
 // The supervisor tells it everything by a [Job]; the launcher decides nothing and
-// never reads a byte that comes from inside.
+// never reads a byte that comes from inside. As long as the sandbox lives it connects to the
+// sentry for the supervisor, which may connect to no unix socket itself.
 //
 // # Limitations
 //
@@ -29,6 +30,17 @@ type Job struct {
 	Tmp  string     `json:"tmp"`  // an empty folder in which the sentry builds its own root
 	// Debug keeps the standard error of the children, for the developers of this package.
 	Debug bool `json:"debug,omitempty"`
+	// Control is the folder in which the sentry listens at [ControlSocket].
+	Control string `json:"control"`
+}
+
+// ControlSocket is the name of the socket of the sentry's control server.
+const ControlSocket = "control"
+
+// A Dialled answers a message on [FDDial]: a connection to the sentry comes with it, or the
+// reason why there is none.
+type Dialled struct {
+	Err string `json:"err,omitempty"`
 }
 
 // A Report is what the launcher tells the supervisor.
@@ -49,6 +61,7 @@ const (
 	FDJob                // a memory file with the [Job]
 	FDSentry             // the sentry's socket to the supervisor
 	FDGofer              // the gofer's
+	FDDial               // each message asks for one connection to the sentry; see [Dialled]
 )
 
 // FDChild is the socket to the supervisor in a child of the launcher.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -67,17 +68,22 @@ func (l *launcher) run() error {
 	if err != nil {
 		return err
 	}
+	dir, err := unix.Open(l.job.Control, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the folder of the sentry's socket: %w", err)
+	}
 	confine()
 	if err := l.staged(sentry); err != nil {
 		return err
 	}
 	// From here on it waits, and tells how that ended.
 	if !ablate.Off(ablate.Capabilities) { // the filter forbids new privileges, too
-		if err := calls.Restrict(calls.Options{}); err != nil {
+		if err := calls.Restrict(calls.Options{Unix: true}); err != nil {
 			return err
 		}
 	}
 	go l.watch()
+	go dial(os.NewFile(FDDial, "dial"), dir)
 	return l.reap(map[int]string{sentry: NameSentry, gofer: NameGofer})
 }
 
@@ -142,13 +148,13 @@ func (l *launcher) read() error {
 	if err := json.Unmarshal(b, &l.job); err != nil {
 		return fmt.Errorf("decode the job: %w", err)
 	}
-	for _, fd := range []int{FDControl, FDSentry, FDGofer} {
+	for _, fd := range []int{FDControl, FDSentry, FDGofer, FDDial} {
 		unix.CloseOnExec(fd)
 	}
 	if ablate.Off(ablate.Descriptors) {
 		return nil
 	}
-	return inherited.Close(FDGofer)
+	return inherited.Close(FDDial)
 }
 
 // watch ends the launcher, and with PID 1 every process of the sandbox, when the
@@ -162,6 +168,42 @@ func (l *launcher) watch() {
 			os.Exit(0)
 		}
 	}
+}
+
+// dial makes a connection to the sentry for each message of the supervisor, which cannot
+// say where to.
+func dial(asked *os.File, dir int) {
+	for {
+		var none struct{}
+		files, err := wire.Recv(asked, &none)
+		wire.CloseAll(files)
+		if err != nil {
+			return
+		}
+		conn, err := connect(dir)
+		if err != nil {
+			err = wire.Send(asked, Dialled{Err: err.Error()})
+		} else {
+			err = wire.Send(asked, Dialled{}, conn)
+			conn.Close()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// connect goes by the descriptor of the folder: its path may be too long for an address.
+func connect(dir int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + ControlSocket}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "connection"), nil
 }
 
 // reap waits until one of the named children ends and reports it.

@@ -3,6 +3,7 @@ package early
 import (
 	"os"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/guest"
 )
 
@@ -10,9 +11,9 @@ import (
 func init() { Reexec(os.Args) }
 
 // Reexec runs the helper where args[0] says so, and never returns; else it returns
-// false.
+// false, as for what serves files, which needs the whole program.
 func Reexec(args []string) bool {
-	if len(args) == 0 || args[0] != guest.Path {
+	if len(args) == 0 || args[0] != guest.Path || len(args) == 2 && args[1] == belljar.HelperFiles {
 		return false
 	}
 	guest.Main(args)

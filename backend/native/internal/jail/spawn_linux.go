@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/belljar-dev/belljar/backend/internal/lookup"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 )
 
@@ -56,7 +57,11 @@ func (j *jail) spawn(r *Request, files []*os.File) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	pid, err := syscall.ForkExec(r.Path, r.Argv, attr)
+	path, err := lookup.Program(r.Path, r.Dir, r.Env)
+	pid := 0
+	if err == nil {
+		pid, err = syscall.ForkExec(path, r.Argv, attr)
+	}
 	if err != nil {
 		errno := unix.EINVAL
 		errors.As(err, &errno)

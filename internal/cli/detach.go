@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// supervisorArgv0 is what the supervisor of a detached run is called by.
+const supervisorArgv0 = "belljar-supervisor"
+
+// fdReport is where it says that the command runs.
+const fdReport = 3
+
+// isSupervisor says whether this process is the supervisor of a detached run.
+func isSupervisor() bool { return filepath.Base(os.Args[0]) == supervisorArgv0 }
+
+// report is what a detached supervisor says once the command runs.
+type report struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+}
+
+// detach starts the supervisor of a run in a session of its own, and returns when the
+// command runs: then the sandbox's name has been printed. What keeps it from running is
+// told as in the foreground.
+func (a *App) detach(f *planFlags, args []string) error {
+	if given(a.In) {
+		return usage(errors.New("--detach: a run that nobody watches reads no standard input"), "< /dev/null; what it needs, put into a file of the project")
+	}
+	h, err := a.enter(f.paths()...)
+	if err != nil {
+		return err
+	}
+	ahead.DiscardRest()
+	fail := func(err error) error { return &belljar.Error{Op: "start the supervisor", Err: err} }
+	said, say, err := os.Pipe()
+	if err != nil {
+		return fail(err)
+	}
+	defer said.Close()
+	words, err := nameless(h.dirs.Runtime)
+	if err != nil {
+		_ = say.Close()
+		return fail(err)
+	}
+	defer words.Close()
+	c := &exec.Cmd{
+		Path: "/proc/self/exe", Args: append([]string{supervisorArgv0}, os.Args[1:]...), Env: os.Environ(),
+		Stderr: words, ExtraFiles: []*os.File{say}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	err = c.Start()
+	_ = say.Close()
+	if err != nil {
+		return fail(err)
+	}
+	var r report
+	runs := json.NewDecoder(io.LimitReader(said, 4<<10)).Decode(&r) == nil
+	if !runs {
+		err = c.Wait()
+	}
+	_, _ = io.Copy(a.Err, io.NewSectionReader(words, 0, maxWords))
+	if runs {
+		_, err := fmt.Fprintln(a.Out, r.Name)
+		return err
+	}
+	if a.status = c.ProcessState.ExitCode(); a.status > 0 {
+		return nil // told
+	}
+	return fail(fmt.Errorf("it ended before the command ran: %v", err))
+}
+
+// inputWait is what the writer of a pipe gets to show that there is something to read.
+const inputWait = 50 * time.Millisecond
+
+// given says whether there is input in f, other than what somebody may type.
+func given(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil || fi.Mode().IsRegular() {
+		return err == nil && fi.Size() > 0
+	}
+	if fi.Mode()&os.ModeNamedPipe == 0 {
+		return false
+	}
+	p := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, int(inputWait.Milliseconds()))
+	return err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
+}
+
+// maxWords bounds what a supervisor says before the command runs.
+const maxWords = 1 << 20
+
+// nameless is a file for the words of the supervisor until the command runs. A pipe would
+// break when the caller has gone, and end those of its helpers that still print there.
+func nameless(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "words-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// A detached run's supervisor: where its words go.
+type detached struct {
+	a      *App
+	out    *sandbox.Output
+	words  *os.File // from here on
+	copied sync.WaitGroup
+}
+
+// supervise gives o what a detached run has in place of a caller.
+func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) error {
+	fail := func(err error) error {
+		return &belljar.Error{Op: "keep what the sandbox prints", ID: p.plan.Name, Err: err, Hint: "is the disk full?"}
+	}
+	unix.CloseOnExec(fdReport)
+	out, err := sandbox.NewOutput(h.dirs.Output(p.plan.ID))
+	if err != nil {
+		return fail(err)
+	}
+	d := &detached{a: a, out: out}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fail(err)
+	}
+	d.words = w
+	d.copied.Go(func() { _, _ = io.Copy(out, r) })
+	a.finally = func() {
+		_ = w.Close()
+		d.copied.Wait()
+		_ = out.Close()
+	}
+	o.In, o.Out = nil, nil
+	o.Detached = &sandbox.Detached{TTY: !noTTY, Log: out}
+	o.Started = func() { d.started(report{p.plan.Name, p.plan.ID}) }
+	return nil
+}
+
+// started tells the caller that the command runs, and lets go of them.
+func (d *detached) started(r report) {
+	d.a.Err = d.words
+	_ = redirect(d.out.FD(), 2) // what the runtime prints when it crashes, and its helpers
+	b, _ := json.Marshal(r)
+	say := os.NewFile(fdReport, "report")
+	_, _ = say.Write(b) // a caller who has gone asked for it all the same
+	_ = say.Close()
+}
+
+// unwatched makes review the mode of a run that nobody watches, unless somebody chose one.
+func (a *App) unwatched(h *host, f *planFlags, p *prepared, workspace string) (err error) {
+	if !f.detach || f.Mode != "" {
+		return nil
+	}
+	if _, by := p.policy.Mode(); by.Layer != "default" && by.Layer != "preset" {
+		return nil
+	}
+	f.Mode = string(belljar.ModeReview)
+	p.policy, err = a.loadPolicy(h, f, workspace, p.agent)
+	return err
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package cli
+
+import "golang.org/x/sys/unix"
+
+// redirect has descriptor to be what from is.
+func redirect(from, to int) error { return unix.Dup2(from, to) }
