@@ -28,7 +28,8 @@ import (
 // Options say what to run and how it is connected to the caller.
 type Options struct {
 	Plan       *belljar.Plan
-	Public     *belljar.Plan // Plan as it may be recorded: without secrets of the caller
+	Witnesses  []event.Witness // of the record's anchors, besides that in Dirs.Runtime; connected already
+	Public     *belljar.Plan   // Plan as it may be recorded: without secrets of the caller
 	Backend    belljar.Backend
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
@@ -298,7 +299,7 @@ func (r *run) startRecord() error {
 		Plan:  r.o.Public,
 
 		Secrets:   recordSecrets(r.p, r.o.Public),
-		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
+		Witnesses: append([]event.Witness{event.WitnessFile(r.o.Dirs.Runtime)}, r.o.Witnesses...),
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
 			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,

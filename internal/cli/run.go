@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/limit"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
@@ -103,7 +104,11 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	o := sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}
+	kept, done := h.keeperWitness(ctx)
+	defer done()
+	o := sandbox.Options{
+		In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true, Witnesses: []event.Witness{kept},
+	}
 	if f.detach {
 		if err := a.supervise(p, h, f.noTTY, &o); err != nil {
 			return err
