@@ -26,11 +26,14 @@ var Version = "0.1.0-dev"
 // Mode says what becomes of the writes below the workspace.
 type Mode string
 
-// The workspace modes. ModeWorktree is named by the design and arrives later.
+// The workspace modes.
 const (
 	// ModeLive writes safe changes through to the host at once; what would
 	// execute on the host by itself is held in the shadow.
 	ModeLive Mode = "live"
+	// ModeWorktree gives the sandbox a work tree and a branch of its own; what it
+	// commits there is brought home when the user asks for it.
+	ModeWorktree Mode = "worktree"
 	// ModeReview holds every change in the shadow until it is applied.
 	ModeReview Mode = "review"
 	// ModeReadOnly refuses every change with EROFS.
@@ -135,6 +138,15 @@ type Workspace struct {
 	// Shadow is the folder on the host that keeps private copies and whiteouts.
 	// It belongs to the project, not to one sandbox, so that what waits is found again.
 	Shadow string `json:"shadow"`
+}
+
+// Tree is the folder of the host that is served as the project: Dir, or a work tree of
+// the sandbox's own.
+func (w *Workspace) Tree() string {
+	if len(w.Views) == 0 {
+		return w.Dir
+	}
+	return w.Views[0].Source
 }
 
 // A View is one tree served by our file server.

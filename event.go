@@ -22,6 +22,7 @@ const (
 	EventSampled  EventKind = "sampled"  // so many events of a kind were not written
 	EventAsk      EventKind = "ask"      // somebody outside is asked, because of a rule or a proposal
 	EventAnswer   EventKind = "answer"   // what became of it
+	EventJudge    EventKind = "judge"    // an agent's hook submitted a shell line, and was answered
 	EventPublish  EventKind = "publish"  // a port of the sandbox is reachable on the host
 	EventTerminal EventKind = "terminal" // something dangerous was dropped from the terminal's output
 	EventEnd      EventKind = "end"      // last: why it ended
@@ -46,6 +47,7 @@ type Event struct {
 	Exit     *ExitEvent     `json:"exit,omitempty"`
 	Net      *NetEvent      `json:"net,omitempty"` // connect, request, refuse, publish
 	Ask      *AskEvent      `json:"ask,omitempty"` // ask, answer
+	Judge    *JudgeEvent    `json:"judge,omitempty"`
 	File     *FileEvent     `json:"file,omitempty"`
 	Limit    *LimitEvent    `json:"limit,omitempty"`
 	Sampled  *SampledEvent  `json:"sampled,omitempty"`
@@ -137,6 +139,19 @@ type AskEvent struct {
 	Answer   string  `json:"answer,omitempty"` // allowed, denied, expired, ended
 	Scope    string  `json:"scope,omitempty"`  // of what is allowed: once, sandbox, always
 	By       string  `json:"by,omitempty"`     // who answered
+}
+
+// JudgeEvent is a line that an agent's hook submitted before the agent ran it, and what
+// became of it. The agent, the line and the folder come from inside.
+type JudgeEvent struct {
+	Agent   string `json:"agent"`
+	Line    string `json:"line"`
+	Dir     string `json:"dir,omitempty"`
+	Verdict string `json:"verdict"` // of the rules: allow, ask, deny
+	Answer  string `json:"answer"`  // what the hook was told: allowed, denied
+	Reason  string `json:"reason,omitempty"`
+	Rule    string `json:"rule,omitempty"` // the pattern or guard that decided
+	Part    string `json:"part,omitempty"` // of the line, that it is about
 }
 
 // FileEvent is a change below the workspace.

@@ -109,7 +109,7 @@ var layers = map[string]struct {
 	"internal/cli":        {[]string{"*"}, "the outermost layer; still no tier by name"},
 	"internal/e2e":        {[]string{"*"}, "tests of the whole program"},
 	"sandbox":             {[]string{"plan", "policy", "workspace", "workspace/*", "gateway", "approval", "api", "credential", "event", "judge", "limit", "terminal", "internal/*"}, "the supervisor joins the parts; the backend reaches it as an interface"},
-	"plan":                {[]string{"policy", "limit", "workspace/rules", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, and explains names as the view judges them"},
+	"plan":                {[]string{"policy", "limit", "workspace/rules", "workspace/worktree", "internal/*"}, "a plan is made from a policy and facts, prints limits as limit does, explains names as the view judges them, and knows where worktrees lie"},
 	"policy":              {[]string{"internal/glob", "internal/links", "internal/secrets", "internal/spell", "judge/pattern"}, "a policy knows nothing of what carries it out; patterns of commands are checked as they are matched"},
 	"judge":               {[]string{"judge/*"}, "the judge reads text and knows neither files nor policies' layers"},
 	"judge/*":             {[]string{"judge/*"}, "parts of the judge"},
@@ -225,6 +225,7 @@ func TestNoHostGit(t *testing.T) {
 	allowed := map[string]string{
 		"credential":     "runs what the user's policy names as the source of a credential, in / and without a shell",
 		"workspace/view": "starts this very program again as the file server",
+		"internal/cli":   "starts this very program again, once per sandbox of run -n",
 		"keeper":         "starts this very program again as the keeper, and as what replaces one token",
 		"internal/cli":   "starts this very program again as the supervisor of a detached run",
 		"internal/bench": "times other programs on trees that it made itself",

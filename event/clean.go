@@ -43,6 +43,11 @@ func clean(e belljar.Event) belljar.Event {
 		x.Host, x.Method, x.Path = cleanString(x.Host), cleanString(x.Method), cleanString(x.Path)
 		x.Command, x.Note, x.By = cleanString(x.Command), cleanString(x.Note), cleanString(x.By)
 		e.Ask = &x
+	case e.Judge != nil:
+		x := *e.Judge
+		x.Agent, x.Line, x.Dir = cleanString(x.Agent), cleanString(x.Line), cleanString(x.Dir)
+		x.Reason, x.Rule, x.Part = cleanString(x.Reason), cleanString(x.Rule), cleanString(x.Part)
+		e.Judge = &x
 	case e.Terminal != nil:
 		x := *e.Terminal
 		x.What = cleanString(x.What)

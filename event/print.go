@@ -42,7 +42,7 @@ func Print(w io.Writer, e *Entry, o PrintOptions) error {
 
 func color(e *Entry) string {
 	switch {
-	case e.Kind == belljar.EventRefuse, e.Kind == belljar.EventLimit, e.Exec != nil && e.Exec.Refused != "":
+	case e.Kind == belljar.EventRefuse, e.Kind == belljar.EventLimit, e.Exec != nil && e.Exec.Refused != "", e.Judge != nil && e.Judge.Answer == "denied":
 		return "31"
 	case e.File != nil && e.File.Verdict != "pass", e.Kind == belljar.EventTerminal, e.Kind == belljar.EventSampled:
 		return "33"
@@ -73,6 +73,8 @@ func Line(e *Entry) string {
 		return netLine(e)
 	case e.Ask != nil:
 		return askLine(e.Ask)
+	case e.Judge != nil:
+		return judgeLine(e.Judge)
 	case e.File != nil:
 		return fileLine(e.File)
 	case e.Limit != nil:
@@ -123,6 +125,18 @@ func execLine(x *belljar.ExecEvent) string {
 	s += "  pid " + strconv.Itoa(x.PID)
 	if x.Refused != "" {
 		s += "  REFUSED: " + terminal.Escape(x.Refused)
+	}
+	return s
+}
+
+func judgeLine(j *belljar.JudgeEvent) string {
+	s := terminal.Escape(j.Agent) + ": " + terminal.Escape(j.Line)
+	if j.Dir != "" {
+		s += "  in " + terminal.Escape(j.Dir)
+	}
+	s += "  " + terminal.Escape(j.Verdict) + ", " + terminal.Escape(j.Answer)
+	if j.Reason != "" {
+		s += ": " + terminal.Escape(j.Reason)
 	}
 	return s
 }

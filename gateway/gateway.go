@@ -20,6 +20,7 @@ import (
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/gateway/llm"
 	"github.com/belljar-dev/belljar/gateway/netstack"
+	"github.com/belljar-dev/belljar/internal/agenthook"
 )
 
 const (
@@ -57,6 +58,9 @@ type Options struct {
 	// Notice takes lines for the user, such as that a budget is almost spent; it must not
 	// wait. Nil: nobody is told.
 	Notice func(line string)
+	// JudgeLine judges the lines that agents' hooks submit to the gateway's page; it may wait,
+	// and is called from several goroutines. Nil: there is nothing to judge by.
+	JudgeLine func(ctx context.Context, c agenthook.Call) agenthook.Verdict
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -80,6 +84,8 @@ type Gateway struct {
 	logins    []Login
 	kept      atomic.Int64 // bytes of requests that may be sent again
 	commands  refusedCommands
+	judgeLine func(context.Context, agenthook.Call) agenthook.Verdict // nil: there are no rules
+	lines     lines
 	questions *approval.Queue // nil: nobody answers
 	tls       *tls.Config     // of the servers inside
 	h2        *httpproxy.H2
@@ -158,6 +164,7 @@ func New(o Options) (*Gateway, error) {
 		keys:      o.Keys,
 		logins:    o.Logins,
 		questions: o.Questions,
+		judgeLine: o.JudgeLine,
 		h2:        httpproxy.NewH2(),
 		git:       git.NewBudget(gitMemory),
 		llm:       llm.NewBudget(o.Tokens, o.Network.LLM, o.Notice),

@@ -11,6 +11,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/agenthook"
 )
 
 // refusalText is what a person or a model reads who was refused.
@@ -221,6 +222,9 @@ func (h *page) Handle(r *http.Request) httpproxy.Action {
 		return a
 	}
 	if r.Method == http.MethodPost {
+		if r.URL.Path == agenthook.Page {
+			return httpproxy.Action{Reply: h.line(r)}
+		}
 		return httpproxy.Action{Reply: h.propose(r)}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -334,7 +338,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 		b.WriteString("  nothing\n")
 	}
 	if len(o.Commands) > 0 {
-		b.WriteString("\ncommands that did not run (\"Operation not permitted\"), the last first:\n")
+		b.WriteString("\ncommands that did not run (of programs: \"Operation not permitted\"), the last first:\n")
 	}
 	for _, c := range o.Commands {
 		fmt.Fprintf(&b, "  %s\n    %s\n", printable(c.Command), printable(c.Reason))

@@ -204,7 +204,9 @@ func (w *walk) rules(c *cmd, raw []string) {
 	case f.Verdict == Ask && f.Rule == "" && c.open():
 		f.Verdict, f.Reason = Allow, "runs another command, which is judged"
 	}
+	w.executed = !slices.Contains(builtins(), c.name)
 	w.note(f)
+	w.executed = false
 }
 
 // open says whether only what the command runs is judged.

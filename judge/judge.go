@@ -129,8 +129,14 @@ const (
 
 // Line judges a line. It never panics, and takes time and memory in proportion to
 // the line, within bounds; what lies beyond them is a question.
-func (j *Judge) Line(line string) (d Decision) {
-	w := &walk{judge: j, left: maxCommands, work: maxWork, state: newState(j)}
+func (j *Judge) Line(line string) Decision { return j.line(line, nil) }
+
+// line judges a line, for a run where setting is not nil.
+func (j *Judge) line(line string, setting *Setting) (d Decision) {
+	w := &walk{judge: j, left: maxCommands, work: maxWork, state: newState(j), setting: setting}
+	if setting != nil && path.IsAbs(setting.Dir) {
+		w.state.dir = path.Clean(setting.Dir)
+	}
 	defer func() {
 		if e := recover(); e != nil { // hostile bytes met a fault of ours: never allow
 			w.note(Finding{Ask, "the line could not be judged", guardShape, shorten(line)})
@@ -154,7 +160,7 @@ func (w *walk) decision() Decision {
 
 // note keeps a finding; of too many, the strictest.
 func (w *walk) note(f Finding) {
-	if w.quiet > 0 {
+	if w.quiet > 0 || !w.setting.counts(w.judge, f, w.executed) {
 		return
 	}
 	f.Part = shorten(f.Part)

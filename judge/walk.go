@@ -27,6 +27,8 @@ type walk struct {
 	declared []*uses
 	unsets   bool // names of functions may be those of programs as well
 	external bool // names mean programs, not functions
+	setting  *Setting
+	executed bool // what is noted is about a program that is executed
 }
 
 // An input is what is known of standard input.

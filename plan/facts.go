@@ -54,6 +54,14 @@ type WorkspaceFacts struct {
 	// GitDirs are git directories that belong to the project but lie outside it,
 	// each checked to name this project as its own work tree.
 	GitDirs []string `json:"git_dirs,omitempty"`
+	// Repository is the project's own, where a worktree is to be made of it.
+	Repository *Repository `json:"repository,omitempty"`
+}
+
+// A Repository is the project's git repository, checked to belong to it: real paths.
+type Repository struct {
+	GitDir string `json:"git_dir"`
+	Common string `json:"common"` // what linked work trees share; GitDir without any
 }
 
 // A Program is a command as a shell would find it on the host.

@@ -34,6 +34,7 @@ type GatherOptions struct {
 	Identity belljar.Identity // empty Home and Shell are filled in
 
 	Read, Write []string // paths of files rules, absolute
+	Worktree    bool     // the sandbox gets a work tree of its own, so that the project must be a repository
 	Registries  []string // kinds that the policy asks for; others are not looked at
 }
 

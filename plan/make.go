@@ -147,6 +147,11 @@ func (m *maker) workspace() error {
 		Hold:   slices.Clone(m.w.hold),
 		Shadow: filepath.Join(ProjectDir(m.f.StateDir, dir), "shadow"),
 	}
+	if ws.Mode == belljar.ModeWorktree {
+		if err := m.worktree(&ws); err != nil {
+			return err
+		}
+	}
 	for _, g := range m.f.Workspace.GitDirs {
 		ws.Views = append(ws.Views, belljar.View{Source: g, Target: g, Git: true})
 	}
@@ -208,6 +213,9 @@ func (m *maker) rule(r pathRule, write, dirs bool) error {
 	p := m.f.Rules[i]
 	if (p.Kind == RuleDir) != dirs {
 		return nil
+	}
+	if m.p.Workspace.Mode == belljar.ModeWorktree && under(p.Real, m.f.Workspace.Dir) && p.Real != "" {
+		return nil // the worktree has its own
 	}
 	switch {
 	case p.Refused != "":
@@ -315,6 +323,7 @@ func (m *maker) homeFiles() {
 	for _, h := range m.w.home {
 		files[filepath.Clean(h.path)] = h.content
 	}
+	m.ownHooks(files)
 	for _, p := range sortedKeys(files) {
 		m.p.HomeFiles = append(m.p.HomeFiles, belljar.HomeFile{Path: p, Content: files[p]})
 	}

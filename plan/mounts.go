@@ -69,6 +69,7 @@ func (t *table) sorted() []belljar.Mount {
 func (m *maker) mounts() {
 	m.private()
 	m.etc()
+	m.hooks()
 	m.carryCerts()
 	m.toolchains()
 	m.home()
@@ -253,7 +254,7 @@ func (m *maker) toolchains() {
 // home is the private HOME with what is kept in it per project: sessions of
 // agents, and one cache for all tools.
 func (m *maker) home() {
-	home, project := m.p.Identity.Home, ProjectDir(m.f.StateDir, m.f.Workspace.Dir)
+	home, project := m.p.Identity.Home, m.keptDir()
 	why := "private, thrown away at the end"
 	if m.f.Named {
 		why = "private, kept for this name"

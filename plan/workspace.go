@@ -23,7 +23,13 @@ func (w *gatherer) workspace() error {
 	w.g.work = dir
 	ws := WorkspaceFacts{Dir: dir}
 	ws.FS, ws.Network = fileSystem(dir)
-	ws.GitDirs = w.gitDirs(dir)
+	if w.o.Worktree {
+		if ws.Repository, err = w.repository(dir); err != nil {
+			return err
+		}
+	} else {
+		ws.GitDirs = w.gitDirs(dir)
+	}
 	w.f.Workspace = ws
 	w.workspaceLinks()
 	return nil

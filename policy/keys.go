@@ -51,9 +51,9 @@ func newKeys() []key {
 			"the same tier, or one that is stronger", "the weakest tier allowed; a policy that says auto gets this one", tierRule{},
 		},
 		{
-			"workspace.mode", "live, review or readonly", "live", "workspace: {mode: review}",
+			"workspace.mode", "live, worktree, review or readonly", "live", "workspace: {mode: review}",
 			"What becomes of writes below the workspace. Without it: live for a run in the foreground.",
-			"readonly is tighter than review, review than live", "the widest mode allowed", modeRule{},
+			"readonly is tighter than review, review than worktree, worktree than live", "the widest mode allowed", modeRule{},
 		},
 		{
 			"files.read", "list of paths", "nothing", "files: {read: [~/lib/protos, /srv/data]}",
@@ -121,16 +121,16 @@ func newKeys() []key {
 		},
 		key{
 			"commands.allow", "list of rules", "nothing", "commands: {allow: [\"npm run *\", \"git status *\"]}",
-			"Commands that `belljar judge` allows; everything else is asked. A rule is a pattern, or a mapping with `pattern`, `reason` and the examples `match` and `not_match`.",
+			"Commands that `belljar judge`, and the [hooks](judge.md#in-an-agents-hook) of known agents, allow; everything else is asked. A rule is a pattern, or a mapping with `pattern`, `reason` and the examples `match` and `not_match`.",
 			"only patterns that are already allowed; [] takes all of them away", "the patterns that may be allowed", allowedCommands(),
 		},
 		key{
 			"commands.ask", "list of rules", "nothing", "commands: {ask: [\"git push *\"]}",
-			"Commands that are asked, whatever allows them; in a run, where the tier can, such a program waits for `belljar approve`.", "anything: every rule asks more", "asked as well", strictCommands{1},
+			"Commands that are asked, whatever allows them; in a run, where the tier can, such a program waits for `belljar approve`, and such a line of a known agent by its hook.", "anything: every rule asks more", "asked as well", strictCommands{1},
 		},
 		key{
 			"commands.deny", "list of rules", "nothing", "commands: {deny: [{pattern: \"sudo *\", reason: no other user}]}",
-			"Commands that are denied, whatever allows them; in a run, where the tier can, such a program does not start.", "anything: every rule denies more", "denied as well", strictCommands{2},
+			"Commands that are denied, whatever allows them; in a run, where the tier can, such a program does not start; a known agent is told so by its hook.", "anything: every rule denies more", "denied as well", strictCommands{2},
 		},
 		key{
 			"commands.context", "mapping: dir, home, writable, programs", "the project, HOME, the project and /tmp, the system's folders", "commands: {context: {writable: [/src/app, /tmp]}}",

@@ -284,10 +284,10 @@ func TestFlagFaults(t *testing.T) {
 	b := newBench(t)
 	b.opts.Presets = []string{"nodee", "/etc/passwd"}
 	b.opts.Flags = Flags{
-		Tier: "stong", Mode: "worktree", Allow: []string{"https://x.example.com/a", "a b"}, Hide: []string{"["}, Env: []string{"=x", "A B", "A=\x00"},
+		Tier: "stong", Mode: "worktre", Allow: []string{"https://x.example.com/a", "a b"}, Hide: []string{"["}, Env: []string{"=x", "A B", "A=\x00"},
 		Memory: "8G", CPUs: "-1", Processes: "1e3", Disk: "NaN", Time: "2 days",
 	}
-	err := b.refused(belljar.KindUsage, `did you mean "node"?`, `did you mean "strong"?`, "not yet available", "write x.example.com", "write 8GiB", "write 48h")
+	err := b.refused(belljar.KindUsage, `did you mean "node"?`, `did you mean "strong"?`, `did you mean "worktree"?`, "write x.example.com", "write 8GiB", "write 48h")
 	var fs Faults
 	if !errors.As(err, &fs) || len(fs) != 15 {
 		t.Errorf("%d faults: %v", len(fs), err)

@@ -173,9 +173,6 @@ func parseMode(s string) (m belljar.Mode, suggestion string, err error) {
 		}
 		names = append(names, string(m))
 	}
-	if s == "worktree" {
-		return "", "", errors.New("mode worktree is not yet available")
-	}
 	suggestion = "modes are " + strings.Join(names, ", ")
 	if c := nearest(s, names); c != "" {
 		suggestion = "did you mean \"" + c + "\"?"

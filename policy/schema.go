@@ -52,7 +52,7 @@ type (
 		Programs []string `json:"programs,omitempty" jsonschema:"description=Folders whose programs are what their names say"`
 	}
 	schemaWorkspace struct {
-		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=review,enum=readonly"`
+		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=worktree,enum=review,enum=readonly"`
 	}
 	schemaFiles struct {
 		Read  []string `json:"read,omitempty"`

@@ -201,7 +201,7 @@ func registryKinds() []string { return []string{"cargo", "go", "maven", "npm", "
 
 // modes from the tightest to the widest.
 func modes() []belljar.Mode {
-	return []belljar.Mode{belljar.ModeReadOnly, belljar.ModeReview, belljar.ModeLive}
+	return []belljar.Mode{belljar.ModeReadOnly, belljar.ModeReview, belljar.ModeWorktree, belljar.ModeLive}
 }
 
 // validEnvName says whether s can be the name of an environment variable.

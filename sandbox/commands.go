@@ -13,18 +13,25 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/internal/agenthook"
 	"github.com/belljar-dev/belljar/judge"
 )
 
 // commands decides which programs may run, by the plan's rules. It is safe for concurrent
 // use.
 type commands struct {
+	grants
 	r     *run
 	judge *judge.Judge
 
+	mu    sync.Mutex
+	since map[waiter]time.Time
+}
+
+// grants are command lines that were asked about and allowed for the sandbox.
+type grants struct {
 	mu      sync.Mutex
-	granted map[string]bool // command lines that were asked about, allowed for the sandbox
-	since   map[waiter]time.Time
+	granted map[string]bool
 }
 
 // A waiter is a process that waits with a command line. A signal that it handles makes it
@@ -52,11 +59,14 @@ func (r *run) newCommands() (*commands, error) {
 	if err != nil {
 		return nil, &belljar.Error{Op: "read the rules for commands", Err: err}
 	}
-	return &commands{r: r, judge: j, granted: map[string]bool{}, since: map[waiter]time.Time{}}, nil
+	return &commands{r: r, judge: j, since: map[waiter]time.Time{}}, nil
 }
 
 // mayExec implements [belljar.Spec] MayExec.
 func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
+	if e.Path == agenthook.Program {
+		return "" // ours, which nobody inside can change; what it starts is judged
+	}
 	if strings.HasPrefix(e.Path, byDescriptor) {
 		// The kernel tells the descriptor, and not which file it is of.
 		const why = "while rules for commands hold, no program is executed by a descriptor (fexecve)"
@@ -80,7 +90,7 @@ func (c *commands) mayExec(ctx context.Context, e *belljar.ExecEvent) string {
 
 // ask waits for somebody outside, and says why the program must not run.
 func (c *commands) ask(ctx context.Context, rule string, w waiter) string {
-	if c.grants(w.line) {
+	if c.has(w.line) {
 		return ""
 	}
 	waiting, cancel := context.WithDeadline(ctx, c.until(w))
@@ -92,6 +102,14 @@ func (c *commands) ask(ctx context.Context, rule string, w waiter) string {
 	if ctx.Err() == nil {
 		c.settled(w)
 	}
+	if ctx.Err() != nil && err != nil && !errors.Is(err, approval.ErrDenied) {
+		return fmt.Sprintf("nobody answered while it waited (rule %s)", rule)
+	}
+	return unanswered(err, id, rule)
+}
+
+// unanswered says why what was asked must not be, by the error of asking; empty: it may.
+func unanswered(err error, id, rule string) string {
 	switch {
 	case err == nil:
 		return ""
@@ -99,15 +117,16 @@ func (c *commands) ask(ctx context.Context, rule string, w waiter) string {
 		return fmt.Sprintf("somebody outside was asked and denied it (rule %s)", rule)
 	case errors.Is(err, approval.ErrParked):
 		return fmt.Sprintf("somebody outside is asked (question %s, rule %s), and has not answered yet: try it again later", id, rule)
-	case ctx.Err() != nil:
-		return fmt.Sprintf("nobody answered while it waited (rule %s)", rule)
 	}
 	return fmt.Sprintf("somebody outside has to be asked first (rule %s): %v", rule, err)
 }
 
-func (c *commands) origin(rule string) *belljar.Origin {
-	for i := range c.r.p.Commands.Rules {
-		if x := &c.r.p.Commands.Rules[i]; x.Pattern == rule && x.Verdict == "ask" {
+func (c *commands) origin(rule string) *belljar.Origin { return originOf(c.r.p.Commands, rule) }
+
+// originOf is where a rule that asks is written; nil: it is none of the policy's.
+func originOf(c *belljar.Commands, rule string) *belljar.Origin {
+	for i := range c.Rules {
+		if x := &c.Rules[i]; x.Pattern == rule && x.Verdict == "ask" {
 			return &x.Origin
 		}
 	}
@@ -136,21 +155,24 @@ func (c *commands) settled(w waiter) {
 	delete(c.since, w)
 }
 
-// grants says whether a command line was allowed for the sandbox.
-func (c *commands) grants(line string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.granted[line]
+// has says whether a command line was allowed for the sandbox.
+func (g *grants) has(line string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.granted[line]
 }
 
 // grant allows a command line for the sandbox.
-func (c *commands) grant(line string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.granted) >= maxGranted {
+func (g *grants) grant(line string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.granted) >= maxGranted {
 		return fmt.Errorf("more than %d commands were allowed already", maxGranted)
 	}
-	c.granted[line] = true
+	if g.granted == nil {
+		g.granted = map[string]bool{}
+	}
+	g.granted[line] = true
 	return nil
 }
 

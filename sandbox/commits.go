@@ -10,6 +10,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/worktree"
 )
 
 const (
@@ -21,9 +22,18 @@ const (
 
 // repositories reads the references of what the sandbox may commit to: the project's
 // repository, those whose git directories are served beside it, and those of known
-// that lie in the project or in one of these.
-func repositories(ctx context.Context, w *belljar.Workspace, known []rules.Repository) []gitcommits.Repository {
-	if w.Mode != belljar.ModeLive {
+// that lie in the project or in one of these. borrowed is where the objects are that a
+// worktree has of the project.
+func repositories(ctx context.Context, w *belljar.Workspace, borrowed string, known []rules.Repository) []gitcommits.Repository {
+	switch w.Mode {
+	case belljar.ModeLive:
+	case belljar.ModeWorktree:
+		ctx, cancel := context.WithTimeout(ctx, tipsWithin)
+		defer cancel()
+		r := gitcommits.Read(ctx, filepath.Join(w.Tree(), ".git"), "")
+		r.Borrows = []string{borrowed}
+		return []gitcommits.Repository{r}
+	default:
 		return nil // what is committed waits in the shadow
 	}
 	ctx, cancel := context.WithTimeout(ctx, tipsWithin)
@@ -85,4 +95,14 @@ func (r *run) newCommits() gitcommits.Report {
 		}})
 	}
 	return all
+}
+
+// borrowed is the folder of objects that a worktree has of the project.
+func borrowed(p *belljar.Plan) string {
+	for _, m := range p.Mounts {
+		if m.Target == worktree.Objects {
+			return m.Source
+		}
+	}
+	return ""
 }

@@ -41,6 +41,9 @@ func (r *run) needed() confine.Options {
 		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
 		Calls:  calls.Options{Internet: true, Mend: true},
 	}
+	if w.Mode == belljar.ModeWorktree {
+		o.Remove = append(o.Remove, filepath.Dir(w.Tree())) // where nothing was done in it
+	}
 	if r.o.Detached != nil {
 		o.Write = append(o.Write, r.o.Dirs.Output(r.p.ID))
 	}
@@ -48,7 +51,7 @@ func (r *run) needed() confine.Options {
 		o.Read = append(o.Read, v.Source)
 	}
 	for _, g := range r.repos {
-		o.Read = append(append(o.Read, g.GitDir), gitcommits.Folders(g.GitDir)...)
+		o.Read = append(append(o.Read, g.GitDir), gitcommits.Folders(g)...)
 	}
 	for _, f := range []*os.File{r.o.Out, r.o.Err} {
 		// A terminal is opened once more, so that writing to it does not block.

@@ -124,6 +124,9 @@ func (r *run) grant(q approval.Question, scope approval.Scope) error {
 		if scope == approval.Always {
 			return errors.New("a command can be allowed once or until the sandbox ends: for good, take the rule out of the policy")
 		}
+		if strings.HasPrefix(q.Command, linePrefix) {
+			return r.lines.grant(q.Command)
+		}
 		return r.commands.grant(q.Command)
 	}
 	rule, err := r.gw.RuleFor(q.Subject, q.Asker)

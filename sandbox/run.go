@@ -21,6 +21,7 @@ import (
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view"
+	"github.com/belljar-dev/belljar/workspace/worktree"
 )
 
 // Options say what to run and how it is connected to the caller.
@@ -74,11 +75,14 @@ type run struct {
 	counts counter
 	marks  *marks
 	repos  []gitcommits.Repository // as they were before the start
+	own    *worktree.Info          // of a sandbox with a worktree
+	ownErr error
 	view   *view.Server
 	gw     *gateway.Gateway
 	gwGone chan struct{} // closed when the gateway has ended
 
 	commands    *commands // nil: no rule is about them
+	lines       *lines    // nil: there are no rules
 	questions   *approval.Queue
 	notices     chan string  // of new questions, for the user
 	stopControl func() error // ends the control socket; nil before it is there
@@ -308,11 +312,21 @@ func (r *run) startRecord() error {
 func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
-	r.repos = repositories(ctx, &r.p.Workspace, r.o.Repositories) // while the server starts
+	if r.p.Workspace.Mode == belljar.ModeWorktree {
+		r.own, r.ownErr = worktree.Load(filepath.Dir(r.p.Workspace.Tree()))
+	}
+	r.repos = repositories(ctx, &r.p.Workspace, borrowed(r.p), r.o.Repositories) // while the server starts
 	o := r.o.Gateway
 	r.startQuestions(ctx)
 	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice
 	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
+	var err error
+	if r.lines, err = r.newLines(); err != nil {
+		return err
+	}
+	if r.lines != nil {
+		o.JudgeLine = r.lines.judge
+	}
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err

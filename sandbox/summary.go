@@ -24,6 +24,7 @@ type Summary struct {
 	Waiting []workspace.Change  // all that belljar diff shows, this run's first, the dangerous first
 	Unread  error               // why Waiting is not complete
 	Commits gitcommits.Report   // self-running files in commits that were made inside
+	Branch  *Branch             // of a worktree; nil: the sandbox had none
 
 	Net      gateway.Summary
 	Failed   []belljar.NetEvent // allowed hosts that could not be reached
@@ -36,14 +37,18 @@ type Summary struct {
 
 func (r *run) summary() Summary {
 	w := &r.p.Workspace
-	p := workspace.Project{Dir: w.Dir, Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
+	p := workspace.Project{Dir: w.Tree(), Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
 	waiting, err := p.Settle()
+	branch := r.branch()
+	if branch != nil {
+		waiting = nil // what is held in a worktree of its own waits for nothing
+	}
 	commits := r.newCommits()
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
 	s := Summary{
 		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Stopped: r.counts.stopped, Took: time.Since(r.began),
-		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits,
+		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits, Branch: branch,
 		Used: r.counts.used, Leaks: r.counts.leaks,
 	}
 	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }
@@ -139,6 +144,9 @@ func (s *Summary) committed() string {
 // waits tells exactly what belljar diff lists.
 func (s *Summary) waits() string {
 	all := len(s.Waiting)
+	if s.Branch != nil {
+		return s.Branch.line(s.Name)
+	}
 	if all == 0 {
 		return ", nothing waits"
 	}

@@ -114,6 +114,9 @@ func (c Change) at(rel string) string {
 
 func (c Change) named(rel string) string { return quote(c.at(rel)) }
 
+// Quote makes a name from inside safe to print and unambiguous.
+func Quote(name string) string { return quote(name) }
+
 // quote makes a name from inside safe and unambiguous.
 func quote(name string) string {
 	if name != "" && name == terminal.Escape(name) && !strings.ContainsAny(name, "\"\\") {

@@ -182,9 +182,9 @@ func (a *App) commands() []*cobra.Command {
 		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.sshCommand(), a.sshConfigCommand(),
-		a.diffCommand(), a.applyCommand(), a.discardCommand(), a.undoCommand(),
+		a.diffCommand(), a.applyCommand(), a.discardCommand(), a.undoCommand(), a.mergeCommand(),
 		a.logCommand(), a.evidenceCommand(),
-		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(),
+		a.policyCommand(), a.planCommand(), a.trustCommand(), a.judgeCommand(), a.hookCommand(),
 		a.loginCommand(), a.doctorCommand(), a.verifyCommand(), a.manCommand(),
 	}
 }

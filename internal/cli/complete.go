@@ -32,7 +32,7 @@ func (a *App) completeFlags(c *cobra.Command) {
 		return
 	}
 	for flag, f := range map[string]completer{
-		"mode": offer("live", "review", "readonly"),
+		"mode": offer("live", "worktree", "review", "readonly"),
 		"tier": offer(append([]string{"auto"}, a.tierNames()...)...),
 		"preset": func(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return offer(presetNames()...)(c, args, word) // reading the presets takes its time

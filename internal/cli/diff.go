@@ -46,6 +46,9 @@ or reorder text), then what you run, then all others.
 }
 
 func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
+	if done, err := a.diffWorktree(args, o, asJSON); done || err != nil {
+		return err
+	}
 	t, err := a.target(args, false)
 	if err != nil {
 		return err
@@ -176,6 +179,9 @@ func (a *App) discardCommand() *cobra.Command {
 }
 
 func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
+	if done, err := a.discardWorktree(args, asJSON); done || err != nil {
+		return err
+	}
 	t, err := a.target(args, false)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,8 +160,11 @@ type planFlags struct {
 	presets      []string
 	workspace    string
 	name         string
+	called       string // a name, where none is kept under it
 	bestEffort   bool
 	devcontainer string // a file of the project, or anyDevcontainer; empty: none is read
+	// uncommitted brings changes that are not committed into a new worktree.
+	uncommitted bool
 	// upstreamByName lets the company's proxy resolve.
 	upstreamByName bool
 	// detach says that nobody watches, noTTY that the command has no terminal then.
@@ -172,7 +176,8 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.SortFlags = false // in the order of interest
-	fl.StringVar(&f.Mode, "mode", "", "what becomes of writes to the project: `MODE` is live, review or readonly (default live)")
+	fl.StringVar(&f.Mode, "mode", "", "what becomes of writes to the project: `MODE` is live, worktree, review or readonly (default live)")
+	fl.BoolVar(&f.uncommitted, "uncommitted", false, "with --mode worktree: bring what you have changed and not committed")
 	fl.StringVar(&f.workspace, "workspace", "", "the project `DIR` (default: top of the git work tree, else the current folder)")
 	fl.StringArrayVar(&f.Read, "read", nil, "show `PATH` inside, read-only")
 	fl.StringArrayVar(&f.Write, "write", nil, "show `PATH` inside, writable")
@@ -241,6 +246,7 @@ type prepared struct {
 	notes   []string
 	agent   string // the command's bare name, found outside the project
 	repos   []rules.Repository
+	made    string // the folder of a worktree that is new; empty: none is
 
 	gateway gateway.Options   // what is no part of the plan: secrets
 	logins  *logins           // nil: none is used
@@ -302,6 +308,9 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}, p.logins); err != nil {
 		return nil, err
 	}
+	if err := a.worktree(ctx, h, p, f); err != nil {
+		return nil, err
+	}
 	if err := p.finish(h, f); err != nil {
 		return nil, err
 	}
@@ -317,7 +326,7 @@ func (h *host) find(f *planFlags, args []string) (o plan.GatherOptions, agent st
 		}
 	}
 	o = plan.GatherOptions{
-		Name: f.name, Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
+		Name: cmp.Or(f.name, f.called), Named: f.name != "", Command: args, Env: h.env, Home: h.home, Dir: h.cwd,
 		StateDir: h.dirs.State, RuntimeDir: h.dirs.Runtime, ConfigDir: h.dirs.Config, Identity: h.identity(),
 	}
 	if f.workspace != "" {
@@ -347,6 +356,8 @@ func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*pla
 	for _, k := range pol.RegistryKinds() {
 		o.Registries = append(o.Registries, k.Glob)
 	}
+	mode, _ := pol.Mode()
+	o.Worktree = mode == belljar.ModeWorktree
 	return plan.Gather(ctx, o)
 }
 
@@ -354,7 +365,7 @@ func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*pla
 func (p *prepared) finish(h *host, f *planFlags) error {
 	// What the host reaches through a held or hidden name is held or hidden too.
 	ws := &p.plan.Workspace
-	found, err := rules.Discover(rules.DiscoverOptions{Dir: ws.Dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: p.tree(), Home: h.home, GlobalConfigs: h.gitConfigs()})
 	if err != nil {
 		return &belljar.Error{Op: "look for links to protected files", ID: ws.Dir, Kind: belljar.KindInternal, Err: err}
 	}

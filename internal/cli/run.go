@@ -19,6 +19,7 @@ import (
 
 func (a *App) runCommand() *cobra.Command {
 	var f planFlags
+	var number int
 	c := &cobra.Command{
 		Use:     "run [flags] [--] COMMAND [ARG…]",
 		Short:   "run a command under glass",
@@ -29,13 +30,23 @@ it is a known agent, found by its bare name outside the project.
 
 What would run on this host by itself (git hooks and configuration, editor tasks,
 .envrc, agent settings) succeeds inside and waits: belljar diff, apply, discard.
+
+With --mode worktree the sandbox works on a branch of its own, belljar/NAME, made from
+HEAD, and sees nothing else of the project; belljar merge NAME brings it home. With
+-n 4 four of them do so at once.
 ` + exitStatus,
-		Example: "  belljar run claude\n  belljar run --mode review -- npm test\n  belljar run --allow docs.example.com --memory 4GiB -- make",
+		Example: "  belljar run claude\n  belljar run --mode review -- npm test\n  belljar run -n 4 --name try -- claude -p 'mend the tests'\n  belljar run --allow docs.example.com --memory 4GiB -- make",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(fmt.Errorf("no command to run"), "belljar run -- COMMAND, for example: belljar run claude")
 			}
 			if err := a.checkName(c, f.name); err != nil {
+				return err
+			}
+			if c.Flags().Changed("number") {
+				return a.runMany(c, &f, number, args)
+			}
+			if err := a.checkName(c, f.called); err != nil {
 				return err
 			}
 			if f.noTTY && !f.detach {
@@ -48,6 +59,9 @@ What would run on this host by itself (git hooks and configuration, editor tasks
 		},
 	}
 	f.add(c)
+	c.Flags().IntVarP(&number, "number", "n", 1, "run `N` sandboxes of COMMAND at once, NAME-1 to NAME-N, each in a worktree of its own")
+	c.Flags().StringVar(&f.called, "called", "", "the sandbox's `NAME`, whose HOME is not kept")
+	_ = c.Flags().MarkHidden("called")
 	c.Flags().BoolVar(&f.detach, "detach", false, "run in the background, print the sandbox's name; the mode is review by default then")
 	c.Flags().BoolVar(&f.noTTY, "no-tty", false, "with --detach: give the command no terminal, and no input")
 	c.Flags().SetInterspersed(false) // flags behind COMMAND are its own
@@ -92,7 +106,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			return err
 		}
 	}
-	res, err := sandbox.Run(ctx, p.options(h, f.name != "", o))
+	res, err := a.runPrepared(ctx, h, p, p.options(h, f.name != "", o))
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
@@ -119,12 +133,12 @@ func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Op
 	return o
 }
 
-// noteCommands says which rules for commands do not hold in a run: those that allow.
+// noteCommands says where rules that allow commands count in a run: for lines only.
 func (a *App) noteCommands(p *belljar.Plan) {
 	if p.Commands == nil || !slices.ContainsFunc(p.Commands.Rules, func(r belljar.CommandRule) bool { return r.Verdict == "allow" }) {
 		return
 	}
-	a.note("rules that allow commands are for belljar judge; in a run those hold that ask and deny")
+	a.note("rules that allow commands count for the lines that known agents run, not for what programs run")
 }
 
 // printGaps says what --best-effort leaves open.

@@ -50,7 +50,7 @@ ls > /dev/null && cat /proc/self/comm
 		t.Errorf("it ran all the same: %s", r.out)
 	}
 	mustContain(t, "the page inside", r.out, "commands that did not run", "no identities here (rule id *)")
-	mustContain(t, "standard error", r.errout, "Operation not permitted", "refused by rules for commands", "rules that allow commands are for belljar judge")
+	mustContain(t, "standard error", r.errout, "Operation not permitted", "refused by rules for commands", "rules that allow commands count for the lines that known agents run")
 	mustContain(t, "the record", w.belljar("log", "loop").out, "REFUSED: no identities here (rule id *)")
 	mustContain(t, "the plan", w.belljar("plan", "--policy", "desk.yaml", "--", "true").out, "commands", "no identities here")
 }

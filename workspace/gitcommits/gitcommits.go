@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -63,21 +64,23 @@ type Repository struct {
 	GitDir string
 	At     string // where its work tree is in the project; empty for the project itself
 	Before Tips
+	// Borrows are folders of objects that it borrows from, beside those that it names.
+	Borrows []string
 }
 
 // Read reads the references of a repository. Where there is none yet, everything
 // that it has later is new.
 func Read(ctx context.Context, gitDir, at string) Repository {
 	t, _ := ReadTips(ctx, gitDir)
-	return Repository{gitDir, at, t}
+	return Repository{GitDir: gitDir, At: at, Before: t}
 }
 
 // New names what commits bring that are in the repository now and were not reachable
 // from what it had before. It ends with ctx; the error says why nothing at all could
 // be read.
 func New(ctx context.Context, repo Repository, r *rules.Rules) (Report, error) {
-	gitDir, before := repo.GitDir, repo.Before
-	now, err := ReadTips(ctx, gitDir)
+	before := repo.Before
+	now, err := ReadTips(ctx, repo.GitDir)
 	if err != nil {
 		return Report{}, err
 	}
@@ -93,11 +96,11 @@ func New(ctx context.Context, repo Repository, r *rules.Rules) (Report, error) {
 	if before.cut {
 		return Report{Commits: len(fresh)}, nil // what is old is not known: nothing is named in error
 	}
-	s, err := openStore(gitDir)
+	s, err := openStore(repo)
 	if err != nil {
 		return Report{}, err
 	}
-	defer s.close()
+	defer s.Close()
 	w := &walk{ctx: ctx, store: s, nodes: map[string]*node{}, complete: !now.cut && !before.cut}
 	slices.Sort(fresh)
 	w.run(fresh, before.ids)
@@ -120,7 +123,7 @@ func rootOf(r *rules.Rules, at string) place {
 // the old ones.
 type walk struct {
 	ctx      context.Context
-	store    *store
+	store    *objects.Store
 	nodes    map[string]*node
 	fresh    []*node // to be looked at
 	old      []*node
@@ -188,13 +191,13 @@ func (w *walk) node(id string) *node {
 func (w *walk) expand(n *node) []*node {
 	if !n.read {
 		n.read = true
-		typ, body, err := w.store.object(n.id, maxCommit)
+		typ, body, err := w.store.Object(n.id, objects.MaxCommit)
 		switch {
 		case err != nil:
 			w.complete = w.complete && n.old
-		case typ == typeCommit:
+		case typ == objects.Commit:
 			n.tree, n.parents = parseCommit(body)
-		case typ == typeTag:
+		case typ == objects.Tag:
 			if id, ok := header(body, "object "); ok {
 				n.parents = []string{id}
 			}
@@ -365,11 +368,11 @@ const (
 )
 
 func (w *walk) tree(id string) ([]entry, error) {
-	typ, b, err := w.store.object(id, maxTree)
+	typ, b, err := w.store.Object(id, objects.MaxTree)
 	if err != nil {
 		return nil, err
 	}
-	if typ != typeTree {
+	if typ != objects.Tree {
 		return nil, errors.New("it is no tree")
 	}
 	es, err := parseTree(b, len(id))

@@ -2,7 +2,6 @@ package gitcommits
 
 import (
 	"bytes"
-	"compress/zlib"
 	"context"
 	"os"
 	"os/exec"
@@ -171,32 +170,15 @@ func TestDamaged(t *testing.T) {
 }
 
 func FuzzObjects(f *testing.F) {
-	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\nx"), []byte("base text"))
-	f.Add([]byte("100644 a\x00aaaaaaaaaaaaaaaaaaaa40000 d\x00bbbbbbbbbbbbbbbbbbbb"), []byte{9, 4, 0x91, 1, 3, 1, 'x'})
-	f.Add([]byte("\x95\x0a\x80\x01"), []byte("\xe5\x7f\x00"))
-	f.Fuzz(func(t *testing.T, a, b []byte) {
+	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\nx"))
+	f.Add([]byte("100644 a\x00aaaaaaaaaaaaaaaaaaaa40000 d\x00bbbbbbbbbbbbbbbbbbbb"))
+	f.Fuzz(func(t *testing.T, a []byte) {
 		_, parents := parseCommit(a)
 		if len(parents) > 101 {
 			t.Error("too many parents")
 		}
 		if es, err := parseTree(a, 20); err == nil && len(es)*23 > len(a) {
 			t.Error("more entries than there is room for")
-		}
-		if out, err := applyDelta(a, b, 1<<16); err == nil && len(out) > 1<<16 {
-			t.Error("a delta grew beyond its bound")
-		}
-		if typ, size, base, body, err := parseHead(a, 1000, 20); err == nil {
-			if typ > 7 || size < 0 || body < 1000 || typ == typeOffDelta && (base.off < 12 || base.off >= 1000) {
-				t.Error(typ, size, base, body)
-			}
-		}
-		_, _, _ = readLoose(bytes.NewReader(a), 1<<16)
-		var z bytes.Buffer
-		w := zlib.NewWriter(&z)
-		w.Write(a)
-		w.Close()
-		if _, data, err := readLoose(&z, 1<<16); err == nil && len(data) > 1<<16+64 {
-			t.Error("an object grew beyond its bound")
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 )
 
 // maxRefs bounds the references that are read.
@@ -80,7 +82,7 @@ func (t *Tips) folder(ctx context.Context, r *os.Root, dir string, depth int) {
 
 // file reads one reference.
 func (t *Tips) file(r *os.Root, name string) {
-	f, _, err := openFile(r, name)
+	f, _, err := objects.OpenFile(r, name)
 	if err != nil {
 		return
 	}
@@ -98,7 +100,7 @@ func (t *Tips) add(digits string) {
 }
 
 func (t *Tips) packedRefs(r *os.Root) {
-	f, size, err := openFile(r, "packed-refs")
+	f, size, err := objects.OpenFile(r, "packed-refs")
 	if err != nil {
 		return
 	}

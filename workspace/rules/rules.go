@@ -195,6 +195,8 @@ type Rules struct {
 func New(o Options) (*Rules, error) {
 	r := &Rules{mode: o.Mode}
 	switch o.Mode {
+	case belljar.ModeWorktree:
+		r.mode = belljar.ModeLive // in a tree of its own; somebody may look at it with tools of the host
 	case belljar.ModeLive, belljar.ModeReview, belljar.ModeReadOnly:
 	default:
 		return nil, fmt.Errorf("unknown workspace mode %q", o.Mode)

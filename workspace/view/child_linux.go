@@ -126,7 +126,7 @@ func (c *child) setUp(cfg *config, roots []int) error {
 		}
 		t := newTree(roots[i], up, r)
 		t.quota, t.report, t.files, t.ids = q, c.report, open, cfg.Identity
-		t.live = cfg.Workspace.Mode == belljar.ModeLive
+		t.live = cfg.Workspace.Mode == belljar.ModeLive || cfg.Workspace.Mode == belljar.ModeWorktree
 		t.readOnly = v.ReadOnly || cfg.Workspace.Mode == belljar.ModeReadOnly
 		if err := t.prepare(); err != nil {
 			return fmt.Errorf("open %q: %w", v.Source, err)

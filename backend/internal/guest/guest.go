@@ -24,7 +24,7 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// Path is where the helper lies inside, and its argv[0].
+// Path is where the helper lies inside, and its argv[0]. Agents run it as their hook.
 const Path = belljar.HelperPath
 
 // FDControl is the socket on which orders arrive.

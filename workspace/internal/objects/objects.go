@@ -1,15 +1,29 @@
-package gitcommits
+// Package objects reads git objects, loose and packed, of a repository that may be
+// hostile, and runs nothing: sizes, chains of deltas and the work of one store are
+// bounded, links that leave a folder of objects are not followed, and what is no
+// regular file is not read.
+//
+//	s, err := objects.Open(root)     // the folder "objects" of a git directory
+//	t, data, err := s.Object(id, limit)
+//
+// # Limitations
+//
+// That an object has the name under which it was found is for the caller to check
+// ([Sum]). Folders that others borrow from (alternates) are opened only when the
+// caller names them.
+package objects
 
 import (
 	"bytes"
 	"compress/zlib"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,31 +32,58 @@ import (
 
 // The bounds of one object, and of what is kept of them.
 const (
-	maxCommit = 1 << 20
-	maxTree   = 16 << 20
+	MaxCommit = 1 << 20
+	MaxTree   = 16 << 20
 	maxChain  = 500 // deltas on deltas
 	maxPacks  = 200
 	maxCached = 32 << 20
-	maxText   = 4 << 20 // packed-refs
+	maxWork   = 256 << 30 // bytes that one store unpacks
 )
 
-// Types of objects, as packs number them.
+// A Type is the type of an object, as packs number them.
+type Type int
+
+// The types.
 const (
-	typeCommit   = 1
-	typeTree     = 2
-	typeBlob     = 3
-	typeTag      = 4
-	typeOffDelta = 6
-	typeRefDelta = 7
+	Commit   Type = 1
+	Tree     Type = 2
+	Blob     Type = 3
+	Tag      Type = 4
+	offDelta Type = 6
+	refDelta Type = 7
 )
 
+var words = []string{"", "commit", "tree", "blob", "tag"}
+
+// String is git's word for it.
+func (t Type) String() string {
+	if t < Commit || t > Tag {
+		return "object"
+	}
+	return words[t]
+}
+
+// What keeps an object from being read.
 var (
-	errNoObject = errors.New("there is no such object")
-	errDamaged  = errors.New("damaged object")
+	ErrMissing = errors.New("there is no such object")
+	ErrDamaged = errors.New("damaged object")
+	ErrTooMuch = errors.New("more than can be looked at")
 )
 
-// A store reads objects of a repository.
-type store struct {
+// Sum is the raw name of an object; size is 20 (SHA-1) or 32 (SHA-256) bytes.
+func Sum(t Type, data []byte, size int) string {
+	h := sha1.New()
+	if size == sha256.Size {
+		h = sha256.New()
+	}
+	fmt.Fprintf(h, "%s %d\x00", t, len(data))
+	h.Write(data)
+	return string(h.Sum(nil))
+}
+
+// A Store reads objects of a repository. It is not safe for concurrent use.
+type Store struct {
+	work   int64 // bytes that were unpacked
 	dirs   []*os.Root
 	packs  []*pack
 	cache  map[string]cached
@@ -50,29 +91,22 @@ type store struct {
 }
 
 type cached struct {
-	typ  int
+	typ  Type
 	data []byte
 }
 
-// openStore opens the objects of a git directory and of those that it borrows from.
-func openStore(gitDir string) (*store, error) {
-	s := &store{cache: map[string]cached{}}
-	dir := filepath.Join(commonDir(gitDir), "objects")
-	for _, d := range append([]string{dir}, alternates(dir)...) {
-		r, err := os.OpenRoot(d)
-		if err != nil {
-			if len(s.dirs) == 0 {
-				return nil, fmt.Errorf("open objects: %w", err)
-			}
-			continue
-		}
+// Open opens folders of objects; the store owns them from then on.
+func Open(dirs ...*os.Root) *Store {
+	s := &Store{cache: map[string]cached{}}
+	for _, r := range dirs {
 		s.dirs = append(s.dirs, r)
 		s.openPacks(r)
 	}
-	return s, nil
+	return s
 }
 
-func (s *store) close() {
+// Close gives up everything.
+func (s *Store) Close() {
 	for _, p := range s.packs {
 		_ = p.idx.Close()
 		_ = p.file.Close()
@@ -82,40 +116,8 @@ func (s *store) close() {
 	}
 }
 
-// commonDir is the directory that a linked work tree's git directory shares.
-func commonDir(gitDir string) string {
-	b, err := os.ReadFile(filepath.Join(gitDir, "commondir"))
-	c := strings.TrimSpace(string(b))
-	switch {
-	case err != nil || c == "":
-		return gitDir
-	case filepath.IsAbs(c):
-		return c
-	}
-	return filepath.Join(gitDir, c)
-}
-
-func alternates(objects string) []string {
-	b, err := os.ReadFile(filepath.Join(objects, "info/alternates"))
-	if err != nil || len(b) > maxText {
-		return nil
-	}
-	var out []string
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || len(out) > 10 {
-			continue
-		}
-		if !filepath.IsAbs(line) {
-			line = filepath.Join(objects, line)
-		}
-		out = append(out, line)
-	}
-	return out
-}
-
-// openFile opens a regular file below r.
-func openFile(r *os.Root, name string) (*os.File, int64, error) {
+// OpenFile opens a regular file below r, whatever else has that name.
+func OpenFile(r *os.Root, name string) (*os.File, int64, error) {
 	f, err := r.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
@@ -123,19 +125,23 @@ func openFile(r *os.Root, name string) (*os.File, int64, error) {
 	i, err := f.Stat()
 	if err != nil || !i.Mode().IsRegular() {
 		_ = f.Close()
-		return nil, 0, errors.Join(err, errNoObject)
+		return nil, 0, errors.Join(err, ErrMissing)
 	}
 	return f, i.Size(), nil
 }
 
-// object reads the object id, in raw form, of at most limit bytes.
-func (s *store) object(id string, limit int64) (typ int, data []byte, err error) {
+// Object reads the object id, in raw form, of at most limit bytes. The bytes are the
+// store's: nobody changes them.
+func (s *Store) Object(id string, limit int64) (typ Type, data []byte, err error) {
 	if c, ok := s.cache[id]; ok {
 		return c.typ, c.data, nil
 	}
 	typ, data, err = s.find(id, limit)
 	if err != nil {
 		return 0, nil, err
+	}
+	if len(data) > maxCached/8 {
+		return typ, data, nil
 	}
 	if s.cached += len(data); s.cached > maxCached {
 		s.cache, s.cached = map[string]cached{}, len(data)
@@ -144,20 +150,103 @@ func (s *store) object(id string, limit int64) (typ int, data []byte, err error)
 	return typ, data, nil
 }
 
-func (s *store) find(id string, limit int64) (int, []byte, error) {
+// Has says whether there is an object of that name, without reading it.
+func (s *Store) Has(id string) bool {
 	name := hex.EncodeToString([]byte(id))
 	if len(name) < 40 {
-		return 0, nil, errNoObject
+		return false
 	}
 	for _, p := range s.packs {
 		if len(id) == p.hash {
-			if off, ok := p.find(id); ok {
-				return s.packed(p, off, limit, maxChain)
+			if _, ok := p.find(id); ok {
+				return true
 			}
 		}
 	}
 	for _, r := range s.dirs {
-		f, _, err := openFile(r, name[:2]+"/"+name[2:])
+		if i, err := r.Lstat(name[:2] + "/" + name[2:]); err == nil && i.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
+}
+
+// Type says what an object is, without its content.
+func (s *Store) Type(id string) (Type, error) {
+	name := hex.EncodeToString([]byte(id))
+	if len(name) < 40 {
+		return 0, ErrMissing
+	}
+	for _, p := range s.packs {
+		if len(id) != p.hash {
+			continue
+		}
+		if off, ok := p.find(id); ok {
+			return p.typeAt(off)
+		}
+	}
+	for _, r := range s.dirs {
+		f, _, err := OpenFile(r, name[:2]+"/"+name[2:])
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		z, err := zlib.NewReader(f)
+		if err != nil {
+			return 0, ErrDamaged
+		}
+		b := make([]byte, 7)
+		if _, err := io.ReadFull(z, b); err != nil {
+			return 0, ErrDamaged
+		}
+		word, _, _ := strings.Cut(string(b), " ")
+		if t := Type(slices.Index(words, word)); t >= Commit {
+			return t, nil
+		}
+		return 0, ErrDamaged
+	}
+	return 0, ErrMissing
+}
+
+// typeAt follows deltas to what they begin with.
+func (p *pack) typeAt(off int64) (Type, error) {
+	for range maxChain {
+		t, _, base, _, err := p.head(off)
+		switch {
+		case err != nil:
+			return 0, err
+		case t == offDelta:
+			off = base.off
+		case t == refDelta:
+			at, ok := p.find(base.id)
+			if !ok {
+				return 0, ErrMissing
+			}
+			off = at
+		case t >= Commit && t <= Tag:
+			return t, nil
+		default:
+			return 0, ErrDamaged
+		}
+	}
+	return 0, ErrTooMuch
+}
+
+func (s *Store) find(id string, limit int64) (Type, []byte, error) {
+	name := hex.EncodeToString([]byte(id))
+	if len(name) < 40 {
+		return 0, nil, ErrMissing
+	}
+	for _, p := range s.packs {
+		if len(id) == p.hash {
+			if off, ok := p.find(id); ok {
+				room := 2 * limit
+				return s.packed(p, off, limit, &chain{maxChain, &room})
+			}
+		}
+	}
+	for _, r := range s.dirs {
+		f, _, err := OpenFile(r, name[:2]+"/"+name[2:])
 		if err != nil {
 			continue
 		}
@@ -165,24 +254,27 @@ func (s *store) find(id string, limit int64) (int, []byte, error) {
 		_ = f.Close()
 		return typ, data, err
 	}
-	return 0, nil, errNoObject
+	return 0, nil, ErrMissing
 }
 
-func readLoose(r io.Reader, limit int64) (int, []byte, error) {
+func readLoose(r io.Reader, limit int64) (Type, []byte, error) {
 	z, err := zlib.NewReader(r)
 	if err != nil {
-		return 0, nil, errDamaged
+		return 0, nil, ErrDamaged
 	}
 	b, err := io.ReadAll(io.LimitReader(z, limit+64))
 	if err != nil {
-		return 0, nil, errDamaged
+		return 0, nil, ErrDamaged
 	}
 	head, body, ok := bytes.Cut(b, []byte{0})
 	word, num, ok2 := strings.Cut(string(head), " ")
 	size, err := strconv.Atoi(num)
-	typ := slices.Index([]string{"", "commit", "tree", "blob", "tag"}, word)
-	if !ok || !ok2 || err != nil || typ < typeCommit || size != len(body) {
-		return 0, nil, errDamaged
+	typ := Type(slices.Index(words, word))
+	if ok && ok2 && err == nil && int64(size) > limit {
+		return 0, nil, ErrTooMuch
+	}
+	if !ok || !ok2 || err != nil || typ < Commit || size != len(body) {
+		return 0, nil, ErrDamaged
 	}
 	return typ, body, nil
 }
@@ -195,7 +287,7 @@ type pack struct {
 	fan       [256]uint32
 }
 
-func (s *store) openPacks(r *os.Root) {
+func (s *Store) openPacks(r *os.Root) {
 	d, err := r.Open("pack")
 	if err != nil {
 		return
@@ -208,11 +300,11 @@ func (s *store) openPacks(r *os.Root) {
 		if !ok || len(s.packs) >= maxPacks {
 			continue
 		}
-		idx, size, err := openFile(r, "pack/"+n)
+		idx, size, err := OpenFile(r, "pack/"+n)
 		if err != nil {
 			continue
 		}
-		file, _, err := openFile(r, "pack/"+base+".pack")
+		file, _, err := OpenFile(r, "pack/"+base+".pack")
 		if err != nil {
 			_ = idx.Close()
 			continue
@@ -288,18 +380,27 @@ func (p *pack) offset(names int64, i uint32) (int64, bool) {
 	return int64(w), w < 1<<62
 }
 
-// packed reads the object at off; deltas follows at most so many steps.
-func (s *store) packed(p *pack, off, limit int64, deltas int) (int, []byte, error) {
+// A chain bounds a walk along deltas: their number and what they hold together.
+type chain struct {
+	deltas int
+	room   *int64
+}
+
+func (c *chain) next() *chain { return &chain{c.deltas - 1, c.room} }
+
+// packed reads the object at off, along a chain of deltas.
+func (s *Store) packed(p *pack, off, limit int64, c *chain) (Type, []byte, error) {
 	key := fmt.Sprintf("%p/%d", p, off)
-	if c, ok := s.cache[key]; ok {
-		return c.typ, c.data, nil
+	if k, ok := s.cache[key]; ok {
+		return k.typ, k.data, nil
 	}
 	typ, size, base, body, err := p.head(off)
 	if err != nil {
 		return 0, nil, err
 	}
-	if size > limit || deltas == 0 {
-		return 0, nil, errIncomplete
+	s.work += size
+	if *c.room -= size; size > limit || c.deltas == 0 || *c.room < 0 || s.work > maxWork {
+		return 0, nil, ErrTooMuch
 	}
 	data, err := inflate(io.NewSectionReader(p.file, body, 1<<62-body), size)
 	if err != nil {
@@ -307,18 +408,18 @@ func (s *store) packed(p *pack, off, limit int64, deltas int) (int, []byte, erro
 	}
 	var from []byte
 	switch typ {
-	case typeCommit, typeTree, typeBlob, typeTag:
+	case Commit, Tree, Blob, Tag:
 		return typ, data, nil
-	case typeOffDelta:
-		typ, from, err = s.packed(p, base.off, limit, deltas-1)
-	case typeRefDelta:
+	case offDelta:
+		typ, from, err = s.packed(p, base.off, limit, c.next())
+	case refDelta:
 		at, ok := p.find(base.id)
 		if !ok {
-			return 0, nil, errNoObject
+			return 0, nil, ErrMissing
 		}
-		typ, from, err = s.packed(p, at, limit, deltas-1)
+		typ, from, err = s.packed(p, at, limit, c.next())
 	default:
-		err = errDamaged
+		err = ErrDamaged
 	}
 	if err != nil {
 		return 0, nil, err
@@ -338,34 +439,34 @@ type baseOf struct {
 }
 
 // head reads what precedes the compressed data at off.
-func (p *pack) head(off int64) (typ int, size int64, base baseOf, body int64, err error) {
+func (p *pack) head(off int64) (typ Type, size int64, base baseOf, body int64, err error) {
 	b := make([]byte, 64)
 	n, err := p.file.ReadAt(b, off)
 	if err != nil && err != io.EOF || off < 12 {
-		return 0, 0, base, 0, errDamaged
+		return 0, 0, base, 0, ErrDamaged
 	}
 	return parseHead(b[:n], off, p.hash)
 }
 
-func parseHead(b []byte, off int64, hash int) (typ int, size int64, base baseOf, body int64, err error) {
+func parseHead(b []byte, off int64, hash int) (typ Type, size int64, base baseOf, body int64, err error) {
 	if len(b) == 0 {
-		return 0, 0, base, 0, errDamaged
+		return 0, 0, base, 0, ErrDamaged
 	}
-	typ, size = int(b[0]>>4&7), int64(b[0]&15)
+	typ, size = Type(b[0]>>4&7), int64(b[0]&15)
 	i := 1
 	for shift := 4; b[i-1]&0x80 != 0; shift += 7 {
 		if i >= len(b) || shift > 50 {
-			return 0, 0, base, 0, errDamaged
+			return 0, 0, base, 0, ErrDamaged
 		}
 		size |= int64(b[i]&0x7f) << shift
 		i++
 	}
 	switch typ {
-	case typeOffDelta:
+	case offDelta:
 		var back int64
 		for k := 0; ; k++ {
 			if i >= len(b) || k > 8 {
-				return 0, 0, base, 0, errDamaged
+				return 0, 0, base, 0, ErrDamaged
 			}
 			c := b[i]
 			i++
@@ -376,11 +477,11 @@ func parseHead(b []byte, off int64, hash int) (typ int, size int64, base baseOf,
 			back++
 		}
 		if base.off = off - back; back <= 0 || base.off < 12 {
-			return 0, 0, base, 0, errDamaged
+			return 0, 0, base, 0, ErrDamaged
 		}
-	case typeRefDelta:
+	case refDelta:
 		if len(b) < i+hash {
-			return 0, 0, base, 0, errDamaged
+			return 0, 0, base, 0, ErrDamaged
 		}
 		base.id = string(b[i : i+hash])
 		i += hash
@@ -391,13 +492,13 @@ func parseHead(b []byte, off int64, hash int) (typ int, size int64, base baseOf,
 func inflate(r io.Reader, size int64) ([]byte, error) {
 	z, err := zlib.NewReader(r)
 	if err != nil {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	// Not made at once: a damaged head may claim any size.
 	var b bytes.Buffer
 	n, err := io.Copy(&b, io.LimitReader(z, size+1))
 	if err != nil || n != size {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	return b.Bytes(), nil
 }
@@ -406,11 +507,11 @@ func inflate(r io.Reader, size int64) ([]byte, error) {
 func applyDelta(from, d []byte, limit int64) ([]byte, error) {
 	want, n := binary.Uvarint(d)
 	if n <= 0 || want != uint64(len(from)) {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	size, m := binary.Uvarint(d[n:])
 	if m <= 0 || size > uint64(limit) {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	d = d[n+m:]
 	var out []byte
@@ -419,7 +520,7 @@ func applyDelta(from, d []byte, limit int64) ([]byte, error) {
 		d = d[1:]
 		if op&0x80 == 0 {
 			if op == 0 || int(op) > len(d) {
-				return nil, errDamaged
+				return nil, ErrDamaged
 			}
 			out, d = append(out, d[:op]...), d[op:]
 		} else {
@@ -429,7 +530,7 @@ func applyDelta(from, d []byte, limit int64) ([]byte, error) {
 					continue
 				}
 				if len(d) == 0 {
-					return nil, errDamaged
+					return nil, ErrDamaged
 				}
 				v[i], d = uint32(d[0]), d[1:]
 			}
@@ -439,23 +540,16 @@ func applyDelta(from, d []byte, limit int64) ([]byte, error) {
 				length = 0x10000
 			}
 			if off+length > uint64(len(from)) {
-				return nil, errDamaged
+				return nil, ErrDamaged
 			}
 			out = append(out, from[off:off+length]...)
 		}
 		if uint64(len(out)) > size {
-			return nil, errDamaged
+			return nil, ErrDamaged
 		}
 	}
 	if uint64(len(out)) != size {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	return out, nil
-}
-
-// Folders are those that a look at the repository of a git directory reads beside that:
-// what it shares with others, and the object stores that it borrows from.
-func Folders(gitDir string) []string {
-	common := commonDir(gitDir)
-	return append([]string{common}, alternates(filepath.Join(common, "objects"))...)
 }
