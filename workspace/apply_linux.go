@@ -563,19 +563,24 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 	return unix.Unlinkat(d, tmp, 0)
 }
 
-// swapBack gives the host its file again. Whatever the host saves meanwhile comes out
-// in its turn, and goes back as well, until what comes out is ours.
-func swapBack(d int, tmp, name string, mine *unix.Stat_t) error {
+// swapBack gives the host its file again, in the place of put. Whatever the host saves
+// meanwhile comes out instead of what was put there last, and goes back in its turn.
+func swapBack(d int, tmp, name string, put *unix.Stat_t) error {
 	for {
+		next, err := lstat(d, tmp)
+		if err != nil || next == nil {
+			return err
+		}
 		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err == unix.ENOENT {
 			return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
 		} else if err != nil {
 			return err
 		}
 		out, err := lstat(d, tmp)
-		if err != nil || out == nil || out.Ino == mine.Ino && out.Dev == mine.Dev {
+		if err != nil || out == nil || out.Ino == put.Ino && out.Dev == put.Dev {
 			return err
 		}
+		put = next
 	}
 }
 

@@ -1,7 +1,6 @@
 package gitcommits
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
@@ -24,6 +23,20 @@ func OpenObjects(gitDir string) (*Objects, error) {
 // Close releases what is open.
 func (o *Objects) Close() { o.s.Close() }
 
+// read reads an object of a type and checks that it is what its name says.
+func (o *Objects) read(id string, want objects.Type, limit int64) ([]byte, error) {
+	typ, b, err := o.s.Object(id, limit)
+	switch {
+	case err != nil:
+		return nil, err
+	case typ != want:
+		return nil, fmt.Errorf("it is no %s", want)
+	case objects.Sum(typ, b, len(id)) != id:
+		return nil, objects.ErrDamaged
+	}
+	return b, nil
+}
+
 // A TreeEntry is one name in a tree.
 type TreeEntry struct {
 	Name string
@@ -33,10 +46,7 @@ type TreeEntry struct {
 
 // Tree lists the tree with the raw id.
 func (o *Objects) Tree(id string) ([]TreeEntry, error) {
-	typ, b, err := o.s.Object(id, objects.MaxTree)
-	if err == nil && typ != objects.Tree {
-		err = errors.New("it is no tree")
-	}
+	b, err := o.read(id, objects.Tree, objects.MaxTree)
 	if err != nil {
 		return nil, fmt.Errorf("read tree %x: %w", id, err)
 	}
@@ -53,10 +63,7 @@ func (o *Objects) Tree(id string) ([]TreeEntry, error) {
 
 // TreeOf is the raw id of the tree of the commit with the raw id.
 func (o *Objects) TreeOf(commit string) (string, error) {
-	typ, b, err := o.s.Object(commit, objects.MaxCommit)
-	if err == nil && typ != objects.Commit {
-		err = errors.New("it is no commit")
-	}
+	b, err := o.read(commit, objects.Commit, objects.MaxCommit)
 	if err != nil {
 		return "", fmt.Errorf("read commit %x: %w", commit, err)
 	}
