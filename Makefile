@@ -47,7 +47,8 @@ benchdeps: ## install what bench compares with (root: Debian packages; two minut
 
 bench: build ## the design's table of speed: both sides in one run, ratios
 	$(GO) build -o bin/bench ./internal/bench
-	BELLJAR_BENCH_LIBRARY=$${BELLJAR_BENCH_LIBRARY:-$(wildcard $(TESTBED)/runsc)} bin/bench bin/belljar $(ROWS)
+	$(GO) build $(GOFLAGS_BUILD) -tags ablation -o bin/belljar-ablation ./cmd/belljar
+	BELLJAR_BENCH_ABLATION=bin/belljar-ablation BELLJAR_BENCH_LIBRARY=$${BELLJAR_BENCH_LIBRARY:-$(wildcard $(TESTBED)/runsc)} bin/bench bin/belljar $(ROWS)
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME

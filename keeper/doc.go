@@ -40,6 +40,12 @@
 // for tokens of its sandbox's logins only, so that the supervisor itself need not connect
 // to, or start, anything.
 //
+// # Heads of records
+//
+// A keeper that runs also remembers, in its memory, where the chained file of the heads of all
+// records ended ([Heads]): what was cut off there shows as long as it lives. It is not
+// started for that.
+//
 // # Who may speak
 //
 // The socket is 0600 in belljar's private runtime folder; a peer must have our uid and our

@@ -31,6 +31,7 @@ const (
 type server struct {
 	logins *logins
 	idle   time.Duration
+	heads  heads
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -127,7 +128,13 @@ func (s *server) talk(ctx context.Context, c net.Conn) {
 		if err != nil {
 			return
 		}
-		b, err := json.Marshal(s.logins.answer(ctx, line))
+		var answer any
+		if h, ok := s.heads.answer(line); ok {
+			answer = h
+		} else {
+			answer = s.logins.answer(ctx, line)
+		}
+		b, err := json.Marshal(answer)
 		if err != nil {
 			return
 		}

@@ -36,6 +36,7 @@ type document struct {
 	fetch, push list[belljar.NetRule]
 	llm         list[belljar.LLMRule]
 	sign        *item[string]
+	otlp        *item[OTLP]
 	limits      map[string]item[int64]
 	pass        list[string]
 	set         list[setting]

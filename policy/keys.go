@@ -137,6 +137,11 @@ func newKeys() []key {
 			"Where lines are judged: the working folder, HOME, the folders that may be written, the folders whose programs are what their names say. Paths as text; nothing need exist.",
 			"nothing", "not allowed in a ceiling", commandPlace{},
 		},
+		key{
+			keyOTLP, "mapping: endpoint, headers", "none", "otlp: {endpoint: \"https://otel.acme.dev:4318\", headers: ~/.config/otel-headers}",
+			"Where records are sent to, by OTLP over HTTP: a base URL, and a file with the headers of requests (`Name: value`, one a line).",
+			"nothing, trusted or not", "records go there, and nowhere else", otlpRule{},
+		},
 	)
 }
 
@@ -228,7 +233,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"notify", "otlp", "workspace.pass", "network.upstream",
+		"notify", "workspace.pass", "network.upstream",
 	} {
 		m[k] = true
 	}

@@ -279,13 +279,16 @@ func (p *Policy) canonical() []byte {
 		slices.Sort(s)
 		return s
 	}
-	// Marshal cannot fail on strings, numbers and maps of them.
-	b, _ := json.Marshal(map[string]any{
+	all := map[string]any{
 		"tier": p.Tier(), "mode": p.state.mode.value, "modeDefault": !asked(p.state.mode.src),
 		"read": sorted(p.state.read), "write": sorted(p.state.write), "hide": sorted(p.state.hide), "hold": sorted(p.state.hold),
 		"registries": sorted(p.state.registries), "allow": rules, "git": git, "sign": p.Signs(), "llm": sorted(llmWords(p.state.llm)), "publish": publishPorts(n), "limits": p.Limits(), "credentials": credentials,
 		"commands": p.state.commandTexts(), "setup": p.state.setupLines(), "setupAllow": ruleTexts(p.state.setupRules), "pass": p.EnvPass(), "set": p.EnvSet(), "home": home, "sessions": p.Sessions(),
-	})
+	}
+	if o := p.OTLP(); o != nil {
+		all[keyOTLP] = o
+	}
+	b, _ := json.Marshal(all) // it cannot fail on strings, numbers and maps of them
 	return b
 }
 

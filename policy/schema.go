@@ -26,6 +26,12 @@ type (
 		Credentials []schemaCredential `json:"credentials,omitempty"`
 		Setup       schemaSetup        `json:"setup,omitempty"`
 		Commands    schemaCommands     `json:"commands,omitempty"`
+		OTLP        schemaOTLP         `json:"otlp,omitempty"`
+	}
+	schemaOTLP        struct{}
+	schemaOTLPMapping struct {
+		Endpoint string `json:"endpoint" jsonschema:"pattern=^https?://,description=The base URL: /v1/logs and /v1/traces are below it"`
+		Headers  string `json:"headers,omitempty" jsonschema:"description=A file with the headers of requests; one Name: value a line"`
 	}
 	schemaSetup struct {
 		Run   []string   `json:"run,omitempty"`
@@ -165,6 +171,13 @@ func (commandRule) JSONSchema() *jsonschema.Schema {
 // JSONSchema says what a context is.
 func (commandContext) JSONSchema() *jsonschema.Schema {
 	m := reflector().Reflect(commandContextMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
+}
+
+// JSONSchema implements jsonschema's interface.
+func (schemaOTLP) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(schemaOTLPMapping{})
 	m.Version = ""
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
 }

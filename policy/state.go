@@ -25,6 +25,7 @@ type state struct {
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
 	llm         []item[belljar.LLMRule]
 	sign        item[string]
+	otlp        *item[OTLP] // nil: none
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]

@@ -42,6 +42,9 @@ func (p *Policy) YAML() ([]byte, error) {
 	w.credentials(s)
 	w.setup(s)
 	w.commands(s)
+	if s.otlp != nil {
+		w.line(0, keyOTLP+": "+s.otlp.value.text(), asComment(s.otlp.origin()))
+	}
 	for _, h := range p.Home() {
 		w.line(0, "# home: "+h.Path, asComment(h.Origin))
 	}

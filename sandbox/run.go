@@ -14,6 +14,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
 	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/plan"
@@ -27,11 +28,14 @@ import (
 // Options say what to run and how it is connected to the caller.
 type Options struct {
 	Plan       *belljar.Plan
-	Public     *belljar.Plan // Plan as it may be recorded: without secrets of the caller
+	Witnesses  []event.Witness // of the record's anchors, besides that in Dirs.Runtime; connected already
+	Public     *belljar.Plan   // Plan as it may be recorded: without secrets of the caller
 	Backend    belljar.Backend
 	Dirs       Dirs
 	PolicyHash string // of the merged policy, for the record
-	KeepHome   bool   // HOME outlives the run
+	// Receiver is where the record is sent to; nil: nowhere.
+	Receiver *otlp.Destination
+	KeepHome bool // HOME outlives the run
 	// Repositories were found in the project: commits that are made to them inside are
 	// looked at in the end, as are those to the project's own.
 	Repositories []rules.Repository
@@ -295,7 +299,7 @@ func (r *run) startRecord() error {
 		Plan:  r.o.Public,
 
 		Secrets:   recordSecrets(r.p, r.o.Public),
-		Witnesses: []event.Witness{event.WitnessFile(r.o.Dirs.Runtime)},
+		Witnesses: append([]event.Witness{event.WitnessFile(r.o.Dirs.Runtime)}, r.o.Witnesses...),
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
 			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
@@ -305,6 +309,9 @@ func (r *run) startRecord() error {
 		return &belljar.Error{Op: "open the record", ID: r.p.Name, Err: err, Hint: "nothing runs without a record; is the disk full?"}
 	}
 	r.rec = rec
+	if err := r.send(); err != nil {
+		return err
+	}
 	r.counts.next, r.counts.published = rec, make(chan belljar.NetEvent, len(r.p.Network.Publish))
 	return nil
 }

@@ -117,6 +117,14 @@ func (c *changes) undo() []byte {
 	return []byte(b.String())
 }
 
+// draws says whether a program draws on the screen, rather than printing lines: it has the
+// alternate one, or hides the cursor.
+func (c *changes) draws() bool {
+	_, hidden := c.private[25]
+	whole, _ := c.screen()
+	return whole || hidden
+}
+
 // screen says whether the alternate screen is on, and returns the sequences that set the
 // modes of another terminal as they are here, the alternate screen first.
 func (c *changes) screen() (whole bool, modes []byte) {

@@ -158,6 +158,13 @@ func (f *Filter) screen() (whole bool, modes []byte) {
 	return f.changed.screen()
 }
 
+// draws says whether a program draws on the screen.
+func (f *Filter) draws() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed.draws()
+}
+
 // Queries says how many questions to the terminal have passed, each of which it
 // answers through its input.
 func (f *Filter) Queries() int {

@@ -6,6 +6,8 @@ const (
 	scrollback = 256 << 10
 	// maxBehind is how far a viewer may be behind before output is left out for them.
 	maxBehind = 8 << 20
+	// leastPiece is the room of a piece at least.
+	leastPiece = 8 << 10
 	// maxPiece bounds what is taken at once.
 	maxPiece = 32<<10 - 1
 )
@@ -17,9 +19,15 @@ type ring struct {
 	end    int64
 }
 
+// add appends p. What comes in small parts goes together: whoever prints byte by byte must
+// not cost a piece for each. What [ring.at] has returned stays as it is.
 func (r *ring) add(p []byte) {
-	r.pieces = append(r.pieces, append([]byte(nil), p...))
 	r.end += int64(len(p))
+	if n := len(r.pieces) - 1; n >= 0 && len(r.pieces[n])+len(p) <= cap(r.pieces[n]) {
+		r.pieces[n] = append(r.pieces[n], p...)
+		return
+	}
+	r.pieces = append(r.pieces, append(make([]byte, 0, max(len(p), leastPiece)), p...))
 }
 
 // trim drops what is before at, and what is too much, by whole pieces.

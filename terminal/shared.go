@@ -241,9 +241,9 @@ func (s *Shared) setSize(w belljar.WindowSize) {
 const kickPause = 50 * time.Millisecond
 
 // kick has a program that draws on the screen do so anew: it is told of another size, and
-// back. s.mu is held.
+// back. One that prints lines is left alone. s.mu is held.
 func (s *Shared) kick() {
-	if s.kicking || !s.o.TTY || s.over {
+	if s.kicking || !s.o.TTY || s.over || !s.filter.draws() {
 		return
 	}
 	s.kicking = true

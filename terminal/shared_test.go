@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,11 +126,21 @@ func TestSharedViewers(t *testing.T) {
 	if !strings.Contains(log.String(), "\x1b]52;c;aGk=\x07") {
 		t.Errorf("the log has %q", log.String())
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(x.sizes) == 0 {
-		t.Error("no size was told")
+}
+
+// told waits until the command was told these sizes last.
+func told(x *stage, want ...belljar.WindowSize) bool {
+	deadline := time.Now().Add(30 * time.Second)
+	for time.Now().Before(deadline) {
+		x.mu.Lock()
+		same := len(x.sizes) >= len(want) && slices.Equal(x.sizes[len(x.sizes)-len(want):], want)
+		x.mu.Unlock()
+		if same {
+			return true
+		}
+		runtime.Gosched()
 	}
+	return false
 }
 
 // TestSharedScreen: who attaches to a program on the whole screen gets its modes, and no
@@ -141,6 +153,9 @@ func TestSharedScreen(t *testing.T) {
 	b := x.Attach(ViewOptions{})
 	x.say("anew")
 	got := until(t, b, "anew")
+	if !told(x, belljar.WindowSize{Rows: 23, Cols: 80}, belljar.WindowSize{Rows: 24, Cols: 80}) {
+		t.Errorf("the program was not made to draw anew: %v", x.sizes)
+	}
 	if strings.Contains(got, "past") || strings.Contains(got, "drawn") || !strings.Contains(got, "\x1b[?1049h\x1b[?25l\x1b[?2004h") {
 		t.Errorf("%q", got)
 	}
@@ -189,6 +204,34 @@ func TestSharedSlow(t *testing.T) {
 	defer x.Shared.mu.Unlock()
 	if kept := x.ring.end - x.ring.first; kept > maxBehind {
 		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+// TestRing: any cut of the stream is read whole, from any position that is kept, and small
+// parts cost little.
+func TestRing(t *testing.T) {
+	var r ring
+	var all []byte
+	for i := range 3 * maxBehind / 10 {
+		p := bytes.Repeat([]byte{byte(i)}, i%20)
+		all = append(all, p...)
+		r.add(p)
+		if i%1000 == 0 {
+			r.trim(r.end - scrollback)
+		}
+	}
+	if n := len(r.pieces); int64(n) > (r.end-r.first)/(leastPiece/2)+1 {
+		t.Errorf("%d pieces for %d bytes", n, r.end-r.first)
+	}
+	for pos := r.from(scrollback); pos < r.end; {
+		b := r.at(pos)
+		if len(b) == 0 || len(b) > maxPiece || !bytes.Equal(b, all[pos:pos+int64(len(b))]) {
+			t.Fatalf("at %d of %d: %d bytes", pos, r.end, len(b))
+		}
+		pos += int64(len(b))
+	}
+	if r.at(r.end) != nil || r.from(0) != r.end || r.end-r.from(scrollback) > scrollback || r.end-r.from(scrollback) < scrollback/2 {
+		t.Errorf("the end is %d, %d back", r.end, r.end-r.from(scrollback))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"gvisor.dev/gvisor/pkg/context"
@@ -83,6 +84,9 @@ func (*sink) Name() string { return sinkName }
 // Execve implements seccheck.Sink. Its error is the error of the system call. What is
 // judged is what will run: the vector is the kernel's copy, which no thread can change.
 func (s *sink) Execve(ctx context.Context, _ seccheck.FieldSet, info *pb.ExecveInfo) error {
+	if s.asks == nil && ablate.Off(ablate.Record) {
+		return nil
+	}
 	argv, cut := cutArgv(info.GetArgv(), maxArgv)
 	m := &pb.ExecveInfo{
 		ContextData: text(info.GetContextData()),
@@ -126,6 +130,9 @@ func (s *sink) TaskExit(_ context.Context, _ seccheck.FieldSet, info *pb.TaskExi
 	c := info.GetContextData()
 	if c.GetThreadId() != c.GetThreadGroupId() {
 		return nil // a thread, not the process
+	}
+	if c.GetThreadGroupId() != 1 && ablate.Off(ablate.Record) { // how the first one ends is waited for
+		return nil
 	}
 	text(c)
 	return s.send(recordExit, 0, info)

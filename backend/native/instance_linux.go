@@ -155,13 +155,24 @@ func exitStatus(ws unix.WaitStatus) belljar.ExitStatus {
 	return belljar.ExitStatus{Code: ws.ExitStatus()}
 }
 
+// ending says whether the sandbox is being ended, for a reason that is told.
+func (in *instance) ending() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.cause != nil
+}
+
 // Usage implements [belljar.Instance].
 func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	select {
 	case <-in.ended:
 		return belljar.Usage{Processes: -1}, nil
 	default:
-		return in.meter.Read(in.plan.Limits)
+		u, err := in.meter.Read(in.plan.Limits)
+		if err != nil && in.ending() {
+			return belljar.Usage{Processes: -1}, nil // what ends cannot be read: on a busy machine for a while
+		}
+		return u, err
 	}
 }
 

@@ -38,6 +38,10 @@ const (
 // test does.
 const Supervisor = "supervisor: confinement"
 
+// Record is the record: no event is sent or written. It is switched off to measure what events
+// cost.
+const Record = "event: record"
+
 // The layers of which a tier is made. Not every tier has each of them. Verify names
 // them in a row's layer, perhaps among others.
 const (

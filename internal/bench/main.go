@@ -41,6 +41,7 @@ type bench struct {
 	dir     string // scratch
 	rounds  int
 	spent   time.Duration // see inside
+	env     []string      // of what is measured, besides our own
 }
 
 func main() {
@@ -163,7 +164,7 @@ func (b *bench) inside(dir, line string, flags ...string) (float64, float64, err
 // printed is the median of the milliseconds that a program prints, without the first.
 func (b *bench) printed(dir string, args ...string) (float64, error) {
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), b.env...)
 	var errout bytes.Buffer
 	cmd.Stderr = &errout
 	out, err := cmd.StdoutPipe()

@@ -29,6 +29,8 @@ func rows() []row {
 		{name: "outside: node -e 0", aim: "-/<=1.05", run: workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
 		{name: "in the project: npm ci, 60 packages", aim: "<=1.8/1.25", run: npmCI},
 		{name: "outside: go build, empty cache", aim: "<=1.7/1.05", run: goBuild},
+		{name: "record: go build, with events", aim: "<=1.05", run: withEvents(goBuild)},
+		{name: "record: npm ci, with events", aim: "<=1.05", run: withEvents(npmCI)},
 		{name: "network: 200 MB down from the host", aim: ">=400MB", run: moved("down")},
 		{name: "network: 200 MB up to the host", aim: ">=250MB", run: moved("up")},
 		{name: "network: 200 MB down by curl", aim: "", run: curlDown},

@@ -99,7 +99,7 @@ func given(f *os.File) bool {
 	return err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
 }
 
-// maxWords bounds what a supervisor says before the command runs.
+// maxWords bounds what the caller is told before the command runs.
 const maxWords = 1 << 20
 
 // nameless is a file for the words of the supervisor until the command runs. A pipe would
@@ -116,8 +116,60 @@ func nameless(dir string) (*os.File, error) {
 type detached struct {
 	a      *App
 	out    *sandbox.Output
-	words  *os.File // from here on
+	words  *os.File // what is printed here is kept in out, and told the caller until the command runs
 	copied sync.WaitGroup
+
+	mu   sync.Mutex
+	from *os.File // the other end of words
+	told int      // bytes that the caller was told
+	runs bool
+}
+
+// copy keeps what is printed, until nobody can print any more. Steps of setup print too:
+// what the caller is told of it is bounded.
+func (d *detached) copy() {
+	buf := make([]byte, 32<<10)
+	fds := []unix.PollFd{{Fd: int32(d.from.Fd()), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if !d.copySome(buf) {
+			return
+		}
+	}
+}
+
+// copySome copies what is there. Whoever holds the lock knows that nothing is under way.
+func (d *detached) copySome(buf []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.from.Read(buf)
+	if n > 0 {
+		_, _ = d.out.Write(buf[:n])
+		if tell := min(n, maxWords-d.told); tell > 0 && !d.runs {
+			d.told += tell
+			_, _ = os.Stderr.Write(buf[:tell])
+		}
+	}
+	return err == nil
+}
+
+// settle waits, for a moment, until what was printed has been told.
+func (d *detached) settle() {
+	fds := []unix.PollFd{{Fd: int32(d.from.Fd()), Events: unix.POLLIN}}
+	for range 100 {
+		d.mu.Lock()
+		if n, err := unix.Poll(fds, 0); err == nil && n == 0 {
+			d.runs = true
+		}
+		done := d.runs
+		d.mu.Unlock()
+		if done {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // supervise gives o what a detached run has in place of a caller.
@@ -130,19 +182,18 @@ func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) er
 	if err != nil {
 		return fail(err)
 	}
-	d := &detached{a: a, out: out}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return fail(err)
 	}
-	d.words = w
-	d.copied.Go(func() { _, _ = io.Copy(out, r) })
+	d := &detached{a: a, out: out, words: w, from: r}
+	d.copied.Go(d.copy)
 	a.finally = func() {
 		_ = w.Close()
 		d.copied.Wait()
 		_ = out.Close()
 	}
-	o.In, o.Out = nil, nil
+	o.In, o.Out, o.Err = nil, nil, w
 	o.Detached = &sandbox.Detached{TTY: !noTTY, Log: out}
 	o.Started = func() { d.started(report{p.plan.Name, p.plan.ID}) }
 	return nil
@@ -150,6 +201,7 @@ func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) er
 
 // started tells the caller that the command runs, and lets go of them.
 func (d *detached) started(r report) {
+	d.settle()
 	d.a.Err = d.words
 	_ = redirect(d.out.FD(), 2) // what the runtime prints when it crashes, and its helpers
 	b, _ := json.Marshal(r)

@@ -60,7 +60,7 @@ func (a *App) evidence(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := gatherEvidence(h, &info)
+	p, err := gatherEvidence(ctx, h, &info)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,10 @@ func (a *App) evidence(ctx context.Context, args []string) error {
 }
 
 // gatherEvidence is what the record says.
-func gatherEvidence(h *host, info *event.Info) (*evidence.Predicate, error) {
-	rep, err := event.Verify(h.dirs.State, info.ID, event.WitnessFile(h.dirs.Runtime))
+func gatherEvidence(ctx context.Context, h *host, info *event.Info) (*evidence.Predicate, error) {
+	witnesses, done := h.witnesses(ctx)
+	defer done()
+	rep, err := event.Verify(h.dirs.State, info.ID, witnesses...)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ A time is a date, a date and a time, a time of today, or how long ago: 30m, 7d, 
 	c.Flags().BoolVar(&f.all, "all", false, "of all sandboxes, one after the other")
 	f.pick.flags(c)
 	c.ValidArgsFunction = a.completeNames(false)
-	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f))
+	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f), a.logClaimsCommand(&f))
 	return c
 }
 
@@ -206,16 +206,16 @@ killed is said, but is no fault.
 			case all && len(args) > 0:
 				return usage(errors.New("--all checks every record: a name has no meaning then"), usageLine(c))
 			case all:
-				return a.verifyAll(h, f.asJSON)
+				return a.verifyAll(c.Context(), h, f.asJSON)
 			}
-			return a.verify(h, first(args), f.asJSON)
+			return a.verify(c.Context(), h, first(args), f.asJSON)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "check every record there is, or should be")
 	return c
 }
 
-func (a *App) verify(h *host, name string, asJSON bool) error {
+func (a *App) verify(ctx context.Context, h *host, name string, asJSON bool) error {
 	id := name
 	info, err := record(h, name)
 	switch {
@@ -224,8 +224,10 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 	case name == "":
 		return err
 	}
+	witnesses, done := h.witnesses(ctx)
+	defer done()
 	// A record that is gone may be known to the anchors.
-	rep, err := event.Verify(h.dirs.State, id, event.WitnessFile(h.dirs.Runtime))
+	rep, err := event.Verify(h.dirs.State, id, witnesses...)
 	switch belljar.KindOf(err) {
 	case belljar.KindNoSuch, belljar.KindUsage:
 		return a.noSandbox(h, name, "no sandbox of that name is on record, and the anchors know none")
@@ -244,8 +246,10 @@ func (a *App) verify(h *host, name string, asJSON bool) error {
 }
 
 // verifyAll judges every record and sums up.
-func (a *App) verifyAll(h *host, asJSON bool) error {
-	reports, err := event.VerifyAll(h.dirs.State, event.WitnessFile(h.dirs.Runtime))
+func (a *App) verifyAll(ctx context.Context, h *host, asJSON bool) error {
+	witnesses, done := h.witnesses(ctx)
+	defer done()
+	reports, err := event.VerifyAll(h.dirs.State, witnesses...)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/devcontainer"
+	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/keeper"
@@ -33,7 +34,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || ssh.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || otlp.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"
@@ -83,7 +84,9 @@ func (a *App) enter(paths ...string) (*host, error) {
 	}
 	if rootid.StartedAsRoot() {
 		h.dirs = sandbox.Dirs{State: rootid.StateDir, Runtime: rootid.RuntimeDir, Config: filepath.Join(h.configHome(), "belljar")}
-		return h, h.dirs.Make()
+		err := h.dirs.Make()
+		a.resumeSending(h)
+		return h, err
 	}
 	h.dirs, err = sandbox.FindDirs(h.getenv, h.home)
 	if err != nil {
@@ -95,6 +98,7 @@ func (a *App) enter(paths ...string) (*host, error) {
 			return nil, &belljar.Error{Op: "find belljar's folders", Kind: belljar.KindNotHere, Err: err}
 		}
 	}
+	a.resumeSending(h)
 	return h, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/limit"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
@@ -79,6 +80,9 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		return err
 	}
 	defer p.logins.close()
+	if err := checkReceiver(p.policy); err != nil {
+		return err
+	}
 	if f.name != "" {
 		r, runs, err := h.dirs.NameInUse(p.plan.Workspace.Dir, f.name)
 		if err == nil && runs {
@@ -100,7 +104,11 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	defer signal.Stop(signals)
-	o := sandbox.Options{In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true}
+	kept, done := h.keeperWitness(ctx)
+	defer done()
+	o := sandbox.Options{
+		In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true, Witnesses: []event.Witness{kept},
+	}
 	if f.detach {
 		if err := a.supervise(p, h, f.noTTY, &o); err != nil {
 			return err
@@ -129,6 +137,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
+	o.Receiver = receiver(p.policy)
 	o.Gateway, o.Files, o.MayGrant = p.gateway, p.files, p.policy.MayGrant
 	return o
 }

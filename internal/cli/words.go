@@ -120,7 +120,7 @@ func operands(c *cobra.Command) []string {
 	var out []string
 	for _, w := range strings.Fields(c.Use)[1:] {
 		if !strings.HasPrefix(w, "[") {
-			out = append(out, w)
+			out = append(out, strings.TrimSuffix(w, "…"))
 		}
 	}
 	return out

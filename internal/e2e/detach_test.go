@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,6 +183,26 @@ func TestDetachRefused(t *testing.T) {
 	}
 }
 
+// TestDetachSetup: what steps of setup print is told by the caller and kept, and bounded.
+func TestDetachSetup(t *testing.T) {
+	w := newWorld(t)
+	w.write("setup.yaml", "version: 1\nsetup: {run: ['echo set up; head -c 20000000 /dev/zero | tr \"\\0\" x']}\n")
+	r := w.belljar("run", "--detach", "--name", "box", "--policy", "setup.yaml", "--", "true")
+	if r.status != 0 || !strings.Contains(r.errout, "set up") || len(r.errout) > 3<<20 {
+		t.Errorf("%d %q %.300s (%d bytes)", r.status, r.out, r.errout, len(r.errout))
+	}
+	if r := w.belljar("wait", "box"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := w.belljar("logs", "box"); !strings.Contains(r.out, "belljar: reached nothing") || len(r.out) < 8<<20 || len(r.out) > 17<<20 {
+		t.Errorf("%d bytes, %s", len(r.out), r.errout)
+	}
+	w.write("fails.yaml", "version: 1\nsetup: {run: ['echo no luck; exit 4']}\n")
+	if r := w.belljar("run", "--detach", "--policy", "fails.yaml", "--", "true"); r.status == 0 || !strings.Contains(r.errout, "no luck") || r.out != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // supervisor is the process of the sandbox called name.
 func (w *world) supervisor(name string) int {
 	w.t.Helper()
@@ -224,8 +246,11 @@ func TestDetachKilled(t *testing.T) {
 		t.Errorf("who was attached ends with %v", err)
 	}
 	waitGone(t, all, "belljar-supervisor")
-	if r := w.belljar("ps"); !strings.Contains(r.errout, "box") || !strings.Contains(r.errout, "was killed") || strings.Contains(r.out, "running") {
+	if r := w.belljar("ps"); !strings.Contains(r.errout, "box") || !strings.Contains(r.errout, "was killed") {
 		t.Errorf("%+v", r)
+	}
+	if l, found := w.ps()["box"]; found {
+		t.Errorf("%+v", l)
 	}
 	if r := w.belljar("wait", "box"); r.status != 125 {
 		t.Errorf("%+v", r)
@@ -293,6 +318,48 @@ func TestAttach(t *testing.T) {
 	if r := w.belljar("wait", "box"); r.status != 9 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestAttachFast: ten megabytes a second arrive whole at a viewer who reads, while another
+// one has been halted, and the command is as fast as without.
+func TestAttachFast(t *testing.T) {
+	w := newWorld(t)
+	w.detach("box", "--", "sh", "-c", "echo ready; while ! test -e /tmp/go; do sleep 0.02; done; stty -opost; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do head -c 1000000 /dev/zero | tr '\\0' x; sleep 0.1; done; echo end; exec sleep 1000")
+	watch := func(text string) (*exec.Cmd, io.Reader) {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		t.Cleanup(cancel)
+		c := w.cmd(ctx, "attach", "box")
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		readUntil(t, out, text)
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+		return c, out
+	}
+	halted, _ := watch("ready")
+	_ = halted.Process.Signal(syscall.SIGSTOP)
+	_, out := watch("ready")
+	began := time.Now()
+	if r := w.belljar("exec", "box", "touch", "/tmp/go"); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	n, rest, buf := 0, "", make([]byte, 64<<10)
+	for !strings.Contains(rest, "end") {
+		k, err := out.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %d bytes, %q", err, n, rest)
+		}
+		n += bytes.Count(buf[:k], []byte("x"))
+		rest += string(bytes.ReplaceAll(buf[:k], []byte("x"), nil))
+	}
+	if n != 20_000_000 || strings.Contains(rest, "left out") {
+		t.Errorf("%d of 20000000 bytes, %q", n, rest)
+	}
+	t.Logf("20 MB in %v", time.Since(began).Round(time.Millisecond))
 }
 
 // kill ends the terminal with all that is in it.

@@ -244,5 +244,5 @@ func TestHelpNamesOnlyWhatIsThere(t *testing.T) {
 			t.Errorf("belljar %s --help: %d %q", word, r.status, r.out)
 		}
 	}
-	mustLack(t, "run --help", w.belljar("run", "--help").out, "--detach", "--keep")
+	mustLack(t, "run --help", w.belljar("run", "--help").out, "--keep")
 }

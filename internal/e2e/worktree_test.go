@@ -43,7 +43,7 @@ func TestWorktree(t *testing.T) {
 	} else {
 		mustLack(t, "inside", out, "MINE-ALONE", projectSecret)
 	}
-	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find / -path /usr -prune -o -name one.txt -print 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
+	out := w.inWorktree("two", `ls; git branch -a; git log --all --oneline; find ~ .. /tmp /run -name one.txt 2>/dev/null; sed -i s/^20$/twenty/ a.txt; git commit -qam two`)
 	mustLack(t, "the other", out, "one", "left")
 	if got := w.host("sh", "-c", "git status --porcelain; cat README mine.txt"); got != before || w.exists("one.txt") {
 		t.Errorf("the project changed: %s", got)
@@ -130,7 +130,7 @@ func TestWorktreeHostile(t *testing.T) {
 	line, marker := w.payload()
 	w.write(filepath.Join(w.home, "other/private"), homeSecret)
 	w.inWorktree("evil", `set +e
-		printf '#!/bin/sh\n`+line+`\n' > /tmp/h; chmod +x /tmp/h
+		printf '#!/bin/sh\n`+line+`; exit 0\n' > /tmp/h; chmod +x /tmp/h
 		for h in post-checkout post-merge pre-commit reference-transaction post-index-change; do cp /tmp/h .git/hooks/$h; done
 		echo x > x; git add x; git commit -qm x --no-verify
 		git config core.fsmonitor '`+line+`'; git config core.hooksPath .git/hooks; git config filter.x.smudge '`+line+`'; echo '* filter=x' > .git/info/attributes

@@ -28,7 +28,9 @@ type survey struct {
 	left       int
 	dirs       map[string]bool // that git knows something in
 	seen       map[string]bool
-	changed    func(full string, s side, l found) error
+	// untouched says that a file is what it was when the tree was made; nil: none is.
+	untouched func(full string, l found) bool
+	changed   func(full string, s side, l found) error
 }
 
 // walk looks at the folder at.
@@ -96,6 +98,9 @@ func (s *survey) entry(full string, p place, list []ignoreRule) error {
 		return nil
 	}
 	s.seen[full] = true
+	if s.untouched != nil && s.untouched(full, l) {
+		return nil
+	}
 	now, _, err := s.in.side(full, s.hash)
 	if err != nil || now == was {
 		return err

@@ -120,6 +120,7 @@ func (m *making) run(ctx context.Context) error {
 	defer f.close()
 	// Older than the index, so that git does not read every file again.
 	out := &checkout{ctx: ctx, r: m.r, to: f, at: time.Now().Add(-10 * time.Second).Truncate(time.Second), index: &index{hash: m.r.hash}}
+	m.info.Stamp = out.at.Unix()
 	if err := out.tree(c.tree, "", place{state: m.o.Rules.Root()}); err != nil {
 		return missing(err)
 	}

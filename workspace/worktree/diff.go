@@ -60,6 +60,15 @@ func Diff(ctx context.Context, src Source, dir string, judge *rules.Rules, each 
 	return nil
 }
 
+// commitOf reads the commit of a name in hexadecimal digits.
+func (r *repo) commitOf(digits string) (*commit, error) {
+	id, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, err
+	}
+	return r.commit(string(id))
+}
+
 func (r *repo) version(s side) Version {
 	v := Version{Exists: s.exists(), Link: s.mode == modeLink, Perm: 0o644}
 	switch {
@@ -104,6 +113,18 @@ func Uncommitted(ctx context.Context, src Source, dir string, judge *rules.Rules
 	s := &survey{ctx: ctx, in: tree, hash: in.hash, tracked: map[string]side{}, left: maxWalk, seen: map[string]bool{}}
 	if err := in.flatten(c.tree, "", s.tracked, 0); err != nil {
 		return nil, err
+	}
+	base, err := in.commitOf(i.Base)
+	if err != nil {
+		return nil, err
+	}
+	first := map[string]side{}
+	if err := in.flatten(base.tree, "", first, 0); err != nil {
+		return nil, err
+	}
+	s.untouched = func(full string, l found) bool {
+		was, ok := first[full]
+		return ok && l.modified() == i.Stamp && was == s.tracked[full] && was.regular() && (l.stat.Mode&0o100 != 0) == (was.mode == modeExec)
 	}
 	var out []string
 	s.changed = func(full string, _ side, _ found) error {

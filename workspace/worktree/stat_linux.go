@@ -19,3 +19,6 @@ func indexStat(st *unix.Stat_t, mode uint32) (out [40]byte) {
 
 // settle has the kernel write what lies in the file system of fd.
 func settle(fd int) error { return unix.Syncfs(fd) }
+
+// modified is when a file was last changed, in seconds.
+func (l *found) modified() int64 { return l.stat.Mtim.Nano() / 1e9 }

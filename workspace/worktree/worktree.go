@@ -86,6 +86,9 @@ type Info struct {
 	Base    string    `json:"base"`   // the commit that it was made from, in hexadecimal digits
 	From    string    `json:"from"`   // the branch that was checked out then; empty: none
 	Created time.Time `json:"created"`
+	// Stamp is the time of last change that its files were given: those that still have
+	// it are taken for unchanged when what is not committed is listed.
+	Stamp int64 `json:"stamp"`
 }
 
 // Ref is the reference of the branch.

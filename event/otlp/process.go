@@ -1,0 +1,130 @@
+package otlp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/belljar-dev/belljar/internal/confine"
+	"github.com/belljar-dev/belljar/internal/confine/calls"
+	"golang.org/x/sys/unix"
+)
+
+// Argv0 is the name by which the program is the sender.
+const Argv0 = "belljar-send"
+
+// Reexec is the sender when args[0] says so: then it does not return. Otherwise it returns
+// false.
+func Reexec(args []string) bool {
+	if len(args) != 4 || args[0] != Argv0 {
+		return false
+	}
+	if err := runProcess(args[1], Destination{Endpoint: args[2], Headers: args[3]}, usual); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+	return true
+}
+
+// Start starts a sender for each receiver that something in the state folder waits for. It
+// returns at once; where one runs already, the new one ends by itself.
+func Start(state string) error {
+	all, err := destinations(state)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	self := "/proc/self/exe"
+	if _, err := os.Stat(self); err != nil {
+		if self, err = os.Executable(); err != nil {
+			return fmt.Errorf("start %s: %w", Argv0, err)
+		}
+	}
+	for _, d := range all {
+		c := exec.Command(self)
+		c.Args = []string{Argv0, state, d.Endpoint, d.Headers}
+		c.Dir, c.Env = "/", environment(os.Environ())
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Start(); err != nil {
+			return fmt.Errorf("start %s: %w", Argv0, err)
+		}
+		go func() { _ = c.Wait() }() // it outlives us as a rule
+	}
+	return nil
+}
+
+// environment is what of env says how a receiver is reached.
+func environment(env []string) []string {
+	names := []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"}
+	kept := []string{}
+	for _, e := range env {
+		if name, _, _ := strings.Cut(e, "="); slices.Contains(names, name) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+func runProcess(state string, d Destination, t times) error {
+	if os.Geteuid() == 0 {
+		return errors.New("the sender does not run as root")
+	}
+	if err := closeRest(); err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE) // of somebody's terminal
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return err
+	}
+	if err := confineTo(state, d); err != nil {
+		return err
+	}
+	return exclusively(state, d, func() { newSender(state, d, t).run(context.Background()) })
+}
+
+// confineTo leaves the process the records, what it writes down, and the internet: it
+// reads text from inside and answers from elsewhere.
+func confineTo(state string, d Destination) error {
+	read := append(confine.System(os.Getenv), filepath.Join(state, "records"))
+	if d.Headers != "" {
+		read = append(read, filepath.Dir(d.Headers)) // the file may be replaced
+	}
+	return confine.Self(confine.Options{Read: read, Write: []string{filepath.Join(state, queueDir)}, Calls: calls.Options{Internet: true}})
+}
+
+// exclusively calls f while nobody else does for this receiver, as often as something waits
+// that came when f had ended but nobody else could begin.
+func exclusively(state string, d Destination, f func()) error {
+	h := sha256.Sum256([]byte(d.Endpoint + "\n" + d.Headers))
+	name := filepath.Join(state, queueDir, lockPrefix+hex.EncodeToString(h[:8]))
+	for {
+		lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return err
+		}
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return lock.Close()
+		}
+		if err != nil {
+			return errors.Join(err, lock.Close())
+		}
+		before, _ := waiting(state)
+		f()
+		if err := lock.Close(); err != nil {
+			return err
+		}
+		after, err := waiting(state)
+		if err != nil || !slices.ContainsFunc(after, func(id string) bool { return !slices.Contains(before, id) }) {
+			return err // what is left was there all the time, and could not be sent
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package claims
+
+import (
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/terminal"
+)
+
+// slack is how far the times of a transcript and of the record may be apart: agents state
+// some times when all is over, and clocks differ.
+const slack = 15 * time.Second
+
+// maxBack bounds how far shells for a claim, and the claim of a lost process, are looked for.
+const maxBack = 256
+
+// Check compares claims, in order of time, with the programs on record. It returns the
+// findings in order of time. The error is one of reading, or [ErrRecord].
+func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error) {
+	t, err := tableOf(entries)
+	if err != nil {
+		return Report{}, err
+	}
+	m := &matcher{t: t, shells: map[string][]*execution{}, hosts: map[*process]bool{}, mine: map[*Claim][]*execution{}, free: map[string][]*execution{}}
+	m.index()
+	rep := Report{Findings: []Finding{}}
+	reads := make([]*reading, len(told))
+	roots := make([]*execution, len(told))
+	for i, c := range told {
+		reads[i] = read(c.Line)
+		roots[i] = m.root(c)
+	}
+	m.lost(told, roots, reads)
+	for _, x := range t.execs {
+		if c := x.proc.claim; c != nil {
+			m.mine[c] = append(m.mine[c], x)
+			continue
+		}
+		for _, n := range x.names {
+			m.free[n] = append(m.free[n], x)
+		}
+	}
+	for i, c := range told {
+		rep.Findings = append(rep.Findings, m.judge(c, roots[i], reads[i]))
+	}
+	t.rest(&rep, m)
+	slices.SortStableFunc(rep.Findings, func(a, b Finding) int { return a.Time.Compare(b.Time) })
+	return rep, nil
+}
+
+type matcher struct {
+	t      *table
+	shells map[string][]*execution // by the line that they were given
+	hosts  map[*process]bool       // that started a shell of a claim
+	mine   map[*Claim][]*execution // below its shell
+	free   map[string][]*execution // of no claim, by name
+}
+
+func (m *matcher) index() {
+	for _, x := range m.t.execs {
+		if x.refused {
+			continue
+		}
+		for _, l := range lines(x.argv) {
+			l = strings.TrimSpace(l)
+			m.shells[l] = append(m.shells[l], x)
+		}
+	}
+}
+
+// in says whether something at t may be of c.
+func (c *Claim) in(t time.Time) bool {
+	return t.After(c.Time.Add(-slack)) && (c.Until.IsZero() || t.Before(c.Until.Add(slack)))
+}
+
+// root is the first shell that was given the line of c at that time and that no claim
+// has: one with the stated status, if there is one.
+func (m *matcher) root(c *Claim) *execution {
+	var best *execution
+	line := strings.TrimSpace(c.Line)
+	list := m.shells[line]
+	// Claims are in order: what is too early for this one is so for all that follow.
+	for len(list) > 0 && (list[0].used || list[0].proc.claim != nil || list[0].at.Before(c.Time.Add(-slack))) {
+		list = list[1:]
+	}
+	m.shells[line] = list
+	for _, x := range list[:min(len(list), maxBack)] {
+		if x.used || x.proc.claim != nil || !c.in(x.at) {
+			continue
+		}
+		fits := x.proc.end != nil && slices.Contains(c.Status, x.proc.end.Status())
+		if best == nil || fits {
+			best = x
+		}
+		if fits {
+			break
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	best.used = true
+	m.cover(best.proc, c)
+	for up := best.proc.up; up != nil; up = up.up {
+		if up.claim == nil {
+			m.hosts[up] = true
+		}
+	}
+	return best
+}
+
+// cover gives p and what descends from it to c, but for what another claim has.
+func (m *matcher) cover(p *process, c *Claim) {
+	if p.claim != nil {
+		return
+	}
+	p.claim = c
+	for _, q := range p.children {
+		m.cover(q, c)
+	}
+}
+
+// lost gives processes whose parent is not known, as it never executed anything or has
+// ended, to the claim that ran at the time, or whose line names them.
+func (m *matcher) lost(told []*Claim, roots []*execution, reads []*reading) {
+	for _, p := range m.t.all {
+		if p.claim != nil || p.up != nil || p == m.t.first {
+			continue
+		}
+		// Claims are in order: those that began before it, the latest first.
+		end, _ := slices.BinarySearchFunc(told, p.began().Add(slack), func(c *Claim, t time.Time) int { return c.Time.Compare(t) })
+		for i := end - 1; i >= max(0, end-maxBack); i-- {
+			if roots[i] == nil || roots[i].at.After(p.began()) {
+				continue
+			}
+			runs := roots[i].proc.running(p.began()) && p.parent > 1
+			if runs || reads[i].names(p) {
+				m.cover(p, told[i])
+				break
+			}
+		}
+	}
+}
+
+// names says whether the line may run what p executed.
+func (r *reading) names(p *process) bool {
+	for i := range r.commands {
+		if slices.ContainsFunc(p.execs, func(x *execution) bool { return x.runs(&r.commands[i]) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *matcher) judge(c *Claim, root *execution, r *reading) Finding {
+	f := Finding{Verdict: Executed, Time: c.Time, Line: c.Line, Claim: c}
+	if root == nil {
+		return m.withoutShell(f, c, r)
+	}
+	f.Time, f.PID = root.at, root.proc.pid
+	seen := -1
+	if root.proc.end != nil {
+		seen = root.proc.end.Status()
+		f.Status = &seen
+	}
+	mine := slices.DeleteFunc(m.mine[c], func(x *execution) bool { return x.at.Before(root.at) })
+	for i := range r.commands {
+		cmd := &r.commands[i]
+		x := take(mine, cmd)
+		switch {
+		case x == nil && required(cmd, c, seen, i) && !c.saysMissing(cmd):
+			f.Verdict = NotExecuted
+			f.Why = "a shell was given the line, but " + terminal.Escape(path.Base(cmd.name)) + " was not executed as it says"
+			return f
+		case x != nil && cmd.last && len(c.Status) > 0 && x.proc != root.proc && x.proc.end != nil && !slices.Contains(c.Status, x.proc.end.Status()):
+			s := x.proc.end.Status()
+			f.Verdict, f.Status = OtherStatus, &s
+			f.Why = fmt.Sprintf("the transcript says %s, %s ended with %d", statuses(c.Status), terminal.Escape(path.Base(cmd.name)), s)
+			return f
+		}
+	}
+	if len(c.Status) > 0 && seen >= 0 && !slices.Contains(c.Status, seen) {
+		f.Verdict, f.Why = OtherStatus, fmt.Sprintf("the transcript says %s, it ended with %d", statuses(c.Status), seen)
+	}
+	return f
+}
+
+// take finds the execution of cmd that no command before had.
+func take(mine []*execution, cmd *command) *execution {
+	for _, x := range mine {
+		if !x.used && x.runs(cmd) {
+			x.used = true
+			return x
+		}
+	}
+	return nil
+}
+
+// required says whether the line cannot have ended as it did without command i.
+func required(cmd *command, c *Claim, seen, i int) bool {
+	switch {
+	case seen >= 126 && i > 0, seen < 0 && i > 0: // it may have been stopped before
+		return false
+	case seen == 126 || seen == 127 || seen >= 128:
+		return false
+	case cmd.sure == always:
+		return true
+	}
+	return cmd.sure == onSuccess && slices.Contains(c.Status, 0) && len(c.Status) == 1
+}
+
+// saysMissing says whether the transcript itself has the shell say that it did not find the
+// program.
+func (c *Claim) saysMissing(cmd *command) bool {
+	return strings.Contains(c.output, cmd.name+": command not found") || strings.Contains(c.output, cmd.name+": not found") ||
+		strings.Contains(c.output, cmd.name+": No such file") || strings.Contains(c.output, cmd.name+": Permission denied")
+}
+
+// direct finds the execution of the one program of c that no shell was given, and gives
+// its process to c.
+func (m *matcher) direct(c *Claim, cmd *command) *execution {
+	name := path.Base(cmd.name)
+	free := m.free[name]
+	for len(free) > 0 && (free[0].used || free[0].at.Before(c.Time.Add(-slack))) {
+		free = free[1:]
+	}
+	m.free[name] = free
+	for _, x := range free[:min(len(free), maxBack)] {
+		if x.used || x.proc.claim != nil || !c.in(x.at) || !x.runs(cmd) {
+			continue
+		}
+		x.used = true
+		m.cover(x.proc, c)
+		if x.proc.up != nil {
+			m.hosts[x.proc.up] = true
+		}
+		return x
+	}
+	return nil
+}
+
+// withoutShell judges a claim whose line no shell was given.
+func (m *matcher) withoutShell(f Finding, c *Claim, r *reading) Finding {
+	// One program, given by its words. What a shell would have to join needs a shell.
+	if len(r.commands) == 1 && r.commands[0].sure != maybe {
+		if x := m.direct(c, &r.commands[0]); x != nil {
+			f.Time, f.PID = x.at, x.proc.pid
+			if x.proc.end != nil {
+				s := x.proc.end.Status()
+				f.Status = &s
+				if len(c.Status) > 0 && !slices.Contains(c.Status, s) {
+					f.Verdict, f.Why = OtherStatus, fmt.Sprintf("the transcript says %s, it ended with %d", statuses(c.Status), s)
+				}
+			}
+			return f
+		}
+	}
+	if c.Failed {
+		f.Verdict, f.Why = AsSaid, "the transcript tells of a refusal or failure without an exit status"
+		return f
+	}
+	f.Verdict, f.Why = NotExecuted, "no shell was given this line at that time"
+	return f
+}
+
+func statuses(list []int) string {
+	var s []string
+	for _, n := range list {
+		s = append(s, fmt.Sprint(n))
+	}
+	return strings.Join(s, " or ")
+}

@@ -1,0 +1,190 @@
+package claims
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event"
+)
+
+var start = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+
+// A run is a record in the making: one event a millisecond.
+type run struct {
+	events []belljar.Event
+	now    time.Time
+}
+
+// newRun is a run of an agent in process 5, with /usr given and everything else writable.
+func newRun() *run {
+	r := &run{now: start}
+	r.add(belljar.Event{Kind: belljar.EventPlan, Plan: &belljar.Plan{
+		Enforcement: []belljar.Enforcement{{Requirement: belljar.ReqExec, Level: belljar.Enforced}},
+		Mounts:      []belljar.Mount{{Kind: belljar.MountBind, Target: "/usr", ReadOnly: true}, {Kind: belljar.MountTmpfs, Target: "/tmp"}},
+	}})
+	return r.exec(5, 1, "/usr/bin/claude", "claude")
+}
+
+func (r *run) add(e belljar.Event) *run {
+	r.now = r.now.Add(time.Millisecond)
+	e.Time = r.now
+	r.events = append(r.events, e)
+	return r
+}
+
+func (r *run) exec(pid, parent int, path string, argv ...string) *run {
+	return r.add(belljar.Event{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: pid, Parent: parent, Path: path, Argv: argv}})
+}
+
+func (r *run) exit(pid, code int) *run {
+	return r.add(belljar.Event{Kind: belljar.EventExit, Exit: &belljar.ExitEvent{PID: pid, Status: belljar.ExitStatus{Code: code}}})
+}
+
+// sh is a shell of the agent that is given line and executes each of programs.
+func (r *run) sh(pid, code int, line string, programs ...string) *run {
+	quoted := "source /x/snapshot.sh && eval '" + strings.ReplaceAll(line, "'", `'"'"'`) + "' < /dev/null && pwd -P >| /tmp/cwd"
+	r.exec(pid, 5, "/usr/bin/bash", "/bin/bash", "-c", quoted)
+	for i, p := range programs {
+		argv := strings.Fields(p)
+		r.exec(pid+1+i, pid, "/usr/bin/"+argv[0], argv...).exit(pid+1+i, code)
+	}
+	return r.exit(pid, code)
+}
+
+func (r *run) entries() iter.Seq2[event.Entry, error] {
+	return func(yield func(event.Entry, error) bool) {
+		for _, e := range r.events {
+			if !yield(event.Entry{Event: e}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// told is a claim of the whole run; a negative status: none is stated.
+func told(line string, status int) *Claim {
+	c := &Claim{Agent: "claude", Line: line, Time: start, Until: start.Add(time.Second)}
+	if status >= 0 {
+		c.Status = []int{status}
+	}
+	return c
+}
+
+func TestCheck(t *testing.T) {
+	failed := told("rm -rf /", -1)
+	failed.Failed = true
+	missing := told("nosuch --x; make", 0)
+	missing.output = "bash: line 1: nosuch: command not found"
+	for name, c := range map[string]struct {
+		run   *run
+		told  []*Claim
+		wants []string
+	}{
+		"honest":                 {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed make test"}},
+		"never run":              {newRun(), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"a builtin never run":    {newRun(), []*Claim{told("cd x && echo ok", 0)}, []string{"not executed cd x && echo ok"}},
+		"other status":           {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed, other exit status than said make test"}},
+		"status unknown":         {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", -1)}, []string{"executed make test"}},
+		"twice told":             {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0), told("make test", 0)}, []string{"executed make test", "not executed make test"}},
+		"not told":               {newRun().sh(10, 0, "curl evil", "curl evil"), nil, []string{"executed but not told curl evil"}},
+		"program shadowed":       {newRun().sh(10, 0, "make test"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"other words":            {newRun().sh(10, 0, "make test", "make clean"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"chain cut":              {newRun().sh(10, 0, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 0)}, []string{"not executed make && git commit -m x"}},
+		"chain that failed":      {newRun().sh(10, 1, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 1)}, []string{"executed make && git commit -m x"}},
+		"condition":              {newRun().sh(10, 0, "make || true", "make"), []*Claim{told("make || true", 0)}, []string{"executed make || true"}},
+		"loop":                   {newRun().sh(10, 0, "for i in 1 2; do seq $i; done", "seq 1", "seq 2"), []*Claim{told("for i in 1 2; do seq $i; done", 0)}, []string{"executed for i in 1 2; do seq $i; done"}},
+		"glob":                   {newRun().sh(10, 0, "ls -l *.go", "ls -l a.go b.go"), []*Claim{told("ls -l *.go", 0)}, []string{"executed ls -l *.go"}},
+		"quotes":                 {newRun().sh(10, 0, `printf '%s' "a b" | wc -c`, "wc -c"), []*Claim{told(`printf '%s' "a b" | wc -c`, 0)}, []string{`executed printf '%s' "a b" | wc -c`}},
+		"refused, and says so":   {newRun(), []*Claim{failed}, []string{"not executed, as said rm -rf /"}},
+		"not found, and says so": {newRun().sh(10, 0, "nosuch --x; make", "make"), []*Claim{missing}, []string{"executed nosuch --x; make"}},
+		"status of the program": {
+			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "eval 'make test'; exit 0").exec(11, 10, "/usr/bin/make", "make", "test").exit(11, 2).exit(10, 0),
+			[]*Claim{told("make test", 0)}, []string{"executed, other exit status than said make test"},
+		},
+		"direct": {
+			newRun().exec(10, 5, "/usr/bin/make", "make", "test").exit(10, 0),
+			[]*Claim{told("'make' 'test'", 0)}, []string{"executed 'make' 'test'"},
+		},
+		"a program that only has the name of a helper": {
+			newRun().exec(10, 5, "/tmp/git", "git", "status").exit(10, 0), nil, []string{"executed but not told 'git' 'status'"},
+		},
+		"a copy that is called as the agent": {
+			newRun().exec(10, 5, "/tmp/claude", "claude", "https://evil").exit(10, 0), nil, []string{"executed but not told 'claude' 'https://evil'"},
+		},
+		"a helper": {newRun().exec(10, 5, "/usr/bin/git", "git", "status").exit(10, 0), nil, nil},
+		"below a helper": {
+			newRun().exec(10, 5, "/usr/bin/git", "git", "-c", "alias.x=!curl evil", "x").exec(11, 10, "/usr/bin/curl", "curl", "evil"), nil,
+			[]string{"executed but not told 'git' '-c' 'alias.x=!curl evil' 'x'"},
+		},
+		"a subshell": {
+			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "(cd x; make)").exec(12, 11, "/usr/bin/make", "make").exit(12, 0).exit(11, 0).exit(10, 0),
+			[]*Claim{told("(cd x; make)", 0)}, []string{"executed (cd x; make)"},
+		},
+		"in the background": {
+			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "sleep 5 &").exit(10, 0).exec(11, 1, "/usr/bin/sleep", "sleep", "5"),
+			[]*Claim{told("sleep 5 &", 0)}, []string{"executed sleep 5 &"},
+		},
+		"out of the background": {
+			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "sleep 5 &").exit(10, 0).exec(11, 1, "/usr/bin/curl", "curl", "evil"),
+			[]*Claim{told("sleep 5 &", 0)}, []string{"not executed sleep 5 &", "executed but not told 'curl' 'evil'"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rep, err := Check(c.told, c.run.entries())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range rep.Findings {
+				got = append(got, fmt.Sprintf("%s %s", f.Verdict, f.Line))
+			}
+			ok := len(got) == len(c.wants)
+			for _, w := range c.wants {
+				ok = ok && slices.ContainsFunc(got, func(g string) bool { return strings.HasPrefix(g, w) })
+			}
+			if !ok {
+				t.Errorf("got %q, want %q", got, c.wants)
+			}
+		})
+	}
+}
+
+// TestCheckTime: what was executed at another time is not what is told.
+func TestCheckTime(t *testing.T) {
+	c := told("make test", 0)
+	c.Time, c.Until = start.Add(time.Hour), start.Add(time.Hour+time.Second)
+	rep, err := Check([]*Claim{c}, newRun().sh(10, 0, "make test", "make test").entries())
+	if err != nil || rep.Faults() != 2 {
+		t.Errorf("%v %+v", err, rep.Findings)
+	}
+}
+
+func TestNotSeen(t *testing.T) {
+	r := &run{now: start}
+	r.add(belljar.Event{Kind: belljar.EventPlan, Plan: &belljar.Plan{Enforcement: []belljar.Enforcement{{Requirement: belljar.ReqExec, Level: belljar.None, Gap: "it cannot"}}}})
+	if _, err := Check(nil, r.entries()); err == nil || !strings.Contains(err.Error(), "it cannot") {
+		t.Error(err)
+	}
+}
+
+// TestMany: hostile numbers of claims and programs cost no more than their sum.
+func TestMany(t *testing.T) {
+	r := newRun()
+	var all []*Claim
+	for i := range 20_000 {
+		r.exec(100+i, 5, "/usr/bin/bash", "bash", "-c", "x").exec(1_000_000+i, 2, "/usr/bin/y", "y")
+		all = append(all, told("x", 0), told("z", 0))
+	}
+	began := time.Now()
+	if _, err := Check(all, r.entries()); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(began); d > time.Minute {
+		t.Errorf("it took %v", d)
+	}
+}

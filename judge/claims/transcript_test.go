@@ -1,0 +1,139 @@
+package claims
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const claudeText = `{"type":"assistant","timestamp":"2026-11-29T12:00:00.1Z","message":{"content":[{"type":"text","text":"I run it."},{"type":"tool_use","id":"a","name":"Bash","input":{"command":"make test"}}]}}
+{"type":"user","timestamp":"2026-11-29T12:00:00.2Z","message":{"content":[{"type":"tool_result","tool_use_id":"a","content":"Exit code 2\nno","is_error":true}]},"toolUseResult":"Error: Exit code 2"}
+{"type":"assistant","timestamp":"2026-11-29T12:00:01Z","message":{"content":[{"type":"tool_use","id":"b","name":"Bash","input":{"command":"grep x y"}},{"type":"tool_use","id":"w","name":"Write","input":{"command":"no line"}}]}}
+{"type":"user","timestamp":"2026-11-29T12:00:02Z","message":{"content":[{"type":"tool_result","tool_use_id":"b","content":""}]},"toolUseResult":{"returnCodeInterpretation":"No matches found"}}
+not JSON tool_
+{"type":"assistant","timestamp":"2026-11-29T12:00:03Z","message":{"content":[{"type":"tool_use","id":"c","name":"Bash","input":{"command":"rm x"}},{"type":"tool_use","id":"d","name":"Bash","input":{"command":"serve","run_in_background":true}}]}}
+{"type":"user","timestamp":"2026-11-29T12:00:04Z","message":{"content":[{"type":"tool_result","tool_use_id":"c","is_error":true,"content":[{"type":"text","text":"The user does not want this"}]},{"type":"tool_result","tool_use_id":"d","content":"running"}]}}
+{"type":"assistant","timestamp":"2025-01-01T12:00:03Z","message":{"content":[{"type":"tool_use","id":"e","name":"Bash","input":{"command":"old"}}]}}
+`
+
+const codexText = `{"timestamp":"2026-11-29T12:00:00.1Z","type":"response_item","payload":{"type":"custom_tool_call","call_id":"1","name":"exec","input":"const r = await tools.exec_command({cmd: \"make \\\"x\\\"\"});\ntext(JSON.stringify(r));\n"}}
+{"timestamp":"2026-11-29T12:00:00.2Z","type":"event_msg","payload":{"type":"item_completed","item":{"type":"CommandExecution","id":"i","command":["/bin/sh","-lc","make \"x\""],"exit_code":1}}}
+{"timestamp":"2026-11-29T12:00:00.3Z","type":"response_item","payload":{"type":"custom_tool_call_output","call_id":"1","output":[{"type":"input_text","text":"{\"exit_code\":1,\"output\":\"\\\"exit_code\\\":7\"}"}]}}
+{"timestamp":"2026-11-29T12:00:01Z","type":"response_item","payload":{"type":"function_call","call_id":"2","name":"shell","arguments":"{\"command\":[\"bash\",\"-lc\",\"ls\"]}"}}
+{"timestamp":"2026-11-29T12:00:01.1Z","type":"response_item","payload":{"type":"function_call_output","call_id":"2","output":"Exit code: 0\nWall time: 1"}}
+{"timestamp":"2026-11-29T12:00:02Z","type":"response_item","payload":{"type":"function_call","call_id":"3","name":"exec_command","arguments":"{\"cmd\":\"false\"}"}}
+{"timestamp":"2026-11-29T12:00:02.1Z","type":"event_msg","payload":{"type":"exec_command_begin","call_id":"3","command":["bash","-lc","false"]}}
+{"timestamp":"2026-11-29T12:00:02.2Z","type":"event_msg","payload":{"type":"exec_command_end","call_id":"3","exit_code":1}}
+{"timestamp":"2026-11-29T12:00:02.3Z","type":"response_item","payload":{"type":"function_call_output","call_id":"3","output":"Process exited with code 0"}}
+{"timestamp":"2026-11-29T12:00:03Z","type":"response_item","payload":{"type":"function_call","call_id":"4","name":"update_plan","arguments":"{\"cmd\":\"no line\"}"}}
+`
+
+func readText(t *testing.T, agent, name, text string) ([]*Claim, []string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, files, notes, err := Read([]Dir{{agent, dir}}, start, start.Add(time.Minute))
+	if err != nil || files != 1 {
+		t.Fatalf("%d files, %v", files, err)
+	}
+	return all, notes
+}
+
+func show(all []*Claim) string {
+	var b strings.Builder
+	for _, c := range all {
+		fmt.Fprintf(&b, "%s %v %v\n", c.Line, c.Status, c.Failed)
+	}
+	return b.String()
+}
+
+func TestClaude(t *testing.T) {
+	all, notes := readText(t, "claude", "proj/a.jsonl", claudeText+claudeText) // a resumed session repeats
+	want := "make test [2] false\ngrep x y [0 1] false\nrm x [] true\nserve [] false\n"
+	if got := show(all); got != want {
+		t.Errorf("got %s want %s", got, want)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "other times") {
+		t.Errorf("%q", notes)
+	}
+}
+
+func TestCodex(t *testing.T) {
+	all, _ := readText(t, "codex", "2026/11/29/rollout-x.jsonl", codexText)
+	// What is told in two ways that differ is two claims.
+	want := "make \"x\" [1] false\nls [0] false\nfalse [0] false\nfalse [1] false\n"
+	if got := show(all); got != want {
+		t.Errorf("got %s want %s", got, want)
+	}
+}
+
+// TestHostileFolder: links, pipes, depth and lines beyond all bounds.
+func TestHostileFolder(t *testing.T) {
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "x.jsonl")
+	if err := os.WriteFile(outside, []byte(claudeText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "link.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Dir(outside), filepath.Join(dir, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", maxLineBytes+10) + "\n" + claudeText
+	if err := os.WriteFile(filepath.Join(dir, "long.jsonl"), []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "shut.jsonl"), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	all, files, _, err := Read([]Dir{{"claude", dir}}, start, start.Add(time.Minute))
+	if err != nil || files != 2 || len(all) != 4 {
+		t.Errorf("%d files, %d claims, %v", files, len(all), err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", maxDepth+1)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := Read([]Dir{{"claude", dir}}, start, start); err == nil {
+		t.Error("folders are followed without end")
+	}
+}
+
+func FuzzTranscript(f *testing.F) {
+	f.Add([]byte(claudeText))
+	f.Add([]byte(codexText))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, format := range formats {
+			r := format.reader("x")
+			if _, err := eachLine(strings.NewReader(string(b)), r.line); err != nil {
+				t.Fatal(err)
+			}
+			all := r.claims()
+			if len(all) > len(b) {
+				t.Errorf("%d claims of %d bytes", len(all), len(b))
+			}
+			if _, err := Check(all, newRun().sh(10, 0, "make test", "make test").entries()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzLine(f *testing.F) {
+	f.Add("a && (b | c; d) & e $(f) <(g) || h", "eval 'x'")
+	f.Fuzz(func(t *testing.T, line, argument string) {
+		if r := read(line); len(r.commands) > maxCommands {
+			t.Error(len(r.commands))
+		}
+		lines([]string{"bash", "-c", line})
+		lines([]string{"bash", line, argument})
+	})
+}
