@@ -105,7 +105,7 @@ func exactly(check cobra.PositionalArgs) cobra.PositionalArgs {
 			if len(missing) > 1 {
 				verb = " are missing"
 			}
-			return usage(errors.New(strings.Join(missing, " and ")+verb), usageLine(c))
+			return usage(errors.New(strings.ReplaceAll(strings.Join(missing, " and "), "…", "")+verb), usageLine(c))
 		}
 		if nearest(args[0], commandNames(c)) != "" {
 			return unknownWord(c, args[0])
