@@ -51,7 +51,7 @@ func TestWrongWords(t *testing.T) {
 		"exec box":               "error: which sandbox, and which command?\nhint: usage: belljar exec [flags] NAME [--] COMMAND [ARG…]",
 		"exec --env X box true":  "error: --env \"X\" has no value\nhint: --env NAME=VALUE: nothing of your own environment is handed on",
 		"exec --dir tmp box ls":  "error: --dir \"tmp\" is not absolute\nhint: name the folder as it is called inside",
-		"stop":                   "error: NAME… is missing\nhint: usage: belljar stop NAME… [flags]",
+		"stop":                   "error: NAME is missing\nhint: usage: belljar stop NAME… [flags]",
 		"prune frob":             "error: \"frob\" is nothing that is kept\nhint: there is: homes, caches, output",
 		"run --keep ls":          "error: --keep is not there yet: a later version brings it\nhint: usage: belljar run [flags] [--] COMMAND [ARG…]",
 		"run --name":             "error: --name needs a value: --name NAME\nhint: usage: belljar run [flags] [--] COMMAND [ARG…]",
