@@ -77,10 +77,10 @@ var terminalCases = []tcase{
 	}},
 	{name: "tty/first-command", why: "the first command may have a terminal, too", bare: true, run: ttyFirst},
 	{name: "tty/descriptors", why: "a program on a terminal has nothing but it", run: func(t *testing.T, s *box) {
-		x := s.terminal("sh", "-c", "ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0")
+		x := s.terminal("sh", "-c", "ls /proc/$$/fd; readlink /proc/$$/fd/0") // a pipe would show the shell's ends of it
 		x.expect("/dev/pts/")
 		x.ends(0, 0)
-		if got := strings.Fields(x.out.text()); len(got) > 5 {
+		if got := strings.Fields(x.out.text()); len(got) > 4 {
 			t.Errorf("descriptors %q", got)
 		}
 	}},
