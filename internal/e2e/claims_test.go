@@ -145,6 +145,22 @@ echo '{"timestamp":"'$(date -u +%FT%T.%NZ)'","type":"event_msg","payload":{"type
 	}
 }
 
+// TestClaimsNotTold: what a first command becomes and starts is shown, whatever it is.
+func TestClaimsNotTold(t *testing.T) {
+	if !ownKernel() {
+		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
+	}
+	w := newWorld(t)
+	w.write("first.sh", "mkdir -p ~/.claude/projects/p; : > ~/.claude/projects/p/x.jsonl\nexec sh -c 'uname -r; true'\n")
+	if r := w.belljar("run", "--preset", "claude", "--", "sh", "first.sh"); r.status != 0 {
+		t.Fatal(r)
+	}
+	all, status := w.claims()
+	if v := verdicts(all, "uname -r; true"); status != 1 || !slices.Equal(v, []string{"executed but not told"}) {
+		t.Errorf("%d %+v", status, all)
+	}
+}
+
 // TestClaimsNotSeen: where programs are not on record, nothing is said of claims.
 func TestClaimsNotSeen(t *testing.T) {
 	w := newWorld(t)

@@ -26,7 +26,7 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 	if err != nil {
 		return Report{}, err
 	}
-	m := &matcher{t: t, shells: map[string][]*execution{}, hosts: map[*process]bool{}, mine: map[*Claim][]*execution{}, free: map[string][]*execution{}}
+	m := &matcher{t: t, shells: map[string][]*execution{}, mine: map[*Claim][]*execution{}, free: map[string][]*execution{}}
 	m.index()
 	rep := Report{Findings: []Finding{}}
 	reads := make([]*reading, len(told))
@@ -48,7 +48,7 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 	for i, c := range told {
 		rep.Findings = append(rep.Findings, m.judge(c, roots[i], reads[i]))
 	}
-	t.rest(&rep, m)
+	t.rest(&rep)
 	slices.SortStableFunc(rep.Findings, func(a, b Finding) int { return a.Time.Compare(b.Time) })
 	return rep, nil
 }
@@ -56,14 +56,13 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 type matcher struct {
 	t      *table
 	shells map[string][]*execution // by the line that they were given
-	hosts  map[*process]bool       // that started a shell of a claim
 	mine   map[*Claim][]*execution // below its shell
 	free   map[string][]*execution // of no claim, by name
 }
 
 func (m *matcher) index() {
 	for _, x := range m.t.execs {
-		if x.refused {
+		if x.refused || !x.named(shells) {
 			continue
 		}
 		for _, l := range lines(x.argv) {
@@ -105,23 +104,24 @@ func (m *matcher) root(c *Claim) *execution {
 		return nil
 	}
 	best.used = true
-	m.cover(best.proc, c)
-	for up := best.proc.up; up != nil; up = up.up {
-		if up.claim == nil {
-			m.hosts[up] = true
-		}
-	}
+	m.coverFrom(best, c)
 	return best
 }
 
-// cover gives p and what descends from it to c, but for what another claim has.
-func (m *matcher) cover(p *process, c *Claim) {
-	if p.claim != nil {
+// coverFrom gives x, what its process executes after it, and what descends from it then to c.
+func (m *matcher) coverFrom(x *execution, c *Claim) {
+	m.cover(x.proc, c, x.seq)
+	x.proc.from = x
+}
+
+// cover gives p and what descends from it since then to c, but for what another claim has.
+func (m *matcher) cover(p *process, c *Claim, since int) {
+	if p.claim != nil || p.execs[0].seq < since && p.up != nil && p.up.claim == c {
 		return
 	}
-	p.claim = c
+	p.claim, p.covered = c, since
 	for _, q := range p.children {
-		m.cover(q, c)
+		m.cover(q, c, since)
 	}
 }
 
@@ -140,7 +140,7 @@ func (m *matcher) lost(told []*Claim, roots []*execution, reads []*reading) {
 			}
 			runs := roots[i].proc.running(p.began()) && p.parent > 1
 			if runs || reads[i].names(p) {
-				m.cover(p, told[i])
+				m.cover(p, told[i], p.execs[0].seq)
 				break
 			}
 		}
@@ -168,7 +168,7 @@ func (m *matcher) judge(c *Claim, root *execution, r *reading) Finding {
 		seen = root.proc.end.Status()
 		f.Status = &seen
 	}
-	mine := slices.DeleteFunc(m.mine[c], func(x *execution) bool { return x.at.Before(root.at) })
+	mine := slices.DeleteFunc(m.mine[c], func(x *execution) bool { return x.seq < root.seq })
 	for i := range r.commands {
 		cmd := &r.commands[i]
 		x := take(mine, cmd)
@@ -235,10 +235,7 @@ func (m *matcher) direct(c *Claim, cmd *command) *execution {
 			continue
 		}
 		x.used = true
-		m.cover(x.proc, c)
-		if x.proc.up != nil {
-			m.hosts[x.proc.up] = true
-		}
+		m.coverFrom(x, c)
 		return x
 	}
 	return nil

