@@ -1,6 +1,7 @@
 package claims
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -88,30 +89,31 @@ func told(line string, status int) *Claim {
 func TestCheck(t *testing.T) {
 	failed := told("rm -rf /", -1)
 	failed.Failed = true
-	missing := told("nosuch --x; make", 0)
-	missing.output = "bash: line 1: nosuch: command not found"
+	missing, lying := told("nosuch --x; make", 2), told("make test", 0)
+	missing.output, lying.output = "bash: line 1: nosuch: command not found", "make: command not found"
 	for name, c := range map[string]struct {
 		run   *run
 		told  []*Claim
 		wants []string
 	}{
-		"honest":                 {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed make test"}},
-		"never run":              {newRun(), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
-		"a builtin never run":    {newRun(), []*Claim{told("cd x && echo ok", 0)}, []string{"not executed cd x && echo ok"}},
-		"other status":           {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed, other exit status than said make test"}},
-		"status unknown":         {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", -1)}, []string{"executed make test"}},
-		"twice told":             {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0), told("make test", 0)}, []string{"executed make test", "not executed make test"}},
-		"not told":               {newRun().sh(10, 0, "curl evil", "curl evil"), nil, []string{"executed but not told curl evil"}},
-		"program shadowed":       {newRun().sh(10, 0, "make test"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
-		"other words":            {newRun().sh(10, 0, "make test", "make clean"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
-		"chain cut":              {newRun().sh(10, 0, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 0)}, []string{"not executed make && git commit -m x"}},
-		"chain that failed":      {newRun().sh(10, 1, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 1)}, []string{"executed make && git commit -m x"}},
-		"condition":              {newRun().sh(10, 0, "make || true", "make"), []*Claim{told("make || true", 0)}, []string{"executed make || true"}},
-		"loop":                   {newRun().sh(10, 0, "for i in 1 2; do seq $i; done", "seq 1", "seq 2"), []*Claim{told("for i in 1 2; do seq $i; done", 0)}, []string{"executed for i in 1 2; do seq $i; done"}},
-		"glob":                   {newRun().sh(10, 0, "ls -l *.go", "ls -l a.go b.go"), []*Claim{told("ls -l *.go", 0)}, []string{"executed ls -l *.go"}},
-		"quotes":                 {newRun().sh(10, 0, `printf '%s' "a b" | wc -c`, "wc -c"), []*Claim{told(`printf '%s' "a b" | wc -c`, 0)}, []string{`executed printf '%s' "a b" | wc -c`}},
-		"refused, and says so":   {newRun(), []*Claim{failed}, []string{"not executed, as said rm -rf /"}},
-		"not found, and says so": {newRun().sh(10, 0, "nosuch --x; make", "make"), []*Claim{missing}, []string{"executed nosuch --x; make"}},
+		"honest":                    {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed make test"}},
+		"never run":                 {newRun(), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"a builtin never run":       {newRun(), []*Claim{told("cd x && echo ok", 0)}, []string{"not executed cd x && echo ok"}},
+		"other status":              {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", 0)}, []string{"executed, other exit status than said make test"}},
+		"status unknown":            {newRun().sh(10, 2, "make test", "make test"), []*Claim{told("make test", -1)}, []string{"executed make test"}},
+		"twice told":                {newRun().sh(10, 0, "make test", "make test"), []*Claim{told("make test", 0), told("make test", 0)}, []string{"executed make test", "not executed make test"}},
+		"not told":                  {newRun().sh(10, 0, "curl evil", "curl evil"), nil, []string{"executed but not told curl evil"}},
+		"program shadowed":          {newRun().sh(10, 0, "make test"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"other words":               {newRun().sh(10, 0, "make test", "make clean"), []*Claim{told("make test", 0)}, []string{"not executed make test"}},
+		"chain cut":                 {newRun().sh(10, 0, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 0)}, []string{"not executed make && git commit -m x"}},
+		"chain that failed":         {newRun().sh(10, 1, "make && git commit -m x", "make"), []*Claim{told("make && git commit -m x", 1)}, []string{"executed make && git commit -m x"}},
+		"condition":                 {newRun().sh(10, 0, "make || true", "make"), []*Claim{told("make || true", 0)}, []string{"executed make || true"}},
+		"loop":                      {newRun().sh(10, 0, "for i in 1 2; do seq $i; done", "seq 1", "seq 2"), []*Claim{told("for i in 1 2; do seq $i; done", 0)}, []string{"executed for i in 1 2; do seq $i; done"}},
+		"glob":                      {newRun().sh(10, 0, "ls -l *.go", "ls -l a.go b.go"), []*Claim{told("ls -l *.go", 0)}, []string{"executed ls -l *.go"}},
+		"quotes":                    {newRun().sh(10, 0, `printf '%s' "a b" | wc -c`, "wc -c"), []*Claim{told(`printf '%s' "a b" | wc -c`, 0)}, []string{`executed printf '%s' "a b" | wc -c`}},
+		"refused, and says so":      {newRun(), []*Claim{failed}, []string{"not executed, as said rm -rf /"}},
+		"not found, and says so":    {newRun().sh(10, 2, "nosuch --x; make", "make"), []*Claim{missing}, []string{"not executed, as said nosuch --x; make"}},
+		"not found, and ended well": {newRun().sh(10, 0, "make test"), []*Claim{lying}, []string{"not executed make test"}},
 		"status of the program": {
 			newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", "eval 'make test'; exit 0").exec(11, 10, "/usr/bin/make", "make", "test").exit(11, 2).exit(10, 0),
 			[]*Claim{told("make test", 0)}, []string{"executed, other exit status than said make test"},
@@ -259,5 +261,47 @@ func TestMany(t *testing.T) {
 	}
 	if d := time.Since(began); d > time.Minute {
 		t.Errorf("it took %v", d)
+	}
+}
+
+// TestManyCommands: lines of very many commands are looked through by name.
+func TestManyCommands(t *testing.T) {
+	var line strings.Builder
+	for i := range 3900 {
+		fmt.Fprintf(&line, "c%d;", i)
+	}
+	r := newRun()
+	var all []*Claim
+	for i := range 200 {
+		l := fmt.Sprintf("%s:%d", line.String(), i)
+		r.exec(100+i, 5, "/usr/bin/bash", "bash", "-c", l).exit(100+i, 0)
+		all = append(all, told(l, -1))
+	}
+	for i := range 5000 {
+		r.exec(10_000+i, 2, "/usr/bin/y", "y")
+	}
+	began := time.Now()
+	rep, err := Check(all, r.entries())
+	if err != nil || rep.Faults() < 5000 {
+		t.Errorf("%v, %d", err, rep.Faults())
+	}
+	if d := time.Since(began); d > 30*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// TestWorkBound: beyond a bound of the work nothing is judged, and nothing said to be right.
+func TestWorkBound(t *testing.T) {
+	line := "set y;" + strings.Repeat("x a;", 4096) // behind set nothing is sure
+	r := newRun().exec(10, 5, "/usr/bin/bash", "bash", "-c", line)
+	for i := range 20_000 {
+		r.exec(100+i, 10, "/usr/bin/x", "x", "b")
+	}
+	if _, err := Check([]*Claim{told(line, -1)}, r.exit(10, 0).entries()); !errors.Is(err, ErrBounds) {
+		t.Error(err)
+	}
+	words := told("x"+strings.Repeat(" a", 5_000_000), -1)
+	if rep, err := Check([]*Claim{words}, newRun().entries()); err == nil && rep.Faults() == 0 {
+		t.Error("a line of very many words is right")
 	}
 }

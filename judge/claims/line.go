@@ -55,6 +55,7 @@ const maxCommands = 4096
 type reading struct {
 	parsed   bool
 	commands []command
+	byName   map[string][]*command // where they are looked for by name
 
 	funcs  map[string]bool
 	unsure bool // something that stands before may have ended the line

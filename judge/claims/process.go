@@ -217,3 +217,12 @@ func interpreted(c *command, x *execution) bool {
 // shadowed are the programs in whose place Claude Code's shell runs another, by the name
 // that this one has.
 var shadowed = map[string]string{"find": "bfs", "grep": "ugrep", "rg": "rg"}
+
+// names are those that an execution of c may have.
+func (c *command) names() []string {
+	name := path.Base(c.name)
+	if other, ok := shadowed[name]; ok && other != name {
+		return []string{name, other}
+	}
+	return []string{name}
+}
