@@ -65,6 +65,7 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 			return Report{}, ErrBounds
 		}
 	}
+	rep.Work = m.work
 	t.rest(&rep)
 	slices.SortStableFunc(rep.Findings, func(a, b Finding) int { return a.Time.Compare(b.Time) })
 	return rep, nil
