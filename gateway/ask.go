@@ -35,6 +35,9 @@ func ownRules(n *belljar.Network) (own, inSetup *belljar.Network) {
 	all = append(all, n.Rules...)
 	x, y := *n, *n
 	x.Rules, y.Rules = all[len(n.Setup):], all
+	if len(n.Setup) == 0 {
+		return &x, &x
+	}
 	return &x, &y
 }
 
