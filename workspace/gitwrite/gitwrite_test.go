@@ -207,13 +207,15 @@ git config core.fsmonitor "touch $PWD/ran"; git config commit.gpgsign true; git 
 
 func TestIgnoredAsGit(t *testing.T) {
 	r := newRepo(t, "")
-	lines := "*.o\n!keep.o\n/top\nbuild/\na/**/z\n**/deep\nx[0-9]\nx[!0-9]y\n# no\n\\#yes\nd/*.t\n"
+	lines := "*.o\n!keep.o\n/top\nbuild/\na/**/z\n**/deep\nx[0-9]\nx[!0-9]y\n# no\n\\#yes\nd/*.t\n" +
+		"*.loc[[:digit:]]\nq[]x]\nu[!]x]\nr[\\]]\nv[a-\\d]\nw[[:upper:][:space:]_]\nt[x\nt[[:none:]x]\nm[a-]\ne\\ \nk[[:x]\nn[^a-c]\n"
 	if err := os.WriteFile(filepath.Join(r.dir, ".gitignore"), []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ps := parseIgnore("", lines)
 	for _, p := range []string{"x.o", "keep.o", "s/x.o", "s/keep.o", "top", "s/top", "build/x", "s/build/x", "build", "a/z", "a/b/z", "a/b/c/z", "deep", "s/deep/x",
-		"x1", "xa", "xay", "x1y", "#yes", "d/a.t", "d/e/a.t", "s/d/a.t", "plain"} {
+		"x1", "xa", "xay", "x1y", "#yes", "x.loc1", "x.loca", "s/x.loc2", "q]", "qx", "qy", "u]", "ux", "uy", "r]", "rx", "vb", "ve", "v-", "wA", "wa", "w_", "w ", "tx", "t[x", "ma", "m-", "mb",
+		"e ", "e", "kx", "k[", "k:", "k]", "k[]", "kx]", "na", "nd", "d/a.t", "d/e/a.t", "s/d/a.t", "plain"} {
 		git := strings.TrimSpace(r.sh("git check-ignore -q --no-index -- '"+p+"' && echo true || echo false")) == "true"
 		if got := ignored(ps, p); got != git {
 			t.Errorf("%s: %v, git says %v", p, got, git)
@@ -223,5 +225,6 @@ func TestIgnoredAsGit(t *testing.T) {
 
 func FuzzIgnore(f *testing.F) {
 	f.Add("*.o\n!a/**/b\n", "a/b/c.o")
+	f.Add("[[:digit:]a-\\]]\n[!]", "1")
 	f.Fuzz(func(t *testing.T, text, rel string) { ignored(parseIgnore("", text), rel) })
 }
