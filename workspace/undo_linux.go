@@ -358,6 +358,9 @@ func (t *tree) undo(s step, blobs int) error {
 	case s.Before == nil && now.kind() != KindDir && t.judge(rel, entryOf(now.Mode)).Lasting:
 		return errLasting
 	}
+	if lock := t.gitLock(rel, now); lock != "" {
+		return errors.New("git has locked it: " + quote(lock) + " exists")
+	}
 	if err := t.waitAgain(rel, now); err != nil {
 		return err
 	}
