@@ -189,7 +189,7 @@ func TestApplyKnowsWhatIsFound(t *testing.T) {
 	for _, c := range changes {
 		classes[c.Path] = c.Class
 	}
-	if got := classes["githooks/pre-commit"]; got != "named" {
+	if got := classes["githooks/pre-commit"]; got != "self-running" {
 		t.Errorf("a hook in core.hooksPath has class %q:\n%s", got, r.out)
 	}
 	r = w.belljar("apply")
