@@ -82,14 +82,10 @@ func (a *App) merge(ctx context.Context, names []string, f mergeFlags) error {
 		}
 		trees = append(trees, t)
 	}
-	judge, err := a.judgeOf(h, trees[0])
-	if err != nil {
-		return err
-	}
 	var all []mergeOutcome
 	var errs []error
 	for _, t := range trees {
-		out, err := a.mergeOne(ctx, t, judge, f)
+		out, err := a.mergeOne(ctx, t, f)
 		if err != nil {
 			err = &belljar.Error{Op: "merge", ID: t.info.Name, Err: err, Hint: "nothing of it is in your work tree; belljar diff " + t.info.Name + " shows it"}
 			out.Error = err.Error()
@@ -110,17 +106,30 @@ func (a *App) worktreesHere(h *host) string {
 	return ""
 }
 
-// judgeOf are the rules of the project, by which what comes home is judged.
+// judgeOf are the rules of the project, by which what comes home is judged: those of
+// the policy, and what follows from the project and its repository as the user has
+// them now (what was merged before may have changed it).
 func (a *App) judgeOf(h *host, t *ownTree) (*rules.Rules, error) {
 	pol, err := a.loadPolicy(h, &planFlags{}, t.source.Project, "")
 	if err != nil {
 		return nil, err
 	}
-	return rules.New(rules.Options{Hide: pol.Hide(), Hold: pol.Hold(), Mode: belljar.ModeWorktree})
+	found, err := h.discover(t.source.Project)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range found.Notes {
+		a.note("%s", terminal.Escape(n))
+	}
+	return rules.New(rules.Options{Hide: addPatterns(pol.Hide(), found.Hide), Hold: addPatterns(pol.Hold(), found.Hold), Mode: belljar.ModeWorktree})
 }
 
-func (a *App) mergeOne(ctx context.Context, t *ownTree, judge *rules.Rules, f mergeFlags) (mergeOutcome, error) {
+func (a *App) mergeOne(ctx context.Context, t *ownTree, f mergeFlags) (mergeOutcome, error) {
 	out := mergeOutcome{Name: t.info.Name, Branch: t.info.Branch}
+	judge, err := a.judgeOf(t.h, t)
+	if err != nil {
+		return out, err
+	}
 	got, err := worktree.Fetch(ctx, t.source, t.dir)
 	if err != nil {
 		return out, err

@@ -96,6 +96,27 @@ func TestWorktreeConflict(t *testing.T) {
 	w.host("git", "merge-base", "--is-ancestor", "belljar/risky", "HEAD")
 }
 
+// TestWorktreeObeyed: a file that only the user's own configuration has the host execute
+// is marked and needs consent; a link's hidden target is no deletion that comes home.
+func TestWorktreeObeyed(t *testing.T) {
+	w := gitWorld(t)
+	line, marker := w.payload()
+	w.host("sh", "-ec", `mkdir githooks conf; printf '#!/bin/sh\nexit 0\n' > githooks/pre-commit; chmod +x githooks/pre-commit; echo `+projectSecret+` > conf/dev; ln -s conf/dev .env.dev
+		git add -f githooks conf .env.dev; git commit -qm hooks; git config core.hooksPath githooks`)
+	mustContain(t, "plan", w.belljar("plan", "--mode", "worktree", "sh").out, "githooks")
+	out := w.inWorktree("obeyed", `printf '#!/bin/sh\n`+line+`; exit 0\n' > githooks/pre-commit; chmod +x githooks/pre-commit; cat conf/dev; git add -A; git commit -qm hook --no-verify; git show --stat --format=`)
+	mustContain(t, "inside", out, "githooks/pre-commit", "1 file changed")
+	mustLack(t, "inside", out, projectSecret)
+	mustContain(t, "diff", w.belljar("diff", "obeyed").out, "hooks")
+	r := w.belljar("merge", "obeyed")
+	if r.status != 126 {
+		t.Errorf("merge: %d %s%s", r.status, r.out, r.errout)
+	}
+	mustContain(t, "merge", r.out, "modify githooks/pre-commit (")
+	w.host("git", "commit", "-q", "--allow-empty", "-m", "mine")
+	w.exercise("after the merge", marker)
+}
+
 // TestWorktreeGit: git works fully inside.
 func TestWorktreeGit(t *testing.T) {
 	w := gitWorld(t)
