@@ -153,12 +153,12 @@ func (a *App) mergeOne(ctx context.Context, t *ownTree, f mergeFlags) (mergeOutc
 	if err != nil {
 		return out, err
 	}
-	a.tellMerge(t, out.Merge, say)
+	a.tellMerge(t, out.Merge, f.risky, say)
 	return out, nil
 }
 
 // tellMerge prints what became of a merge, the risky files first.
-func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)) {
+func (a *App) tellMerge(t *ownTree, m *worktree.Merged, consent bool, say func(string, ...any)) {
 	for _, c := range m.Changes {
 		if c.Class != "" && c.Class != rules.GitData || c.Risky {
 			say("  %s %s (%s)", c.Op, escaped(c.Path), terminal.Escape(c.Reason))
@@ -168,6 +168,12 @@ func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)
 	if into == "" {
 		into = "HEAD"
 	}
+	// A merge by hand asks nothing: it is not proposed for what needs consent.
+	unsafe := !consent && slices.ContainsFunc(m.Changes, func(c worktree.Change) bool { return c.Risky })
+	if unsafe && m.Commit == "" {
+		a.status = max(a.status, belljar.KindRefused.ExitStatus())
+	}
+	look := "look at the files that run by themselves, lead elsewhere or are hidden with belljar diff " + t.info.Name + "; "
 	switch {
 	case len(m.Conflicts) > 0:
 		a.status = max(a.status, 1)
@@ -181,13 +187,17 @@ func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)
 				say("%s", terminal.EscapeText(strings.TrimSuffix(around(c.Text), "\n")))
 			}
 		}
-		a.hint("git merge " + t.info.Branch + " merges it by hand")
-	case m.Blocked != "":
-		status, hint := 1, "commit or stash what you have changed here, or merge by hand: git merge "+t.info.Branch
-		if slices.ContainsFunc(m.Changes, func(c worktree.Change) bool { return c.Risky }) && strings.HasPrefix(m.Blocked, "it brings") {
-			status, hint = belljar.KindRefused.ExitStatus(), "look at them with belljar diff "+t.info.Name+"; belljar merge --risky "+t.info.Name+" lets them land"
+		if unsafe {
+			a.hint(look + "belljar merge --risky " + t.info.Name + " says how to merge them by hand")
+		} else {
+			a.hint("git merge " + t.info.Branch + " merges it by hand")
 		}
-		a.status = max(a.status, status)
+	case m.Blocked != "":
+		a.status = max(a.status, 1)
+		hint := "commit or stash what you have changed here, or merge by hand: git merge " + t.info.Branch
+		if unsafe {
+			hint = look + "belljar merge --risky " + t.info.Name + " lets them land"
+		}
 		say("%s: not merged into %s, nothing was changed: %s", t.info.Name, into, terminal.Escape(m.Blocked))
 		a.hint(hint)
 	case m.UpToDate:

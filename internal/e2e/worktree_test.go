@@ -78,6 +78,7 @@ func TestWorktreeConflict(t *testing.T) {
 	w.inWorktree("left", `sed -i s/^3$/links/ a.txt; git commit -qam left`)
 	w.inWorktree("right", `sed -i s/^3$/rechts/ a.txt; git commit -qam right`)
 	w.inWorktree("dirty", `echo theirs > README; git commit -qam dirty`)
+	w.inWorktree("sly", `sed -i s/^3$/schlau/ a.txt; echo 'echo evil' > .envrc; git add -f a.txt .envrc; git commit -qm sly`)
 	w.inWorktree("risky", `echo 'echo evil' > .envrc; git add -f .envrc; git commit -qm risky`)
 	r := w.belljar("merge", "left", "right", "dirty")
 	if r.status != 1 {
@@ -85,6 +86,12 @@ func TestWorktreeConflict(t *testing.T) {
 	}
 	mustContain(t, "merge", r.out+r.errout, "left: fast-forward", "right: not merged into main, nothing was changed", "conflict a.txt: the same lines",
 		"<<<<<<< HEAD\nlinks\n=======\nrechts\n>>>>>>> belljar/right\n", "git merge belljar/right", `dirty: not merged into main, nothing was changed: "README" is changed here`)
+	r = w.belljar("merge", "sly")
+	if r.status != 126 {
+		t.Errorf("risky with a conflict: %d", r.status)
+	}
+	mustContain(t, "risky with a conflict", r.out+r.errout, "add .envrc (direnv", "conflict a.txt", "belljar merge --risky sly")
+	mustLack(t, "risky with a conflict", r.out+r.errout, "git merge belljar/sly")
 	r = w.belljar("merge", "risky")
 	if r.status != 126 || w.exists(".envrc") {
 		t.Errorf("risky: %d %s", r.status, r.out)

@@ -259,6 +259,33 @@ func TestMergeNot(t *testing.T) {
 	}
 }
 
+// TestMergeNotRisky: what needs consent is told of where nothing is merged, too.
+func TestMergeNotRisky(t *testing.T) {
+	const evil = `echo x > .envrc; git add -f .; git commit -qm t`
+	for name, c := range map[string][2]string{
+		"conflict":  {`sed -i s/^3$/x/ a.txt; git commit -qam o`, `sed -i s/^3$/y/ a.txt;` + evil},
+		"strangers": {`git checkout -q --orphan o; git commit -qm o`, evil},
+		"beginnings": {`echo o > o; git add -f .; git commit -qm o; O=$(git rev-parse HEAD); T=$(cd ../worktrees/one; cat tip)
+			git fetch -q ../worktrees/one/tree $T; git merge -q -m m $T`, `echo t > t; git add .; git commit -qm t; git rev-parse HEAD > ../tip`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, "")
+			l.in(c[1])
+			l.host(c[0])
+			if name == "beginnings" { // each side merges the other
+				l.in(`git fetch -q "$PROJECT" main; git merge -q -m n $(git rev-parse FETCH_HEAD^1);` + evil)
+			}
+			m := l.mergeWith(false)
+			if m.Commit != "" || m.Blocked == "" && len(m.Conflicts) == 0 {
+				t.Fatalf("it was merged: %+v", m)
+			}
+			if !slices.ContainsFunc(m.Changes, func(c Change) bool { return c.Path == ".envrc" && c.Risky }) {
+				t.Errorf("not told of: %+v", m)
+			}
+		})
+	}
+}
+
 // TestMergeKilled: a merge that was killed at any step is completed by the next.
 func TestMergeKilled(t *testing.T) {
 	for _, half := range []string{
