@@ -26,7 +26,7 @@ func Diff(ctx context.Context, src Source, dir string, judge *rules.Rules, each 
 	if err != nil {
 		return err
 	}
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func Uncommitted(ctx context.Context, src Source, dir string, judge *rules.Rules
 	if err != nil {
 		return nil, err
 	}
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return nil, err
 	}

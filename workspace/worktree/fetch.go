@@ -38,17 +38,17 @@ func Fetch(ctx context.Context, src Source, dir string) (*Fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := openRepo(src.GitDir, src.Common)
+	home, err := openRepo(ctx, src.GitDir, src.Common)
 	if err != nil {
 		return nil, err
 	}
 	defer home.close()
-	own, err := openInsideOnly(dir)
+	own, err := openInsideOnly(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer own.Close()
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func Fetch(ctx context.Context, src Source, dir string) (*Fetched, error) {
 		return got, nil
 	}
 	// What was just written is found now.
-	fresh, err := openRepo(src.GitDir, src.Common)
+	fresh, err := openRepo(ctx, src.GitDir, src.Common)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ type Merged struct {
 // conflicts, risky files without consent, or changes of the user in the way, nothing
 // is changed and the result says why.
 func Merge(ctx context.Context, o MergeOptions) (*Merged, error) {
-	r, err := openRepo(o.Source.GitDir, o.Source.Common)
+	r, err := openRepo(ctx, o.Source.GitDir, o.Source.Common)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,8 +37,8 @@ type repo struct {
 }
 
 // openRepo opens a repository at real paths. Its list of folders of objects to borrow
-// from is not followed.
-func openRepo(gitDir, common string) (_ *repo, err error) {
+// from is not followed, and nothing is read of it when ctx has ended.
+func openRepo(ctx context.Context, gitDir, common string) (_ *repo, err error) {
 	r := &repo{}
 	defer func() {
 		if err != nil {
@@ -60,6 +61,7 @@ func openRepo(gitDir, common string) (_ *repo, err error) {
 		return nil, err
 	}
 	r.store = objects.Open(own)
+	r.store.Within(ctx)
 	r.hash = 20
 	if _, id, err := r.head(); err == nil && len(id) == 32 {
 		r.hash = 32
