@@ -18,7 +18,7 @@ type comparison struct {
 	tree func(id string) ([]entry, error)
 	blob func(id string) ([]byte, error)
 	out  []Change
-	left int
+	seen int
 }
 
 // compare looks at one folder; an empty name is a folder that is not there.
@@ -40,7 +40,7 @@ func (c *comparison) compare(at, from, to string, p place, depth int) error {
 	if err != nil {
 		return err
 	}
-	if c.left += len(old) + len(now); c.left > maxWalk {
+	if c.seen += weight(len(old)+len(now), at); c.seen > maxWalk {
 		return objects.ErrTooMuch
 	}
 	names := make([]string, 0, len(now))

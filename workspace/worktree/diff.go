@@ -110,16 +110,16 @@ func Uncommitted(ctx context.Context, src Source, dir string, judge *rules.Rules
 		return nil, err
 	}
 	defer tree.close()
-	s := &survey{ctx: ctx, in: tree, hash: in.hash, tracked: map[string]side{}, left: maxWalk, seen: map[string]bool{}}
-	if err := in.flatten(c.tree, "", s.tracked, 0); err != nil {
+	s := &survey{ctx: ctx, in: tree, hash: in.hash, left: maxWalk, seen: map[string]bool{}}
+	if s.tracked, err = in.flatten(ctx, c.tree); err != nil {
 		return nil, err
 	}
 	base, err := in.commitOf(i.Base)
 	if err != nil {
 		return nil, err
 	}
-	first := map[string]side{}
-	if err := in.flatten(base.tree, "", first, 0); err != nil {
+	first, err := in.flatten(ctx, base.tree)
+	if err != nil {
 		return nil, err
 	}
 	s.untouched = func(full string, l found) bool {

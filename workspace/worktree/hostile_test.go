@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 )
@@ -231,6 +232,56 @@ func (l *lab) pack(id string, data []byte) {
 		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+name, b, 0o600)); err != nil {
 			l.t.Fatal(err)
 		}
+	}
+}
+
+// TestBounds: trees and folders without end are looked at for as long as is reasonable,
+// and no longer than somebody waits.
+func TestBounds(t *testing.T) {
+	l := newLab(t, "")
+	tree := l.forge(objects.Tree, nil)
+	for range 4 {
+		var b []byte
+		for i := range 1000 {
+			b = append(b, treeOf("40000", fmt.Sprintf("%03d", i), tree)...)
+		}
+		tree = l.forge(objects.Tree, b)
+	}
+	tip := strings.TrimSpace(l.in("git rev-parse HEAD"))
+	l.commit(tree)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := Uncommitted(ctx, l.src, l.made, l.rules(), 10); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("a tree of a billion folders: %v", err)
+	}
+	err := Diff(ctx, l.src, l.made, l.rules(), func(Change, Version, Version) error { return nil })
+	if !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("its diff: %v", err)
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	if _, err := Uncommitted(ended, l.src, l.made, l.rules(), 10); !errors.Is(err, context.Canceled) {
+		t.Errorf("when nobody waits: %v", err)
+	}
+	l.in("echo " + tip + " > .git/" + l.info.Ref())
+	deep := Tree(l.made) + strings.Repeat("/d", maxDepth+5)
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Uncommitted(ctx, l.src, l.made, l.rules(), 10); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("folders too deep: %v", err)
+	}
+	if err := os.RemoveAll(Tree(l.made) + "/d"); err != nil {
+		t.Fatal(err)
+	}
+	s := &survey{ctx: ctx, hash: 20, left: maxWalk, seen: map[string]bool{}, bytes: maxBytes - 1}
+	s.changed = func(string, side, found) error { return nil }
+	if s.in, err = openFolder(Tree(l.made)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.in.close()
+	if err := s.walk(".", place{state: l.rules().Root()}, nil); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("files of many bytes: %v", err)
 	}
 }
 

@@ -126,6 +126,7 @@ type merging struct {
 	res   *Merged
 	fresh map[string]made
 	order []string
+	seen  int // names that were merged
 }
 
 func (m *merging) add(t objects.Type, b []byte) string {
@@ -266,6 +267,12 @@ func (m *merging) folders(at string, b, o, t side, depth int) (side, error) {
 			continue
 		}
 		es, err := m.tree(s.id)
+		if err == nil {
+			err = m.ctx.Err()
+		}
+		if m.seen += weight(len(es), at); err == nil && m.seen > maxWalk {
+			err = objects.ErrTooMuch
+		}
 		if err != nil {
 			return side{}, err
 		}
