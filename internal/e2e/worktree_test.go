@@ -182,6 +182,33 @@ func TestWorktreeHostile(t *testing.T) {
 	}
 }
 
+// TestWorktreeIdle: a worktree that nobody named goes where nothing was done in it, and
+// stays where something was, be it only held.
+func TestWorktreeIdle(t *testing.T) {
+	w := gitWorld(t)
+	trees := func() []string {
+		names, err := filepath.Glob(filepath.Join(w.state(), "projects/*/worktrees/*/worktree.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var own []string
+		for _, n := range names {
+			if b, err := os.ReadFile(n); err == nil && strings.Contains(string(b), w.proj) {
+				own = append(own, n)
+			}
+		}
+		return own
+	}
+	w.sh("git status", "--mode", "worktree")
+	if got := trees(); len(got) > 0 {
+		t.Errorf("a worktree in which nothing was done stays: %s", got)
+	}
+	w.sh("echo work > .envrc", "--mode", "worktree")
+	if got := trees(); len(got) != 1 {
+		t.Errorf("a worktree with work that is held: %q", got)
+	}
+}
+
 // TestRunMany: several at once, each in a worktree of its own; the largest status is
 // the whole's, a signal ends all.
 func TestRunMany(t *testing.T) {
