@@ -87,7 +87,11 @@ func (a *App) merge(ctx context.Context, names []string, f mergeFlags) error {
 	for _, t := range trees {
 		out, err := a.mergeOne(ctx, t, f)
 		if err != nil {
-			err = &belljar.Error{Op: "merge", ID: t.info.Name, Err: err, Hint: "nothing of it is in your work tree; belljar diff " + t.info.Name + " shows it"}
+			hint := "nothing of it is in your work tree; belljar diff " + t.info.Name + " shows it"
+			if errors.Is(err, worktree.ErrHalf) {
+				hint = "mend the cause; then belljar merge " + t.info.Name + " completes it, or git checkout takes the files back"
+			}
+			err = &belljar.Error{Op: "merge", ID: t.info.Name, Err: err, Hint: hint}
 			out.Error = err.Error()
 			errs = append(errs, err)
 		}

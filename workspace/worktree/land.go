@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,9 +23,11 @@ type landing struct {
 	tree     *folder
 	index    *index
 	todo     []Change // as the tree is to be changed: removals first
+	done     []Change // of todo, by this run
+	before   []byte   // the index as it was; nil: there was none
 }
 
-// run checks everything, then changes everything. What it did when it was killed is
+// run checks everything, then changes everything, and takes that back where it fails. What it did when it was killed is
 // taken for done by the next run: a file may already be what it is to become.
 func (l *landing) run() (err error) {
 	if !l.o.Risky {
@@ -51,22 +54,65 @@ func (l *landing) run() (err error) {
 		return fmt.Errorf("write objects: %w", err)
 	}
 	if err := l.change(); err != nil {
-		return fmt.Errorf("change the work tree (belljar merge %s again completes it): %w", l.o.Info.Name, err)
+		return l.takeBack(fmt.Errorf("change the work tree: %w", err), false)
 	}
-	if err := l.writeIndex(); err != nil {
-		return fmt.Errorf("write the index: %w", err)
+	if err := l.writeIndex(l.index.encode()); err != nil {
+		return l.takeBack(fmt.Errorf("write the index: %w", err), false)
 	}
-	return l.move()
+	if err := l.move(); err != nil {
+		return l.takeBack(err, true)
+	}
+	return nil
+}
+
+// ErrHalf is what [Merge] fails with when it could not take back what it had changed
+// before: the work tree is neither what it was nor what it is to be.
+var ErrHalf = errors.New("a part of it is in the work tree")
+
+// takeBack makes the work tree what it was before run failed with err; what somebody
+// changed meanwhile stays.
+func (l *landing) takeBack(err error, index bool) error {
+	l.r.store.Within(context.WithoutCancel(l.ctx))
+	var failed error
+	for _, c := range slices.Backward(l.done) {
+		if e := l.restore(c); e != nil {
+			failed = errors.Join(failed, fmt.Errorf("%q: %w", c.Path, e))
+		}
+	}
+	if index && l.before != nil {
+		failed = errors.Join(failed, l.writeIndex(l.before))
+	} else if index {
+		failed = errors.Join(failed, l.r.git.Remove("index"))
+	}
+	if failed != nil {
+		return errors.Join(err, fmt.Errorf("%w, which could not be taken back: %w", ErrHalf, failed))
+	}
+	return err
+}
+
+func (l *landing) restore(c Change) error {
+	now, _, err := l.tree.side(c.Path, l.r.hash)
+	if err != nil || now != c.to {
+		return errors.Join(err, errors.New("it was changed meanwhile"))
+	}
+	if !c.from.exists() {
+		return l.tree.remove(c.Path)
+	}
+	b, err := l.r.blob(c.from.id)
+	if err != nil {
+		return err
+	}
+	return l.tree.put(c.Path, c.from.mode, b, time.Time{})
 }
 
 // writeIndex replaces the index. The lock stays what it is, so that whoever finds it
 // after a kill knows whose it is.
-func (l *landing) writeIndex() error {
+func (l *landing) writeIndex(b []byte) error {
 	f, err := l.r.git.OpenFile(indexNew, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(l.index.encode())
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, l.r.git.Remove(indexNew))
 	}
@@ -126,6 +172,9 @@ func (l *landing) takeOver() bool {
 // check reads the index and looks at every file that is to change.
 func (l *landing) check() error {
 	text, err := readText(l.r.git, "index")
+	if err == nil {
+		l.before = []byte(text)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = string((&index{hash: l.r.hash}).encode()), nil
 	}
@@ -299,7 +348,11 @@ func (l *landing) file(c Change) error {
 		if now != c.from {
 			return errors.New("it was changed in this very moment")
 		}
-		return l.tree.remove(c.Path)
+		if err := l.tree.remove(c.Path); err != nil {
+			return err
+		}
+		l.done = append(l.done, c)
+		return nil
 	}
 	b, err := l.blob(c.to.id)
 	if err != nil {
@@ -324,6 +377,7 @@ func (l *landing) file(c Change) error {
 		if err := l.tree.put(c.Path, c.to.mode, b, time.Time{}); err != nil {
 			return err
 		}
+		l.done = append(l.done, c)
 	default:
 		return errors.New("it was changed in this very moment")
 	}

@@ -28,7 +28,8 @@
 // A merge lands in the work tree only where that is what HEAD says; a file that was
 // changed, or that git does not know, is never overwritten, and no symbolic link is
 // followed. Everything is checked before anything is written; each file is old or new
-// at every moment; and a merge that was killed is completed by the next one.
+// at every moment; a merge that fails midway takes back what it changed, or says that it
+// could not ([ErrHalf]); and one that was killed is completed by the next one.
 //
 // # Limitations
 //

@@ -286,6 +286,51 @@ func TestMergeNotRisky(t *testing.T) {
 	}
 }
 
+// An ending is a context that ends when a merge has added a file.
+type ending struct {
+	context.Context
+	tree string
+}
+
+func (e *ending) Err() error {
+	if _, err := os.Lstat(e.tree + "/n"); err == nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestMergeFails: what a merge that fails midway has changed is taken back, whatever
+// keeps it from ending.
+func TestMergeFails(t *testing.T) {
+	for name, script := range map[string]string{
+		"a file": ``,
+		"branch": `touch .git/refs/heads/main.lock`,
+		"index":  `mkdir .git/index.belljar`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, `mkdir z; echo f > z/f; chmod 755 bin; git add .; git commit -qm z`)
+			l.in(`sed -i s/^3$/y/ a.txt; git rm -q src/deep/c; echo n > n; mkdir d; mv bin d; ln -sf bin link; echo f2 > z/f; git add -A; git commit -qm t`)
+			if _, err := l.fetch(); err != nil {
+				t.Fatal(err)
+			}
+			l.host(script)
+			const look = "git rev-parse HEAD; git --no-optional-locks status --porcelain 2>&1; git ls-files -s; find . -path ./.git -prune -o -print | sort | xargs ls -ld --time-style=+ | awk '{print $1,$NF}'; cat a.txt"
+			before := l.host(look)
+			o := MergeOptions{Source: l.src, Info: l.info, Rules: l.rules(), Risky: true}
+			ctx := context.Background()
+			if name == "a file" { // the last is not reached
+				ctx = &ending{Context: ctx, tree: l.src.Project}
+			}
+			if m, err := Merge(ctx, o); err == nil || errors.Is(err, ErrHalf) {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			if after := l.host(look); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+}
+
 // TestMergeKilled: a merge that was killed at any step is completed by the next.
 func TestMergeKilled(t *testing.T) {
 	for _, half := range []string{
