@@ -118,7 +118,8 @@ func (c *comparison) judge(ch *Change, p place) {
 	}
 	next, v := p.judge(path.Base(ch.Path), s)
 	ch.Class, ch.Reason = v.Class, v.Reason
-	ch.Risky = ch.to.exists() && (v.Kind != rules.Pass || v.Class.Runs() || next.hidden)
+	// What is removed runs no more; but a sandbox that does not see a file removes none.
+	ch.Risky = next.hidden || ch.to.exists() && (v.Kind != rules.Pass || v.Class.Runs())
 	if ch.to.mode == modeModule {
 		ch.Risky, ch.Class, ch.Reason = true, rules.SelfRunning, "another repository, which git fetches into this place"
 	}

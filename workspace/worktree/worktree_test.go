@@ -236,6 +236,7 @@ func TestMergeNot(t *testing.T) {
 		{"risky", `:`, `echo x > .envrc; git add -f .; git commit -qm t`, "it brings files"},
 		{"risky link", `:`, `ln -s /etc/passwd p; git add -f .; git commit -qm t`, "it brings files"},
 		{"hidden", `:`, `echo x > n.pem; git add -f .; git commit -qm t`, "it brings files"},
+		{"hidden removed", `:`, `git update-index --no-skip-worktree .env; git rm -q --cached .env; git commit -qm t`, "it brings files"},
 		{"submodule", `:`, `git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),sub; git commit -qm t`, "it brings files"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
