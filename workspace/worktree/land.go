@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type landing struct {
 	index    *index
 	todo     []Change // as the tree is to be changed: removals first
 	done     []Change // of todo, by this run
+	killed   bool     // a merge before this one was
 	before   []byte   // the index as it was; nil: there was none
 }
 
@@ -49,6 +51,9 @@ func (l *landing) run() (err error) {
 	defer func() { err = errors.Join(err, l.r.git.Remove(indexLock), lock.Close()) }()
 	if err := l.check(); err != nil || l.res.Blocked != "" {
 		return err
+	}
+	if l.killed {
+		l.sweep()
 	}
 	if err := l.write(); err != nil {
 		return fmt.Errorf("write objects: %w", err)
@@ -166,7 +171,45 @@ func (l *landing) takeOver() bool {
 	if n, _ := f.ReadAt(b, 0); string(b[:n]) != ours || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
 	}
-	return l.r.git.Remove(indexLock) == nil
+	l.killed = l.r.git.Remove(indexLock) == nil
+	return l.killed
+}
+
+// sweep removes files that a merge which was killed was about to put in their places:
+// those that hold, as far as they were written, what this one writes there too, or what
+// it replaces. Whatever else has such a name stays: it may be an edit.
+func (l *landing) sweep() {
+	text := map[string][]side{}
+	for _, c := range l.todo {
+		text[path.Dir(c.Path)] = append(text[path.Dir(c.Path)], c.from, c.to)
+	}
+	for dir, sides := range text {
+		names, err := l.tree.list(dir)
+		if err != nil {
+			continue
+		}
+		for _, n := range names {
+			if rel := path.Join(dir, n); tempLike(n) && l.leftover(rel, sides) {
+				_ = l.tree.remove(rel)
+			}
+		}
+	}
+}
+
+// leftover says whether a file is the beginning of one of the sides.
+func (l *landing) leftover(rel string, sides []side) bool {
+	f, _, err := l.tree.look(rel)
+	if err != nil || f.kind != unix.S_IFREG && f.kind != unix.S_IFLNK {
+		return false
+	}
+	b, err := l.tree.read(rel, f, maxBlob)
+	return err == nil && slices.ContainsFunc(sides, func(s side) bool {
+		if !s.exists() || s.mode == modeModule {
+			return false
+		}
+		whole, err := l.blob(s.id)
+		return err == nil && bytes.HasPrefix(whole, b)
+	})
 }
 
 // check reads the index and looks at every file that is to change.

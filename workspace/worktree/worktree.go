@@ -48,6 +48,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -135,3 +136,9 @@ func List(dir string) ([]string, error) {
 
 // tempName is a name that nobody guesses.
 func tempName() string { return ".belljar-" + rand.Text() }
+
+// tempLike says whether a name is one that [tempName] gives.
+func tempLike(name string) bool {
+	text, ok := strings.CutPrefix(name, ".belljar-")
+	return ok && len(text) == len(rand.Text()) && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}

@@ -335,6 +335,9 @@ func TestMergeFails(t *testing.T) {
 // TestMergeKilled: a merge that was killed at any step is completed by the next.
 func TestMergeKilled(t *testing.T) {
 	for _, half := range []string{
+		`printf 'belljar merge' > .git/index.lock; git show belljar/one:a.txt | head -5 > .belljar-AAAAAAAAAAAAAAAAAAAAAAAAAA
+			cp src/deep/c src/deep/.belljar-BBBBBBBBBBBBBBBBBBBBBBBBBB; mkdir .git/objects/tmp_belljar_A; echo x > .git/objects/tmp_belljar_A/x; touch -d yesterday .git/objects/tmp_belljar_A
+			echo mine > .belljar-CCCCCCCCCCCCCCCCCCCCCCCCCC`,
 		`printf 'belljar merge' > .git/index.lock`,
 		`printf 'belljar merge' > .git/index.lock; git show belljar/one:a.txt > a.txt; rm src/deep/c`,
 		`git show belljar/one:a.txt > a.txt; rm -r src/deep; echo n > n; git add -A; printf 'belljar merge' > .git/index.lock`,
@@ -347,6 +350,9 @@ func TestMergeKilled(t *testing.T) {
 		l.host(half)
 		if m := l.mergeWith(false); m.Blocked != "" || m.Commit == "" {
 			t.Errorf("%s: %+v", half, m)
+		}
+		if strings.Contains(half, "CCC") && l.host("cat .belljar-CCC*; rm .belljar-CCC*") != "mine\n" {
+			t.Error("what is no leftover is gone")
 		}
 		l.clean()
 	}
