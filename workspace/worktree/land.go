@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"golang.org/x/sys/unix"
@@ -107,7 +106,7 @@ func (l *landing) restore(c Change) error {
 	if err != nil {
 		return err
 	}
-	return l.tree.put(c.Path, c.from.mode, b, time.Time{})
+	return l.tree.replace(c.Path, c.from.mode, b, now, l.r.hash)
 }
 
 // writeIndex replaces the index. The lock stays what it is, so that whoever finds it
@@ -389,7 +388,7 @@ func (l *landing) file(c Change) error {
 			return err
 		}
 		if now != c.from {
-			return errors.New("it was changed in this very moment")
+			return errMoment
 		}
 		if err := l.tree.remove(c.Path); err != nil {
 			return err
@@ -415,14 +414,15 @@ func (l *landing) file(c Change) error {
 		if err != nil {
 			return err
 		}
+		now = side{}
 		fallthrough
 	case now == c.from, !now.exists():
-		if err := l.tree.put(c.Path, c.to.mode, b, time.Time{}); err != nil {
+		if err := l.tree.replace(c.Path, c.to.mode, b, now, l.r.hash); err != nil {
 			return err
 		}
 		l.done = append(l.done, c)
 	default:
-		return errors.New("it was changed in this very moment")
+		return errMoment
 	}
 	f, _, err := l.tree.look(c.Path)
 	l.index.put(indexEntry{stat: indexStat(&f.stat, c.to.mode), id: c.to.id, path: c.Path})

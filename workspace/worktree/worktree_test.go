@@ -12,6 +12,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -327,6 +328,59 @@ func TestMergeFails(t *testing.T) {
 			}
 			if after := l.host(look); after != before {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+}
+
+// TestReplace: a file is replaced only where it is still what it was; what was saved in
+// the moment before stays, whatever it is, and nothing is left behind.
+func TestReplace(t *testing.T) {
+	sum := func(text string) side { return side{modeFile, objects.Sum(objects.Blob, []byte(text), 20)} }
+	for _, c := range []struct {
+		name, is string
+		was      side
+		ok       bool
+	}{
+		{"same", "old", sum("old"), true},
+		{"edited", "edit", sum("old"), false},
+		{"nothing", "", side{}, true},
+		{"made", "edit", side{}, false},
+		{"removed", "", sum("old"), false},
+		{"folder", "/", sum("old"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			switch c.is {
+			case "":
+			case "/":
+				if err := os.MkdirAll(dir+"/f/in", 0o700); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				if err := os.WriteFile(dir+"/f", []byte(c.is), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := openFolder(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.close()
+			err = f.replace("f", modeFile, []byte("new"), c.was, 20)
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, errMoment) {
+				t.Error(err)
+			}
+			want := c.is
+			if c.ok {
+				want = "new"
+			}
+			b, _ := os.ReadFile(dir + "/f")
+			if st, err := os.Stat(dir + "/f/in"); string(b) != want && (c.is != "/" || err != nil || !st.IsDir()) {
+				t.Errorf("it is %q", b)
+			}
+			if left, _ := filepath.Glob(dir + "/.belljar*"); len(left) > 0 {
+				t.Error("left behind", left)
 			}
 		})
 	}
