@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // A finding is what of belljar log claims --json these tests look at.
@@ -67,6 +69,7 @@ func agentRun(t *testing.T, name, script string, commands ...string) *world {
 
 // TestClaimsHonest: what the real programs tell is what was executed.
 func TestClaimsHonest(t *testing.T) {
+	testenv.Need(t, "only-run")
 	if !ownKernel() {
 		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
 	}
@@ -90,6 +93,7 @@ func TestClaimsHonest(t *testing.T) {
 // TestClaimsLying: a command changes the transcript of the agent that runs it: a result, a
 // line, a call that never was; and another transcript is made up.
 func TestClaimsLying(t *testing.T) {
+	testenv.Need(t, "only-run")
 	if !ownKernel() {
 		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
 	}
