@@ -23,6 +23,7 @@ type Summary struct {
 	Held    int                 // of Waiting: changed by this run
 	Waiting []workspace.Change  // all that belljar diff shows, this run's first, the dangerous first
 	Unread  error               // why Waiting is not complete
+	Kept    int                 // what is held in a worktree of its own, and is no part of Waiting
 	Commits gitcommits.Report   // self-running files in commits that were made inside
 	Branch  *Branch             // of a worktree; nil: the sandbox had none
 
@@ -39,16 +40,16 @@ func (r *run) summary() Summary {
 	w := &r.p.Workspace
 	p := workspace.Project{Dir: w.Tree(), Shadow: w.Shadow, Hide: w.Hide, Hold: w.Hold}
 	waiting, err := p.Settle()
-	branch := r.branch()
+	branch, kept := r.branch(), 0
 	if branch != nil {
-		waiting = nil // what is held in a worktree of its own waits for nothing
+		kept, waiting = len(waiting), nil // what is held in a worktree of its own waits for nothing
 	}
 	commits := r.newCommits()
 	r.counts.mu.Lock()
 	defer r.counts.mu.Unlock()
 	s := Summary{
 		Name: r.p.Name, Net: r.gw.Summary(), Failed: r.counts.failed, Commands: r.counts.commands, Stopped: r.counts.stopped, Took: time.Since(r.began),
-		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Commits: commits, Branch: branch,
+		Passed: r.counts.morePass, Waiting: waiting, Unread: err, Kept: kept, Commits: commits, Branch: branch,
 		Used: r.counts.used, Leaks: r.counts.leaks,
 	}
 	ours := func(c workspace.Change) bool { return r.counts.more > 0 || r.counts.changed(c.Path) }

@@ -82,16 +82,16 @@ func (a *App) merge(ctx context.Context, names []string, f mergeFlags) error {
 		}
 		trees = append(trees, t)
 	}
-	judge, err := a.judgeOf(h, trees[0])
-	if err != nil {
-		return err
-	}
 	var all []mergeOutcome
 	var errs []error
 	for _, t := range trees {
-		out, err := a.mergeOne(ctx, t, judge, f)
+		out, err := a.mergeOne(ctx, t, f)
 		if err != nil {
-			err = &belljar.Error{Op: "merge", ID: t.info.Name, Err: err, Hint: "nothing of it is in your work tree; belljar diff " + t.info.Name + " shows it"}
+			hint := "nothing of it is in your work tree; belljar diff " + t.info.Name + " shows it"
+			if errors.Is(err, worktree.ErrHalf) {
+				hint = "mend the cause; then belljar merge " + t.info.Name + " completes it, or git checkout takes the files back"
+			}
+			err = &belljar.Error{Op: "merge", ID: t.info.Name, Err: err, Hint: hint}
 			out.Error = err.Error()
 			errs = append(errs, err)
 		}
@@ -110,17 +110,30 @@ func (a *App) worktreesHere(h *host) string {
 	return ""
 }
 
-// judgeOf are the rules of the project, by which what comes home is judged.
+// judgeOf are the rules of the project, by which what comes home is judged: those of
+// the policy, and what follows from the project and its repository as the user has
+// them now (what was merged before may have changed it).
 func (a *App) judgeOf(h *host, t *ownTree) (*rules.Rules, error) {
 	pol, err := a.loadPolicy(h, &planFlags{}, t.source.Project, "")
 	if err != nil {
 		return nil, err
 	}
-	return rules.New(rules.Options{Hide: pol.Hide(), Hold: pol.Hold(), Mode: belljar.ModeWorktree})
+	found, err := h.discover(t.source.Project)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range found.Notes {
+		a.note("%s", terminal.Escape(n))
+	}
+	return rules.New(rules.Options{Hide: addPatterns(pol.Hide(), found.Hide), Hold: addPatterns(pol.Hold(), found.Hold), Mode: belljar.ModeWorktree})
 }
 
-func (a *App) mergeOne(ctx context.Context, t *ownTree, judge *rules.Rules, f mergeFlags) (mergeOutcome, error) {
+func (a *App) mergeOne(ctx context.Context, t *ownTree, f mergeFlags) (mergeOutcome, error) {
 	out := mergeOutcome{Name: t.info.Name, Branch: t.info.Branch}
+	judge, err := a.judgeOf(t.h, t)
+	if err != nil {
+		return out, err
+	}
 	got, err := worktree.Fetch(ctx, t.source, t.dir)
 	if err != nil {
 		return out, err
@@ -144,12 +157,12 @@ func (a *App) mergeOne(ctx context.Context, t *ownTree, judge *rules.Rules, f me
 	if err != nil {
 		return out, err
 	}
-	a.tellMerge(t, out.Merge, say)
+	a.tellMerge(t, out.Merge, f.risky, say)
 	return out, nil
 }
 
 // tellMerge prints what became of a merge, the risky files first.
-func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)) {
+func (a *App) tellMerge(t *ownTree, m *worktree.Merged, consent bool, say func(string, ...any)) {
 	for _, c := range m.Changes {
 		if c.Class != "" && c.Class != rules.GitData || c.Risky {
 			say("  %s %s (%s)", c.Op, escaped(c.Path), terminal.Escape(c.Reason))
@@ -159,6 +172,12 @@ func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)
 	if into == "" {
 		into = "HEAD"
 	}
+	// A merge by hand asks nothing: it is not proposed for what needs consent.
+	unsafe := !consent && slices.ContainsFunc(m.Changes, func(c worktree.Change) bool { return c.Risky })
+	if unsafe && m.Commit == "" {
+		a.status = max(a.status, belljar.KindRefused.ExitStatus())
+	}
+	look := "look at the files that run by themselves, lead elsewhere or are hidden with belljar diff " + t.info.Name + "; "
 	switch {
 	case len(m.Conflicts) > 0:
 		a.status = max(a.status, 1)
@@ -172,13 +191,17 @@ func (a *App) tellMerge(t *ownTree, m *worktree.Merged, say func(string, ...any)
 				say("%s", terminal.EscapeText(strings.TrimSuffix(around(c.Text), "\n")))
 			}
 		}
-		a.hint("git merge " + t.info.Branch + " merges it by hand")
-	case m.Blocked != "":
-		status, hint := 1, "commit or stash what you have changed here, or merge by hand: git merge "+t.info.Branch
-		if slices.ContainsFunc(m.Changes, func(c worktree.Change) bool { return c.Risky }) && strings.HasPrefix(m.Blocked, "it brings") {
-			status, hint = belljar.KindRefused.ExitStatus(), "look at them with belljar diff "+t.info.Name+"; belljar merge --risky "+t.info.Name+" lets them land"
+		if unsafe {
+			a.hint(look + "belljar merge --risky " + t.info.Name + " says how to merge them by hand")
+		} else {
+			a.hint("git merge " + t.info.Branch + " merges it by hand")
 		}
-		a.status = max(a.status, status)
+	case m.Blocked != "":
+		a.status = max(a.status, 1)
+		hint := "commit or stash what you have changed here, or merge by hand: git merge " + t.info.Branch
+		if unsafe {
+			hint = look + "belljar merge --risky " + t.info.Name + " lets them land"
+		}
 		say("%s: not merged into %s, nothing was changed: %s", t.info.Name, into, terminal.Escape(m.Blocked))
 		a.hint(hint)
 	case m.UpToDate:

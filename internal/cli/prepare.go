@@ -312,6 +312,10 @@ func (a *App) prepare(ctx context.Context, h *host, f *planFlags, args []string)
 	if err := unseenSources(plan.Reasoned{Plan: p.plan, Policy: p.policy, Facts: p.facts}, p.logins); err != nil {
 		return nil, err
 	}
+	// Before a worktree is made: what is hidden is not checked out to it.
+	if err := p.discover(h, p.plan.Workspace.Dir); err != nil {
+		return nil, err
+	}
 	if err := a.worktree(ctx, h, p, f); err != nil {
 		return nil, err
 	}
@@ -367,15 +371,12 @@ func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*pla
 
 // finish adds to the plan what is found with it, and makes the one that is shown.
 func (p *prepared) finish(h *host, f *planFlags) error {
-	// What the host reaches through a held or hidden name is held or hidden too.
-	ws := &p.plan.Workspace
-	found, err := rules.Discover(rules.DiscoverOptions{Dir: p.tree(), Home: h.home, GlobalConfigs: h.gitConfigs()})
-	if err != nil {
-		return &belljar.Error{Op: "look for links to protected files", ID: ws.Dir, Kind: belljar.KindInternal, Err: err}
+	var err error
+	if tree := p.tree(); tree != p.plan.Workspace.Dir {
+		if err := p.discover(h, tree); err != nil {
+			return err
+		}
 	}
-	ws.Hide, ws.Hold = append(ws.Hide, found.Hide...), append(ws.Hold, found.Hold...)
-	p.repos = found.Repositories
-	p.facts.Notes = append(p.facts.Notes, found.Notes...)
 	p.notes = p.facts.Notes
 	if usesNetwork(p.plan) {
 		if p.gateway.UpstreamAuth, err = upstreamProxy(&p.plan.Network, h.lookup); err != nil {
@@ -392,6 +393,39 @@ func (p *prepared) finish(h *host, f *planFlags) error {
 	answerForKey(p.plan)
 	p.logins.answer(p.plan)
 	return nil
+}
+
+// discover adds to the plan what the host reaches in dir through a held or hidden name:
+// it is held or hidden too. The repositories of dir are the sandbox's from then on.
+func (p *prepared) discover(h *host, dir string) error {
+	found, err := h.discover(dir)
+	if err != nil {
+		return err
+	}
+	ws := &p.plan.Workspace
+	ws.Hide, ws.Hold = addPatterns(ws.Hide, found.Hide), addPatterns(ws.Hold, found.Hold)
+	p.repos = found.Repositories
+	p.facts.Notes = append(p.facts.Notes, found.Notes...)
+	return nil
+}
+
+// addPatterns adds those that are new.
+func addPatterns(to, more []belljar.Pattern) []belljar.Pattern {
+	for _, m := range more {
+		if !slices.ContainsFunc(to, func(p belljar.Pattern) bool { return p.Glob == m.Glob }) {
+			to = append(to, m)
+		}
+	}
+	return to
+}
+
+// discover finds what follows from a folder as the host uses it.
+func (h *host) discover(dir string) (rules.Found, error) {
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: dir, Home: h.home, GlobalConfigs: h.gitConfigs()})
+	if err != nil {
+		err = &belljar.Error{Op: "look for links to protected files", ID: dir, Kind: belljar.KindInternal, Err: err}
+	}
+	return found, err
 }
 
 // gitConfigs are the files that may configure git for every repository.

@@ -87,7 +87,8 @@ func (a *App) runPrepared(ctx context.Context, h *host, p *prepared, o sandbox.O
 		return res, err
 	}
 	s := &res.Summary
-	idle := !p.facts.Named && s.Branch != nil && s.Branch.Commits == 0 && s.Branch.Err == nil && s.Passed == s.Git && s.Commits.Commits == 0
+	idle := !p.facts.Named && s.Branch != nil && s.Branch.Commits == 0 && s.Branch.Err == nil && s.Passed == s.Git && s.Commits.Commits == 0 &&
+		s.Kept == 0 && s.Unread == nil
 	if err != nil && res.End.Reason == "" || idle {
 		err = errors.Join(err, h.dirs.EmptyWorktree(p.made))
 	}

@@ -80,6 +80,7 @@ func TestWorktreeConflict(t *testing.T) {
 	w.inWorktree("left", `sed -i s/^3$/links/ a.txt; git commit -qam left`)
 	w.inWorktree("right", `sed -i s/^3$/rechts/ a.txt; git commit -qam right`)
 	w.inWorktree("dirty", `echo theirs > README; git commit -qam dirty`)
+	w.inWorktree("sly", `sed -i s/^3$/schlau/ a.txt; echo 'echo evil' > .envrc; git add -f a.txt .envrc; git commit -qm sly`)
 	w.inWorktree("risky", `echo 'echo evil' > .envrc; git add -f .envrc; git commit -qm risky`)
 	r := w.belljar("merge", "left", "right", "dirty")
 	if r.status != 1 {
@@ -87,6 +88,12 @@ func TestWorktreeConflict(t *testing.T) {
 	}
 	mustContain(t, "merge", r.out+r.errout, "left: fast-forward", "right: not merged into main, nothing was changed", "conflict a.txt: the same lines",
 		"<<<<<<< HEAD\nlinks\n=======\nrechts\n>>>>>>> belljar/right\n", "git merge belljar/right", `dirty: not merged into main, nothing was changed: "README" is changed here`)
+	r = w.belljar("merge", "sly")
+	if r.status != 126 {
+		t.Errorf("risky with a conflict: %d", r.status)
+	}
+	mustContain(t, "risky with a conflict", r.out+r.errout, "add .envrc (direnv", "conflict a.txt", "belljar merge --risky sly")
+	mustLack(t, "risky with a conflict", r.out+r.errout, "git merge belljar/sly")
 	r = w.belljar("merge", "risky")
 	if r.status != 126 || w.exists(".envrc") {
 		t.Errorf("risky: %d %s", r.status, r.out)
@@ -96,6 +103,27 @@ func TestWorktreeConflict(t *testing.T) {
 		t.Errorf("with consent: %d %s%s", r.status, r.out, r.errout)
 	}
 	w.host("git", "merge-base", "--is-ancestor", "belljar/risky", "HEAD")
+}
+
+// TestWorktreeObeyed: a file that only the user's own configuration has the host execute
+// is marked and needs consent; a link's hidden target is no deletion that comes home.
+func TestWorktreeObeyed(t *testing.T) {
+	w := gitWorld(t)
+	line, marker := w.payload()
+	w.host("sh", "-ec", `mkdir githooks conf; printf '#!/bin/sh\nexit 0\n' > githooks/pre-commit; chmod +x githooks/pre-commit; echo `+projectSecret+` > conf/dev; ln -s conf/dev .env.dev
+		git add -f githooks conf .env.dev; git commit -qm hooks; git config core.hooksPath githooks`)
+	mustContain(t, "plan", w.belljar("plan", "--mode", "worktree", "sh").out, "githooks")
+	out := w.inWorktree("obeyed", `printf '#!/bin/sh\n`+line+`; exit 0\n' > githooks/pre-commit; chmod +x githooks/pre-commit; cat conf/dev; git add -A; git commit -qm hook --no-verify; git show --stat --format=`)
+	mustContain(t, "inside", out, "githooks/pre-commit", "1 file changed")
+	mustLack(t, "inside", out, projectSecret)
+	mustContain(t, "diff", w.belljar("diff", "obeyed").out, "hooks")
+	r := w.belljar("merge", "obeyed")
+	if r.status != 126 {
+		t.Errorf("merge: %d %s%s", r.status, r.out, r.errout)
+	}
+	mustContain(t, "merge", r.out, "modify githooks/pre-commit (")
+	w.host("git", "commit", "-q", "--allow-empty", "-m", "mine")
+	w.exercise("after the merge", marker)
 }
 
 // TestWorktreeGit: git works fully inside.
@@ -153,6 +181,33 @@ func TestWorktreeHostile(t *testing.T) {
 	mustContain(t, "a tree with .git", r.errout, `with the name ".git"`)
 	if r.status == 0 || strings.Contains(w.host("git", "for-each-ref"), "worse") {
 		t.Errorf("it came home: %d %s", r.status, r.out)
+	}
+}
+
+// TestWorktreeIdle: a worktree that nobody named goes where nothing was done in it, and
+// stays where something was, be it only held.
+func TestWorktreeIdle(t *testing.T) {
+	w := gitWorld(t)
+	trees := func() []string {
+		names, err := filepath.Glob(filepath.Join(w.state(), "projects/*/worktrees/*/worktree.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var own []string
+		for _, n := range names {
+			if b, err := os.ReadFile(n); err == nil && strings.Contains(string(b), w.proj) {
+				own = append(own, n)
+			}
+		}
+		return own
+	}
+	w.sh("git status", "--mode", "worktree")
+	if got := trees(); len(got) > 0 {
+		t.Errorf("a worktree in which nothing was done stays: %s", got)
+	}
+	w.sh("echo work > .envrc", "--mode", "worktree")
+	if got := trees(); len(got) != 1 {
+		t.Errorf("a worktree with work that is held: %q", got)
 	}
 }
 

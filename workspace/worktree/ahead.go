@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
@@ -14,10 +15,22 @@ import (
 const maxAhead = 10_000
 
 // openInside opens the repository of the worktree in dir; objectsDir is the user's.
-// What is in it comes from inside.
-func openInside(dir, objectsDir string) (*repo, error) {
+// What is in it comes from inside: an object that the user's repository has is read
+// there, as [Fetch] does, and each must be what its name says.
+func openInside(ctx context.Context, dir, objectsDir string) (*repo, error) {
 	g := filepath.Join(Tree(dir), ".git")
-	return openRepo(g, g, objectsDir)
+	r, err := openRepo(ctx, g, g)
+	if err != nil {
+		return nil, err
+	}
+	d, err := os.OpenRoot(objectsDir)
+	if err != nil {
+		r.close()
+		return nil, fmt.Errorf("open objects: %w", err)
+	}
+	r.first = objects.Open(d)
+	r.first.Within(ctx)
+	return r, nil
 }
 
 // tip is the commit of the branch of a worktree.
@@ -35,7 +48,7 @@ func (i *Info) tip(in *repo) (string, error) {
 // Ahead counts the commits of the worktree in dir that its base does not have.
 // objectsDir is the folder of objects of the user's repository.
 func (i *Info) Ahead(ctx context.Context, dir, objectsDir string) (int, error) {
-	in, err := openInside(dir, objectsDir)
+	in, err := openInside(ctx, dir, objectsDir)
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +62,7 @@ func (i *Info) Ahead(ctx context.Context, dir, objectsDir string) (int, error) {
 		return 0, err
 	}
 	in.hash = len(base)
-	own, err := openInsideOnly(dir)
+	own, err := openInsideOnly(ctx, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -58,9 +71,9 @@ func (i *Info) Ahead(ctx context.Context, dir, objectsDir string) (int, error) {
 }
 
 // openInsideOnly opens the objects that a worktree has of its own.
-func openInsideOnly(dir string) (*objects.Store, error) {
+func openInsideOnly(ctx context.Context, dir string) (*objects.Store, error) {
 	g := filepath.Join(Tree(dir), ".git")
-	r, err := openRepo(g, g)
+	r, err := openRepo(ctx, g, g)
 	if err != nil {
 		return nil, err
 	}

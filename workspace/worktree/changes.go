@@ -3,6 +3,8 @@ package worktree
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -13,8 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWalk bounds the files of a work tree that are looked at.
+// maxWalk bounds the files of a work tree, or names of trees, that are looked at: see
+// [weight].
 const maxWalk = 2_000_000
+
+// weight is what n names in the folder at are charged: one each, and more where their
+// paths are long, which take memory.
+func weight(n int, at string) int { return n + n*len(at)/256 }
 
 // A survey finds what differs in a work tree from a tree of git.
 type survey struct {
@@ -26,6 +33,7 @@ type survey struct {
 	// sandbox's work tree lie in its shadow.
 	everything bool
 	left       int
+	bytes      int64           // of files that were read
 	dirs       map[string]bool // that git knows something in
 	seen       map[string]bool
 	// untouched says that a file is what it was when the tree was made; nil: none is.
@@ -35,6 +43,9 @@ type survey struct {
 
 // walk looks at the folder at.
 func (s *survey) walk(at string, p place, list []ignoreRule) error {
+	if strings.Count(at, "/") > maxDepth {
+		return fmt.Errorf("folders that lie too deep: %w", objects.ErrTooMuch)
+	}
 	names, err := s.in.list(at)
 	if err != nil {
 		return err
@@ -48,7 +59,7 @@ func (s *survey) walk(at string, p place, list []ignoreRule) error {
 		}
 	}
 	for _, name := range names {
-		if s.left--; s.left < 0 {
+		if s.left -= weight(1, at); s.left < 0 {
 			return objects.ErrTooMuch
 		}
 		if err := s.ctx.Err(); err != nil {
@@ -101,6 +112,12 @@ func (s *survey) entry(full string, p place, list []ignoreRule) error {
 	if s.untouched != nil && s.untouched(full, l) {
 		return nil
 	}
+	if l.kind == unix.S_IFREG {
+		s.bytes += l.stat.Size
+	}
+	if s.bytes > maxBytes && !s.everything { // the user's own may be as large as it is
+		return objects.ErrTooMuch
+	}
 	now, _, err := s.in.side(full, s.hash)
 	if err != nil || now == was {
 		return err
@@ -147,7 +164,7 @@ func (s *survey) gone(root place) []string {
 	return out
 }
 
-// list names what a folder holds, in order.
+// list names what a folder holds, in order; not more than anybody looks at.
 func (f *folder) list(rel string) ([]string, error) {
 	fd, err := f.dir(rel, false)
 	if err != nil {
@@ -159,7 +176,13 @@ func (f *folder) list(rel string) ([]string, error) {
 	}
 	file := os.NewFile(uintptr(d), rel)
 	defer file.Close()
-	names, err := file.Readdirnames(-1)
+	names, err := file.Readdirnames(maxWalk + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if len(names) > maxWalk {
+		return nil, objects.ErrTooMuch
+	}
 	slices.Sort(names)
 	return names, err
 }
@@ -239,21 +262,40 @@ func (f *folder) clear(full string) error {
 // errEnough ends a survey that has found what it looks for.
 var errEnough = errors.New("enough")
 
+// A flattening lists the files of a tree.
+type flattening struct {
+	ctx  context.Context
+	r    *repo
+	into map[string]side
+	left int // a small tree may name itself a thousand times over
+}
+
 // flatten lists the files of a tree.
-func (r *repo) flatten(id, at string, into map[string]side, depth int) error {
-	if depth > maxDepth || len(into) > maxWalk {
+func (r *repo) flatten(ctx context.Context, id string) (map[string]side, error) {
+	f := &flattening{ctx: ctx, r: r, into: map[string]side{}, left: maxWalk}
+	return f.into, f.tree(id, "", 0)
+}
+
+func (f *flattening) tree(id, at string, depth int) error {
+	if err := f.ctx.Err(); err != nil {
+		return err
+	}
+	if depth > maxDepth {
 		return objects.ErrTooMuch
 	}
-	es, err := r.tree(id)
+	es, err := f.r.tree(id)
 	if err != nil {
 		return err
+	}
+	if f.left -= weight(len(es), at); f.left < 0 {
+		return objects.ErrTooMuch
 	}
 	for _, e := range es {
 		full := path.Join(at, e.name)
 		if e.isDir() {
-			err = r.flatten(e.id, full, into, depth+1)
+			err = f.tree(e.id, full, depth+1)
 		} else {
-			into[full] = e.side
+			f.into[full] = e.side
 		}
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ type comparison struct {
 	tree func(id string) ([]entry, error)
 	blob func(id string) ([]byte, error)
 	out  []Change
-	left int
+	seen int
 }
 
 // compare looks at one folder; an empty name is a folder that is not there.
@@ -40,7 +40,7 @@ func (c *comparison) compare(at, from, to string, p place, depth int) error {
 	if err != nil {
 		return err
 	}
-	if c.left += len(old) + len(now); c.left > maxWalk {
+	if c.seen += weight(len(old)+len(now), at); c.seen > maxWalk {
 		return objects.ErrTooMuch
 	}
 	names := make([]string, 0, len(now))
@@ -118,7 +118,8 @@ func (c *comparison) judge(ch *Change, p place) {
 	}
 	next, v := p.judge(path.Base(ch.Path), s)
 	ch.Class, ch.Reason = v.Class, v.Reason
-	ch.Risky = ch.to.exists() && (v.Kind != rules.Pass || v.Class.Runs() || next.hidden)
+	// What is removed runs no more; but a sandbox that does not see a file removes none.
+	ch.Risky = next.hidden || ch.to.exists() && (v.Kind != rules.Pass || v.Class.Runs())
 	if ch.to.mode == modeModule {
 		ch.Risky, ch.Class, ch.Reason = true, rules.SelfRunning, "another repository, which git fetches into this place"
 	}

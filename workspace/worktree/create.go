@@ -36,7 +36,7 @@ const stale = 24 * time.Hour
 
 // Create makes a worktree from HEAD, whole or not at all.
 func Create(ctx context.Context, o CreateOptions) (*Info, error) {
-	r, err := openRepo(o.Source.GitDir, o.Source.Common)
+	r, err := openRepo(ctx, o.Source.GitDir, o.Source.Common)
 	if err != nil {
 		return nil, err
 	}

@@ -19,14 +19,14 @@ type Version struct {
 }
 
 // Diff lists what the branch of the worktree in dir has changed since it was made, the
-// risky first. each is called for each file with both versions and may end it. What it
-// reads comes from inside and has not been checked.
+// risky first. each is called for each file with both versions and may end it. Each
+// object that it reads is what its name says, so that it shows what [Merge] lands.
 func Diff(ctx context.Context, src Source, dir string, judge *rules.Rules, each func(c Change, before, after Version) error) error {
 	i, err := Load(dir)
 	if err != nil {
 		return err
 	}
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func Uncommitted(ctx context.Context, src Source, dir string, judge *rules.Rules
 	if err != nil {
 		return nil, err
 	}
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return nil, err
 	}
@@ -110,16 +110,16 @@ func Uncommitted(ctx context.Context, src Source, dir string, judge *rules.Rules
 		return nil, err
 	}
 	defer tree.close()
-	s := &survey{ctx: ctx, in: tree, hash: in.hash, tracked: map[string]side{}, left: maxWalk, seen: map[string]bool{}}
-	if err := in.flatten(c.tree, "", s.tracked, 0); err != nil {
+	s := &survey{ctx: ctx, in: tree, hash: in.hash, left: maxWalk, seen: map[string]bool{}}
+	if s.tracked, err = in.flatten(ctx, c.tree); err != nil {
 		return nil, err
 	}
 	base, err := in.commitOf(i.Base)
 	if err != nil {
 		return nil, err
 	}
-	first := map[string]side{}
-	if err := in.flatten(base.tree, "", first, 0); err != nil {
+	first, err := in.flatten(ctx, base.tree)
+	if err != nil {
 		return nil, err
 	}
 	s.untouched = func(full string, l found) bool {

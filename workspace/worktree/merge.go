@@ -58,12 +58,13 @@ type MergeOptions struct {
 
 // A Merged says what became of a merge.
 type Merged struct {
-	Into        string     `json:"into"` // the branch; empty where none is checked out
-	UpToDate    bool       `json:"up_to_date,omitempty"`
-	FastForward bool       `json:"fast_forward,omitempty"`
-	Commit      string     `json:"commit,omitempty"` // that HEAD is now, in hexadecimal digits
-	Changes     []Change   `json:"changes,omitempty"`
-	Conflicts   []Conflict `json:"conflicts,omitempty"` // not empty: nothing was changed
+	Into        string `json:"into"` // the branch; empty where none is checked out
+	UpToDate    bool   `json:"up_to_date,omitempty"`
+	FastForward bool   `json:"fast_forward,omitempty"`
+	Commit      string `json:"commit,omitempty"` // that HEAD is now, in hexadecimal digits
+	// Changes are what landed; where nothing did, what the branch brings.
+	Changes   []Change   `json:"changes,omitempty"`
+	Conflicts []Conflict `json:"conflicts,omitempty"` // not empty: nothing was changed
 	// Blocked says why it did not land; empty: it did, or there are conflicts.
 	Blocked string `json:"blocked,omitempty"`
 }
@@ -73,7 +74,7 @@ type Merged struct {
 // conflicts, risky files without consent, or changes of the user in the way, nothing
 // is changed and the result says why.
 func Merge(ctx context.Context, o MergeOptions) (*Merged, error) {
-	r, err := openRepo(o.Source.GitDir, o.Source.Common)
+	r, err := openRepo(ctx, o.Source.GitDir, o.Source.Common)
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +92,18 @@ func Merge(ctx context.Context, o MergeOptions) (*Merged, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &merging{ctx: ctx, r: r, o: o, res: res, fresh: map[string]made{}}
 	switch {
 	case len(bases) == 0:
 		res.Blocked = "the branches have no commit in common"
-		return res, nil
+		return res, m.listSince(bases, theirs)
 	case len(bases) > 1:
 		res.Blocked = "the branches have more than one common beginning"
-		return res, nil
+		return res, m.listSince(bases, theirs)
 	case bases[0] == theirs:
 		res.UpToDate, res.Commit = true, hex.EncodeToString([]byte(ours))
 		return res, nil
 	}
-	m := &merging{ctx: ctx, r: r, o: o, res: res, fresh: map[string]made{}}
 	target, err := m.combine(bases[0], ours, theirs)
 	if err != nil || len(res.Conflicts) > 0 {
 		return res, err
@@ -125,6 +126,7 @@ type merging struct {
 	res   *Merged
 	fresh map[string]made
 	order []string
+	seen  int // names that were merged
 }
 
 func (m *merging) add(t objects.Type, b []byte) string {
@@ -166,6 +168,9 @@ func (m *merging) combine(base, ours, theirs string) (string, error) {
 		return theirs, m.list(trees[1], trees[2])
 	}
 	top, err := m.merge("", side{modeDir, trees[0]}, side{modeDir, trees[1]}, side{modeDir, trees[2]}, 0)
+	if err == nil && len(m.res.Conflicts) > 0 {
+		err = m.listSince([]string{base}, theirs)
+	}
 	if err != nil || len(m.res.Conflicts) > 0 {
 		return "", err
 	}
@@ -193,10 +198,46 @@ func identity(s string) string {
 
 // list notes what changes between two trees, the risky first.
 func (m *merging) list(from, to string) error {
-	c := &comparison{tree: m.tree, blob: m.blob, ctx: m.ctx}
+	c := m.comparison()
 	err := c.compare("", from, to, place{state: m.o.Rules.Root()}, 0)
 	m.res.Changes = c.sorted()
 	return err
+}
+
+func (m *merging) comparison() *comparison {
+	return &comparison{tree: m.tree, blob: m.blob, ctx: m.ctx}
+}
+
+// listSince notes what a branch changed since any of the bases: where nothing is merged,
+// that is what a merge by hand may land.
+func (m *merging) listSince(bases []string, theirs string) error {
+	to, err := m.r.commit(theirs)
+	if err != nil {
+		return err
+	}
+	from := []string{""}
+	for i, id := range bases {
+		c, err := m.r.commit(id)
+		if err != nil {
+			return err
+		}
+		from = append(from[:i], c.tree)
+	}
+	all, seen := m.comparison(), map[string]bool{}
+	for _, tree := range from {
+		c := m.comparison()
+		if err := c.compare("", tree, to.tree, place{state: m.o.Rules.Root()}, 0); err != nil {
+			return err
+		}
+		for _, ch := range c.out {
+			if !seen[ch.Path] || ch.Risky {
+				seen[ch.Path] = true
+				all.out = append(all.out, ch)
+			}
+		}
+	}
+	m.res.Changes = all.sorted()
+	return nil
 }
 
 // merge gives what three sides of a name come to.
@@ -226,6 +267,12 @@ func (m *merging) folders(at string, b, o, t side, depth int) (side, error) {
 			continue
 		}
 		es, err := m.tree(s.id)
+		if err == nil {
+			err = m.ctx.Err()
+		}
+		if m.seen += weight(len(es), at); err == nil && m.seen > maxWalk {
+			err = objects.ErrTooMuch
+		}
 		if err != nil {
 			return side{}, err
 		}

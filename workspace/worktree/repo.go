@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,13 +29,16 @@ const (
 type repo struct {
 	git, common *os.Root
 	store       *objects.Store
-	hash        int // bytes of a name
-	shallow     map[string]bool
+	// first are the user's own objects, where the repository is a sandbox's that borrows
+	// them: what they have is read there. Then each object must be what its name says.
+	first   *objects.Store
+	hash    int // bytes of a name
+	shallow map[string]bool
 }
 
-// openRepo opens a repository at real paths. borrowed are folders of objects that it
-// may read beside its own; its own list of such folders is not followed.
-func openRepo(gitDir, common string, borrowed ...string) (_ *repo, err error) {
+// openRepo opens a repository at real paths. Its list of folders of objects to borrow
+// from is not followed, and nothing is read of it when ctx has ended.
+func openRepo(ctx context.Context, gitDir, common string) (_ *repo, err error) {
 	r := &repo{}
 	defer func() {
 		if err != nil {
@@ -56,15 +60,8 @@ func openRepo(gitDir, common string, borrowed ...string) (_ *repo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs := []*os.Root{own}
-	for _, b := range borrowed {
-		d, err := os.OpenRoot(b)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open objects: %w", err), own.Close())
-		}
-		dirs = append(dirs, d)
-	}
-	r.store = objects.Open(dirs...)
+	r.store = objects.Open(own)
+	r.store.Within(ctx)
 	r.hash = 20
 	if _, id, err := r.head(); err == nil && len(id) == 32 {
 		r.hash = 32
@@ -82,8 +79,10 @@ func (r *repo) openObjects() (*os.Root, error) {
 }
 
 func (r *repo) close() {
-	if r.store != nil {
-		r.store.Close()
+	for _, s := range []*objects.Store{r.store, r.first} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	for _, d := range []*os.Root{r.git, r.common} {
 		if d != nil {
@@ -255,12 +254,27 @@ func (r *repo) loose(all map[string]string, dir string, depth int) {
 	}
 }
 
+// object reads an object of a type.
+func (r *repo) object(id string, want objects.Type, limit int64) ([]byte, error) {
+	from := r.store
+	if r.first != nil && r.first.Has(id) {
+		from = r.first
+	}
+	t, b, err := from.Object(id, limit)
+	switch {
+	case err != nil:
+		return nil, err
+	case t != want:
+		return nil, fmt.Errorf("it is a %s", t)
+	case r.first != nil && strictSum(t, b, len(id)) != id:
+		return nil, errors.New("its content is not what its name says")
+	}
+	return b, nil
+}
+
 // commit reads a commit; one at the edge of a shallow repository has no parents.
 func (r *repo) commit(id string) (*commit, error) {
-	t, b, err := r.store.Object(id, objects.MaxCommit)
-	if err == nil && t != objects.Commit {
-		err = fmt.Errorf("it is a %s", t)
-	}
+	b, err := r.object(id, objects.Commit, objects.MaxCommit)
 	if err != nil {
 		return nil, fmt.Errorf("read commit %x: %w", id, err)
 	}
@@ -279,10 +293,7 @@ func (r *repo) tree(id string) ([]entry, error) {
 	if id == "" {
 		return nil, nil
 	}
-	t, b, err := r.store.Object(id, objects.MaxTree)
-	if err == nil && t != objects.Tree {
-		err = fmt.Errorf("it is a %s", t)
-	}
+	b, err := r.object(id, objects.Tree, objects.MaxTree)
 	if err != nil {
 		return nil, fmt.Errorf("read tree %x: %w", id, err)
 	}
@@ -294,10 +305,7 @@ func (r *repo) tree(id string) ([]entry, error) {
 }
 
 func (r *repo) blob(id string) ([]byte, error) {
-	t, b, err := r.store.Object(id, maxBlob)
-	if err == nil && t != objects.Blob {
-		err = fmt.Errorf("it is a %s", t)
-	}
+	b, err := r.object(id, objects.Blob, maxBlob)
 	if err != nil {
 		return nil, fmt.Errorf("read file %x: %w", id, err)
 	}

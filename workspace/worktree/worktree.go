@@ -28,7 +28,8 @@
 // A merge lands in the work tree only where that is what HEAD says; a file that was
 // changed, or that git does not know, is never overwritten, and no symbolic link is
 // followed. Everything is checked before anything is written; each file is old or new
-// at every moment; and a merge that was killed is completed by the next one.
+// at every moment; a merge that fails midway takes back what it changed, or says that it
+// could not ([ErrHalf]); and one that was killed is completed by the next one.
 //
 // # Limitations
 //
@@ -47,6 +48,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -134,3 +136,9 @@ func List(dir string) ([]string, error) {
 
 // tempName is a name that nobody guesses.
 func tempName() string { return ".belljar-" + rand.Text() }
+
+// tempLike says whether a name is one that [tempName] gives.
+func tempLike(name string) bool {
+	text, ok := strings.CutPrefix(name, ".belljar-")
+	return ok && len(text) == len(rand.Text()) && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}

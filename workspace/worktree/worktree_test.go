@@ -12,6 +12,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -236,6 +237,7 @@ func TestMergeNot(t *testing.T) {
 		{"risky", `:`, `echo x > .envrc; git add -f .; git commit -qm t`, "it brings files"},
 		{"risky link", `:`, `ln -s /etc/passwd p; git add -f .; git commit -qm t`, "it brings files"},
 		{"hidden", `:`, `echo x > n.pem; git add -f .; git commit -qm t`, "it brings files"},
+		{"hidden removed", `:`, `git update-index --no-skip-worktree .env; git rm -q --cached .env; git commit -qm t`, "it brings files"},
 		{"submodule", `:`, `git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),sub; git commit -qm t`, "it brings files"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -259,9 +261,137 @@ func TestMergeNot(t *testing.T) {
 	}
 }
 
+// TestMergeNotRisky: what needs consent is told of where nothing is merged, too.
+func TestMergeNotRisky(t *testing.T) {
+	const evil = `echo x > .envrc; git add -f .; git commit -qm t`
+	for name, c := range map[string][2]string{
+		"conflict":  {`sed -i s/^3$/x/ a.txt; git commit -qam o`, `sed -i s/^3$/y/ a.txt;` + evil},
+		"strangers": {`git checkout -q --orphan o; git commit -qm o`, evil},
+		"beginnings": {`echo o > o; git add -f .; git commit -qm o; O=$(git rev-parse HEAD); T=$(cd ../worktrees/one; cat tip)
+			git fetch -q ../worktrees/one/tree $T; git merge -q -m m $T`, `echo t > t; git add .; git commit -qm t; git rev-parse HEAD > ../tip`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, "")
+			l.in(c[1])
+			l.host(c[0])
+			if name == "beginnings" { // each side merges the other
+				l.in(`git fetch -q "$PROJECT" main; git merge -q -m n $(git rev-parse FETCH_HEAD^1);` + evil)
+			}
+			m := l.mergeWith(false)
+			if m.Commit != "" || m.Blocked == "" && len(m.Conflicts) == 0 {
+				t.Fatalf("it was merged: %+v", m)
+			}
+			if !slices.ContainsFunc(m.Changes, func(c Change) bool { return c.Path == ".envrc" && c.Risky }) {
+				t.Errorf("not told of: %+v", m)
+			}
+		})
+	}
+}
+
+// An ending is a context that ends when a merge has added a file.
+type ending struct {
+	context.Context
+	tree string
+}
+
+func (e *ending) Err() error {
+	if _, err := os.Lstat(e.tree + "/n"); err == nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestMergeFails: what a merge that fails midway has changed is taken back, whatever
+// keeps it from ending.
+func TestMergeFails(t *testing.T) {
+	for name, script := range map[string]string{
+		"a file": ``,
+		"branch": `touch .git/refs/heads/main.lock`,
+		"index":  `mkdir .git/index.belljar`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, `mkdir z; echo f > z/f; chmod 755 bin; git add .; git commit -qm z`)
+			l.in(`sed -i s/^3$/y/ a.txt; git rm -q src/deep/c; echo n > n; mkdir d; mv bin d; ln -sf bin link; echo f2 > z/f; git add -A; git commit -qm t`)
+			if _, err := l.fetch(); err != nil {
+				t.Fatal(err)
+			}
+			l.host(script)
+			const look = "git rev-parse HEAD; git --no-optional-locks status --porcelain 2>&1; git ls-files -s; find . -path ./.git -prune -o -print | sort | xargs ls -ld --time-style=+ | awk '{print $1,$NF}'; cat a.txt"
+			before := l.host(look)
+			o := MergeOptions{Source: l.src, Info: l.info, Rules: l.rules(), Risky: true}
+			ctx := context.Background()
+			if name == "a file" { // the last is not reached
+				ctx = &ending{Context: ctx, tree: l.src.Project}
+			}
+			if m, err := Merge(ctx, o); err == nil || errors.Is(err, ErrHalf) {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			if after := l.host(look); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+}
+
+// TestReplace: a file is replaced only where it is still what it was; what was saved in
+// the moment before stays, whatever it is, and nothing is left behind.
+func TestReplace(t *testing.T) {
+	sum := func(text string) side { return side{modeFile, objects.Sum(objects.Blob, []byte(text), 20)} }
+	for _, c := range []struct {
+		name, is string
+		was      side
+		ok       bool
+	}{
+		{"same", "old", sum("old"), true},
+		{"edited", "edit", sum("old"), false},
+		{"nothing", "", side{}, true},
+		{"made", "edit", side{}, false},
+		{"removed", "", sum("old"), false},
+		{"folder", "/", sum("old"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			switch c.is {
+			case "":
+			case "/":
+				if err := os.MkdirAll(dir+"/f/in", 0o700); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				if err := os.WriteFile(dir+"/f", []byte(c.is), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := openFolder(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.close()
+			err = f.replace("f", modeFile, []byte("new"), c.was, 20)
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, errMoment) {
+				t.Error(err)
+			}
+			want := c.is
+			if c.ok {
+				want = "new"
+			}
+			b, _ := os.ReadFile(dir + "/f")
+			if st, err := os.Stat(dir + "/f/in"); string(b) != want && (c.is != "/" || err != nil || !st.IsDir()) {
+				t.Errorf("it is %q", b)
+			}
+			if left, _ := filepath.Glob(dir + "/.belljar*"); len(left) > 0 {
+				t.Error("left behind", left)
+			}
+		})
+	}
+}
+
 // TestMergeKilled: a merge that was killed at any step is completed by the next.
 func TestMergeKilled(t *testing.T) {
 	for _, half := range []string{
+		`printf 'belljar merge' > .git/index.lock; git show belljar/one:a.txt | head -5 > .belljar-AAAAAAAAAAAAAAAAAAAAAAAAAA
+			cp src/deep/c src/deep/.belljar-BBBBBBBBBBBBBBBBBBBBBBBBBB; mkdir .git/objects/tmp_belljar_A; echo x > .git/objects/tmp_belljar_A/x; touch -d yesterday .git/objects/tmp_belljar_A
+			echo mine > .belljar-CCCCCCCCCCCCCCCCCCCCCCCCCC`,
 		`printf 'belljar merge' > .git/index.lock`,
 		`printf 'belljar merge' > .git/index.lock; git show belljar/one:a.txt > a.txt; rm src/deep/c`,
 		`git show belljar/one:a.txt > a.txt; rm -r src/deep; echo n > n; git add -A; printf 'belljar merge' > .git/index.lock`,
@@ -274,6 +404,9 @@ func TestMergeKilled(t *testing.T) {
 		l.host(half)
 		if m := l.mergeWith(false); m.Blocked != "" || m.Commit == "" {
 			t.Errorf("%s: %+v", half, m)
+		}
+		if strings.Contains(half, "CCC") && l.host("cat .belljar-CCC*; rm .belljar-CCC*") != "mine\n" {
+			t.Error("what is no leftover is gone")
 		}
 		l.clean()
 	}

@@ -16,6 +16,7 @@ package objects
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
@@ -37,7 +38,8 @@ const (
 	maxChain  = 500 // deltas on deltas
 	maxPacks  = 200
 	maxCached = 32 << 20
-	maxWork   = 256 << 30 // bytes that one store unpacks
+	maxMade   = 4 << 30  // bytes that the deltas of one object make
+	maxWork   = 64 << 30 // bytes that one store unpacks and makes
 )
 
 // A Type is the type of an object, as packs number them.
@@ -83,6 +85,7 @@ func Sum(t Type, data []byte, size int) string {
 
 // A Store reads objects of a repository. It is not safe for concurrent use.
 type Store struct {
+	ctx    context.Context
 	work   int64 // bytes that were unpacked
 	dirs   []*os.Root
 	packs  []*pack
@@ -97,13 +100,16 @@ type cached struct {
 
 // Open opens folders of objects; the store owns them from then on.
 func Open(dirs ...*os.Root) *Store {
-	s := &Store{cache: map[string]cached{}}
+	s := &Store{ctx: context.Background(), cache: map[string]cached{}}
 	for _, r := range dirs {
 		s.dirs = append(s.dirs, r)
 		s.openPacks(r)
 	}
 	return s
 }
+
+// Within has the store read nothing any more when ctx has ended.
+func (s *Store) Within(ctx context.Context) { s.ctx = ctx }
 
 // Close gives up everything.
 func (s *Store) Close() {
@@ -240,8 +246,8 @@ func (s *Store) find(id string, limit int64) (Type, []byte, error) {
 	for _, p := range s.packs {
 		if len(id) == p.hash {
 			if off, ok := p.find(id); ok {
-				room := 2 * limit
-				return s.packed(p, off, limit, &chain{maxChain, &room})
+				room, made := 2*limit, int64(maxMade)
+				return s.packed(p, off, limit, &chain{maxChain, &room, &made})
 			}
 		}
 	}
@@ -380,19 +386,23 @@ func (p *pack) offset(names int64, i uint32) (int64, bool) {
 	return int64(w), w < 1<<62
 }
 
-// A chain bounds a walk along deltas: their number and what they hold together.
+// A chain bounds a walk along deltas: their number, what they hold together, and what
+// they make: a delta of a few bytes may make a large object.
 type chain struct {
-	deltas int
-	room   *int64
+	deltas     int
+	room, made *int64
 }
 
-func (c *chain) next() *chain { return &chain{c.deltas - 1, c.room} }
+func (c *chain) next() *chain { return &chain{c.deltas - 1, c.room, c.made} }
 
 // packed reads the object at off, along a chain of deltas.
 func (s *Store) packed(p *pack, off, limit int64, c *chain) (Type, []byte, error) {
 	key := fmt.Sprintf("%p/%d", p, off)
 	if k, ok := s.cache[key]; ok {
 		return k.typ, k.data, nil
+	}
+	if err := s.ctx.Err(); err != nil {
+		return 0, nil, err
 	}
 	typ, size, base, body, err := p.head(off)
 	if err != nil {
@@ -424,7 +434,14 @@ func (s *Store) packed(p *pack, off, limit int64, c *chain) (Type, []byte, error
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := s.ctx.Err(); err != nil {
+		return 0, nil, err
+	}
 	data, err = applyDelta(from, data, limit)
+	s.work += int64(len(data))
+	if *c.made -= int64(len(data)); *c.made < 0 || s.work > maxWork {
+		return 0, nil, ErrTooMuch
+	}
 	if err == nil && s.cached+len(data) <= maxCached {
 		s.cached += len(data)
 		s.cache[key] = cached{typ, data}
