@@ -172,6 +172,6 @@ ls -ld /etc/gemini-cli/settings.json
 	if len(asked) != 3 {
 		t.Errorf("asked %v", asked)
 	}
-	mustContain(t, "the record", w.belljar("log", "loop", "--kind", "judge").out, "gemini: ls -l", "allow, allowed", "gemini: make never", "ask, denied: no rule of the policy allows make")
+	mustContain(t, "the record", w.belljar("log", "loop", "--kind", "judge").out, "allow, allowed: gemini 'ls -l'", "ask, denied: gemini 'make never'", "no rule of the policy allows make")
 	mustContain(t, "the user is told", r.errout, "count for the lines that known agents run")
 }
