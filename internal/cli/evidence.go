@@ -24,9 +24,6 @@ import (
 
 // What is from inside cannot make an evidence file larger than this.
 const (
-	maxNames    = 500
-	maxName     = 1 << 10
-	maxAsked    = 1000
 	maxWaiting  = 5000
 	maxDiffText = 1 << 20
 )
@@ -101,43 +98,14 @@ func gatherEvidence(ctx context.Context, h *host, info *event.Info) (*evidence.P
 		return nil, &belljar.Error{Op: "read record", ID: info.ID, Err: err}
 	}
 	p := &evidence.Predicate{
-		Made: time.Now().UTC(), Host: thisHost(), Approvals: []evidence.Approval{}, Enforcement: []belljar.Enforcement{},
+		Made: time.Now().UTC(), Host: thisHost(),
 		Record: evidence.Record{
 			ID: rep.ID, Name: rep.Name, SHA256: sum, Bytes: rep.Bytes, Head: rep.Head, Events: rep.Events, Status: rep.Status,
 			Signer: rep.Signer, Faults: rep.Faults, Notes: rep.Notes,
 		},
 	}
-	s := event.Summarise(func(yield func(event.Entry, error) bool) {
-		n := 0
-		for e, err := range event.Read(info.Path, event.Filter{}) {
-			if n++; err == nil {
-				takeEvidence(p, &e)
-			}
-			if n > rep.Events || !yield(e, err) { // what was written since it was checked
-				return
-			}
-		}
-	})
-	p.Summary = s.Top(maxNames, maxName)
+	p.Tell(info.Path, rep.Events)
 	return p, nil
-}
-
-// takeEvidence takes from one line what the evidence says of it.
-func takeEvidence(p *evidence.Predicate, e *event.Entry) {
-	switch {
-	case e.Start != nil:
-		s := e.Start
-		p.Run = evidence.Run{
-			Argv: s.Argv, Workspace: s.Workspace, Tier: s.Tier, Version: s.Version, Binary: s.Binary, Policy: s.Policy, Started: e.Time,
-		}
-	case e.Plan != nil:
-		p.Run.Plan = e.Hash
-		p.Enforcement = append(p.Enforcement, e.Plan.Enforcement...)
-	case e.End != nil:
-		p.Run.End, p.Run.Ended = e.End, e.Time
-	case e.Ask != nil && len(p.Approvals) < maxAsked:
-		p.Approvals = append(p.Approvals, evidence.Approval{At: e.Time, Kind: e.Kind, Event: event.Cut(*e.Ask, maxName)})
-	}
 }
 
 // waits adds what waits in the project.
