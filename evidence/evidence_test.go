@@ -204,6 +204,41 @@ func TestAnotherRecord(t *testing.T) {
 	}
 }
 
+// What is inside cannot make evidence impossible by asking much, or by how its programs are called.
+func TestHostileNamesLeaveRoom(t *testing.T) {
+	dir := t.TempDir()
+	r, err := event.Create(event.CreateOptions{State: dir, Start: belljar.StartEvent{ID: "one", Name: "mine", Argv: []string{"true"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := strings.Repeat("\x01", MaxName-8)
+	for i := range MaxAsked + 5 {
+		name := fmt.Sprintf("%04d%s", i, evil)
+		for _, e := range []belljar.Event{
+			{Kind: belljar.EventAsk, Ask: &belljar.AskEvent{Host: name, Method: name, Path: name, Command: name, Note: name}},
+			{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: i, Path: "/" + name, Argv: []string{name}}},
+			{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: i, Path: "/" + name, Argv: []string{name}, Refused: name}},
+			{Kind: belljar.EventRefuse, Net: &belljar.NetEvent{Proto: "tls", Host: name, Reason: name, Fix: name}},
+		} {
+			if err := r.Record(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := r.Close(belljar.EndEvent{}); err != nil {
+		t.Fatal(err)
+	}
+	var p Predicate
+	p.Tell(r.Path(), 1<<30)
+	b, err := compact(p)
+	if err != nil || len(b) > 12<<20 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if len(p.Approvals)+p.ApprovalsCut != MaxAsked+5 || len(p.Approvals) == 0 {
+		t.Errorf("%d and %d questions", len(p.Approvals), p.ApprovalsCut)
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	_, p, key := state(f)
 	b := signed(f, key, p)

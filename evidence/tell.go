@@ -14,12 +14,15 @@ const (
 	MaxNames = 500     // of each sort in the summary
 	MaxName  = 1 << 10 // bytes of a name
 	MaxAsked = 1000    // questions and answers
+
+	maxAskedBytes = 3 << 20 // of them all, as JSON
 )
 
 // Tell fills in what the first events of the record in file say: Run, Enforcement,
 // Approvals and Summary. The same record says the same each time.
 func (p *Predicate) Tell(file string, events int) {
-	p.Run, p.Approvals, p.Enforcement = Run{}, []Approval{}, []belljar.Enforcement{}
+	p.Run, p.Approvals, p.ApprovalsCut, p.Enforcement = Run{}, []Approval{}, 0, []belljar.Enforcement{}
+	left := maxAskedBytes
 	s := event.Summarise(func(yield func(event.Entry, error) bool) {
 		n := 0
 		for e, err := range event.Read(file, event.Filter{}) {
@@ -27,7 +30,7 @@ func (p *Predicate) Tell(file string, events int) {
 				return
 			}
 			if err == nil {
-				p.take(&e)
+				p.take(&e, &left)
 			}
 			if !yield(e, err) {
 				return
@@ -37,8 +40,9 @@ func (p *Predicate) Tell(file string, events int) {
 	p.Summary = s.Top(MaxNames, MaxName)
 }
 
-// take takes from one line what the evidence says of it.
-func (p *Predicate) take(e *event.Entry) {
+// take takes from one line what the evidence says of it; left are the bytes that questions and
+// answers may still have.
+func (p *Predicate) take(e *event.Entry, left *int) {
 	switch {
 	case e.Start != nil:
 		s := e.Start
@@ -50,8 +54,15 @@ func (p *Predicate) take(e *event.Entry) {
 		p.Enforcement = append(p.Enforcement, e.Plan.Enforcement...)
 	case e.End != nil:
 		p.Run.End, p.Run.Ended = e.End, e.Time
-	case e.Ask != nil && len(p.Approvals) < MaxAsked:
-		p.Approvals = append(p.Approvals, Approval{At: e.Time, Kind: e.Kind, Event: event.Cut(*e.Ask, MaxName)})
+	case e.Ask != nil:
+		a := Approval{At: e.Time, Kind: e.Kind, Event: event.Cut(*e.Ask, MaxName)}
+		b, err := compact(a)
+		if *left -= len(b); err != nil || *left < 0 || len(p.Approvals) >= MaxAsked {
+			*left = 0 // the first ones, without gaps
+			p.ApprovalsCut++
+			return
+		}
+		p.Approvals = append(p.Approvals, a)
 	}
 }
 
@@ -67,7 +78,8 @@ func (p *Predicate) sayTheSame(file string) error {
 		name      string
 		said, has any
 	}{
-		{"the run", p.Run, q.Run}, {"what was enforced", p.Enforcement, q.Enforcement}, {"questions and answers", p.Approvals, q.Approvals}, {"the summary", p.Summary, q.Summary},
+		{"the run", p.Run, q.Run}, {"what was enforced", p.Enforcement, q.Enforcement}, {"questions and answers", p.Approvals, q.Approvals},
+		{"how many questions and answers there were", p.ApprovalsCut, q.ApprovalsCut}, {"the summary", p.Summary, q.Summary},
 	} {
 		said, err := compact(part.said)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -25,6 +26,8 @@ import (
 // What is from inside cannot make an evidence file larger than this.
 const (
 	maxWaiting  = 5000
+	maxWaitText = 3 << 20 // bytes of them all, as JSON
+	maxWaitName = 1 << 10 // bytes of one name; the diff has it whole
 	maxDiffText = 1 << 20
 )
 
@@ -115,15 +118,39 @@ func (a *App) waits(h *host, info *event.Info, p *evidence.Predicate) {
 		p.WaitsNote = "it could not be found out: " + err.Error()
 		return
 	}
-	if len(changes) > maxWaiting {
-		p.WaitsNote = fmt.Sprintf("%d changes wait; the first %d are named", len(changes), maxWaiting)
-		changes = changes[:maxWaiting]
-	}
 	p.Diff, p.DiffCut = text.String(), text.cut
-	p.Waits, err = json.Marshal(append([]workspace.Change{}, changes...)) // never null
-	if err != nil {
-		p.WaitsNote = err.Error()
+	p.Waits, p.WaitsNote = waitsJSON(changes)
+}
+
+// waitsJSON is the beginning of changes as JSON, and what is to be said about it: the names
+// are from inside.
+func waitsJSON(changes []workspace.Change) (list json.RawMessage, note string) {
+	out, n, cut := []byte("["), 0, 0
+	for _, c := range changes[:min(len(changes), maxWaiting)] {
+		for _, s := range []*string{&c.Source, &c.Path, &c.Target, &c.From, &c.To, &c.Reason, &c.Conflict} {
+			if len(*s) > maxWaitName {
+				*s, cut = strings.ToValidUTF8((*s)[:maxWaitName], "")+"…", cut+1
+			}
+		}
+		b, err := json.Marshal(c)
+		if err != nil {
+			return nil, err.Error()
+		}
+		if len(out)+len(b) > maxWaitText {
+			break
+		}
+		if n++; n > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, b...)
 	}
+	if n < len(changes) {
+		note = fmt.Sprintf("%d changes wait; the first %d are named", len(changes), n)
+	}
+	if cut > 0 {
+		note = strings.TrimPrefix(fmt.Sprintf("%s; %d long names are cut, which end with an ellipsis", note, cut), "; ")
+	}
+	return append(out, ']'), note
 }
 
 func (a *App) waiting(h *host, info *event.Info) ([]workspace.Change, *cutText, error) {

@@ -98,7 +98,7 @@ func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags, c *evid
 	line("belljar", "%s, SHA-256 %s", esc(p.Run.Version), esc(p.Run.Binary))
 	line("policy", "SHA-256 %s", esc(p.Run.Policy))
 	line("plan", "SHA-256 %s", esc(p.Run.Plan))
-	line("approvals", "%d questions and answers", len(p.Approvals))
+	line("approvals", "%d questions and answers", len(p.Approvals)+p.ApprovalsCut)
 	line("waits", "%s", waitsText(p))
 	for _, v := range p.Verified {
 		line("verified", "tier %s at %s: %d passed, %d failed%s", esc(v.Tier), v.At.UTC().Format(time.RFC3339), v.Passed, v.Failed, otherProgram(p, &v))
