@@ -98,7 +98,7 @@ func (w *world) hookRound(t *testing.T, name string, args []string) {
 			}
 		}
 	}
-	has(name+": echo fine > allowed.txt", "allow, allowed", name+": id -u > denied.txt", "deny, denied: no identities here (rule id *)")
+	has("allow, allowed: "+name+" 'echo fine > allowed.txt'", "deny, denied: "+name+" 'id -u > denied.txt'", "no identities here (rule id *)")
 	if ownKernel() {
 		has("REFUSED: no identities here (rule id *)", "to run /usr/bin/touch asked.txt")
 		mustContain(t, "what the script did", w.read("sneaky.txt"), "not permitted")
