@@ -85,6 +85,9 @@ func runProcess(state string, d Destination, t times) error {
 		return err
 	}
 	headers := openHeaders(d.Headers)
+	if headers.err != nil { // it could never send, and would keep away one that can
+		return headers.err
+	}
 	if err := confineTo(state); err != nil {
 		return err
 	}
