@@ -28,11 +28,17 @@ const LayerApproved = "approved"
 // current is the policy as it is now: the plan's with what was added since.
 func (g *Gateway) current() *belljar.Network { return g.rules.Load() }
 
-// ownRules is n with rules that stay where they are when others are added.
-func ownRules(n *belljar.Network) *belljar.Network {
-	own := *n
-	own.Rules = append(make([]belljar.NetRule, 0, len(n.Rules)+MaxGranted), n.Rules...)
-	return &own
+// ownRules is n, and n as it is in setup, with rules that stay where they are when others
+// are added and when setup ends: those of setup stand before the others.
+func ownRules(n *belljar.Network) (own, inSetup *belljar.Network) {
+	all := append(make([]belljar.NetRule, 0, len(n.Setup)+len(n.Rules)+MaxGranted), n.Setup...)
+	all = append(all, n.Rules...)
+	x, y := *n, *n
+	x.Rules, y.Rules = all[len(n.Setup):], all
+	if len(n.Setup) == 0 {
+		return &x, &x
+	}
+	return &x, &y
 }
 
 // Allow adds a rule for one host and port, or one address and port, at once: every
@@ -80,10 +86,9 @@ func (g *Gateway) EndSetup() {
 		return
 	}
 	g.setupOver = true
-	own := len(g.network.Rules)
-	now := ownRules(g.network)
-	now.Rules = append(now.Rules, g.current().Rules[own+n:]...)
-	g.rules.Store(now)
+	now := *g.current()
+	now.Rules = now.Rules[n:]
+	g.rules.Store(&now)
 	g.mu.Unlock()
 	// Who was judged by the old rules has a flow already.
 	for _, f := range g.flows.list() {

@@ -127,7 +127,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Resolver == nil {
 		o.Resolver = &net.Resolver{PreferGo: true}
 	}
-	setup := o.Network.InSetup()
+	own, setup := ownRules(o.Network)
 	names, err := newTable(setup)
 	if err != nil {
 		return nil, &belljar.Error{Op: "make gateway", Kind: belljar.KindUsage, Err: err, Hint: "use wildcards or fewer rules"}
@@ -144,7 +144,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	guard := newGuard()
 	g := &Gateway{
-		network: ownRules(o.Network),
+		network: own,
 		name:    o.Name,
 		names:   names,
 		guard:   guard,
@@ -169,10 +169,7 @@ func New(o Options) (*Gateway, error) {
 		git:       git.NewBudget(gitMemory),
 		llm:       llm.NewBudget(o.Tokens, o.Network.LLM, o.Notice),
 	}
-	g.rules.Store(g.network)
-	if setup != o.Network {
-		g.rules.Store(ownRules(setup))
-	}
+	g.rules.Store(setup)
 	g.tls, g.pool = g.newTLS(), newPool(g, o.Roots)
 	return g, nil
 }

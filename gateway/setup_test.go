@@ -5,11 +5,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/miekg/dns"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/approval"
 )
 
 // TestSetupEnds: what is allowed in setup is allowed until its end, seen where it is
@@ -61,8 +63,16 @@ func TestSetupEnds(t *testing.T) {
 	}
 	defer passed.Close()
 
+	asks := func() approval.Asker { // answers hang on it
+		rules := w.g.current().Rules
+		return approval.AskedBy(&rules[slices.IndexFunc(rules, func(r belljar.NetRule) bool { return r.Host == "always.example.com" })])
+	}
+	before := asks()
 	w.g.EndSetup()
 	w.g.EndSetup()
+	if asks() != before {
+		t.Error("a rule is another one after setup")
+	}
 	if _, err := body.ReadString('\n'); err == nil || err == io.EOF {
 		t.Error("a stream of setup went on or ended well:", err)
 	}

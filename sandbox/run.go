@@ -100,6 +100,9 @@ type run struct {
 	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
 
+	watching sync.Once
+	unwatch  func() // after watch
+
 	mu        sync.Mutex
 	ended     belljar.End // set by whoever ends the run first
 	maxMemory int64

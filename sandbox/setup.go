@@ -31,15 +31,10 @@ func (r *run) setUp(ctx context.Context) error {
 		return nil
 	}
 	done := r.marks.read()
+	running := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	watched := make(chan error, 1)
-	go func() { watched <- r.watchLimits(ctx) }()
-	go r.watchParts(ctx)
+	defer cancel()
 	go r.interrupt(ctx)
-	defer func() {
-		cancel()
-		<-watched
-	}()
 	var now []string
 	for _, s := range r.p.Setup {
 		mark := stepMark(s)
@@ -47,7 +42,7 @@ func (r *run) setUp(ctx context.Context) error {
 			now = append(now, mark)
 			continue
 		}
-		if err := r.step(ctx, s); err != nil {
+		if err := r.step(ctx, running, s); err != nil {
 			return errors.Join(err, r.marks.write(now))
 		}
 		if !s.Each {
@@ -58,8 +53,8 @@ func (r *run) setUp(ctx context.Context) error {
 }
 
 // step runs one step to its end. What it prints goes to the caller's standard error: the
-// command's output is the run's.
-func (r *run) step(ctx context.Context, s belljar.SetupStep) error {
+// command's output is the run's. running is the context of the whole run.
+func (r *run) step(ctx, running context.Context, s belljar.SetupStep) error {
 	fail := func(kind belljar.Kind, err error, hint string) error {
 		return &belljar.Error{Op: "set up: run", ID: terminal.Escape(strings.Join(s.Argv, " ")), Kind: kind, Err: err, Hint: hint}
 	}
@@ -74,6 +69,7 @@ func (r *run) step(ctx context.Context, s belljar.SetupStep) error {
 	if err != nil {
 		return fail(belljar.KindOf(err), err, "setup runs inside: the program must be there")
 	}
+	r.watch(running)
 	relay, stopRelay := context.WithCancel(ctx)
 	defer stopRelay()
 	relayed := make(chan error, 1)

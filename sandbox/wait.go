@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,9 +23,7 @@ const grace = 5 * time.Second
 func (r *run) wait(ctx context.Context) (int, belljar.End) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watched := make(chan error, 1)
-	go func() { watched <- r.watchLimits(ctx) }()
-	go r.watchParts(ctx)
+	r.watch(ctx) // unless setup began it
 	go r.forward(ctx)
 	go r.printNotices(ctx)
 
@@ -36,11 +35,27 @@ func (r *run) wait(ctx context.Context) (int, belljar.End) {
 		r.finish(r.ask(ctx, err))
 	}
 	cancel()
-	<-watched
+	r.unwatch()
 	r.mu.Lock()
 	end := r.ended
 	r.mu.Unlock()
 	return r.status(end, status), end
+}
+
+// watch begins to watch limits and parts, once: what is used in setup counts. There must be a
+// process inside, and unwatch ends it.
+func (r *run) watch(ctx context.Context) {
+	r.watching.Do(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		watched := make(chan error, 1)
+		go func() { watched <- r.watchLimits(ctx) }()
+		go r.watchParts(ctx)
+		r.unwatch = sync.OnceFunc(func() {
+			cancel()
+			<-watched
+		})
+		r.undo.add(func() error { r.unwatch(); return nil })
+	})
 }
 
 // exited is the end by a command that ended with s. A command that was killed may have

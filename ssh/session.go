@@ -203,6 +203,7 @@ func (x *session) run(c *Command) {
 	outputs.Go(func() { carry(x.ch.Stderr(), p.Stderr()) })
 	st, err := p.Wait(x.ctx)
 	if err != nil && x.ctx.Err() == nil {
+		x.restore(filter) // the sandbox is gone, the client's terminal is not
 		x.failed(err, c.TTY)
 		return
 	}

@@ -25,8 +25,8 @@ var errConflict = errors.New("the host changed it meanwhile")
 
 // Apply lands the changes that the paths name, everything without paths; a path
 // is relative to the project or absolute, and a folder stands for all below it.
-// There is one outcome per change; an error only when nothing could be tried or
-// ctx ended. What was applied has left the shadow, and [Project.Undo] takes it back.
+// There is one outcome per change; an error only when nothing could be tried, git holds
+// the lock of what is to land, or ctx ended. What was applied has left the shadow, and [Project.Undo] takes it back.
 // An apply that was killed is taken back before.
 func (p Project) Apply(ctx context.Context, paths ...string) ([]Outcome, error) {
 	return p.apply(ctx, func(all []Change) ([]Change, error) { return p.choose(all, paths) }, nil)
@@ -61,6 +61,9 @@ func (p Project) apply(ctx context.Context, pick func([]Change) ([]Change, error
 	}
 	chosen, err := pick(all)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.unlocked(chosen); err != nil {
 		return nil, err
 	}
 	var out []Outcome

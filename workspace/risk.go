@@ -52,10 +52,8 @@ func risks(c Change, before, after side) []Risk {
 		}
 		add(RiskExecutable, why)
 	}
-	if lockfile.Known(c.Path) && after.unread == "" && before.unread == "" {
-		was, _ := lockfile.Parse(c.Path, before.data)
-		now, _ := lockfile.Parse(c.Path, after.data)
-		for _, why := range lockfile.Compare(was, now) {
+	if lockfile.Known(c.Path) {
+		for _, why := range lockRisks(c.Path, before, after) {
 			add(RiskLockFile, why)
 		}
 	}
@@ -63,6 +61,21 @@ func risks(c Change, before, after side) []Risk {
 		add(RiskUnicode, why)
 	}
 	return out
+}
+
+// lockRisks says what to look at in a lock file. One that is not read is a risk.
+func lockRisks(rel string, before, after side) []string {
+	switch {
+	case after.unread != "":
+		return []string{after.unread}
+	case after.size > maxLock:
+		return []string{"it is too large to be looked at"}
+	case before.unread != "", before.size > maxLock:
+		return []string{"the old file is too large or cannot be read: where packages came from is not known"}
+	}
+	was, _ := lockfile.Parse(rel, before.data)
+	now, _ := lockfile.Parse(rel, after.data)
+	return append(lockfile.Doubts(rel, after.data), lockfile.Compare(was, now)...)
 }
 
 func splitName(rel string) (dir, name string) {

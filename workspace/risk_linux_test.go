@@ -31,6 +31,7 @@ func TestRiskFirst(t *testing.T) {
 	w.put("new", "x", 0o755)
 	w.put("emoji.md", "\U0001F469\u200d\U0001F52C \u2764\ufe0f caf\u00e9\n", 0o644)
 	w.put("na\u200bme", "x", 0o644)
+	w.put("web/package-lock.json", "{", 0o644)
 	w.remove("old/name.go")
 	tmp := w.view.TmpName()
 	w.ok(unix.Symlinkat("../../etc/passwd", w.view.TmpDir(), tmp))
@@ -48,6 +49,7 @@ func TestRiskFirst(t *testing.T) {
 		"add out [link: the link leads out of the project]\n",
 		"[unicode: its name holds U+200B, which is not seen]\n",
 		"modify Cargo.lock [lock-file: a 1 comes from evil.example instead of r.example]\n",
+		"add web/package-lock.json [lock-file: it cannot be read: what it installs is not known]\n",
 		"modify code.go [unicode: line 1 holds U+202E, which changes the order in which text is shown]\n",
 		"mode tool [executable: it was made executable]\n",
 	} {
@@ -97,4 +99,17 @@ func FuzzUnseen(f *testing.F) {
 			t.Errorf("%q: %s", s, why)
 		}
 	})
+}
+
+func TestLockFileThatIsNotRead(t *testing.T) {
+	for _, c := range []struct{ before, after side }{
+		{side{}, side{unread: "it cannot be read: x"}},
+		{side{}, side{size: maxLock + 1}},
+		{side{unread: "x"}, side{data: []byte("{}"), size: 2}},
+		{side{size: maxLock + 1}, side{data: []byte("{}"), size: 2}},
+	} {
+		if len(lockRisks("a/package-lock.json", c.before, c.after)) == 0 {
+			t.Errorf("%+v: no risk", c)
+		}
+	}
 }

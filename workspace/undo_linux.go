@@ -21,7 +21,8 @@ import (
 
 // Undo takes back what the last [Project.Apply] did to the host: what had landed
 // waits again. A file that the host has changed since is left as it is, with a word;
-// Undo may be called again for it. There is one outcome per place.
+// Undo may be called again for it. Objects of git that landed stay, without an outcome:
+// what the user has committed since may need them. There is one outcome per other place.
 func (p Project) Undo(ctx context.Context) ([]Outcome, error) {
 	release, err := p.alone("undo", shadow.Patience)
 	if err != nil {
@@ -282,16 +283,17 @@ func (u *undoing) step(s step) error {
 		err = t.undo(s, u.blobs)
 	}
 	note := error(nil)
+	stays := err == unix.ENOTEMPTY || err == errLasting // a new folder in which the host has something by now, too
 	switch {
 	case err == nil && s.After == nil:
 		note = u.gone.add(s)
-	case err != nil && err != unix.ENOTEMPTY: // a new folder in which the host has something by now stays
+	case err != nil && !stays:
 		note = u.left.add(s)
 	}
 	if note == nil {
 		_, note = u.log.Write(step{Void: true}.encode())
 	}
-	if o := u.outcome(s, err); err != unix.ENOTEMPTY && !u.told(o.Change) {
+	if o := u.outcome(s, err); !stays && !u.told(o.Change) {
 		u.out = append(u.out, o)
 	}
 	return note
@@ -336,6 +338,10 @@ func (t *tree) now(rel string) (*state, error) {
 	return stateAt(d, name)
 }
 
+// errLasting says of an object of git that landed that it stays on the host: commits
+// that the user has made since may need it, and alone it does nothing.
+var errLasting = errors.New("objects of git stay")
+
 // undo takes the host from s.After to s.Before; what it was waits again.
 func (t *tree) undo(s step, blobs int) error {
 	rel := string(s.Path)
@@ -349,6 +355,11 @@ func (t *tree) undo(s step, blobs int) error {
 		return t.rebase(rel) // the step was not taken, or is taken back already
 	case !s.After.same(now):
 		return errConflict
+	case s.Before == nil && now.kind() != KindDir && t.judge(rel, entryOf(now.Mode)).Lasting:
+		return errLasting
+	}
+	if lock := t.gitLock(rel, now); lock != "" {
+		return errors.New("git has locked it: " + quote(lock) + " exists")
 	}
 	if err := t.waitAgain(rel, now); err != nil {
 		return err

@@ -1,7 +1,13 @@
 package workspace
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,4 +222,44 @@ func FuzzParseLog(f *testing.F) {
 			t.Errorf("what was parsed is not parsed again: %v", err)
 		}
 	})
+}
+
+// Objects that landed stay: a commit that the user has made since may need them.
+func TestUndoKeepsObjects(t *testing.T) {
+	w := newWorld(t, map[string]string{".git/HEAD": "ref: refs/heads/main\n", ".git/config": "", ".git/refs/heads/main": "1\n", ".git/objects/info/x": ""})
+	var loose bytes.Buffer
+	z := zlib.NewWriter(&loose)
+	_, err := z.Write([]byte("blob 1\x001"))
+	w.ok(errors.Join(err, z.Close()))
+	id := fmt.Sprintf("%x", sha1.Sum([]byte("blob 1\x001")))
+	large := fmt.Sprintf("%x", sha256.Sum256([]byte("large")))
+	objects := map[string]string{
+		".git/objects/" + id[:2] + "/" + id[2:]:                          loose.String(),
+		".git/objects/pack/pack-" + id + ".keep":                         "",
+		".git/lfs/objects/" + large[:2] + "/" + large[2:4] + "/" + large: "large",
+	}
+	for n, data := range objects {
+		w.put(n, data, 0o444)
+	}
+	w.edit(".git/refs/heads/main", "2\n")
+	w.put("new", "2", 0o644)
+	for _, o := range w.apply() {
+		if o.Status != Applied {
+			t.Errorf("%s %s: %s", o.Status, o.Change.Path, o.Why)
+		}
+	}
+	for _, o := range w.undo() {
+		if o.Status != Undone || strings.Contains(o.Change.Path, "objects") {
+			t.Errorf("%s %s: %s", o.Status, o.Change.Path, o.Why)
+		}
+	}
+	for n, data := range objects {
+		w.has(n, data)
+	}
+	w.has(".git/refs/heads/main", "1\n")
+	w.none("new")
+	w.wantList("add new", "modify .git/refs/heads/main")
+	if out := w.undo(); len(out) > 0 {
+		t.Errorf("a second undo did %v", out)
+	}
 }

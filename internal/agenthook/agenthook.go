@@ -14,9 +14,11 @@
 package agenthook
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -73,35 +75,89 @@ type Verdict struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Read reads what the agent tells its hook. The agents agree on the names; what opencode's
-// plugin of ours sends has them, too.
+// folders are the names under which an agent's tool takes the folder of a line; that of
+// gemini's has had two.
+var folders = map[string][]string{"codex": {"workdir"}, "gemini": {"directory", "dir_path"}, "opencode": {"workdir"}}
+
+// Read reads what the agent tells its hook. The agents agree on the names, but for that of
+// the folder; what opencode's plugin of ours sends has them, too. What two readers could take
+// for two lines is an error: a name that is there twice, or in other letters.
 func Read(agent string, b []byte) (Call, error) {
 	if len(b) > MaxInput {
 		return Call{}, fmt.Errorf("it is larger than %d bytes", MaxInput)
 	}
-	var in struct {
-		Dir   string `json:"cwd"`
-		Input struct {
-			Command   json.RawMessage `json:"command"`
-			Directory string          `json:"directory"`
-			Path      string          `json:"dir_path"`
-			Work      string          `json:"workdir"`
-		} `json:"tool_input"`
-	}
-	if err := json.Unmarshal(b, &in); err != nil {
-		return Call{}, errors.New("it is no JSON of a tool that runs a line")
-	}
-	line, err := command(in.Input.Command)
+	all, err := object(b, "cwd", "tool_input")
 	if err != nil {
 		return Call{}, err
 	}
-	c := Call{Agent: agent, Line: line, Dir: in.Dir}
-	for _, d := range []string{in.Input.Directory, in.Input.Path, in.Input.Work} {
+	in, err := object(all["tool_input"], append([]string{"command"}, folders[agent]...)...)
+	if err != nil {
+		return Call{}, err
+	}
+	line, err := command(in["command"])
+	if err != nil {
+		return Call{}, err
+	}
+	c := Call{Agent: agent, Line: line}
+	if c.Dir, err = folder(all["cwd"]); err != nil {
+		return Call{}, err
+	}
+	cwd, said := c.Dir, ""
+	for _, name := range folders[agent] {
+		d, err := folder(in[name])
+		if err != nil || d != "" && said != "" && d != said {
+			return Call{}, errors.New("its folder is not one text")
+		}
 		if d != "" {
-			c.Dir = within(in.Dir, d)
+			said, c.Dir = d, within(cwd, d)
 		}
 	}
 	return c, c.Check()
+}
+
+// object reads the members of a JSON object. None is there twice, and those with names have
+// exactly these: encoding/json alone takes "Command" for "command", and the last of two.
+func object(b []byte, names ...string) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("it is no JSON of a tool that runs a line")
+	}
+	all := map[string]json.RawMessage{}
+	for d.More() {
+		var value json.RawMessage
+		t, err := d.Token()
+		name, ok := t.(string)
+		if err != nil || !ok || d.Decode(&value) != nil {
+			return nil, errors.New("it is no JSON of a tool that runs a line")
+		}
+		if _, twice := all[name]; twice {
+			return nil, fmt.Errorf("it has %.40q twice", name)
+		}
+		for _, n := range names {
+			if name != n && strings.EqualFold(name, n) {
+				return nil, fmt.Errorf("it has %.40q, which is not %q", name, n)
+			}
+		}
+		all[name] = value
+	}
+	if _, err := d.Token(); err != nil { // its end
+		return nil, errors.New("it is no JSON of a tool that runs a line")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something stands behind it")
+	}
+	return all, nil
+}
+
+// folder is a text that may be missing.
+func folder(raw json.RawMessage) (s string, err error) {
+	if len(raw) == 0 {
+		return "", nil
+	}
+	if json.Unmarshal(raw, &s) != nil {
+		return "", errors.New("a folder is no text")
+	}
+	return s, nil
 }
 
 // command is a line, or the words of one.
@@ -110,12 +166,13 @@ func command(raw json.RawMessage) (string, error) {
 	if json.Unmarshal(raw, &line) == nil && len(raw) > 0 && raw[0] == '"' {
 		return line, nil
 	}
-	var words []string
-	if json.Unmarshal(raw, &words) != nil || len(words) == 0 {
+	var list []*string
+	if json.Unmarshal(raw, &list) != nil || len(list) == 0 || slices.Contains(list, nil) {
 		return "", errors.New("it has no command")
 	}
-	for i, w := range words {
-		words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	var words []string
+	for _, w := range list {
+		words = append(words, "'"+strings.ReplaceAll(*w, "'", `'\''`)+"'")
 	}
 	return strings.Join(words, " "), nil
 }

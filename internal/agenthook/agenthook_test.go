@@ -9,29 +9,65 @@ import (
 )
 
 func TestRead(t *testing.T) {
-	for _, c := range []struct{ in, line, dir string }{
-		{`{"cwd":"/w","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls -l"}}`, "ls -l", "/w"},
-		{`{"cwd":"/w","tool_input":{"command":["echo","it's"]}}`, `'echo' 'it'\''s'`, "/w"},
-		{`{"cwd":"/w","tool_name":"run_shell_command","tool_input":{"command":"ls","directory":"sub"}}`, "ls", "/w/sub"},
-		{`{"cwd":"/w","tool_input":{"command":"ls","dir_path":"/x"}}`, "ls", "/x"},
-		{`{"cwd":"/w","tool_input":{"command":"ls","workdir":".."}}`, "ls", "/w/.."},
-		{`{"tool_input":{"command":""}}`, "", ""},
+	for _, c := range []struct{ agent, in, line, dir string }{
+		{"claude", `{"cwd":"/w","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls -l"}}`, "ls -l", "/w"},
+		{"codex", `{"cwd":"/w","tool_input":{"command":["echo","it's"]}}`, `'echo' 'it'\''s'`, "/w"},
+		{"gemini", `{"cwd":"/w","tool_name":"run_shell_command","tool_input":{"command":"ls","directory":"sub"}}`, "ls", "/w/sub"},
+		{"gemini", `{"cwd":"/w","tool_input":{"command":"ls","dir_path":"/x"}}`, "ls", "/x"},
+		{"opencode", `{"cwd":"/w","tool_input":{"command":"ls","workdir":".."}}`, "ls", "/w/.."},
+		{"codex", `{"cwd":"/w","tool_input":{"workdir":"/x","command":"ls"}} `, "ls", "/x"},
+		{"claude", `{"tool_input":{"command":""}}`, "", ""},
+		{"claude", `{"tool_input":{"\u0063ommand":"ls"},"cwd":null}`, "ls", ""},
+		// The folder of a line is what its agent's tool takes for it, not what another one's does.
+		{"claude", `{"cwd":"/w","tool_input":{"command":"ls","workdir":"/x","directory":"/x","dir_path":"/x"}}`, "ls", "/w"},
+		{"codex", `{"cwd":"/w","tool_input":{"command":"ls","directory":"/x"}}`, "ls", "/w"},
+		{"gemini", `{"cwd":"/w","tool_input":{"command":"ls","workdir":"/x"}}`, "ls", "/w"},
+		{"opencode", `{"cwd":"/w","tool_input":{"command":"ls","dir_path":"/x"}}`, "ls", "/w"},
 	} {
-		got, err := Read("claude", []byte(c.in))
-		if want := (Call{"claude", c.line, c.dir}); err != nil || got != want {
+		got, err := Read(c.agent, []byte(c.in))
+		if want := (Call{c.agent, c.line, c.dir}); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", c.in, got, err)
 		}
 	}
 	for _, in := range []string{
 		``, `[]`, `{}`, `{"tool_input":{"command":null}}`, `{"tool_input":{"command":7}}`, `{"tool_input":{"command":[]}}`, `{"tool_input":{"command":["a",1]}}`,
 		`{"cwd":"w","tool_input":{"command":"ls"}}`, `{"tool_input":{"command":"` + strings.Repeat("x", MaxLine+1) + `"}}`, strings.Repeat(" ", MaxInput) + "{}",
+		`{"tool_input":{"command":["a",null]}}`, `{"cwd":7,"tool_input":{"command":"ls"}}`, `{"tool_input":{"command":"ls","dir_path":7}}`,
+		`{"tool_input":{"command":"ls"}`, `{"tool_input":{"command":"ls"}} {}`, `{"tool_input":{"command":"ls"`,
 	} {
-		if c, err := Read("claude", []byte(in)); err == nil {
+		if c, err := Read("gemini", []byte(in)); err == nil {
 			t.Errorf("%.60s: %+v", in, c)
 		}
 	}
 	if _, err := Read("emacs", []byte(`{"tool_input":{"command":"ls"}}`)); err == nil {
 		t.Error("an agent that nobody knows")
+	}
+}
+
+// twoLines are texts that one reader takes for a harmless line and another for one that is not.
+var twoLines = []string{
+	`{"tool_input":{"command":"sudo id","Command":"true"}}`,
+	`{"tool_input":{"COMMAND":"true"}}`,
+	`{"tool_input":{"command":"sudo id","command":"true"}}`,
+	`{"tool_input":{"command":"sudo id","comm\u0061nd":"true"}}`,
+	`{"tool_input":{"command":"sudo id"},"tool_input":{"command":"true"}}`,
+	`{"tool_input":{"command":"sudo id"},"Tool_Input":{"command":"true"}}`,
+	`{"tool_input":{"command":"true"},"cwd":"/w","CWD":"/x"}`,
+	`{"cwd":"/w","tool_input":{"command":"true","dir_path":"/x","Dir_Path":"/y"}}`,
+	`{"cwd":"/w","tool_input":{"command":"true","dir_path":"/x","directory":"/y"}}`,
+	`{"cwd":"/w","cwd":"/x","tool_input":{"command":"true"}}`,
+	`{"tool_input":{"command":"true"},"tool_\u0131nput":1,"TOOL_INPUT":{}}`,
+}
+
+// TestReadOneLine: the line that is judged is the one that the agent runs, however it reads.
+func TestReadOneLine(t *testing.T) {
+	for _, in := range twoLines {
+		if c, err := Read("gemini", []byte(in)); err == nil {
+			t.Errorf("%s: %+v", in, c)
+		}
+	}
+	if c, err := Read("claude", []byte(`{"tool_input":{"command":"true","\u212Aey":1,"Key":2}}`)); err != nil {
+		t.Errorf("names that mean nothing here: %+v %v", c, err)
 	}
 }
 
@@ -123,13 +159,38 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// FuzzRead: what is read is what one who knows exact names reads, whichever of two names counts
+// for him.
 func FuzzRead(f *testing.F) {
 	f.Add("claude", []byte(`{"cwd":"/w","tool_input":{"command":"ls","directory":"x"}}`))
 	f.Add("codex", []byte(`{"cwd":"/w","tool_input":{"command":["ls","'"]}}`))
+	for _, in := range twoLines {
+		f.Add("gemini", []byte(in))
+	}
 	f.Fuzz(func(t *testing.T, agent string, b []byte) {
 		c, err := Read(agent, b)
-		if err == nil && c.Check() != nil {
+		if err != nil {
+			return
+		}
+		if c.Check() != nil {
 			t.Errorf("%+v", c)
+		}
+		var exact map[string]any
+		if err := json.Unmarshal(b, &exact); err != nil {
+			t.Fatalf("no JSON: %s", b)
+		}
+		in, _ := exact["tool_input"].(map[string]any)
+		if line, ok := in["command"].(string); ok && line != c.Line {
+			t.Errorf("%q is judged, %q runs", c.Line, line)
+		}
+		var folded struct {
+			In struct {
+				Command any `json:"command"`
+			} `json:"tool_input"`
+		}
+		_ = json.Unmarshal(b, &folded)
+		if line, ok := folded.In.Command.(string); ok && line != c.Line {
+			t.Errorf("%q is judged, %q runs", c.Line, line)
 		}
 	})
 }

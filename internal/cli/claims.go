@@ -44,6 +44,9 @@ pass") is not interpreted. Exits 1 when there is a difference.
 // clockSlack is by how much the clock of a transcript may differ from the record's.
 const clockSlack = 5 * time.Second
 
+// programEvents are the entries with which claims are compared.
+var programEvents = event.Filter{Kinds: []belljar.EventKind{belljar.EventPlan, belljar.EventExec, belljar.EventExit}}
+
 func (a *App) claims(h *host, info event.Info, asJSON bool) error {
 	fail := func(k belljar.Kind, err error, hint string) error {
 		return &belljar.Error{Op: "check claims", ID: info.Name, Kind: k, Err: err, Hint: hint}
@@ -60,8 +63,11 @@ func (a *App) claims(h *host, info event.Info, asJSON bool) error {
 	if err != nil {
 		return fail(belljar.KindInternal, err, "")
 	}
-	told, aside := a.ofOthers(h, info, to, told)
-	rep, err := claims.Check(told, event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventPlan, belljar.EventExec, belljar.EventExit}}))
+	told, aside, err := a.ofOthers(h, info, to, told)
+	if err != nil {
+		return fail(belljar.KindInternal, err, "many transcripts, of runs at the same time in one project, cannot be told apart")
+	}
+	rep, err := claims.Check(told, event.Read(info.Path, programEvents))
 	switch {
 	case errors.Is(err, claims.ErrNotSeen):
 		return fail(belljar.KindNotHere, err, "claims can be checked of runs in a tier that enforces record-exec: belljar doctor shows which")
@@ -114,35 +120,111 @@ func transcripts(p *belljar.Plan, state string) []claims.Dir {
 	return dirs
 }
 
+// maxApart bounds, in entries of records, what is read and compared to tell the transcripts of
+// runs apart: both sides of it are written by sandboxes.
+const maxApart = 20_000_000
+
+// wordsPerEntry is how many words are compared in the time in which one entry is.
+const wordsPerEntry = 20
+
+// apart compares transcripts one by one with records.
+type apart struct {
+	left   int // of maxApart
+	byFile map[string][]*claims.Claim
+}
+
+// read is what a record has of programs.
+func (p *apart) read(file string) (list []event.Entry, err error) {
+	for e, err := range event.Read(file, programEvents) {
+		if err != nil {
+			return nil, err
+		}
+		if p.left--; p.left < 0 {
+			return nil, claims.ErrBounds
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// differs says whether the transcript is not true in the run of that record.
+func (p *apart) differs(transcript string, record []event.Entry) (bool, error) {
+	told := p.byFile[transcript]
+	if p.left -= len(record) + len(told); p.left < 0 {
+		return false, claims.ErrBounds
+	}
+	rep, err := claims.Check(told, func(yield func(event.Entry, error) bool) {
+		for _, e := range record {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	})
+	if p.left -= rep.Work / wordsPerEntry; p.left < 0 || errors.Is(err, claims.ErrBounds) {
+		return false, claims.ErrBounds
+	}
+	return err != nil || slices.ContainsFunc(rep.Findings, func(f claims.Finding) bool { return f.Claim != nil && f.Verdict.Fault() }), nil
+}
+
 // ofOthers leaves out the transcripts of other runs in the project at the time: those that
-// are true there, and not here.
-func (a *App) ofOthers(h *host, info event.Info, to time.Time, told []*claims.Claim) (mine []*claims.Claim, notes []string) {
+// are true there, and not here. Each record is read once.
+func (a *App) ofOthers(h *host, info event.Info, to time.Time, told []*claims.Claim) (mine []*claims.Claim, notes []string, err error) {
 	infos, err := event.List(h.dirs.State)
 	if err != nil || info.Start == nil {
-		return told, nil
+		return told, nil, nil
 	}
-	differs := func(list []*claims.Claim, file string) bool {
-		rep, err := claims.Check(list, event.Read(file, event.Filter{}))
-		return err != nil || slices.ContainsFunc(rep.Findings, func(f claims.Finding) bool { return f.Claim != nil && f.Verdict.Fault() })
+	infos = slices.DeleteFunc(infos, func(o event.Info) bool {
+		return o.ID == info.ID || o.Start == nil || o.Start.Workspace != info.Start.Workspace || o.Time.After(to) || !o.EndAt.IsZero() && o.EndAt.Before(info.Time)
+	})
+	if len(infos) == 0 {
+		return told, nil, nil
 	}
+	p := apart{left: maxApart, byFile: map[string][]*claims.Claim{}}
+	for _, c := range told {
+		p.byFile[c.File] = append(p.byFile[c.File], c)
+	}
+	here, err := p.read(info.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	var doubtful []string
+	for file := range p.byFile {
+		is, err := p.differs(file, here)
+		if err != nil {
+			return nil, nil, err
+		}
+		if is {
+			doubtful = append(doubtful, file)
+		}
+	}
+	away := map[string]bool{}
 	for _, o := range infos {
-		if o.ID == info.ID || o.Start == nil || o.Start.Workspace != info.Start.Workspace || o.Time.After(to) || !o.EndAt.IsZero() && o.EndAt.Before(info.Time) {
-			continue
+		if len(away) == len(doubtful) {
+			break
 		}
-		byFile := map[string][]*claims.Claim{}
-		for _, c := range told {
-			byFile[c.File] = append(byFile[c.File], c)
+		there, err := p.read(o.Path)
+		if errors.Is(err, claims.ErrBounds) {
+			return nil, nil, err
 		}
-		for file, list := range byFile {
-			if !differs(list, info.Path) || differs(list, o.Path) {
+		if err != nil {
+			continue // nothing is true in a record that cannot be read
+		}
+		for _, file := range doubtful {
+			if away[file] {
 				continue
 			}
-			told = slices.DeleteFunc(told, func(c *claims.Claim) bool { return c.File == file })
-			notes = append(notes, fmt.Sprintf("%s is the transcript of another run in the project, %s", terminal.Escape(file), terminal.Escape(o.Name)))
+			is, err := p.differs(file, there)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !is {
+				away[file] = true
+				notes = append(notes, fmt.Sprintf("%s is the transcript of another run in the project, %s", terminal.Escape(file), terminal.Escape(o.Name)))
+			}
 		}
 	}
 	slices.Sort(notes)
-	return told, notes
+	return slices.DeleteFunc(told, func(c *claims.Claim) bool { return away[c.File] }), notes, nil
 }
 
 func (a *App) printClaims(rep *claims.Report) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,11 @@ func (a *App) devcontainer(h *host, f *planFlags, workspace string, p *policy.Po
 	if err != nil {
 		return nil, err
 	}
-	for n := range c.Env {
+	for _, n := range slices.Sorted(maps.Keys(c.Env)) {
+		if why := policySays(p, n); why != "" {
+			a.note("%s: %s is not taken: %s", terminal.Escape(name), n, why)
+			continue
+		}
 		// What the caller says comes later, and wins.
 		f.Env = slices.Insert(f.Env, 0, n+"="+c.Env[n])
 	}
@@ -65,6 +70,23 @@ func (a *App) devcontainer(h *host, f *planFlags, workspace string, p *policy.Po
 		a.note("%s: %s", terminal.Escape(name), terminal.Escape(n))
 	}
 	return c, nil
+}
+
+// policySays is what a policy says of a variable, which a project does not say otherwise; empty:
+// nothing.
+func policySays(p *policy.Policy, name string) string {
+	if _, ok := p.EnvSet()[name]; ok {
+		return "your policy sets it"
+	}
+	for _, c := range p.Credentials() {
+		if c.Name == name {
+			return "it is a credential's"
+		}
+	}
+	if slices.Contains(policy.CertVariables(), name) {
+		return "it names certificates, which belljar does"
+	}
+	return ""
 }
 
 // devSteps are the commands of a devcontainer.json.

@@ -13,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/workspace"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/spf13/cobra"
 )
 
@@ -263,6 +264,9 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 	case changesHost:
 		return nil, err // what the policy hides must not be removed
 	}
+	if err := t.discover(); err != nil && changesHost {
+		return nil, err // likewise what a link of a hidden name leads to
+	}
 	if err := a.recover(t); err != nil && changesHost {
 		return nil, err
 	}
@@ -274,6 +278,16 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 		t.paths = append(t.paths, rel)
 	}
 	return t, nil
+}
+
+// discover adds what the host reaches through a held or hidden name, as a run does.
+func (t *target) discover() error {
+	found, err := rules.Discover(rules.DiscoverOptions{Dir: t.Dir, Home: t.host.home, GlobalConfigs: t.host.gitConfigs()})
+	if err != nil {
+		return &belljar.Error{Op: "look for links to protected files", ID: t.Dir, Kind: belljar.KindInternal, Err: err}
+	}
+	t.Hide, t.Hold = slices.Concat(t.Hide, found.Hide), slices.Concat(t.Hold, found.Hold)
+	return nil
 }
 
 // reachable says why the project dir of a record cannot be worked on.

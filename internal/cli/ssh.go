@@ -116,15 +116,48 @@ func (a *App) ssh(f *sshFlags, name string, words []string) error {
 	return &belljar.Error{Op: "start", ID: at, Kind: belljar.KindRefused, Err: syscall.Exec(at, argv, rootid.Environ())}
 }
 
-// program is where PATH has a program of that name.
+// program is where PATH has a program of that name that is the system's. One that a user may
+// write may lie in the project of a sandbox (.venv/bin), and be the agent's.
 func program(name string) (string, error) {
+	var passed []string
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		p := filepath.Join(dir, name)
-		if fi, err := os.Stat(p); filepath.IsAbs(p) && err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return p, nil
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		p, err := filepath.EvalSymlinks(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			if ofSystem(p) {
+				return p, nil
+			}
+			passed = append(passed, p)
 		}
 	}
-	return "", &belljar.Error{Op: "find", ID: name, Kind: belljar.KindNotFound, Err: errors.New("it is not on PATH"), Hint: "install OpenSSH's client, or use belljar exec"}
+	err := errors.New("it is not on PATH")
+	if passed != nil {
+		err = fmt.Errorf("what PATH has is not the system's, so that a sandbox may have written it: %s", terminal.Escape(strings.Join(passed, ", ")))
+	}
+	return "", &belljar.Error{Op: "find", ID: name, Kind: belljar.KindNotFound, Err: err, Hint: "install OpenSSH's client, use belljar exec, or your own ssh after belljar ssh-config"}
+}
+
+// ofSystem says whether p, which has no links, and every folder above it belong to root and
+// nobody else may write there.
+func ofSystem(p string) bool {
+	for ; ; p = filepath.Dir(p) {
+		fi, err := os.Lstat(p)
+		if err != nil {
+			return false
+		}
+		st, ok := fi.Sys().(*syscall.Stat_t)
+		if !ok || st.Uid != 0 || fi.Mode().Perm()&0o022 != 0 {
+			return false
+		}
+		if p == filepath.Dir(p) {
+			return true
+		}
+	}
 }
 
 // sshStdio is the server of one connection.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // A finding is what of belljar log claims --json these tests look at.
@@ -67,6 +69,7 @@ func agentRun(t *testing.T, name, script string, commands ...string) *world {
 
 // TestClaimsHonest: what the real programs tell is what was executed.
 func TestClaimsHonest(t *testing.T) {
+	testenv.Need(t, "only-run")
 	if !ownKernel() {
 		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
 	}
@@ -90,6 +93,7 @@ func TestClaimsHonest(t *testing.T) {
 // TestClaimsLying: a command changes the transcript of the agent that runs it: a result, a
 // line, a call that never was; and another transcript is made up.
 func TestClaimsLying(t *testing.T) {
+	testenv.Need(t, "only-run")
 	if !ownKernel() {
 		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
 	}
@@ -141,6 +145,22 @@ echo '{"timestamp":"'$(date -u +%FT%T.%NZ)'","type":"event_msg","payload":{"type
 	}
 	all, status := w.claims()
 	if v := verdicts(all, "make test"); status != 1 || !slices.Equal(v, []string{"not executed"}) {
+		t.Errorf("%d %+v", status, all)
+	}
+}
+
+// TestClaimsNotTold: what a first command becomes and starts is shown, whatever it is.
+func TestClaimsNotTold(t *testing.T) {
+	if !ownKernel() {
+		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
+	}
+	w := newWorld(t)
+	w.write("first.sh", "mkdir -p ~/.claude/projects/p; : > ~/.claude/projects/p/x.jsonl\nexec sh -c 'uname -r; true'\n")
+	if r := w.belljar("run", "--preset", "claude", "--", "sh", "first.sh"); r.status != 0 {
+		t.Fatal(r)
+	}
+	all, status := w.claims()
+	if v := verdicts(all, "uname -r; true"); status != 1 || !slices.Equal(v, []string{"executed but not told"}) {
 		t.Errorf("%d %+v", status, all)
 	}
 }

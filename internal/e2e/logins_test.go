@@ -25,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // A subscription is the providers' side of logins: the company's proxy of the test ends
@@ -246,6 +248,7 @@ func loginAgents() map[string][]string {
 // real token, also where it had expired or is rotated meanwhile, nothing readable inside
 // holds one, and no 401 reaches the agent.
 func TestLogins(t *testing.T) {
+	testenv.Need(t, "only-run")
 	bin := agentPath(t)
 	for name, command := range loginAgents() {
 		t.Run(name, func(t *testing.T) {

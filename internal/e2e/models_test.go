@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // agentWorld is a world in which the program of an agent is found, and its keys are the
@@ -38,6 +40,7 @@ func agentWorld(t *testing.T, name string) *world {
 // TestModels: the real programs work where requests to their models are judged; what
 // they used is counted, and what the policy does not allow shows as their own error.
 func TestModels(t *testing.T) {
+	testenv.Need(t, "only-run")
 	for _, c := range []struct {
 		name, agent string
 		tool        map[string]any // that the model calls

@@ -60,6 +60,11 @@ func TestSetupIsInterrupted(t *testing.T) {
 	if r.status != 124 {
 		t.Errorf("a limit: %+v", r)
 	}
+	both := filepath.Join(w.home, "both.yaml")
+	w.write(both, "version: 1\nsetup: {run: [\"sleep 3\"]}\n")
+	if r := w.belljar("run", "--policy", both, "--time", "4s", "--", "sleep", "3"); r.status != 124 {
+		t.Errorf("a limit of both together: %+v", r)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c := w.cmd(ctx, "run", "--policy", file, "--", "echo", "started")
@@ -102,6 +107,14 @@ func TestDevcontainer(t *testing.T) {
 	if r.status != 0 || r.out != "mine [] /opt/tools\ncreated\nstarted\nstarted\n" {
 		t.Errorf("the second run: %+v", r)
 	}
+	w.write(file, `{"containerEnv": {"TOK": "attackers", "MINE": "theirs", "FREE": "free"}}`)
+	w.env = append(w.env, "TOK="+envSecret)
+	w.write(filepath.Join(w.home, "p.yaml"), "version: 1\nnetwork: {allow: [api.example.com]}\nenv: {set: {MINE: mine}}\ncredentials: [{name: TOK, from: {env: TOK}, hosts: [api.example.com], header: bearer}]\n")
+	r = w.belljar("run", "--devcontainer", "--policy", filepath.Join(w.home, "p.yaml"), "--", "sh", "-c", "echo $MINE $FREE $TOK")
+	if !strings.HasPrefix(r.out, "mine free ") || strings.Contains(r.out, "attackers") {
+		t.Errorf("a project says what the policy says: %+v", r)
+	}
+	mustContain(t, "the notes", r.errout, "TOK is not taken", "MINE is not taken")
 	w.write(file, `{"initializeCommand": "touch `+w.home+`/ran", "runArgs": ["--privileged"]}`)
 	r = w.belljar("run", "--devcontainer", "--", "true")
 	if r.status != 126 {

@@ -171,3 +171,29 @@ func TestRandomScript(t *testing.T) {
 		t.Errorf("still waiting: %q", p)
 	}
 }
+
+// TestApplyKnowsWhatIsFound: what a run hides and holds because something of the host
+// leads to it, apply and diff know too.
+func TestApplyKnowsWhatIsFound(t *testing.T) {
+	w := newWorld(t)
+	w.write("config/dev", "secret\n")
+	w.write("githooks/readme", "1\n")
+	w.host("sh", "-ec", `ln -sf config/dev .env; git init -q -b main .; git config core.hooksPath githooks; touch config/seen`)
+	w.sh(`rm -rf config; mkdir -p config; echo 1 > config/new; echo true > githooks/pre-commit; chmod +x githooks/pre-commit; true`, "--mode", "review")
+	var changes []struct{ Path, Class string }
+	r := w.belljar("diff", "--json")
+	if err := json.Unmarshal([]byte(r.out), &changes); err != nil {
+		t.Fatalf("diff --json: %v\n%s", err, r.out)
+	}
+	classes := map[string]string{}
+	for _, c := range changes {
+		classes[c.Path] = c.Class
+	}
+	if got := classes["githooks/pre-commit"]; got != "self-running" {
+		t.Errorf("a hook in core.hooksPath has class %q:\n%s", got, r.out)
+	}
+	r = w.belljar("apply")
+	if w.read("config/dev") != "secret\n" {
+		t.Errorf("apply removed what the sandbox could not see:\n%s%s", r.out, r.errout)
+	}
+}

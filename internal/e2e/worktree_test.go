@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 // gitWorld is a world whose project is a repository with two commits, and changes that
@@ -204,6 +206,7 @@ func TestRunMany(t *testing.T) {
 // TestWorktreeAgents: the real agents work on one repository at once, each in its
 // worktree: four branches, merged; and two that collide.
 func TestWorktreeAgents(t *testing.T) {
+	testenv.Need(t, "only-run")
 	bin := agentPath(t)
 	w := newWorld(t)
 	for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY", "GEMINI_API_KEY"} {

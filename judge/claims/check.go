@@ -19,21 +19,35 @@ const slack = 15 * time.Second
 // maxBack bounds how far shells for a claim, and the claim of a lost process, are looked for.
 const maxBack = 256
 
+// Bounds of the work. The commands of all lines and the words that are compared are the
+// sandbox's choice, both sides of it.
+const (
+	maxParsed   = 4_000_000   // words
+	maxCompared = 200_000_000 // words, names, and 64 bytes of a word
+)
+
 // Check compares claims, in order of time, with the programs on record. It returns the
-// findings in order of time. The error is one of reading, or [ErrRecord].
+// findings in order of time. The error is one of reading, [ErrRecord] or [ErrBounds].
 func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error) {
 	t, err := tableOf(entries)
 	if err != nil {
 		return Report{}, err
 	}
-	m := &matcher{t: t, shells: map[string][]*execution{}, hosts: map[*process]bool{}, mine: map[*Claim][]*execution{}, free: map[string][]*execution{}}
+	m := &matcher{t: t, shells: map[string][]*execution{}, mine: map[*Claim][]*execution{}, free: map[string][]*execution{}}
 	m.index()
 	rep := Report{Findings: []Finding{}}
 	reads := make([]*reading, len(told))
 	roots := make([]*execution, len(told))
+	parsed := 0
 	for i, c := range told {
 		reads[i] = read(c.Line)
 		roots[i] = m.root(c)
+		for j := range reads[i].commands {
+			parsed += 1 + len(reads[i].commands[j].args)
+		}
+		if parsed > maxParsed {
+			return Report{}, ErrBounds
+		}
 	}
 	m.lost(told, roots, reads)
 	for _, x := range t.execs {
@@ -47,8 +61,12 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 	}
 	for i, c := range told {
 		rep.Findings = append(rep.Findings, m.judge(c, roots[i], reads[i]))
+		if m.spent() {
+			return Report{}, ErrBounds
+		}
 	}
-	t.rest(&rep, m)
+	rep.Work = m.work
+	t.rest(&rep)
 	slices.SortStableFunc(rep.Findings, func(a, b Finding) int { return a.Time.Compare(b.Time) })
 	return rep, nil
 }
@@ -56,14 +74,26 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 type matcher struct {
 	t      *table
 	shells map[string][]*execution // by the line that they were given
-	hosts  map[*process]bool       // that started a shell of a claim
 	mine   map[*Claim][]*execution // below its shell
 	free   map[string][]*execution // of no claim, by name
+	work   int                     // words that were compared
+}
+
+// spent says that no more is compared: what is found then means nothing.
+func (m *matcher) spent() bool { return m.work > maxCompared }
+
+// runs says whether x is an execution of c, as far as there is work left.
+func (m *matcher) runs(x *execution, c *command) bool {
+	m.work += 1 + len(x.argv)
+	for i := range c.args {
+		m.work += 1 + len(c.args[i].text)/64
+	}
+	return !m.spent() && x.runs(c)
 }
 
 func (m *matcher) index() {
 	for _, x := range m.t.execs {
-		if x.refused {
+		if x.refused || !x.named(shells) {
 			continue
 		}
 		for _, l := range lines(x.argv) {
@@ -105,23 +135,24 @@ func (m *matcher) root(c *Claim) *execution {
 		return nil
 	}
 	best.used = true
-	m.cover(best.proc, c)
-	for up := best.proc.up; up != nil; up = up.up {
-		if up.claim == nil {
-			m.hosts[up] = true
-		}
-	}
+	m.coverFrom(best, c)
 	return best
 }
 
-// cover gives p and what descends from it to c, but for what another claim has.
-func (m *matcher) cover(p *process, c *Claim) {
-	if p.claim != nil {
+// coverFrom gives x, what its process executes after it, and what descends from it then to c.
+func (m *matcher) coverFrom(x *execution, c *Claim) {
+	m.cover(x.proc, c, x.seq)
+	x.proc.from = x
+}
+
+// cover gives p and what descends from it since then to c, but for what another claim has.
+func (m *matcher) cover(p *process, c *Claim, since int) {
+	if p.claim != nil || p.execs[0].seq < since && p.up != nil && p.up.claim == c {
 		return
 	}
-	p.claim = c
+	p.claim, p.covered = c, since
 	for _, q := range p.children {
-		m.cover(q, c)
+		m.cover(q, c, since)
 	}
 }
 
@@ -132,15 +163,19 @@ func (m *matcher) lost(told []*Claim, roots []*execution, reads []*reading) {
 		if p.claim != nil || p.up != nil || p == m.t.first {
 			continue
 		}
+		if m.spent() {
+			return
+		}
 		// Claims are in order: those that began before it, the latest first.
 		end, _ := slices.BinarySearchFunc(told, p.began().Add(slack), func(c *Claim, t time.Time) int { return c.Time.Compare(t) })
 		for i := end - 1; i >= max(0, end-maxBack); i-- {
 			if roots[i] == nil || roots[i].at.After(p.began()) {
 				continue
 			}
+			m.work++
 			runs := roots[i].proc.running(p.began()) && p.parent > 1
-			if runs || reads[i].names(p) {
-				m.cover(p, told[i])
+			if runs || m.names(reads[i], p) {
+				m.cover(p, told[i], p.execs[0].seq)
 				break
 			}
 		}
@@ -148,10 +183,26 @@ func (m *matcher) lost(told []*Claim, roots []*execution, reads []*reading) {
 }
 
 // names says whether the line may run what p executed.
-func (r *reading) names(p *process) bool {
-	for i := range r.commands {
-		if slices.ContainsFunc(p.execs, func(x *execution) bool { return x.runs(&r.commands[i]) }) {
-			return true
+func (m *matcher) names(r *reading, p *process) bool {
+	if r.byName == nil {
+		r.byName = map[string][]*command{}
+		for i := range r.commands {
+			for _, n := range r.commands[i].names() {
+				r.byName[n] = append(r.byName[n], &r.commands[i])
+			}
+		}
+	}
+	for _, x := range p.execs {
+		for _, n := range x.names {
+			m.work++
+			for _, c := range r.byName[n] {
+				if m.runs(x, c) {
+					return true
+				}
+				if m.spent() {
+					return false
+				}
+			}
 		}
 	}
 	return false
@@ -168,12 +219,22 @@ func (m *matcher) judge(c *Claim, root *execution, r *reading) Finding {
 		seen = root.proc.end.Status()
 		f.Status = &seen
 	}
-	mine := slices.DeleteFunc(m.mine[c], func(x *execution) bool { return x.at.Before(root.at) })
+	mine := map[string][]*execution{}
+	for _, x := range m.mine[c] {
+		if x.seq < root.seq {
+			continue
+		}
+		for _, n := range x.names {
+			mine[n] = append(mine[n], x)
+		}
+	}
 	for i := range r.commands {
 		cmd := &r.commands[i]
-		x := take(mine, cmd)
+		x := m.take(mine, cmd)
 		switch {
-		case x == nil && required(cmd, c, seen, i) && !c.saysMissing(cmd):
+		case x == nil && required(cmd, c, seen, i) && seen > 0 && c.saysMissing(cmd):
+			f.Verdict, f.Why = AsSaid, "a shell was given the line and failed; the transcript says that it did not find "+terminal.Escape(path.Base(cmd.name))
+		case x == nil && required(cmd, c, seen, i):
 			f.Verdict = NotExecuted
 			f.Why = "a shell was given the line, but " + terminal.Escape(path.Base(cmd.name)) + " was not executed as it says"
 			return f
@@ -190,15 +251,29 @@ func (m *matcher) judge(c *Claim, root *execution, r *reading) Finding {
 	return f
 }
 
-// take finds the execution of cmd that no command before had.
-func take(mine []*execution, cmd *command) *execution {
-	for _, x := range mine {
-		if !x.used && x.runs(cmd) {
-			x.used = true
-			return x
+// take finds the first execution of cmd that no command before had.
+func (m *matcher) take(mine map[string][]*execution, cmd *command) *execution {
+	var best *execution
+	for _, n := range cmd.names() {
+		list := mine[n]
+		for len(list) > 0 && list[0].used {
+			list = list[1:]
+		}
+		mine[n] = list
+		for _, x := range list {
+			if best != nil && x.seq > best.seq || m.spent() {
+				break
+			}
+			if m.work++; !x.used && m.runs(x, cmd) {
+				best = x
+				break
+			}
 		}
 	}
-	return nil
+	if best != nil {
+		best.used = true
+	}
+	return best
 }
 
 // required says whether the line cannot have ended as it did without command i.
@@ -215,7 +290,7 @@ func required(cmd *command, c *Claim, seen, i int) bool {
 }
 
 // saysMissing says whether the transcript itself has the shell say that it did not find the
-// program.
+// program. It is written inside: the status on record has to fit it.
 func (c *Claim) saysMissing(cmd *command) bool {
 	return strings.Contains(c.output, cmd.name+": command not found") || strings.Contains(c.output, cmd.name+": not found") ||
 		strings.Contains(c.output, cmd.name+": No such file") || strings.Contains(c.output, cmd.name+": Permission denied")
@@ -231,14 +306,11 @@ func (m *matcher) direct(c *Claim, cmd *command) *execution {
 	}
 	m.free[name] = free
 	for _, x := range free[:min(len(free), maxBack)] {
-		if x.used || x.proc.claim != nil || !c.in(x.at) || !x.runs(cmd) {
+		if x.used || x.proc.claim != nil || !c.in(x.at) || !m.runs(x, cmd) {
 			continue
 		}
 		x.used = true
-		m.cover(x.proc, c)
-		if x.proc.up != nil {
-			m.hosts[x.proc.up] = true
-		}
+		m.coverFrom(x, c)
 		return x
 	}
 	return nil

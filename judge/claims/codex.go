@@ -107,10 +107,20 @@ func (c *codex) item(l *codexLine) {
 func (c *codex) claims() []*Claim {
 	all := c.ran
 	taken := map[*Claim]bool{}
+	byLine := map[string][]*Claim{}
+	for _, r := range c.ran {
+		byLine[strings.TrimSpace(r.Line)] = append(byLine[strings.TrimSpace(r.Line)], r)
+	}
 	for _, call := range c.calls {
 		joined := false
-		for _, r := range c.ran {
-			if !taken[r] && same(r.Line, call.Line) && !r.Until.Before(call.Time) && (call.Until.IsZero() || !r.Time.After(call.Until.Add(time.Second))) {
+		line := strings.TrimSpace(call.Line)
+		list := byLine[line]
+		for len(list) > 0 && (taken[list[0]] || list[0].Until.Before(call.Time)) {
+			list = list[1:] // calls are in order
+		}
+		byLine[line] = list
+		for _, r := range list[:min(len(list), maxBack)] {
+			if !taken[r] && !r.Until.Before(call.Time) && (call.Until.IsZero() || !r.Time.After(call.Until.Add(time.Second))) {
 				taken[r], joined = true, true
 				// What is told of it in two ways has to be one thing.
 				if call.Status != nil && r.Status != nil && call.Status[0] != r.Status[0] {
@@ -150,11 +160,16 @@ func lineOf(argv []string) string {
 	if s, ok := script(argv); ok {
 		return s
 	}
-	var words []string
+	return words(argv)
+}
+
+// words are argv as a shell would have to be given it.
+func words(argv []string) string {
+	var list []string
 	for _, a := range argv {
-		words = append(words, "'"+strings.ReplaceAll(a, "'", `'"'"'`)+"'")
+		list = append(list, "'"+strings.ReplaceAll(a, "'", `'"'"'`)+"'")
 	}
-	return strings.Join(words, " ")
+	return strings.Join(list, " ")
 }
 
 // inProgram finds the calls of a program that the model wrote: exec_command({cmd: "…"}).

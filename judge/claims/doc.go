@@ -22,7 +22,10 @@
 // known here: that a shell was given the line is all that can be said of "cd x". A claim
 // covers all processes below its shell, and those that have lost their parents
 // while it ran. The clock of a transcript is the sandbox's. A process is known by its
-// number: an agent that executes very many processes may reuse one.
+// number: an agent that executes very many processes may reuse one. An agent's program that
+// its environment makes run something else is on record as the agent: only what it executes is
+// judged. A script that a shell's line sources is not seen, and a program with the name of a
+// helper's file is the helper, whatever its words are.
 package claims
 
 import "time"
@@ -85,6 +88,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	Own      []Own     `json:"own"`
 	Notes    []string  `json:"notes,omitempty"` // what else is to be known; safe for a terminal
+	Work     int       `json:"-"`               // words that were compared, for those who compare much
 }
 
 // Faults counts the findings that show a difference.

@@ -55,6 +55,7 @@ const maxCommands = 4096
 type reading struct {
 	parsed   bool
 	commands []command
+	byName   map[string][]*command // where they are looked for by name
 
 	funcs  map[string]bool
 	unsure bool // something that stands before may have ended the line
@@ -275,8 +276,12 @@ func script(argv []string) (line string, ok bool) {
 	return "", false
 }
 
+// around is what may stand around a line that a script gives to eval.
+var around = strings.Fields("eval source . builtin shopt setopt unalias unset pwd true exit")
+
 // lines are the lines that a shell was given by argv: its script, and what that gives to
-// eval, as Claude Code does with the line of a call.
+// eval, as Claude Code does with the line of a call. A script that runs anything besides is
+// nothing but itself.
 func lines(argv []string) []string {
 	s, ok := script(argv)
 	if !ok {
@@ -291,15 +296,28 @@ func lines(argv []string) []string {
 		return out
 	}
 	syntax.Walk(f, func(n syntax.Node) bool {
-		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 1 && wordOf(c.Args[0]).text == "eval" {
-			if w := wordOf(c.Args[1]); w.known && len(c.Args) == 2 {
-				out = append(out, w.text)
+		switch n := n.(type) {
+		case *syntax.FuncDecl:
+			ok = false
+		case *syntax.CallExpr:
+			if len(n.Args) == 0 {
+				break
+			}
+			name := wordOf(n.Args[0])
+			ok = ok && name.known && slices.Contains(around, name.text)
+			if name.text == "builtin" && len(n.Args) > 1 {
+				ok = ok && slices.Contains(around, wordOf(n.Args[1]).text)
+			}
+			if name.text == "eval" && len(n.Args) == 2 {
+				if w := wordOf(n.Args[1]); w.known {
+					out = append(out, w.text)
+				}
 			}
 		}
 		return true
 	})
+	if !ok {
+		return out[:1]
+	}
 	return out
 }
-
-// same compares lines as far as shells do not.
-func same(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }

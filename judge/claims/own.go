@@ -2,12 +2,13 @@ package claims
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 )
 
-// agentNames are the programs that are agents, or start them. A program is what its name says
-// only where the sandbox cannot write.
+// agentNames are the programs that are agents, or start them. A program is what the name of
+// its file says, only where the sandbox cannot write.
 var agentNames = []string{"claude", "claude.exe", "codex", "codex.js"}
 
 // ownPrograms are what agents are known to start by themselves: to look at the project and
@@ -17,52 +18,135 @@ var ownPrograms = strings.Fields(`git rg uname getconf lsb_release getopt which 
 	pgrep hostname locale codex-code-mode-host`)
 
 // ownScripts are how the scripts begin that agents give to a shell for themselves.
-var ownScripts = []string{"SNAPSHOT_FILE=", "__codex_snapshot_", "set -e; . \""}
+var ownScripts = []string{"SNAPSHOT_FILE=", "__codex_snapshot_", "__CODEX_SNAPSHOT_", "set -e; . \""}
 
-func (x *execution) named(list []string) bool {
-	return x.given && slices.ContainsFunc(x.names, func(n string) bool { return slices.Contains(list, n) })
+// filesOf are the bare names of the file that was executed, where it is one that was given:
+// its own, and that of a link in a folder of programs which was given, too. The first
+// argument, which is anybody's choice, counts for files that are many programs.
+func (t *table) filesOf(file, called string, argv []string) []string {
+	if !t.given(file) {
+		return nil
+	}
+	names := []string{path.Base(file)}
+	if called != "" && slices.Contains([]string{"bin", "sbin"}, path.Base(path.Dir(called))) && t.given(called) {
+		names = append(names, path.Base(called))
+	}
+	if slices.Contains([]string{"busybox", "toybox", "coreutils"}, names[0]) {
+		names = append(names, strings.TrimPrefix(path.Base(first(argv)), "-"))
+	}
+	return names
 }
 
-// agent says whether p is an agent, by the name of its file: not what an agent's program
-// has become, but for its interpreter.
-func (p *process) agent() bool {
-	last := p.execs[len(p.execs)-1]
-	return last.named(agentNames) || last.named([]string{"node", "bun"}) &&
-		slices.ContainsFunc(p.execs, func(x *execution) bool { return x.named(agentNames) })
+func (x *execution) named(list []string) bool {
+	return slices.ContainsFunc(x.files, func(n string) bool { return slices.Contains(list, n) })
+}
+
+// agent says whether x is an agent: by its file, or as the interpreter of before, which is
+// the agent's script that the same process executed.
+func (x *execution) agent(before *execution) bool {
+	return x.named(agentNames) ||
+		before != nil && x.named([]string{"node", "bun"}) && len(x.argv) > 1 && slices.Contains(before.paths, x.argv[1])
 }
 
 // own says whether x is something that agents do by themselves.
 func (x *execution) own() bool {
-	s, ok := script(x.argv)
-	if !ok {
+	if !x.named(shells) {
 		// What git runs by its options is on record as a program of its own, below it.
-		return x.named(ownPrograms) || x.named(agentNames)
+		return x.named(ownPrograms)
 	}
-	return x.given && (s == "env" || slices.ContainsFunc(ownScripts, func(p string) bool { return strings.HasPrefix(s, p) }))
+	s, ok := script(x.argv)
+	return ok && (s == "env" || slices.ContainsFunc(ownScripts, func(p string) bool { return strings.HasPrefix(s, p) }))
 }
 
-// rest judges what no claim covers: each tree of processes below the agent is one thing.
-func (t *table) rest(rep *Report, at *matcher) {
+// A thing is what no transcript tells: a program below an agent, or below what the user ran,
+// with all below it.
+type thing struct {
+	x       *execution
+	strange *execution // the first in its process that agents do not run by themselves
+	bad     bool       // there is such a one, there or below
+}
+
+// A stage is what a process is from a time on.
+type stage struct {
+	since int    // the place in the record
+	thing *thing // nil: an agent, what the user ran, or a claim's
+}
+
+// stageAt is what p was at a place in the record.
+func (p *process) stageAt(at int) *thing {
+	if p == nil {
+		return nil
+	}
+	n, _ := slices.BinarySearchFunc(p.stages, at, func(s stage, at int) int {
+		if s.since > at {
+			return 1
+		}
+		return -1
+	})
+	if n == 0 {
+		return nil
+	}
+	return p.stages[n-1].thing
+}
+
+// untold finds the things of p in what it executed before it was a claim's.
+func (t *table) untold(p *process) (list []*thing) {
+	var before *execution
+	now := p.up.stageAt(p.execs[0].seq)
+	for i, x := range p.execs {
+		if p.claim != nil && (p.from == nil || x == p.from) {
+			break
+		}
+		// What the user ran is in the plan; what it becomes or starts is nobody's word.
+		users := p == t.first && i == 0
+		if !x.refused && (users || x.agent(before)) {
+			now = nil
+			if x.agent(before) && (before == nil || x.named(agentNames)) {
+				before = x
+			}
+		} else {
+			of := now
+			if of == nil {
+				of = &thing{x: x}
+				list = append(list, of)
+			}
+			if !x.own() {
+				of.bad = true
+				if of.strange == nil && p == of.x.proc {
+					of.strange = x
+				}
+			}
+			if x.refused {
+				continue // it stayed what it was
+			}
+			now, before = of, nil
+		}
+		p.stages = append(p.stages, stage{x.seq, now})
+	}
+	if p.claim != nil {
+		p.stages = append(p.stages, stage{since: p.covered})
+	}
+	return list
+}
+
+// rest judges what no claim covers, every execve of it: each tree of processes below an agent
+// is one thing.
+func (t *table) rest(rep *Report) {
+	var all []*thing
+	for _, p := range t.all { // parents first
+		all = append(all, t.untold(p)...)
+	}
 	counts := map[string]int{}
-	for _, p := range t.all {
-		if p.claim != nil || at.hosts[p] || p == t.first || p.agent() {
+	for _, th := range all {
+		p := th.x.proc
+		if !th.bad && p.claim != nil {
+			continue // what an agent wraps around a line
+		}
+		if !th.bad {
+			counts[path.Base(th.x.paths[0])]++
 			continue
 		}
-		if p.up != nil && p.up.claim == nil && !at.hosts[p.up] && p.up != t.first && !p.up.agent() {
-			continue // told with its parent
-		}
-		if p.up == t.first && !t.first.agent() && !at.hosts[t.first] {
-			counts[programOf(p)]++ // of the command that the user gave, which is no agent
-			continue
-		}
-		all := p.below(func(q *process) bool {
-			return q.claim != nil || !slices.ContainsFunc(q.execs, func(x *execution) bool { return !x.own() })
-		})
-		if all {
-			counts[programOf(p)]++
-			continue
-		}
-		f := Finding{Verdict: NotTold, Time: p.began(), Line: p.line(), PID: p.pid}
+		f := Finding{Verdict: NotTold, Time: th.x.at, Line: th.line(), PID: p.pid}
 		if p.end != nil {
 			s := p.end.Status()
 			f.Status = &s
@@ -78,20 +162,14 @@ func (t *table) rest(rep *Report, at *matcher) {
 	})
 }
 
-// line is what p was given to run: the last line of a shell that it was, else its words.
-func (p *process) line() string {
-	for _, x := range slices.Backward(p.execs) {
-		if l := lines(x.argv); len(l) > 0 {
-			return l[len(l)-1]
-		}
+// line is what makes th one that is told: the line that a shell was given, or words.
+func (th *thing) line() string {
+	x := th.x
+	if th.strange != nil {
+		x = th.strange
 	}
-	return lineOf(p.execs[len(p.execs)-1].argv)
-}
-
-func programOf(p *process) string {
-	x := p.execs[len(p.execs)-1]
-	if len(x.names) == 0 {
-		return ""
+	if l := lines(x.argv); len(l) > 0 && x.named(shells) {
+		return l[len(l)-1]
 	}
-	return x.names[0]
+	return words(x.argv)
 }

@@ -30,18 +30,25 @@ type process struct {
 	end         *belljar.ExitStatus
 	ended       time.Time
 
-	claim *Claim // it runs for this one
 	up    *process
+	claim *Claim // it runs for this one
+	// from is the execution with which the claim begins; nil: all of the process is the
+	// claim's, which covers it since covered.
+	from    *execution
+	covered int
+	stages  []stage
 }
 
 // An execution is one execve.
 type execution struct {
+	seq     int // its place in the record
 	at      time.Time
 	names   []string // bare: of the file, the path that was asked for, the first argument
 	argv    []string
 	cut     bool
 	refused bool
-	given   bool // the file came from outside, and cannot be written inside
+	files   []string // bare, of the file if it came from outside and cannot be written inside
+	paths   []string // of the file, and that was asked for
 	proc    *process
 	used    bool // by a command of a claim
 }
@@ -134,7 +141,10 @@ func (t *table) exec(at time.Time, e *belljar.ExecEvent) error {
 			t.first = p
 		}
 	}
-	x := &execution{given: t.given(e.Path), at: at, argv: e.Argv, cut: e.Truncated > 0, refused: e.Refused != "", proc: p}
+	x := &execution{files: t.filesOf(e.Path, e.Called, e.Argv), paths: []string{e.Path}, seq: len(t.execs), at: at, argv: e.Argv, cut: e.Truncated > 0, refused: e.Refused != "", proc: p}
+	if e.Called != "" {
+		x.paths = append(x.paths, e.Called)
+	}
 	for _, n := range []string{e.Path, e.Called, first(e.Argv)} {
 		if n = strings.TrimPrefix(path.Base(n), "-"); n != "." && !slices.Contains(x.names, n) {
 			x.names = append(x.names, n)
@@ -150,19 +160,6 @@ func first(argv []string) string {
 		return ""
 	}
 	return argv[0]
-}
-
-// below calls f for p and all that descends from it, parents first, until f says no.
-func (p *process) below(f func(*process) bool) bool {
-	if !f(p) {
-		return false
-	}
-	for _, c := range p.children {
-		if !c.below(f) {
-			return false
-		}
-	}
-	return true
 }
 
 // began is the time of its first execve.
@@ -220,3 +217,12 @@ func interpreted(c *command, x *execution) bool {
 // shadowed are the programs in whose place Claude Code's shell runs another, by the name
 // that this one has.
 var shadowed = map[string]string{"find": "bfs", "grep": "ugrep", "rg": "rg"}
+
+// names are those that an execution of c may have.
+func (c *command) names() []string {
+	name := path.Base(c.name)
+	if other, ok := shadowed[name]; ok && other != name {
+		return []string{name, other}
+	}
+	return []string{name}
+}

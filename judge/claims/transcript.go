@@ -62,9 +62,9 @@ func Agents() map[string]string {
 	return m
 }
 
-// ErrBounds says that there is more than is ever read: then nothing is judged, as what was
-// left out could be what matters.
-var ErrBounds = errors.New("the transcripts are larger than is read")
+// ErrBounds says that there is more than is ever read or compared: then nothing is judged, as
+// what was left out could be what matters.
+var ErrBounds = errors.New("the transcripts are larger than is read and compared")
 
 // Read reads the claims between from and to of all transcripts in dirs, in order of time. It
 // opens regular files only, follows no link, and stops with [ErrBounds] beyond fixed bounds.

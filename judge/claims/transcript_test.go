@@ -76,6 +76,23 @@ func TestCodex(t *testing.T) {
 	}
 }
 
+// TestCodexMany: very many calls of one line cost no more than their sum.
+func TestCodexMany(t *testing.T) {
+	c := newCodex("x").(*codex)
+	for i := range 50_000 {
+		at := start.Add(time.Duration(i) * time.Second)
+		c.ran = append(c.ran, &Claim{Line: "x", Time: at, Until: at})
+		c.calls = append(c.calls, &Claim{Line: "x", Time: at.Add(time.Hour * 100), Until: at.Add(time.Hour * 100), called: true})
+	}
+	began := time.Now()
+	if n := len(c.claims()); n != 100_000 {
+		t.Error(n)
+	}
+	if d := time.Since(began); d > 10*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
 // TestHostileFolder: links, pipes, depth and lines beyond all bounds.
 func TestHostileFolder(t *testing.T) {
 	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "x.jsonl")

@@ -87,6 +87,21 @@ func CheckFormat(r io.ReaderAt, size int64, f Format) error {
 	return p.extensions()
 }
 
+// AssumedUnchanged names an entry of an index with names of [SHA1] that git is told to
+// assume unchanged, empty without one.
+func AssumedUnchanged(r io.ReaderAt, size int64) (string, error) {
+	p := &parser{in: bufio.NewReaderSize(io.NewSectionReader(r, 0, size-int64(SHA1)), 64<<10), file: r, end: size - int64(SHA1), hash: int64(SHA1), links: map[string]string{}}
+	if err := p.header(); err != nil {
+		return "", err
+	}
+	for i := range p.count {
+		if err := p.entry(i); err != nil || p.assumed != "" {
+			return p.assumed, err
+		}
+	}
+	return "", nil
+}
+
 // FormatOf is the object format that a repository's configuration states.
 func FormatOf(config []byte) Format {
 	for line := range strings.Lines(strings.ToLower(string(config))) {
@@ -110,6 +125,7 @@ type parser struct {
 
 	prev      string // path of the entry before
 	prevStage uint16
+	assumed   string            // the first path with that flag
 	empties   bool              // entries without a path: only a split index has them
 	links     map[string]string // folded path of a link or submodule to its path
 	// wanted are the offsets at which a table of the file says that entries begin;
@@ -156,6 +172,7 @@ func (p *parser) header() error {
 
 // The flags of an entry.
 const (
+	flagAssumed  = 0x8000
 	flagExtended = 0x4000
 	flagLength   = 0x0fff
 	flagStage    = 0x3000
@@ -187,6 +204,9 @@ func (p *parser) entry(i uint32) error {
 		return fmt.Errorf("entry %q states another length than it has", path)
 	}
 	p.starts, p.whole = append(p.starts, start), append(p.whole, whole)
+	if flags&flagAssumed != 0 && p.assumed == "" {
+		p.assumed = path
+	}
 	stage := flags & flagStage
 	if path < p.prev || path == p.prev && path != "" && stage <= p.prevStage {
 		return fmt.Errorf("entry %q is out of order", path)

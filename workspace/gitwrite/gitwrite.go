@@ -12,7 +12,7 @@
 //
 // It refuses what it cannot do as git would: linked work trees, SHA-256 and reftable
 // repositories, a detached HEAD, a merge or rebase that goes on, an index that is
-// split, files for which attributes name a filter, or whose line ends git would
+// split or has files that git is to assume unchanged, files for which attributes name a filter, or whose line ends git would
 // change. Commits are not signed. Only ignore files of the repository count, not the
 // user's own.
 package gitwrite
@@ -232,6 +232,9 @@ func (c *commit) readIndex() error {
 	if err := index.NewDecoder(f).Decode(c.index); err != nil {
 		return fmt.Errorf("read the index: %w", err)
 	}
+	if err := c.checkFlags(); err != nil {
+		return err
+	}
 	for _, e := range c.index.Entries {
 		if e.Stage != 0 {
 			return errors.New("the index has conflicts: resolve them first")
@@ -285,7 +288,7 @@ func (c *commit) make() (id string, err error) {
 	if tree == root || root == "" && len(top.kids) == 0 {
 		return "", nil
 	}
-	c.index.Entries = c.index.Entries[:0]
+	c.index.Entries = nil
 	for _, e := range byPath {
 		c.index.Entries = append(c.index.Entries, e)
 	}
@@ -335,18 +338,10 @@ func (c *commit) leaveOut(f File, old map[string]entry, byPath map[string]*index
 			return "it lies in a repository of its own"
 		}
 	}
-	was, tracked := old[f.Path]
-	if e := byPath[f.Path]; e != nil {
-		if !tracked || uint32(e.Mode) != was.mode || string(e.Hash[:]) != was.id {
-			return "you have staged it"
-		}
-	} else if tracked && was.mode != modeDir {
-		return "you have staged its removal"
+	if why := c.staged(f, old, byPath); why != "" || f.Mode == 0 {
+		return why
 	}
-	if f.Mode == 0 {
-		return ""
-	}
-	if !tracked && ignored(c.ignores(f.Path), f.Path) {
+	if _, tracked := old[f.Path]; !tracked && ignored(c.ignores(f.Path), f.Path) {
 		return "git ignores it"
 	}
 	return c.converted(f)

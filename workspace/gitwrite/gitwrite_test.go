@@ -117,6 +117,42 @@ func TestStagedIsLeft(t *testing.T) {
 	r.want("staged", r.sh("git show :a; git diff --cached --name-only"), "staged\na\nd/b\n")
 }
 
+// What the index has about a folder, that the last commit has not, is never lost or
+// committed with what was applied.
+func TestStagedAroundIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		file   File
+	}{
+		"skipped below":       {"git update-index --skip-worktree d/e/c; rm d/e/c", File{"d", 0, nil}},
+		"skipped":             {"git update-index --skip-worktree a; rm a", File{"a", ModeFile, []byte("2\n")}},
+		"added below":         {"echo x > d/e/new; git add d/e/new", File{"d", 0, nil}},
+		"changed below":       {"echo x > d/b; git add d/b", File{"d", 0, nil}},
+		"removed below":       {"git rm -q --cached d/b", File{"d", 0, nil}},
+		"below a file":        {"echo x > d/e/new; git add d/e/new", File{"d", ModeFile, []byte("2\n")}},
+		"only staged, folder": {"mkdir s; echo x > s/x; git add s", File{"s", 0, nil}},
+		"only staged, file":   {"mkdir s; echo x > s/x; git add s", File{"s", ModeFile, []byte("2\n")}},
+		"file above":          {"echo x > s; git add s", File{"s/new", ModeFile, []byte("2\n")}},
+		"submodule above":     {"git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),s", File{"s/new", ModeFile, []byte("2\n")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepo(t, seed+"\n"+c.script)
+			before := r.sh("git ls-files -s -v")
+			res, err := r.commit(c.file)
+			if err != nil || res.ID != "" || res.Skipped[c.file.Path] == "" {
+				t.Errorf("%+v, %v", res, err)
+			}
+			r.want("index", r.sh("git ls-files -s -v"), before)
+			res, err = r.commit(c.file, File{"other", ModeFile, []byte("2\n")})
+			if err != nil || res.ID == "" {
+				t.Errorf("%+v, %v", res, err)
+			}
+			r.want("committed", r.sh("git show --name-only --format="), "other\n")
+			r.want("index", r.sh("git ls-files -s -v | grep -v other"), before)
+		})
+	}
+}
+
 // What git would do otherwise is refused, and nothing is left behind.
 func TestRefused(t *testing.T) {
 	for name, script := range map[string]string{
@@ -127,6 +163,7 @@ func TestRefused(t *testing.T) {
 		"linked":      "mv .git ../was-$$; echo gitdir: ../was-$$ > .git",
 		"no git":      "rm -rf .git",
 		"split":       "git update-index --split-index",
+		"assumed":     "git update-index --assume-unchanged 'z z'",
 		"linked refs": "mkdir ../out-$$; mv .git/refs ../out-$$/; ln -s $PWD/../out-$$/refs .git/refs",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,13 +207,15 @@ git config core.fsmonitor "touch $PWD/ran"; git config commit.gpgsign true; git 
 
 func TestIgnoredAsGit(t *testing.T) {
 	r := newRepo(t, "")
-	lines := "*.o\n!keep.o\n/top\nbuild/\na/**/z\n**/deep\nx[0-9]\nx[!0-9]y\n# no\n\\#yes\nd/*.t\n"
+	lines := "*.o\n!keep.o\n/top\nbuild/\na/**/z\n**/deep\nx[0-9]\nx[!0-9]y\n# no\n\\#yes\nd/*.t\n" +
+		"*.loc[[:digit:]]\nq[]x]\nu[!]x]\nr[\\]]\nv[a-\\d]\nw[[:upper:][:space:]_]\nt[x\nt[[:none:]x]\nm[a-]\ne\\ \nk[[:x]\nn[^a-c]\n"
 	if err := os.WriteFile(filepath.Join(r.dir, ".gitignore"), []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ps := parseIgnore("", lines)
 	for _, p := range []string{"x.o", "keep.o", "s/x.o", "s/keep.o", "top", "s/top", "build/x", "s/build/x", "build", "a/z", "a/b/z", "a/b/c/z", "deep", "s/deep/x",
-		"x1", "xa", "xay", "x1y", "#yes", "d/a.t", "d/e/a.t", "s/d/a.t", "plain"} {
+		"x1", "xa", "xay", "x1y", "#yes", "x.loc1", "x.loca", "s/x.loc2", "q]", "qx", "qy", "u]", "ux", "uy", "r]", "rx", "vb", "ve", "v-", "wA", "wa", "w_", "w ", "tx", "t[x", "ma", "m-", "mb",
+		"e ", "e", "kx", "k[", "k:", "k]", "k[]", "kx]", "na", "nd", "d/a.t", "d/e/a.t", "s/d/a.t", "plain"} {
 		git := strings.TrimSpace(r.sh("git check-ignore -q --no-index -- '"+p+"' && echo true || echo false")) == "true"
 		if got := ignored(ps, p); got != git {
 			t.Errorf("%s: %v, git says %v", p, got, git)
@@ -186,5 +225,6 @@ func TestIgnoredAsGit(t *testing.T) {
 
 func FuzzIgnore(f *testing.F) {
 	f.Add("*.o\n!a/**/b\n", "a/b/c.o")
+	f.Add("[[:digit:]a-\\]]\n[!]", "1")
 	f.Fuzz(func(t *testing.T, text, rel string) { ignored(parseIgnore("", text), rel) })
 }

@@ -1,9 +1,6 @@
 package gitwrite
 
-import (
-	"path"
-	"strings"
-)
+import "strings"
 
 // A pattern is one line of a .gitignore.
 type pattern struct {
@@ -18,8 +15,8 @@ type pattern struct {
 const maxIgnore = 10_000
 
 func parseIgnore(at, text string) (out []pattern) {
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(strings.TrimRight(line, "\r\n"), " ")
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
+		line = trimSpaces(strings.TrimRight(line, "\r\n"))
 		if line == "" || line[0] == '#' || len(out) == maxIgnore {
 			continue
 		}
@@ -33,6 +30,15 @@ func parseIgnore(at, text string) (out []pattern) {
 		out = append(out, p)
 	}
 	return out
+}
+
+// trimSpaces cuts the spaces at the end, up to one that a backslash keeps.
+func trimSpaces(line string) string {
+	short := strings.TrimRight(line, " ")
+	if slashes := len(short) - len(strings.TrimRight(short, `\`)); slashes%2 == 1 && len(line) > len(short) {
+		return line[:len(short)+1]
+	}
+	return short
 }
 
 // ignored says whether the patterns, later ones first, leave the file rel out, or a
@@ -96,6 +102,5 @@ func wild(parts, names []string, s *steps) bool {
 	if len(names) == 0 {
 		return false
 	}
-	ok, err := path.Match(strings.ReplaceAll(parts[0], "[!", "[^"), names[0])
-	return err == nil && ok && wild(parts[1:], names[1:], s)
+	return matchName(parts[0], names[0]) && wild(parts[1:], names[1:], s)
 }

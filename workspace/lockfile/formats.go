@@ -1,66 +1,9 @@
 package lockfile
 
 import (
-	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 )
-
-// npmEntry is a package of npm's, in both of its forms.
-type npmEntry struct {
-	Version, Resolved, Integrity string
-	Link                         bool
-	Dependencies                 json.RawMessage
-}
-
-// maxDepth bounds how deep nested dependencies are followed.
-const maxDepth = 100
-
-func npm(data string) Lock {
-	var f struct {
-		Packages     map[string]npmEntry
-		Dependencies map[string]npmEntry
-	}
-	if json.Unmarshal([]byte(data), &f) != nil {
-		return nil
-	}
-	var l Lock
-	for _, at := range slices.Sorted(maps.Keys(f.Packages)) {
-		if at == "" {
-			continue // the project
-		}
-		name := at
-		if i := strings.LastIndex(at, "node_modules/"); i >= 0 {
-			name = at[i+len("node_modules/"):]
-		}
-		l = append(l, f.Packages[at].as(name))
-	}
-	return nested(l, f.Dependencies, 0)
-}
-
-func nested(l Lock, deps map[string]npmEntry, depth int) Lock {
-	for _, name := range slices.Sorted(maps.Keys(deps)) {
-		e := deps[name]
-		l = append(l, e.as(name))
-		var below map[string]npmEntry
-		if depth < maxDepth && len(e.Dependencies) > 0 && json.Unmarshal(e.Dependencies, &below) == nil {
-			l = nested(l, below, depth+1)
-		}
-	}
-	return l
-}
-
-func (e npmEntry) as(name string) Package {
-	p := Package{Name: name, Version: e.Version, Source: e.Resolved, Sum: e.Integrity}
-	if e.Link {
-		p.Source = "link:" + e.Resolved
-	}
-	if p.Source == "" && !startsDigit(e.Version) {
-		p.Source = e.Version // version 1 of the file has addresses there
-	}
-	return p
-}
 
 func startsDigit(s string) bool { return s == "" || s[0] >= '0' && s[0] <= '9' }
 

@@ -59,6 +59,17 @@ func Parse(name string, data []byte) (l Lock, ok bool) {
 	return p(string(data)), true
 }
 
+// Doubts says why a file of npm's may be another to its tool than to [Parse], or what in
+// it no tool writes: it cannot be read, a key comes twice, or in another case. Of the
+// other formats it says nothing. It may hold bytes from inside.
+func Doubts(name string, data []byte) []string {
+	switch path.Base(name) {
+	case "package-lock.json", "npm-shrinkwrap.json":
+		return bound(npmDoubts(string(data)))
+	}
+	return nil
+}
+
 // Place is the part of a source that is compared: the host of an address, else all of
 // it. The tool's own registry is "".
 func Place(source string) string {

@@ -68,12 +68,53 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// What npm reads otherwise than a lenient reader, or no tool writes, is told.
+func TestDoubts(t *testing.T) {
+	const before = `{"packages":{"":{"name":"x"},"node_modules/a":{"version":"1.0.0","resolved":"https://r.example/a-1.tgz","integrity":"s1"}}}`
+	for _, c := range []struct{ name, after, want, compared string }{
+		{"clean", before, "", ""},
+		{"npm's own", `{"packages":{"node_modules/a":{"version":"1.0.0","resolved":false,"integrity":"s1","dependencies":{"Version":"^1","link":"^1"}},"node_modules/Version":{"version":"1.0.0","resolved":"https://r.example/v"}}}`, "",
+			"a 1.0.0 comes from the tool's own registry instead of r.example"},
+		{"another case", `{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"https://evil.example/a.tgz","Resolved":"https://r.example/a-1.tgz","integrity":"s1"}}}`,
+			`a has a key "Resolved" beside or instead of "resolved"`, "a 1.0.0 comes from evil.example instead of r.example"},
+		{"another case above", `{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"https://evil.example/a.tgz"}},"Packages":{}}`,
+			`the file has a key "Packages" beside or instead of "packages"`, "a 1.0.0 comes from evil.example instead of r.example"},
+		{"twice", `{"packages":{"node_modules/a":{"resolved":"https://r.example/a-1.tgz","version":"1.0.0","resolved":"https://evil.example/a.tgz"}}}`,
+			`the key "resolved" comes twice in one place`, "a 1.0.0 comes from evil.example instead of r.example"},
+		{"twice above", `{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"https://evil.example/a.tgz"}},"packages":{}}`, `the key "packages" comes twice in one place`, ""},
+		{"type", `{"packages":{"node_modules/a":{"version":1,"resolved":"https://evil.example/a.tgz"}}}`,
+			`"version" of a is not what it ought to be`, "a comes from evil.example instead of r.example"},
+		{"no entry", `{"packages":{"node_modules/a":[]}}`, `the entry of "a" is not what it ought to be`, ""},
+		{"no packages", `{"packages":[]}`, `"packages" of the file is not what it ought to be`, ""},
+		{"broken", `{`, "it cannot be read: what it installs is not known", ""},
+		{"with more", before + "x", "it cannot be read: what it installs is not known", ""},
+		{"empty", "", "it cannot be read: what it installs is not known", ""},
+		{"deep", strings.Repeat(`{"dependencies":{"a":`, 150) + "{}" + strings.Repeat("}}", 150), "its dependencies are nested too deep to be looked at", ""},
+		{"deeper", strings.Repeat("[", 100_000), "it cannot be read: what it installs is not known", ""},
+	} {
+		if got := strings.Join(Doubts("x/package-lock.json", []byte(c.after)), "|"); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+		was, _ := Parse("package-lock.json", []byte(before))
+		now, _ := Parse("package-lock.json", []byte(c.after))
+		if got := strings.Join(Compare(was, now), "|"); got != c.compared && c.name != "deep" {
+			t.Errorf("%s: compared %q, want %q", c.name, got, c.compared)
+		}
+	}
+	if got := Doubts("go.sum", []byte("{")); got != nil {
+		t.Errorf("another format: %q", got)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for name := range parsers {
 		f.Add(name, []byte("[[package]]\nname = \"a\"\nsource = { git = \"x\" }\n"), []byte("a@1, b@2:\n  version \"1\"\n  resolved \"https://x/#\"\n"))
 		f.Add(name, []byte("packages:\n  a@1:\n    resolution: {tarball: x}\n"), []byte("replace (\n a => b\n)\n"))
 	}
 	f.Fuzz(func(t *testing.T, name string, a, b []byte) {
+		if out := Doubts(name, a); len(out) > maxTold+1 {
+			t.Errorf("%d doubts", len(out))
+		}
 		x, _ := Parse(name, a)
 		y, _ := Parse(name, b)
 		if out := Compare(x, y); len(out) > maxTold+1 {

@@ -265,6 +265,9 @@ func (c *compiler) add(pattern string, v *Verdict) {
 	c.rules.verdicts = append(c.rules.verdicts, v)
 }
 
+// layersFound are the layers of the patterns of [Discover].
+var layersFound = []string{"git", "link", "direnv"}
+
 func (c *compiler) user(ps []belljar.Pattern, k Kind) {
 	own := secrets.Patterns()
 	for i := range ps {
@@ -272,9 +275,12 @@ func (c *compiler) user(ps []belljar.Pattern, k Kind) {
 			continue
 		}
 		v := &Verdict{Kind: k, Class: Named, Reason: "the policy holds it", Rule: &ps[i].Origin, Pattern: ps[i].Glob}
-		if k == Hide {
+		switch {
+		case k == Hide:
 			v.Reason = "the policy hides it"
 			v.Class = Secret
+		case slices.Contains(layersFound, ps[i].Origin.Layer):
+			v.Class, v.Reason = SelfRunning, "what runs by itself here leads to it"
 		}
 		c.add(ps[i].Glob, v)
 	}
