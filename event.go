@@ -152,6 +152,9 @@ type JudgeEvent struct {
 	Reason  string `json:"reason,omitempty"`
 	Rule    string `json:"rule,omitempty"` // the pattern or guard that decided
 	Part    string `json:"part,omitempty"` // of the line, that it is about
+	// Of a line that was cut: the bytes that are missing, and the SHA-256 of the whole one.
+	Truncated int    `json:"truncated,omitempty"`
+	Digest    string `json:"digest,omitempty"`
 }
 
 // FileEvent is a change below the workspace.

@@ -58,13 +58,13 @@ type anchors struct {
 	seq    uint64 // of the next line
 	head   string
 	closed string
-	key    *Key
+	key    headSigner
 	seen   []Witness
 }
 
 // openAnchors opens and locks the anchors of a state folder, whose new lines key signs.
 // It reads no more than the last line.
-func openAnchors(state string, key *Key, seen []Witness) (*anchors, error) {
+func openAnchors(state string, key headSigner, seen []Witness) (*anchors, error) {
 	f, err := os.OpenFile(filepath.Join(state, anchorsFile), os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open anchors: %w", err)
@@ -116,7 +116,11 @@ func (a *anchors) add(e anchor) error {
 	if err != nil {
 		return fmt.Errorf("encode anchor: %w", err)
 	}
-	line, head := appendLine(nil, a.seq, a.head, appendSignature(a.key, a.seq, a.head, body))
+	sig, err := a.key.signHead(signed(a.seq, a.head, body))
+	if err != nil {
+		return fmt.Errorf("sign anchor: %w", err)
+	}
+	line, head := appendLine(nil, a.seq, a.head, endSignature(body, sig))
 	if _, err := a.file.Write(line); err != nil {
 		return fmt.Errorf("write anchor: %w", err)
 	}

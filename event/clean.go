@@ -1,6 +1,8 @@
 package event
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +47,10 @@ func clean(e belljar.Event) belljar.Event {
 		e.Ask = &x
 	case e.Judge != nil:
 		x := *e.Judge
+		if cut := len(x.Line) - len(cutString(x.Line, maxString)); cut > 0 { // its tail may be what matters
+			sum := sha256.Sum256([]byte(x.Line))
+			x.Truncated, x.Digest = cut, hex.EncodeToString(sum[:])
+		}
 		x.Agent, x.Line, x.Dir = cleanString(x.Agent), cleanString(x.Line), cleanString(x.Dir)
 		x.Reason, x.Rule, x.Part = cleanString(x.Reason), cleanString(x.Rule), cleanString(x.Part)
 		e.Judge = &x

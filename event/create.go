@@ -22,6 +22,10 @@ type CreateOptions struct {
 	MaxBytes int64
 	// Secrets are never written; what looks like one is not either, see [Redact].
 	Secrets []Secret
+	// Apart says that the user's key is read by a process of its own, which is gone when
+	// [Create] returns: this one never has it in memory. The program has to call [Reexec] first
+	// of all in main. Else the key stays in the memory of this process.
+	Apart bool
 	// Witnesses are told where the anchors end.
 	Witnesses []Witness
 }
@@ -50,11 +54,11 @@ func create(o CreateOptions) (*Record, error) {
 			return nil, err
 		}
 	}
-	key, err := OpenKey(o.State)
+	key, done, err := o.signer()
 	if err != nil {
 		return nil, err
 	}
-	defer key.Wipe()
+	defer done()
 	a, err := openAnchors(o.State, key, o.Witnesses)
 	if err != nil {
 		return nil, err
@@ -84,6 +88,18 @@ func create(o CreateOptions) (*Record, error) {
 	}
 	go r.flush()
 	return r, nil
+}
+
+// signer is the user's key; done is called when it has signed.
+func (o *CreateOptions) signer() (key headSigner, done func(), err error) {
+	if o.Apart {
+		return startSigner(o.State)
+	}
+	k, err := OpenKey(o.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k, k.Wipe, nil
 }
 
 // start makes the file with its first lines, under a name that no reader sees,

@@ -17,7 +17,7 @@ type Filter struct {
 	Since time.Time           // at or after
 	Until time.Time           // before
 	Host  string              // of a connection, a refusal or a question: the name or address, or *.name for all below it
-	Path  string              // of a file or program: the path, or a pattern of package path, or a folder of it
+	Path  string              // of a file, a program or the folder of a line: the path, or a pattern of package path, or a folder of it
 	Text  string              // part of the entry as [Print] shows it, in any case
 
 	// Process is a program that ran, or was to: its path, the last part of that, a pattern of
@@ -31,7 +31,7 @@ type Verdict string
 
 // The verdicts that a [Filter] can ask for. Those of files are the record's own.
 const (
-	VerdictAllow Verdict = "allow" // what ran, was connected to, sent or answered so; a file that passed
+	VerdictAllow Verdict = "allow" // what ran, was connected to, sent or answered so, a line too; a file that passed
 	VerdictDeny  Verdict = "deny"  // what was refused or stopped, whatever it is
 	VerdictHold  Verdict = "hold"  // a file that waits
 	VerdictHide  Verdict = "hide"  // a file that does not exist inside
@@ -51,6 +51,10 @@ func VerdictOf(e *belljar.Event) Verdict {
 	case e.File != nil:
 		return Verdict(e.File.Verdict)
 	case e.Exec != nil && e.Exec.Refused != "", e.Kind == belljar.EventRefuse:
+		return VerdictDeny
+	case e.Judge != nil && e.Judge.Answer == "allowed": // a question to somebody is an event of its own
+		return VerdictAllow
+	case e.Judge != nil:
 		return VerdictDeny
 	case e.Exec != nil, e.Kind == belljar.EventConnect, e.Kind == belljar.EventRequest:
 		return VerdictAllow
@@ -115,6 +119,8 @@ func (f *Filter) matchPath(e *Entry) bool {
 		names = []string{e.File.Path, e.File.To}
 	case e.Exec != nil:
 		names = []string{e.Exec.Path, e.Exec.Called}
+	case e.Judge != nil:
+		names = []string{e.Judge.Dir}
 	}
 	for _, n := range names {
 		if n == "" {

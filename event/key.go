@@ -139,7 +139,11 @@ func (k *Key) Public() ed25519.PublicKey { return k.private.Public().(ed25519.Pu
 // Sign signs message.
 func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
 
-// Wipe overwrites the key, which cannot sign any more.
+func (k *Key) signHead(message []byte) ([]byte, error) { return k.Sign(message), nil }
+
+// Wipe overwrites the key, which cannot sign any more. It is no promise that the process
+// has forgotten it: package crypto/ed25519 keeps copies of keys that have signed. Where that
+// matters another process signs: see [CreateOptions].Apart.
 func (k *Key) Wipe() { clear(k.private) }
 
 // text is the public half as lines have it.

@@ -18,6 +18,10 @@ const writerArg = "event-test-writer"
 
 // TestMain lets the test binary be the process that is killed.
 func TestMain(m *testing.M) {
+	Reexec(os.Args)
+	if how := os.Getenv(holderEnv); how != "" {
+		holdRecord(how)
+	}
 	if len(os.Args) == 4 && os.Args[1] == writerArg {
 		writer(os.Args[2], os.Args[3])
 	}

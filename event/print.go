@@ -129,17 +129,23 @@ func execLine(x *belljar.ExecEvent) string {
 	return s
 }
 
+// judgeLine has the verdict first: what follows is from inside, quoted, and may imitate one.
 func judgeLine(j *belljar.JudgeEvent) string {
-	s := terminal.Escape(j.Agent) + ": " + terminal.Escape(j.Line)
-	if j.Dir != "" {
-		s += "  in " + terminal.Escape(j.Dir)
+	s := terminal.Escape(j.Verdict) + ", " + terminal.Escape(j.Answer) + ": " + terminal.Escape(j.Agent) + " " + quoted(j.Line)
+	if j.Truncated > 0 {
+		s += fmt.Sprintf(" … %d bytes more, SHA-256 of all %s", j.Truncated, terminal.Escape(j.Digest))
 	}
-	s += "  " + terminal.Escape(j.Verdict) + ", " + terminal.Escape(j.Answer)
+	if j.Dir != "" {
+		s += "  in " + quoted(j.Dir)
+	}
 	if j.Reason != "" {
-		s += ": " + terminal.Escape(j.Reason)
+		s += "  " + terminal.Escape(j.Reason)
 	}
 	return s
 }
+
+// quoted is s as one word of a shell, escaped for a terminal: nothing in it ends the quotes.
+func quoted(s string) string { return "'" + strings.ReplaceAll(terminal.Escape(s), "'", `'\''`) + "'" }
 
 func netLine(e *Entry) string {
 	n := e.Net
@@ -235,7 +241,7 @@ func Command(argv []string) string {
 		if plain {
 			b.WriteString(esc)
 		} else {
-			b.WriteString("'" + strings.ReplaceAll(esc, "'", `'\''`) + "'")
+			b.WriteString(quoted(a))
 		}
 	}
 	return b.String()

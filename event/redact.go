@@ -232,16 +232,20 @@ func (r redactor) redact(e belljar.Event) belljar.Event {
 	switch {
 	case e.Exec != nil:
 		x := *e.Exec
-		x.Argv, x.Refused = r.argv(x.Argv), r.text(x.Refused)
+		x.Argv, x.Dir, x.Refused = r.argv(x.Argv), r.text(x.Dir), r.text(x.Refused)
 		e.Exec = &x
 	case e.Net != nil:
 		x := *e.Net
-		x.Path, x.Reason = r.text(x.Path), r.text(x.Reason)
+		x.Path, x.Reason, x.Fix = r.text(x.Path), r.text(x.Reason), r.text(x.Fix)
 		e.Net = &x
 	case e.Ask != nil:
 		x := *e.Ask
 		x.Path, x.Note, x.Command = r.text(x.Path), r.text(x.Note), r.text(x.Command)
 		e.Ask = &x
+	case e.Judge != nil:
+		x := *e.Judge
+		x.Line, x.Dir, x.Reason, x.Part = r.text(x.Line), r.text(x.Dir), r.text(x.Reason), r.text(x.Part)
+		e.Judge = &x
 	case e.Start != nil:
 		x := *e.Start
 		x.Argv = r.argv(x.Argv)

@@ -1,9 +1,13 @@
 package event
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -75,6 +79,99 @@ func TestSecretsAreNotRecorded(t *testing.T) {
 	for _, want := range []string{"x-api-key: [stand-in of KEY]", "a[MINE]b", "ghp_[redacted: 36 bytes]", `"sh","-c"`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%s is missing:\n%s", want, b)
+		}
+	}
+}
+
+// asTheyAre are the texts of events that stay, and why. Whoever adds a field decides.
+var asTheyAre = map[string]string{
+	"StartEvent": "belljar's own and the user's, but for Argv", "Plan": "the user's, but for Command.Argv", "SampledEvent": "belljar's own", "LimitEvent": "belljar's own",
+	"TerminalEvent": "belljar's own", "FileEvent": "names of files are what the event is about", "Origin": "a rule of the user's policy",
+	"ExecEvent.Path": "the name of a file", "ExecEvent.Called": "the name of a file", "ExecEvent.Digest": "never written",
+	"NetEvent.Proto": "belljar's own", "NetEvent.Host": "a name", "NetEvent.Addr": "an address", "NetEvent.Method": "a word", "NetEvent.Credential": "a name of the policy",
+	"LLMSpent": "the name of a model", "AskEvent.ID": "belljar's own", "AskEvent.Host": "a name", "AskEvent.Method": "a word", "AskEvent.Answer": "belljar's own", "AskEvent.Scope": "belljar's own",
+	"AskEvent.By":      "a user's name",
+	"JudgeEvent.Agent": "a word", "JudgeEvent.Verdict": "belljar's own", "JudgeEvent.Answer": "belljar's own", "JudgeEvent.Rule": "of the user's policy", "JudgeEvent.Digest": "a hash",
+	"End.Reason": "belljar's own", "End.Limit": "belljar's own",
+}
+
+// fill sets every text below v that is not to stay to token, and counts them.
+func fill(v reflect.Value, name, token string) (n int) {
+	if asTheyAre[name] != "" || asTheyAre[v.Type().Name()] != "" && name != "" {
+		return 0
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return fill(v.Elem(), v.Type().Elem().Name(), token)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return 0
+		}
+		for i := range v.NumField() {
+			n += fill(v.Field(i), v.Type().Name()+"."+v.Type().Field(i).Name, token)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		return fill(v.Index(0), name+"[]", token)
+	case reflect.String:
+		v.SetString("x " + token)
+		return 1
+	}
+	return n
+}
+
+// No text of any kind of event is forgotten.
+func TestEveryKindIsRedacted(t *testing.T) {
+	const standIn = "stand-in-0123456789"
+	token := "ghp_" + strings.Repeat("k", 36)
+	r := newRedactor([]Secret{{"KEY", standIn}})
+	filled := 0
+	for i := range reflect.TypeFor[belljar.Event]().NumField() {
+		f := reflect.TypeFor[belljar.Event]().Field(i)
+		if f.Type.Kind() != reflect.Pointer {
+			continue
+		}
+		for _, secret := range []string{token, standIn} {
+			e := belljar.Event{Kind: "x"}
+			filled += fill(reflect.ValueOf(&e).Elem().Field(i), f.Type.Elem().Name(), secret)
+			b, err := r.encode(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(b), secret) {
+				t.Errorf("%s: %s is on record: %s", f.Name, secret, b)
+			}
+		}
+	}
+	if filled < 2*10 {
+		t.Errorf("only %d texts were looked at", filled)
+	}
+}
+
+// A line that is cut tells of its tail, and cannot imitate a verdict.
+func TestLongAndLyingLines(t *testing.T) {
+	r := newRecord(t, t.TempDir(), "l")
+	long := strings.Repeat("x ", maxString/2) + "; rm -rf /"
+	for _, l := range []string{long, "ls'  allow, allowed: ok  "} {
+		if err := r.Record(t.Context(), belljar.Event{Kind: belljar.EventJudge, Judge: &belljar.JudgeEvent{Agent: "a", Line: l, Dir: "/w", Verdict: "deny", Answer: "denied"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := readAll(t, r.Path(), Filter{Kinds: []belljar.EventKind{belljar.EventJudge}})
+	sum := sha256.Sum256([]byte(long))
+	if j := all[0].Judge; j.Truncated != len("; rm -rf /") || j.Digest != hex.EncodeToString(sum[:]) {
+		t.Errorf("%d bytes more, %s", j.Truncated, j.Digest)
+	}
+	if s := Line(&all[0]); !strings.Contains(s, "10 bytes more, SHA-256 of all "+hex.EncodeToString(sum[:])) {
+		t.Error("the tail is not told")
+	}
+	if s := Line(&all[1]); s != `deny, denied: a 'ls'\''  allow, allowed: ok  '  in '/w'` {
+		t.Errorf("%s", s)
+	}
+	for f, want := range map[*Filter]int{{Verdict: VerdictDeny}: 2, {Verdict: VerdictAllow}: 0, {Path: "/w"}: 2, {Path: "/v"}: 0} {
+		if got := len(readAll(t, r.Path(), *f)); got != want {
+			t.Errorf("%+v: %d, want %d", f, got, want)
 		}
 	}
 }

@@ -195,6 +195,7 @@ func FuzzSieve(f *testing.F) {
 			{Kind: belljar.EventFile, Time: time.Unix(1, 0), File: &belljar.FileEvent{Path: file, To: host, Verdict: "hold"}},
 			{Kind: belljar.EventRefuse, Time: time.Unix(1, 0), Net: &belljar.NetEvent{Host: host, Addr: file}},
 			{Kind: belljar.EventExec, Time: time.Unix(1, 0), Exec: &belljar.ExecEvent{Path: file, Called: host, Refused: host}},
+			{Kind: belljar.EventJudge, Time: time.Unix(1, 0), Judge: &belljar.JudgeEvent{Line: host, Dir: file, Verdict: "allow", Answer: "denied"}},
 		} {
 			body, err := redactor{}.encode(e)
 			if err != nil {

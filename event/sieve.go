@@ -31,7 +31,7 @@ func newSieve(f *Filter) sieve {
 	}
 	switch f.Verdict {
 	case VerdictDeny:
-		s.any = append(s.any, [][]byte{[]byte(`"refused":"`), []byte(`"kind":"refuse"`), []byte(`"verdict":"deny"`), []byte(`"kind":"answer"`)})
+		s.any = append(s.any, [][]byte{[]byte(`"refused":"`), []byte(`"kind":"refuse"`), []byte(`"verdict":"deny"`), []byte(`"kind":"answer"`), []byte(`"kind":"judge"`)})
 	case VerdictHold, VerdictHide:
 		s.any = append(s.any, [][]byte{[]byte(`"verdict":"` + string(f.Verdict) + `"`)})
 	case VerdictAsk:

@@ -14,16 +14,28 @@ const (
 	sigSize = len(sigMark) + 88 + len(`"`)
 )
 
+// signedHead begins everything that is signed for anchors.
+const signedHead = "belljar anchor 1\n"
+
+// A headSigner has the key that signs anchors.
+type headSigner interface {
+	text() string // the public half, as lines have it
+	signHead(message []byte) ([]byte, error)
+}
+
 // signed is what the signature of a body in its place stands for.
 func signed(seq uint64, prev string, body []byte) []byte {
-	b := strconv.AppendUint([]byte("belljar anchor 1\n"), seq, 10)
+	b := strconv.AppendUint([]byte(signedHead), seq, 10)
 	b = append(append(append(b, '\n'), prev...), '\n')
 	return append(b, body...)
 }
 
 // appendSignature appends to body the signature of what is in it.
 func appendSignature(k *Key, seq uint64, prev string, body []byte) []byte {
-	sig := k.Sign(signed(seq, prev, body))
+	return endSignature(body, k.Sign(signed(seq, prev, body)))
+}
+
+func endSignature(body, sig []byte) []byte {
 	body = base64.StdEncoding.AppendEncode(append(body, sigMark...), sig)
 	return append(body, '"')
 }

@@ -1,9 +1,17 @@
 package event
 
-import "github.com/belljar-dev/belljar"
+import (
+	"encoding/json"
 
-// Top is s with at most n names of each sort, none longer than most bytes: what was inside
-// cannot make it large.
+	"github.com/belljar-dev/belljar"
+)
+
+// maxTop bounds one list of [Summary.Top] in bytes as JSON: characters that are escaped there
+// take up to six.
+const maxTop = 256 << 10
+
+// Top is s with at most n names of each sort, none longer than most bytes, and no sort of
+// more than 256 KiB as JSON: what was inside cannot make it large.
 func (s *Summary) Top(n, most int) Summary {
 	c := *s
 	for _, list := range []*[]Count{
@@ -23,18 +31,28 @@ func (s *Summary) Top(n, most int) Summary {
 func topOf(list []Count, n, most int) []Count {
 	out := make([]Count, 0, min(n, len(list)))
 	var rest int64
+	left := maxTop
 	for i, x := range list {
-		if i >= n {
-			rest += x.Count
+		count := x.Count
+		x.Name, x.Note, x.Fix = cutString(x.Name, most), cutString(x.Note, most), cutString(x.Fix, most)
+		if i < n && left > 0 {
+			left -= jsonSize(x)
+		}
+		if i >= n || left <= 0 {
+			rest += count
 			continue
 		}
-		x.Name, x.Note, x.Fix = cutString(x.Name, most), cutString(x.Note, most), cutString(x.Fix, most)
 		out = append(out, x)
 	}
 	if rest > 0 {
 		out = append(out, Count{Name: "others", Count: rest})
 	}
 	return out
+}
+
+func jsonSize(v any) int {
+	b, _ := json.Marshal(v) // texts and numbers
+	return len(b)
 }
 
 // Cut is e with no string longer than most bytes.

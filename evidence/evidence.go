@@ -61,9 +61,11 @@ type Predicate struct {
 	Enforcement []belljar.Enforcement `json:"enforcement"`
 	// Verified is what belljar verify found on this host, newest last; null where it was not
 	// run, and VerifiedNote says so.
-	Verified     []Verified    `json:"verified"`
-	VerifiedNote string        `json:"verified_note,omitempty"`
-	Approvals    []Approval    `json:"approvals"`
+	Verified     []Verified `json:"verified"`
+	VerifiedNote string     `json:"verified_note,omitempty"`
+	Approvals    []Approval `json:"approvals"`
+	// ApprovalsCut counts questions and answers that are left out: there were too many.
+	ApprovalsCut int           `json:"approvals_cut,omitempty"`
 	Summary      event.Summary `json:"summary"`
 	// Waits is what had not landed on the host when the evidence was made, as belljar diff --json
 	// has it; null where that could not be found out, and WaitsNote says why.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,7 @@ func state(t testing.TB) (dir string, p Predicate, key *event.Key) {
 			ID: "one", Name: "mine", SHA256: sha(b), Bytes: rep.Bytes, Head: rep.Head, Events: rep.Events, Status: rep.Status, Signer: rep.Signer, Faults: rep.Faults,
 		},
 	}
+	p.Tell(rep.Path, rep.Events)
 	return dir, p, key
 }
 
@@ -78,8 +80,8 @@ func TestEvidenceHolds(t *testing.T) {
 		if diff := cmp.Diff(p, s.Predicate); diff != "" || s.Predicate.Signer.Fingerprint != print || print != p.Record.Signer {
 			t.Errorf("another statement: %s", diff)
 		}
-		if err := CompareRecord(s, filepath.Join(dir, "records/one/events.jsonl")); err != nil {
-			t.Error(err)
+		if c, err := CompareRecord(s, filepath.Join(dir, "records/one/events.jsonl")); err != nil || c != (Comparison{}) {
+			t.Error(c, err)
 		}
 	}
 	// Any tool that knows DSSE and ed25519 can check it.
@@ -152,20 +154,34 @@ func TestAnotherRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fault := func(p *Predicate) { p.Record.Faults = []event.Fault{{What: "x"}} }
+	torn := bytes.Replace(good, []byte("true"), []byte("fals"), 1)
 	for name, tt := range map[string]struct {
 		file []byte
 		p    func(*Predicate)
-		ok   bool
+		want string // "": an error
 	}{
-		"as it was":        {good, func(*Predicate) {}, true},
-		"grown":            {append(bytes.Clone(good), "x\n"...), func(*Predicate) {}, true},
-		"cut":              {good[:len(good)-1], func(*Predicate) {}, false},
-		"changed":          {bytes.Replace(good, []byte("true"), []byte("fals"), 1), func(*Predicate) {}, false},
-		"another head":     {good, func(p *Predicate) { p.Record.Head = "x" }, false},
-		"another id":       {good, func(p *Predicate) { p.Record.ID = "two" }, false},
-		"more events":      {good, func(p *Predicate) { p.Record.Events++ }, false},
-		"impossibly large": {good, func(p *Predicate) { p.Record.Bytes = 1 << 60 }, false},
-		"negative":         {good, func(p *Predicate) { p.Record.Bytes = -1 }, false},
+		"as it was":           {good, func(*Predicate) {}, "0 true"},
+		"grown":               {append(bytes.Clone(good), "x\n"...), func(*Predicate) {}, "2 true"},
+		"cut":                 {good[:len(good)-1], func(*Predicate) {}, ""},
+		"changed":             {torn, func(*Predicate) {}, ""},
+		"another head":        {good, func(p *Predicate) { p.Record.Head = "x" }, ""},
+		"another id":          {good, func(p *Predicate) { p.Record.ID = "two" }, ""},
+		"more events":         {good, func(p *Predicate) { p.Record.Events++ }, ""},
+		"impossibly large":    {good, func(p *Predicate) { p.Record.Bytes = 1 << 60 }, ""},
+		"negative":            {good, func(p *Predicate) { p.Record.Bytes = -1 }, ""},
+		"nothing":             {good, func(p *Predicate) { p.Record.Bytes, p.Record.SHA256 = 0, sha(nil); fault(p) }, ""},
+		"other faults":        {good, fault, "0 true"},
+		"faults, and changed": {torn, func(p *Predicate) { fault(p); p.Record.SHA256 = sha(torn); p.Run.Argv = []string{"fals"} }, "0 false"},
+		"changed, no faults":  {torn, func(p *Predicate) { p.Record.SHA256 = sha(torn); p.Run.Argv = []string{"fals"} }, ""},
+		"faults, other head":  {good, func(p *Predicate) { fault(p); p.Record.Head = "x" }, ""},
+		"another command":     {good, func(p *Predicate) { p.Run.Argv = []string{"false"} }, ""},
+		"another project":     {good, func(p *Predicate) { p.Run.Workspace = "/x" }, ""},
+		"another tier":        {good, func(p *Predicate) { p.Run.Tier = "x" }, ""},
+		"another policy":      {good, func(p *Predicate) { p.Run.Policy = "x" }, ""},
+		"another plan":        {good, func(p *Predicate) { p.Run.Plan = "x" }, ""},
+		"an approval":         {good, func(p *Predicate) { p.Approvals = []Approval{{Kind: belljar.EventAsk}} }, ""},
+		"another summary":     {good, func(p *Predicate) { p.Summary.Events++ }, ""},
 	} {
 		q := p
 		tt.p(&q)
@@ -177,9 +193,49 @@ func TestAnotherRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := CompareRecord(s, file); (err == nil) != tt.ok {
-			t.Errorf("%s: %v", name, err)
+		got := ""
+		c, err := CompareRecord(s, file)
+		if err == nil {
+			got = fmt.Sprint(c.Later, c.Chain == nil)
 		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q: %v", name, got, tt.want, err)
+		}
+	}
+}
+
+// What is inside cannot make evidence impossible by asking much, or by how its programs are called.
+func TestHostileNamesLeaveRoom(t *testing.T) {
+	dir := t.TempDir()
+	r, err := event.Create(event.CreateOptions{State: dir, Start: belljar.StartEvent{ID: "one", Name: "mine", Argv: []string{"true"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := strings.Repeat("\x01", MaxName-8)
+	for i := range MaxAsked + 5 {
+		name := fmt.Sprintf("%04d%s", i, evil)
+		for _, e := range []belljar.Event{
+			{Kind: belljar.EventAsk, Ask: &belljar.AskEvent{Host: name, Method: name, Path: name, Command: name, Note: name}},
+			{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: i, Path: "/" + name, Argv: []string{name}}},
+			{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: i, Path: "/" + name, Argv: []string{name}, Refused: name}},
+			{Kind: belljar.EventRefuse, Net: &belljar.NetEvent{Proto: "tls", Host: name, Reason: name, Fix: name}},
+		} {
+			if err := r.Record(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := r.Close(belljar.EndEvent{}); err != nil {
+		t.Fatal(err)
+	}
+	var p Predicate
+	p.Tell(r.Path(), 1<<30)
+	b, err := compact(p)
+	if err != nil || len(b) > 12<<20 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if len(p.Approvals)+p.ApprovalsCut != MaxAsked+5 || len(p.Approvals) == 0 {
+		t.Errorf("%d and %d questions", len(p.Approvals), p.ApprovalsCut)
 	}
 }
 

@@ -12,39 +12,61 @@ import (
 	"github.com/belljar-dev/belljar/event"
 )
 
-// CompareRecord says in what the record in file is not the one of s. A record that has grown
-// since is no other one.
-func CompareRecord(s *Statement, file string) error {
-	want := &s.Predicate.Record
+// A Comparison says how far a record is the one that is meant.
+type Comparison struct {
+	Later int64 // bytes behind what the evidence is about, of which it says nothing
+	Chain error // why the lines do not hang together, where the evidence names faults; else nil
+}
+
+// CompareRecord says in what the record in file is not the one of s, or says otherwise than s
+// does. A record that has grown since is no other one. Where s names no faults a broken chain
+// is an error.
+func CompareRecord(s *Statement, file string) (Comparison, error) {
+	var c Comparison
+	p := &s.Predicate
 	f, err := os.Open(file)
 	if err != nil {
-		return err
+		return c, err
 	}
 	defer f.Close()
+	if c.Later, err = sameBytes(f, &p.Record); err != nil {
+		return c, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return c, err
+	}
+	head, events, err := event.CheckChain(io.LimitReader(f, p.Record.Bytes), p.Record.ID)
+	switch {
+	case err != nil && len(p.Record.Faults) == 0:
+		return c, fmt.Errorf("its chain does not hold: %w", err)
+	case err != nil:
+		c.Chain = err
+	case head != p.Record.Head || events != p.Record.Events:
+		return c, errors.New("it ends otherwise than is stated")
+	}
+	return c, p.sayTheSame(file)
+}
+
+// sameBytes says how many bytes follow those that are meant.
+func sameBytes(f *os.File, want *Record) (later int64, err error) {
+	if want.Bytes <= 0 {
+		return 0, fmt.Errorf("it is about %d bytes of a record, which is none", want.Bytes)
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
 	sum := sha256.New()
 	n, err := io.CopyN(sum, f, want.Bytes)
 	switch {
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the record has %d bytes, and had %d", n, want.Bytes)
+		return 0, fmt.Errorf("the record has %d bytes, and had %d", n, want.Bytes)
 	case err != nil:
-		return err
+		return 0, err
 	case hex.EncodeToString(sum.Sum(nil)) != want.SHA256:
-		return errors.New("it is another record, or the record was changed")
+		return 0, errors.New("it is another record, or the record was changed")
 	}
-	if len(want.Faults) > 0 {
-		return nil // its chain was broken then, and is as it was
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	head, events, err := event.CheckChain(io.LimitReader(f, want.Bytes), want.ID)
-	switch {
-	case err != nil:
-		return fmt.Errorf("its chain does not hold: %w", err)
-	case head != want.Head || events != want.Events:
-		return errors.New("it ends otherwise than is stated")
-	}
-	return nil
+	return max(0, fi.Size()-want.Bytes), nil
 }
 
 // CountWaits is how many changes p says that wait.

@@ -300,6 +300,7 @@ func (r *run) startRecord() error {
 	rec, err := event.Create(event.CreateOptions{
 		State: r.o.Dirs.State,
 		Plan:  r.o.Public,
+		Apart: true,
 
 		Secrets:   recordSecrets(r.p, r.o.Public),
 		Witnesses: append([]event.Witness{event.WitnessFile(r.o.Dirs.Runtime)}, r.o.Witnesses...),

@@ -12,6 +12,9 @@ func (r *run) send() error {
 		return nil
 	}
 	err := otlp.Enqueue(r.o.Dirs.State, r.p.ID, *r.o.Receiver)
+	if err == nil { // now there is a receiver for what cannot be read, too
+		_, _, err = otlp.Mend(r.o.Dirs.State)
+	}
 	if err == nil {
 		err = otlp.Start(r.o.Dirs.State)
 	}

@@ -126,6 +126,17 @@ func details(e *belljar.Event) attributes {
 		a.str("belljar.answer", e.Ask.Answer)
 		a.str("belljar.scope", e.Ask.Scope)
 		a.str("actor.user.name", e.Ask.By)
+	case e.Judge != nil:
+		a.str("actor.app_name", e.Judge.Agent)
+		a.str("process.cmd_line", e.Judge.Line)
+		a.str("process.working_directory", e.Judge.Dir)
+		a.str("belljar.verdict", e.Judge.Verdict)
+		a.str("belljar.answer", e.Judge.Answer)
+		a.str("status_detail", e.Judge.Reason)
+		a.str("firewall_rule.name", e.Judge.Rule)
+		a.str("belljar.part", e.Judge.Part)
+		a.num("belljar.truncated", int64(e.Judge.Truncated))
+		a.str("belljar.line.sha256", e.Judge.Digest)
 	case e.File != nil:
 		a.str("file.path", e.File.Path)
 		a.str("file.name", path.Base(e.File.Path))

@@ -46,6 +46,8 @@ func TestClass(t *testing.T) {
 		{belljar.Event{Kind: belljar.EventRefuse, Net: net(belljar.NetEvent{Proto: "tcp"})}, "4001 5 2"},
 		{belljar.Event{Kind: belljar.EventFile, File: &belljar.FileEvent{Op: "rename", Verdict: "pass"}}, "1001 5 1"},
 		{belljar.Event{Kind: belljar.EventFile, File: &belljar.FileEvent{Op: "new", Verdict: "deny"}}, "1001 99 2"},
+		{belljar.Event{Kind: belljar.EventJudge, Judge: &belljar.JudgeEvent{Answer: "allowed"}}, "6003 99 1"},
+		{belljar.Event{Kind: belljar.EventJudge, Judge: &belljar.JudgeEvent{Answer: "denied"}}, "6003 99 2"},
 		{belljar.Event{Kind: "later"}, "0 99 0"},
 	} {
 		k := classOf(&c.e)
@@ -67,6 +69,7 @@ func FuzzConvert(f *testing.F) {
 			{Kind: belljar.EventExec, Exec: &belljar.ExecEvent{PID: 1, Parent: int(n), Path: b, Refused: strings.Repeat(a, 100)}},
 			{Kind: belljar.EventRequest, Net: &belljar.NetEvent{Proto: a, Host: b, Method: c, Path: a, Reason: b, Status: int(n), LLM: &belljar.LLMSpent{Model: a, Input: n}}},
 			{Kind: belljar.EventAsk, Ask: &belljar.AskEvent{ID: a, Note: b, Command: c, By: a}},
+			{Kind: belljar.EventJudge, Judge: &belljar.JudgeEvent{Agent: a, Line: b, Dir: c, Reason: a, Rule: b, Part: c}},
 			{Kind: belljar.EventFile, File: &belljar.FileEvent{Path: a, To: b, Op: c}},
 			{Kind: belljar.EventKind(a)},
 			{Kind: belljar.EventExit, Exit: &belljar.ExitEvent{PID: int(n)}},

@@ -41,6 +41,7 @@ var acts = map[belljar.EventKind]act{
 	belljar.EventRefuse:   {4001, "Network Activity", 5, "Refuse"},
 	belljar.EventAsk:      {6003, "API Activity", 1, "Create"},
 	belljar.EventAnswer:   {6003, "API Activity", 3, "Update"},
+	belljar.EventJudge:    {6003, "API Activity", 99, "Other"},
 	belljar.EventFile:     {1001, "File System Activity", 99, "Other"},
 	belljar.EventLimit:    {6008, "Application Error", 1, "General Error"},
 	belljar.EventPublish:  {4001, "Network Activity", 7, "Listen"},
@@ -87,7 +88,7 @@ func classOf(e *belljar.Event) class {
 	switch e.Kind {
 	case belljar.EventRefuse, belljar.EventLimit, belljar.EventTerminal, belljar.EventSampled:
 		c.severity = severityMedium
-	case belljar.EventExec:
+	case belljar.EventExec, belljar.EventJudge:
 		if c.status == statusFailure {
 			c.severity = severityMedium
 		}
@@ -106,6 +107,8 @@ func failed(e *belljar.Event) bool {
 		return e.Exit.Status.Status() != 0
 	case e.Net != nil:
 		return e.Net.Reason != ""
+	case e.Judge != nil:
+		return e.Judge.Answer != "allowed"
 	case e.File != nil:
 		return e.File.Verdict == "deny"
 	case e.End != nil:

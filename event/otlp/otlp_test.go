@@ -23,6 +23,9 @@ var quick = times{least: 5 * time.Millisecond, most: 40 * time.Millisecond, faul
 
 // TestMain lets the test binary be the sender, so that it can be killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[0] == confinedArg0 {
+		confined(os.Args[1], os.Args[2])
+	}
 	if len(os.Args) == 4 && os.Args[0] == Argv0 {
 		d := Destination{Endpoint: os.Args[2], Headers: os.Args[3]}
 		if err := exclusively(os.Args[1], d, func() { newSender(os.Args[1], d, quick).run(context.Background()) }); err != nil {

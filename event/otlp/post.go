@@ -71,7 +71,7 @@ func (s *sender) postSpans(ctx context.Context, d Destination, r *resource.Resou
 }
 
 func (s *sender) post(ctx context.Context, d Destination, path string, q, answer proto.Message) error {
-	headers, err := Headers(d.Headers)
+	headers, err := s.headers.read()
 	if err != nil {
 		return &awayError{err: err, fault: true}
 	}

@@ -84,19 +84,25 @@ func runProcess(state string, d Destination, t times) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err
 	}
-	if err := confineTo(state, d); err != nil {
+	headers := openHeaders(d.Headers)
+	if headers.err != nil { // it could never send, and would keep away one that can
+		return headers.err
+	}
+	if err := confineTo(state); err != nil {
 		return err
 	}
-	return exclusively(state, d, func() { newSender(state, d, t).run(context.Background()) })
+	return exclusively(state, d, func() {
+		s := newSender(state, d, t)
+		s.headers = headers
+		s.run(context.Background())
+	})
 }
 
 // confineTo leaves the process the records, what it writes down, and the internet: it
-// reads text from inside and answers from elsewhere.
-func confineTo(state string, d Destination) error {
+// reads text from inside and answers from elsewhere. The file with headers is open by then:
+// nothing else beside it can be read.
+func confineTo(state string) error {
 	read := append(confine.System(os.Getenv), filepath.Join(state, "records"))
-	if d.Headers != "" {
-		read = append(read, filepath.Dir(d.Headers)) // the file may be replaced
-	}
 	return confine.Self(confine.Options{Read: read, Write: []string{filepath.Join(state, queueDir)}, Calls: calls.Options{Internet: true}})
 }
 

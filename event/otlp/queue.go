@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // A Destination is a receiver.
@@ -54,10 +52,24 @@ func save(state, id string, it *item) error {
 	}
 	name := filepath.Join(state, queueDir, id)
 	tmp := filepath.Join(state, queueDir, ".new-"+id)
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	if err := writeWhole(tmp, b); err != nil {
 		return fmt.Errorf("note what was sent: %w", err)
 	}
 	return os.Rename(tmp, name)
+}
+
+// writeWhole writes a file that is on the disk when it returns: renamed without that it may
+// be empty after a power failure.
+func writeWhole(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func load(state, id string) (*item, error) {
@@ -66,7 +78,44 @@ func load(state, id string) (*item, error) {
 		return nil, err
 	}
 	var it item
-	return &it, json.Unmarshal(b, &it)
+	if err := json.Unmarshal(b, &it); err != nil || it.Endpoint == "" {
+		return nil, errors.Join(errUnreadable, err)
+	}
+	return &it, nil
+}
+
+// errUnreadable says that what is noted of a record is no note of ours: a disk was full, or
+// the power failed.
+var errUnreadable = errors.New("what was sent of it cannot be read")
+
+// Mend lets records of which the queue cannot be read any more be sent again from the
+// beginning, to where everything else goes that waits. What goes nowhere, or to several
+// receivers, is left, and named by stuck.
+func Mend(state string) (again, stuck []string, err error) {
+	ids, err := waiting(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	var bad []string
+	for _, id := range ids {
+		if _, err := load(state, id); errors.Is(err, errUnreadable) {
+			bad = append(bad, id)
+		}
+	}
+	if len(bad) == 0 {
+		return nil, nil, nil
+	}
+	all, err := destinations(state)
+	if err != nil || len(all) != 1 {
+		return nil, bad, err
+	}
+	for _, id := range bad {
+		if err := save(state, id, &item{Destination: all[0]}); err != nil {
+			return again, stuck, err
+		}
+		again = append(again, id)
+	}
+	return again, nil, nil
 }
 
 // waiting are the ids of the records that are not sent whole, oldest first.
@@ -94,35 +143,4 @@ func destinations(state string) ([]Destination, error) {
 		}
 	}
 	return all, err
-}
-
-// maxHeaders bounds the file of headers.
-const maxHeaders = 64 << 10
-
-// Headers reads a file with headers: "Name: value" a line; empty lines and those that begin
-// with # count for nothing. An empty name has none.
-func Headers(file string) (map[string]string, error) {
-	h := map[string]string{}
-	if file == "" {
-		return h, nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read headers for the receiver: %w", err)
-	}
-	if len(b) > maxHeaders {
-		return nil, fmt.Errorf("%q is longer than %d bytes", file, maxHeaders)
-	}
-	for i, l := range strings.Split(string(b), "\n") {
-		if l = strings.TrimSpace(l); l == "" || l[0] == '#' {
-			continue
-		}
-		name, value, ok := strings.Cut(l, ":")
-		value = strings.TrimSpace(value)
-		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, fmt.Errorf("%q, line %d: not of the form Name: value", file, i+1) // never what it is: it may be a key
-		}
-		h[name] = value
-	}
-	return h, nil
 }

@@ -23,16 +23,18 @@ var usual = times{least: time.Second, most: 30 * time.Second, fault: 5 * time.Mi
 
 // A sender sends all records of one state folder that go to one receiver.
 type sender struct {
-	state  string
-	dest   Destination
-	client *http.Client
-	now    func() time.Time
-	times  times
+	state   string
+	dest    Destination
+	client  *http.Client
+	headers *headerFile
+	now     func() time.Time
+	times   times
 
 	streams map[string]*stream
 	others  map[string]bool // records that go elsewhere
 	away    *pause          // nil: the receiver answers
 	success time.Time       // the last one
+	over    bool            // the receiver refuses, and only a new sender can read what would mend that
 }
 
 // A pause is kept for a receiver that is away.
@@ -42,7 +44,7 @@ type pause struct {
 }
 
 func newSender(state string, d Destination, t times) *sender {
-	return &sender{state: state, dest: d, client: newClient(), now: time.Now, times: t, streams: map[string]*stream{}, others: map[string]bool{}}
+	return &sender{state: state, dest: d, client: newClient(), headers: openHeaders(d.Headers), now: time.Now, times: t, streams: map[string]*stream{}, others: map[string]bool{}}
 }
 
 // run sends until nothing is left, patience is over, or ctx is. The caller holds the lock.
@@ -56,7 +58,7 @@ func (s *sender) run(ctx context.Context) {
 	}()
 	for ctx.Err() == nil {
 		left, sent := s.pass(ctx)
-		if !left || s.now().Sub(s.success) > s.times.patience && !s.anyRuns() {
+		if !left || s.over || s.now().Sub(s.success) > s.times.patience && !s.anyRuns() {
 			return
 		}
 		if sent {
@@ -138,6 +140,7 @@ func (s *sender) pause(err error) {
 		switch {
 		case a.fault:
 			wait = s.times.fault
+			s.over = s.headers.replaced()
 		case a.after > 0:
 			wait = a.after
 		}

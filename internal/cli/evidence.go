@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -24,10 +25,9 @@ import (
 
 // What is from inside cannot make an evidence file larger than this.
 const (
-	maxNames    = 500
-	maxName     = 1 << 10
-	maxAsked    = 1000
 	maxWaiting  = 5000
+	maxWaitText = 3 << 20 // bytes of them all, as JSON
+	maxWaitName = 1 << 10 // bytes of one name; the diff has it whole
 	maxDiffText = 1 << 20
 )
 
@@ -101,43 +101,14 @@ func gatherEvidence(ctx context.Context, h *host, info *event.Info) (*evidence.P
 		return nil, &belljar.Error{Op: "read record", ID: info.ID, Err: err}
 	}
 	p := &evidence.Predicate{
-		Made: time.Now().UTC(), Host: thisHost(), Approvals: []evidence.Approval{}, Enforcement: []belljar.Enforcement{},
+		Made: time.Now().UTC(), Host: thisHost(),
 		Record: evidence.Record{
 			ID: rep.ID, Name: rep.Name, SHA256: sum, Bytes: rep.Bytes, Head: rep.Head, Events: rep.Events, Status: rep.Status,
 			Signer: rep.Signer, Faults: rep.Faults, Notes: rep.Notes,
 		},
 	}
-	s := event.Summarise(func(yield func(event.Entry, error) bool) {
-		n := 0
-		for e, err := range event.Read(info.Path, event.Filter{}) {
-			if n++; err == nil {
-				takeEvidence(p, &e)
-			}
-			if n > rep.Events || !yield(e, err) { // what was written since it was checked
-				return
-			}
-		}
-	})
-	p.Summary = s.Top(maxNames, maxName)
+	p.Tell(info.Path, rep.Events)
 	return p, nil
-}
-
-// takeEvidence takes from one line what the evidence says of it.
-func takeEvidence(p *evidence.Predicate, e *event.Entry) {
-	switch {
-	case e.Start != nil:
-		s := e.Start
-		p.Run = evidence.Run{
-			Argv: s.Argv, Workspace: s.Workspace, Tier: s.Tier, Version: s.Version, Binary: s.Binary, Policy: s.Policy, Started: e.Time,
-		}
-	case e.Plan != nil:
-		p.Run.Plan = e.Hash
-		p.Enforcement = append(p.Enforcement, e.Plan.Enforcement...)
-	case e.End != nil:
-		p.Run.End, p.Run.Ended = e.End, e.Time
-	case e.Ask != nil && len(p.Approvals) < maxAsked:
-		p.Approvals = append(p.Approvals, evidence.Approval{At: e.Time, Kind: e.Kind, Event: event.Cut(*e.Ask, maxName)})
-	}
 }
 
 // waits adds what waits in the project.
@@ -147,15 +118,39 @@ func (a *App) waits(h *host, info *event.Info, p *evidence.Predicate) {
 		p.WaitsNote = "it could not be found out: " + err.Error()
 		return
 	}
-	if len(changes) > maxWaiting {
-		p.WaitsNote = fmt.Sprintf("%d changes wait; the first %d are named", len(changes), maxWaiting)
-		changes = changes[:maxWaiting]
-	}
 	p.Diff, p.DiffCut = text.String(), text.cut
-	p.Waits, err = json.Marshal(append([]workspace.Change{}, changes...)) // never null
-	if err != nil {
-		p.WaitsNote = err.Error()
+	p.Waits, p.WaitsNote = waitsJSON(changes)
+}
+
+// waitsJSON is the beginning of changes as JSON, and what is to be said about it: the names
+// are from inside.
+func waitsJSON(changes []workspace.Change) (list json.RawMessage, note string) {
+	out, n, cut := []byte("["), 0, 0
+	for _, c := range changes[:min(len(changes), maxWaiting)] {
+		for _, s := range []*string{&c.Source, &c.Path, &c.Target, &c.From, &c.To, &c.Reason, &c.Conflict} {
+			if len(*s) > maxWaitName {
+				*s, cut = strings.ToValidUTF8((*s)[:maxWaitName], "")+"…", cut+1
+			}
+		}
+		b, err := json.Marshal(c)
+		if err != nil {
+			return nil, err.Error()
+		}
+		if len(out)+len(b) > maxWaitText {
+			break
+		}
+		if n++; n > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, b...)
 	}
+	if n < len(changes) {
+		note = fmt.Sprintf("%d changes wait; the first %d are named", len(changes), n)
+	}
+	if cut > 0 {
+		note = strings.TrimPrefix(fmt.Sprintf("%s; %d long names are cut, which end with an ellipsis", note, cut), "; ")
+	}
+	return append(out, ']'), note
 }
 
 func (a *App) waiting(h *host, info *event.Info) ([]workspace.Change, *cutText, error) {

@@ -46,21 +46,25 @@ func (a *App) evidenceVerify(f *evidenceFlags, path string) error {
 		return &belljar.Error{Op: "read evidence", ID: path, Kind: belljar.KindUsage, Err: err, Hint: "belljar evidence NAME >FILE makes it"}
 	}
 	s, err := evidence.Verify(b, evidence.Options{Key: f.key})
+	var compared evidence.Comparison
 	if err == nil && f.record != "" {
-		err = evidence.CompareRecord(s, f.record)
+		compared, err = evidence.CompareRecord(s, f.record)
 	}
 	if err != nil {
 		a.status = 1
 		printError(a.Err, &belljar.Error{Op: "verify evidence", ID: path, Err: err, Hint: "it proves nothing: ask for it again, and for the fingerprint of the key"})
 		return nil
 	}
-	if len(s.Predicate.Record.Faults) > 0 {
+	if len(s.Predicate.Record.Faults) > 0 || compared.Chain != nil {
 		a.status = 1
 	}
 	if f.asJSON {
+		if f.record != "" {
+			a.note("the record in %s %s", terminal.Escape(f.record), comparedText(&s.Predicate, &compared))
+		}
 		return a.printJSON(s)
 	}
-	return printEvidence(a.Out, s, f)
+	return printEvidence(a.Out, s, f, &compared)
 }
 
 func readEvidence(in *os.File, path string) ([]byte, error) {
@@ -81,7 +85,7 @@ func readEvidence(in *os.File, path string) ([]byte, error) {
 
 // printEvidence says what is stated, what of it is proven, and what is not. Everything in
 // the statement is from elsewhere.
-func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags) error {
+func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags, c *evidence.Comparison) error {
 	var b strings.Builder
 	p := &s.Predicate
 	esc := terminal.Escape
@@ -94,7 +98,7 @@ func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags) error {
 	line("belljar", "%s, SHA-256 %s", esc(p.Run.Version), esc(p.Run.Binary))
 	line("policy", "SHA-256 %s", esc(p.Run.Policy))
 	line("plan", "SHA-256 %s", esc(p.Run.Plan))
-	line("approvals", "%d questions and answers", len(p.Approvals))
+	line("approvals", "%d questions and answers", len(p.Approvals)+p.ApprovalsCut)
 	line("waits", "%s", waitsText(p))
 	for _, v := range p.Verified {
 		line("verified", "tier %s at %s: %d passed, %d failed%s", esc(v.Tier), v.At.UTC().Format(time.RFC3339), v.Passed, v.Failed, otherProgram(p, &v))
@@ -108,7 +112,7 @@ func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags) error {
 		b.WriteString("  that is the key that you named\n")
 	}
 	if f.record != "" {
-		fmt.Fprintf(&b, "  the record in %s is the one that is meant, byte for byte, and its chain holds\n", esc(f.record))
+		fmt.Fprintf(&b, "  the record in %s %s\n", esc(f.record), comparedText(p, c))
 	}
 	b.WriteString("Not proven:\n")
 	if f.key == "" {
@@ -116,6 +120,12 @@ func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags) error {
 	}
 	if f.record == "" {
 		b.WriteString("  that the record still exists: give it with --record\n")
+	}
+	if c.Later > 0 {
+		fmt.Fprintf(&b, "  the %d later bytes of that record, of which this says nothing\n", c.Later)
+	}
+	if c.Chain != nil {
+		fmt.Fprintf(&b, "  that the record tells what happened: its chain does not hold, %s\n", esc(c.Chain.Error()))
 	}
 	b.WriteString("  that the account and the host that made it were honest, and their clock right\n")
 	for _, x := range p.Record.Faults {
@@ -126,6 +136,18 @@ func printEvidence(w io.Writer, s *evidence.Statement, f *evidenceFlags) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// comparedText says what is known of a record that was held against p.
+func comparedText(p *evidence.Predicate, c *evidence.Comparison) string {
+	s := "is the one that is meant, byte for byte, and says the same of the run"
+	if c.Later > 0 {
+		s = fmt.Sprintf("begins with the %d bytes that are meant, which say the same of the run", p.Record.Bytes)
+	}
+	if c.Chain == nil {
+		s += "; the chain of its lines holds"
+	}
+	return s
 }
 
 func otherProgram(p *evidence.Predicate, v *evidence.Verified) string {

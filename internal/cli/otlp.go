@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"path/filepath"
+
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/policy"
@@ -31,7 +33,17 @@ func checkReceiver(p *policy.Policy) error {
 
 // resumeSending starts what sends records that were not sent whole, if there are any.
 func (a *App) resumeSending(h *host) {
-	if err := otlp.Start(h.dirs.State); err != nil {
+	again, stuck, err := otlp.Mend(h.dirs.State)
+	for _, id := range again {
+		a.note("how much of record %s was sent cannot be read: it is sent again from the beginning", terminal.Escape(id))
+	}
+	for _, id := range stuck {
+		a.note("where record %s is to be sent cannot be read: it waits for the next run with otlp; remove %s to send it nowhere", terminal.Escape(id), terminal.Escape(filepath.Join(h.dirs.State, "otlp", id)))
+	}
+	if err == nil {
+		err = otlp.Start(h.dirs.State)
+	}
+	if err != nil {
 		a.note("records that wait to be sent stay where they are: %s", terminal.Escape(err.Error()))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/devcontainer"
+	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
@@ -34,7 +35,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || otlp.Reexec(args) || ssh.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || otlp.Reexec(args) || event.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"

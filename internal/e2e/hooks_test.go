@@ -98,7 +98,7 @@ func (w *world) hookRound(t *testing.T, name string, args []string) {
 			}
 		}
 	}
-	has(name+": echo fine > allowed.txt", "allow, allowed", name+": id -u > denied.txt", "deny, denied: no identities here (rule id *)")
+	has("allow, allowed: "+name+" 'echo fine > allowed.txt'", "deny, denied: "+name+" 'id -u > denied.txt'", "no identities here (rule id *)")
 	if ownKernel() {
 		has("REFUSED: no identities here (rule id *)", "to run /usr/bin/touch asked.txt")
 		mustContain(t, "what the script did", w.read("sneaky.txt"), "not permitted")
@@ -172,6 +172,6 @@ ls -ld /etc/gemini-cli/settings.json
 	if len(asked) != 3 {
 		t.Errorf("asked %v", asked)
 	}
-	mustContain(t, "the record", w.belljar("log", "loop", "--kind", "judge").out, "gemini: ls -l", "allow, allowed", "gemini: make never", "ask, denied: no rule of the policy allows make")
+	mustContain(t, "the record", w.belljar("log", "loop", "--kind", "judge").out, "allow, allowed: gemini 'ls -l'", "ask, denied: gemini 'make never'", "no rule of the policy allows make")
 	mustContain(t, "the user is told", r.errout, "count for the lines that known agents run")
 }

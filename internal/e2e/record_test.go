@@ -106,6 +106,13 @@ func TestEvidence(t *testing.T) {
 	mustContain(t, "as JSON", other.belljar("evidence", "verify", "e.json", "--json").out, `"path": ".envrc"`, `"_type": "https://in-toto.io/Statement/v1"`)
 	mustContain(t, "without a key", other.belljar("evidence", "verify", "e.json").out, "whose key it is")
 
+	events := other.read("events.jsonl")
+	other.write("events.jsonl", events+"{}\n")
+	grown := other.belljar("evidence", "verify", "e.json", "--record", "events.jsonl").out
+	mustContain(t, "a record that has grown", grown, "begins with the", "the 3 later bytes of that record")
+	mustLack(t, "a record that has grown", grown, "byte for byte")
+	other.write("events.jsonl", events)
+
 	other.write("e.json", strings.Replace(made.out, `"sig":"`, `"sig":"A`, 1))
 	other.write("events.jsonl", strings.Replace(other.read("events.jsonl"), "plain", "plane", 1))
 	for name, args := range map[string][]string{
