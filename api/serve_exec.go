@@ -18,10 +18,13 @@ const (
 	// lingerWait is how long the output of a command that has ended may pause before what
 	// it left behind is cut off from the caller.
 	lingerWait = 200 * time.Millisecond
-	// hangupEvery is how often a command whose caller has gone is told so, and
-	// hangupKill after how many times it is killed.
+	// hangupEvery is how often a command whose caller has gone is told so, hangupKill after
+	// how many times it is killed, hangupForce after how many by the tier itself, and
+	// hangupLeave after how many nobody waits for it any more.
 	hangupEvery = time.Second
 	hangupKill  = 5
+	hangupForce = 8
+	hangupLeave = 12
 	// endWait is what a command gets to end when the sandbox does, and the caller to hear of it.
 	endWait = 3 * time.Second
 	// maxPipe is more than a pipe holds.
@@ -185,16 +188,17 @@ func (x *execution) run(ctx context.Context, m *mux) {
 	if x.cmd.TTY {
 		_ = m.finish(chanErr)
 	}
+	// Where the sandbox ends, so does the command; but nobody waits for ever.
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 	go func() {
 		select {
 		case <-m.done:
 			x.hangUp(ctx)
+			cancel()
 		case <-x.over:
 		}
 	}()
-	// Where the sandbox ends, so does the command; but nobody waits for ever.
-	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		m.hurry(2 * endWait)
 		time.AfterFunc(endWait, cancel)
@@ -250,25 +254,47 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 	_ = m.finish(id)
 }
 
+// A grouped process is started directly by its tier, which can reach it, and the process
+// group that it leads, whatever happens inside. For a command on a terminal that is what
+// serves the terminal, not the command.
+type grouped interface {
+	SignalGroup(s belljar.Signal) error
+}
+
 // hangUp ends a command whose caller has gone: SIGHUP, as from a terminal that is closed,
-// and SIGKILL where it stays, until it or the sandbox has ended.
+// and SIGKILL where it stays, until it or the sandbox has ended. What serves a terminal
+// inside may be kept from obeying: then the tier kills that. It returns, so that the place
+// of the stream is free, even where nothing helps.
 func (x *execution) hangUp(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = x.proc.Wait(ctx)
 	}()
 	_ = x.in.Close()
-	for i := 0; ; i++ {
-		sig := syscall.SIGHUP
+	for i := range hangupLeave {
+		sig := belljar.Signal(syscall.SIGHUP)
 		if i >= hangupKill {
-			sig = syscall.SIGKILL // again, as a shell on a terminal comes to the foreground behind its job
+			sig = belljar.Signal(syscall.SIGKILL) // again, as a shell on a terminal comes to the foreground behind its job
 		}
-		_ = x.proc.Signal(belljar.Signal(sig))
+		// The tier may take its time.
+		go x.hangUpBy(sig, i >= hangupForce)
 		select {
 		case <-done:
 			return
 		case <-time.After(hangupEvery):
 		}
 	}
+}
+
+// hangUpBy sends s to the whole of the command.
+func (x *execution) hangUpBy(s belljar.Signal, force bool) {
+	g, ok := x.proc.(grouped)
+	if ok && (force || !x.cmd.TTY) {
+		_ = g.SignalGroup(s)
+		return
+	}
+	_ = x.proc.Signal(s)
 }

@@ -136,6 +136,30 @@ func TestExecSignals(t *testing.T) {
 	}
 }
 
+// TestExecHalted: what serves a command's terminal inside may be halted by the command; it
+// ends all the same when the client is killed.
+func TestExecHalted(t *testing.T) {
+	w := newWorld(t)
+	w.box()
+	s := newScreen(t, w)
+	s.keys(fmt.Sprintf("sh -c 'echo $$ > client; exec %s exec box -- sh -c \"echo \\$PPID > /tmp/helper; kill -STOP \\$PPID; echo > /tmp/halted; exec sleep 1000\"'", binary), "Enter")
+	eventually(t, "halted", func() bool { return w.belljar("exec", "box", "test", "-e", "/tmp/halted").status == 0 })
+	pid, err := strconv.Atoi(strings.TrimSpace(w.read("client")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		return w.belljar("exec", "box", "--", "sh", "-c", "kill -0 $(cat /tmp/helper)").status == 0
+	}
+	if !there() {
+		t.Fatal("nothing serves the terminal")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of what serves the terminal", func() bool { return !there() })
+}
+
 // TestExecTerminal: an editor in a second terminal of a sandbox.
 func TestExecTerminal(t *testing.T) {
 	testenv.Need(t, "vi")
