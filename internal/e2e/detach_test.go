@@ -203,6 +203,21 @@ func TestDetachSetup(t *testing.T) {
 	}
 }
 
+// TestDetachStopSetup: a detached run is stopped while its setup runs.
+func TestDetachStopSetup(t *testing.T) {
+	w := newWorld(t)
+	w.write("setup.yaml", "version: 1\nsetup: {run: ['sleep 1000']}\n")
+	over := make(chan result, 1)
+	go func() { over <- w.belljar("run", "--detach", "--name", "box", "--policy", "setup.yaml", "--", "true") }()
+	eventually(t, "setup", func() bool { return strings.Contains(w.belljar("log", "box", "--kind", "exec").out, "sleep") })
+	if r := w.belljar("stop", "box"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := <-over; r.status == 0 || r.out != "" || !strings.Contains(r.errout, "it was stopped") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // supervisor is the process of the sandbox called name.
 func (w *world) supervisor(name string) int {
 	w.t.Helper()
