@@ -273,6 +273,16 @@ func TestExecLeftBehind(t *testing.T) {
 	_ = exec.Command("kill", "-9", strings.TrimSpace(out)).Run()
 }
 
+// TestExecLeftPrinting: nor does it where it goes on printing.
+func TestExecLeftPrinting(t *testing.T) {
+	s := start(t, serve(t, &desk{}), "(while echo x; do sleep 0.05; done) & exit 3")
+	began := time.Now()
+	out, _, st := finish(t, s)
+	if st.Status() != 3 || time.Since(began) > 10*lingerAll {
+		t.Errorf("%v, %d bytes, %+v", time.Since(began), len(out), st)
+	}
+}
+
 // TestExecServerEnds: with the server, a stream ends, and what it runs is waited for.
 func TestExecServerEnds(t *testing.T) {
 	d := &desk{}

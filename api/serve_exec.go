@@ -18,6 +18,8 @@ const (
 	// lingerWait is how long the output of a command that has ended may pause before what
 	// it left behind is cut off from the caller.
 	lingerWait = 200 * time.Millisecond
+	// lingerAll is how long it is waited for in all.
+	lingerAll = 2 * time.Second
 	// hangupEvery is how often a command whose caller has gone is told so, hangupKill after
 	// how many times it is killed, hangupForce after how many by the tier itself, and
 	// hangupLeave after how many nobody waits for it any more.
@@ -111,6 +113,7 @@ type execution struct {
 	in      *os.File // write end
 	outs    []*os.File
 	outputs sync.WaitGroup
+	ended   time.Time     // of the command; valid once over is closed
 	over    chan struct{} // closed when the command has ended
 }
 
@@ -205,6 +208,7 @@ func (x *execution) run(ctx context.Context, m *mux) {
 	})
 	defer stop()
 	status, err := x.proc.Wait(waiting)
+	x.ended = time.Now()
 	close(x.over)
 	for _, f := range x.outs {
 		_ = f.SetReadDeadline(time.Now().Add(lingerWait))
@@ -234,8 +238,11 @@ func bye(m *mux) {
 func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 	defer f.Close() // whoever prints there is told by SIGPIPE
 	buf := make([]byte, maxFrame-1)
-	for left := maxPipe; left > 0; {
+	linger := lingerAll // a caller who takes long is not counted
+	for left := maxPipe; left > 0 && linger > 0; {
+		began := time.Now()
 		n, err := f.Read(buf)
+		read := time.Now()
 		if n > 0 {
 			if _, err := m.write(id, buf[:n]); err != nil {
 				return
@@ -244,7 +251,8 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 		select {
 		case <-x.over:
 			left -= n
-			_ = f.SetReadDeadline(time.Now().Add(lingerWait))
+			linger -= max(0, min(read.Sub(began), read.Sub(x.ended)))
+			_ = f.SetReadDeadline(time.Now().Add(min(lingerWait, linger)))
 		default:
 		}
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {

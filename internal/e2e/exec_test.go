@@ -127,6 +127,14 @@ func TestExecSignals(t *testing.T) {
 			t.Fatal("the command of a killed client goes on")
 		}
 	}
+	c, errs = start("trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+	_ = c.Process.Signal(syscall.SIGTERM)
+	eventually(t, "the end of a client that is asked again", func() bool {
+		_ = c.Process.Signal(syscall.SIGHUP)
+		var ws syscall.WaitStatus
+		pid, _ := syscall.Wait4(c.Process.Pid, &ws, syscall.WNOHANG, nil)
+		return pid == c.Process.Pid && ws.ExitStatus() == 129
+	})
 	c, errs = start("echo ready; exec sleep 4712")
 	if st := end(); st != 0 {
 		t.Errorf("the sandbox ended with %d", st)
