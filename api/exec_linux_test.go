@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,7 +38,7 @@ func (d *desk) Exec(_ context.Context, r ExecRequest, c *belljar.Command, by str
 	if err := x.Start(); err != nil {
 		return nil, &belljar.Error{Op: "start command", Kind: belljar.KindNotFound, Err: err}
 	}
-	p := &hostProcess{x: x, done: make(chan struct{})}
+	p := &hostProcess{x: x, deaf: slices.Contains(r.Env, "DEAF=1"), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = x.Wait()
@@ -50,6 +51,7 @@ func (d *desk) Exec(_ context.Context, r ExecRequest, c *belljar.Command, by str
 
 type hostProcess struct {
 	x     *exec.Cmd
+	deaf  bool // no signal reaches it
 	done  chan struct{}
 	sizes []belljar.WindowSize
 }
@@ -67,7 +69,12 @@ func (p *hostProcess) Wait(ctx context.Context) (belljar.ExitStatus, error) {
 	return belljar.ExitStatus{Code: ws.ExitStatus()}, nil
 }
 
-func (p *hostProcess) Signal(s belljar.Signal) error { return p.x.Process.Signal(syscall.Signal(s)) }
+func (p *hostProcess) Signal(s belljar.Signal) error {
+	if p.deaf {
+		return nil
+	}
+	return p.x.Process.Signal(syscall.Signal(s))
+}
 
 func (p *hostProcess) Resize(w belljar.WindowSize) error {
 	p.sizes = append(p.sizes, w)
@@ -220,6 +227,42 @@ func TestExecGone(t *testing.T) {
 	}
 }
 
+// TestExecGoneStays: commands that nothing ends do not keep the places of callers who have gone.
+func TestExecGoneStays(t *testing.T) {
+	d := &desk{}
+	c := Dial("box", serve(t, d))
+	t.Cleanup(func() {
+		for _, p := range d.procs {
+			_ = p.x.Process.Kill()
+		}
+	})
+	deaf := ExecRequest{Argv: []string{"sleep", "1000"}, Env: []string{"DEAF=1"}}
+	var all []*Stream
+	for range maxStreams {
+		s, err := c.Exec(t.Context(), deaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if _, err := c.Exec(t.Context(), deaf); belljar.KindOf(err) != belljar.KindConflict {
+		t.Fatalf("one too many: %v", err)
+	}
+	for _, s := range all {
+		_ = s.Close()
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(hangupEvery) {
+		s, err := c.Exec(t.Context(), ExecRequest{Argv: []string{"true"}})
+		if err == nil {
+			_ = s.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no place is free: %v", err)
+		}
+	}
+}
+
 // TestExecLeftBehind: what a command leaves behind does not hold up its end.
 func TestExecLeftBehind(t *testing.T) {
 	s := start(t, serve(t, &desk{}), "sleep 1000 & echo $!; exit 3")
@@ -228,6 +271,16 @@ func TestExecLeftBehind(t *testing.T) {
 		t.Errorf("%q %+v", out, st)
 	}
 	_ = exec.Command("kill", "-9", strings.TrimSpace(out)).Run()
+}
+
+// TestExecLeftPrinting: nor does it where it goes on printing.
+func TestExecLeftPrinting(t *testing.T) {
+	s := start(t, serve(t, &desk{}), "(while echo x; do sleep 0.05; done) & exit 3")
+	began := time.Now()
+	out, _, st := finish(t, s)
+	if st.Status() != 3 || time.Since(began) > 10*lingerAll {
+		t.Errorf("%v, %d bytes, %+v", time.Since(began), len(out), st)
+	}
 }
 
 // TestExecServerEnds: with the server, a stream ends, and what it runs is waited for.

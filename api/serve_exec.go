@@ -18,10 +18,15 @@ const (
 	// lingerWait is how long the output of a command that has ended may pause before what
 	// it left behind is cut off from the caller.
 	lingerWait = 200 * time.Millisecond
-	// hangupEvery is how often a command whose caller has gone is told so, and
-	// hangupKill after how many times it is killed.
+	// lingerAll is how long it is waited for in all.
+	lingerAll = 2 * time.Second
+	// hangupEvery is how often a command whose caller has gone is told so, hangupKill after
+	// how many times it is killed, hangupForce after how many by the tier itself, and
+	// hangupLeave after how many nobody waits for it any more.
 	hangupEvery = time.Second
 	hangupKill  = 5
+	hangupForce = 8
+	hangupLeave = 12
 	// endWait is what a command gets to end when the sandbox does, and the caller to hear of it.
 	endWait = 3 * time.Second
 	// maxPipe is more than a pipe holds.
@@ -108,6 +113,7 @@ type execution struct {
 	in      *os.File // write end
 	outs    []*os.File
 	outputs sync.WaitGroup
+	ended   time.Time     // of the command; valid once over is closed
 	over    chan struct{} // closed when the command has ended
 }
 
@@ -185,22 +191,24 @@ func (x *execution) run(ctx context.Context, m *mux) {
 	if x.cmd.TTY {
 		_ = m.finish(chanErr)
 	}
+	// Where the sandbox ends, so does the command; but nobody waits for ever.
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 	go func() {
 		select {
 		case <-m.done:
 			x.hangUp(ctx)
+			cancel()
 		case <-x.over:
 		}
 	}()
-	// Where the sandbox ends, so does the command; but nobody waits for ever.
-	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		m.hurry(2 * endWait)
 		time.AfterFunc(endWait, cancel)
 	})
 	defer stop()
 	status, err := x.proc.Wait(waiting)
+	x.ended = time.Now()
 	close(x.over)
 	for _, f := range x.outs {
 		_ = f.SetReadDeadline(time.Now().Add(lingerWait))
@@ -230,8 +238,11 @@ func bye(m *mux) {
 func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 	defer f.Close() // whoever prints there is told by SIGPIPE
 	buf := make([]byte, maxFrame-1)
-	for left := maxPipe; left > 0; {
+	linger := lingerAll // a caller who takes long is not counted
+	for left := maxPipe; left > 0 && linger > 0; {
+		began := time.Now()
 		n, err := f.Read(buf)
+		read := time.Now()
 		if n > 0 {
 			if _, err := m.write(id, buf[:n]); err != nil {
 				return
@@ -240,7 +251,8 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 		select {
 		case <-x.over:
 			left -= n
-			_ = f.SetReadDeadline(time.Now().Add(lingerWait))
+			linger -= max(0, min(read.Sub(began), read.Sub(x.ended)))
+			_ = f.SetReadDeadline(time.Now().Add(min(lingerWait, linger)))
 		default:
 		}
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
@@ -250,25 +262,47 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 	_ = m.finish(id)
 }
 
+// A grouped process is started directly by its tier, which can reach it, and the process
+// group that it leads, whatever happens inside. For a command on a terminal that is what
+// serves the terminal, not the command.
+type grouped interface {
+	SignalGroup(s belljar.Signal) error
+}
+
 // hangUp ends a command whose caller has gone: SIGHUP, as from a terminal that is closed,
-// and SIGKILL where it stays, until it or the sandbox has ended.
+// and SIGKILL where it stays, until it or the sandbox has ended. What serves a terminal
+// inside may be kept from obeying: then the tier kills that. It returns, so that the place
+// of the stream is free, even where nothing helps.
 func (x *execution) hangUp(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = x.proc.Wait(ctx)
 	}()
 	_ = x.in.Close()
-	for i := 0; ; i++ {
-		sig := syscall.SIGHUP
+	for i := range hangupLeave {
+		sig := belljar.Signal(syscall.SIGHUP)
 		if i >= hangupKill {
-			sig = syscall.SIGKILL // again, as a shell on a terminal comes to the foreground behind its job
+			sig = belljar.Signal(syscall.SIGKILL) // again, as a shell on a terminal comes to the foreground behind its job
 		}
-		_ = x.proc.Signal(belljar.Signal(sig))
+		// The tier may take its time.
+		go x.hangUpBy(sig, i >= hangupForce)
 		select {
 		case <-done:
 			return
 		case <-time.After(hangupEvery):
 		}
 	}
+}
+
+// hangUpBy sends s to the whole of the command.
+func (x *execution) hangUpBy(s belljar.Signal, force bool) {
+	g, ok := x.proc.(grouped)
+	if ok && (force || !x.cmd.TTY) {
+		_ = g.SignalGroup(s)
+		return
+	}
+	_ = x.proc.Signal(s)
 }

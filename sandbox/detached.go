@@ -79,6 +79,12 @@ func (c control) Status(ctx context.Context) (api.Status, error) {
 // Stop implements [api.Control].
 func (c control) Stop(ctx context.Context, grace time.Duration) error {
 	r := c.r
+	select {
+	case <-r.runs:
+	default: // nothing yet that could heed a signal: setup runs, or less
+		r.finish(belljar.End{Reason: belljar.EndKilled, Detail: "it was stopped before its command ran"})
+		return nil
+	}
 	if err := r.awaitCommand(ctx); err != nil {
 		return err
 	}

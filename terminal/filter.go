@@ -19,6 +19,9 @@ type FilterOptions struct {
 	// NoQueries drops every question to the terminal: for output that is shown while
 	// nobody reads the terminal's answers.
 	NoQueries bool
+	// SaveTitle has the terminal's title saved before the first change of it, so that
+	// [Filter.Reset] brings it back.
+	SaveTitle bool
 }
 
 // Bounds of what is kept of a sequence that is not whole yet.
@@ -49,8 +52,6 @@ type Filter struct {
 	out     []byte
 	dropped map[string]int
 	changed changes
-	// saveTitle has the terminal's title saved before the first change of it.
-	saveTitle bool
 }
 
 type state int

@@ -272,7 +272,7 @@ func (f *Filter) judgeOSC() (string, bool) {
 	num, arg, _ := strings.Cut(s, ";")
 	switch num {
 	case "0", "1", "2":
-		if f.saveTitle && !f.changed.title {
+		if f.o.SaveTitle && !f.changed.title {
 			f.out = append(f.out, "\x1b[22;0t"...)
 			f.changed.title = true
 		}

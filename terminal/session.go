@@ -115,9 +115,9 @@ func (s *Session) newOutput(from, to *os.File) *output {
 	if isTerminal(to) {
 		fo := s.o.Filter
 		fo.NoQueries = fo.NoQueries || !s.tty // nobody would read the answers
+		fo.SaveTitle = true
 		o.to.turn = &s.turn
 		o.filter = NewFilter(o.to, fo)
-		o.filter.saveTitle = true
 	}
 	return o
 }

@@ -274,6 +274,20 @@ func (p *process) Signal(s belljar.Signal) error {
 	return nil
 }
 
+// SignalGroup sends s to the process that was started directly, which is the helper where
+// there is one, and to its process group.
+func (p *process) SignalGroup(s belljar.Signal) error {
+	select {
+	case <-p.done:
+		return os.ErrProcessDone
+	default:
+	}
+	if p.pid == 0 || p.in.ctl.signalGroup(p.pid, s) != nil {
+		return p.in.ctl.signal(p.pid, s)
+	}
+	return nil
+}
+
 // Resize implements [belljar.Process].
 func (p *process) Resize(w belljar.WindowSize) error {
 	if p.help == nil {

@@ -212,6 +212,11 @@ func (c *control) signal(pid int32, sig belljar.Signal) error {
 	return c.call(boot.ContMgrSignal, &boot.SignalArgs{CID: containerID, Signo: int32(sig), PID: pid, Mode: boot.DeliverToProcess}, nil)
 }
 
+// signalGroup signals every process of a process group.
+func (c *control) signalGroup(pgid int32, sig belljar.Signal) error {
+	return c.call(boot.ContMgrSignal, &boot.SignalArgs{CID: containerID, Signo: int32(sig), PID: pgid, Mode: boot.DeliverToProcessGroup}, nil)
+}
+
 // An execution is a command for an already running sandbox.
 type execution struct {
 	path string

@@ -213,6 +213,17 @@ func (p *process) Signal(s belljar.Signal) error {
 	return nil
 }
 
+// SignalGroup sends s to the process that was started directly, which is the helper where
+// there is one, and to its process group.
+func (p *process) SignalGroup(s belljar.Signal) error {
+	select {
+	case <-p.done:
+		return os.ErrProcessDone
+	default:
+	}
+	return wire.Send(p.in.control, jail.Request{ID: p.id, Signal: int(s), Group: true})
+}
+
 // Resize implements [belljar.Process].
 func (p *process) Resize(w belljar.WindowSize) error {
 	if p.help == nil {

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/api"
@@ -117,12 +118,41 @@ func (a *App) watch(ctx context.Context, stream *api.Stream, s *terminal.Session
 // detachSequences are ctrl-p and ctrl-q as terminals send them: plain, and by kitty's protocol.
 var detachSequences = [2][]string{{"\x10", "\x1b[112;5u"}, {"\x11", "\x1b[113;5u"}}
 
+const (
+	keysRead   = 4 << 10
+	keysQueued = 256 // reads; what is typed while so many wait for the command is dropped
+	// keysLast is what keys before those to detach get to be passed on.
+	keysLast = time.Second
+)
+
 // detachKeys copies keys until in ends, or the keys to detach come: then it is true. A
-// ctrl-p that no ctrl-q follows is passed on with the next key.
+// ctrl-p that no ctrl-q follows is passed on with the next key. It never waits for out: a
+// command that reads nothing keeps nobody from detaching.
 func detachKeys(out io.Writer, in io.Reader) bool {
-	buf := make([]byte, 32<<10)
-	held := ""
-	for {
+	queue, written := make(chan string, keysQueued), make(chan struct{})
+	go func() {
+		defer close(written)
+		for s := range queue {
+			if _, err := io.WriteString(out, s); err != nil {
+				break
+			}
+		}
+		for range queue { // nobody takes it
+		}
+	}()
+	left := scanReads(queue, in)
+	close(queue)
+	select {
+	case <-written:
+	case <-time.After(keysLast):
+	}
+	return left
+}
+
+// scanReads queues what in has until it ends, or the keys to detach come.
+func scanReads(queue chan<- string, in io.Reader) (leave bool) {
+	buf := make([]byte, keysRead)
+	for held := ""; ; {
 		n, err := in.Read(buf)
 		if n == 0 || err != nil {
 			return false
@@ -131,12 +161,12 @@ func detachKeys(out io.Writer, in io.Reader) bool {
 		if leave {
 			return true
 		}
-		held = hold
-		if pass == "" {
+		if held = hold; pass == "" {
 			continue
 		}
-		if _, err := io.WriteString(out, pass); err != nil {
-			return false
+		select {
+		case queue <- pass:
+		default:
 		}
 	}
 }

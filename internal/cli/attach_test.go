@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDetachKeys: ctrl-p ctrl-q detaches however it is cut, and everything else passes.
@@ -31,6 +32,23 @@ func TestDetachKeys(t *testing.T) {
 			t.Errorf("%q: passed %q, left %v", c.reads, out.String(), leave)
 		}
 	}
+}
+
+// TestDetachKeysBlocked: a command that reads nothing keeps nobody from detaching.
+func TestDetachKeysBlocked(t *testing.T) {
+	_, out := io.Pipe()
+	in := io.MultiReader(strings.NewReader(strings.Repeat("x", keysRead*(keysQueued+8))), strings.NewReader("\x10"), strings.NewReader("\x11"))
+	left := make(chan bool, 1)
+	go func() { left <- detachKeys(out, in) }()
+	select {
+	case ok := <-left:
+		if !ok {
+			t.Error("the keys to detach were not found")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it waits for the command")
+	}
+	_ = out.Close()
 }
 
 func TestLineEnds(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar"
@@ -18,6 +19,9 @@ import (
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
 )
+
+// askedGrace is what a command gets to end after the user asked for that twice.
+const askedGrace = 2 * time.Second
 
 type execFlags struct {
 	dir string
@@ -33,7 +37,8 @@ func (a *App) execCommand() *cobra.Command {
 		Long: `Runs COMMAND in the running sandbox NAME, beside what runs there: with its files, network,
 limits and record. COMMAND is found inside, along the sandbox's PATH. It has a terminal
 when standard input, output and error are one. It ends with the sandbox, and by SIGHUP
-when this command is killed; other signals are passed on.
+when this command is killed; other signals are passed on, and the second of SIGINT,
+SIGTERM and SIGHUP ends this command too, two seconds later.
 ` + exitStatus,
 		Example: "  belljar exec quiet-otter -- git status\n  belljar exec quiet-otter bash",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -104,6 +109,9 @@ func (a *App) exec(ctx context.Context, f *execFlags, name string, args []string
 	}
 	defer stream.Close()
 	status, err := a.relay(ctx, stream, s, &ours)
+	if a.status != 0 { // the user did not wait for the end
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -123,9 +131,14 @@ func notStarted(err error, name, command string) error {
 // relay connects s, whose inner ends ours are, with stream until the command has ended and
 // everything that it printed is there.
 func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session, ours *belljar.Command) (belljar.ExitStatus, error) {
-	defer a.passOn(stream)()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	asked := make(chan syscall.Signal, 1)
+	defer a.passOn(stream, func(s syscall.Signal) {
+		asked <- s
+		_ = stream.Close()
+		cancel()
+	})()
 	relayed := make(chan error, 1)
 	go func() { relayed <- s.Run(ctx, stream.Resize) }()
 	go func() {
@@ -147,6 +160,12 @@ func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session
 	out(ours.Stdout, stream.Stdout())
 	out(ours.Stderr, stream.Stderr())
 	err := <-relayed
+	select {
+	case s := <-asked:
+		a.status = 128 + int(s)
+		return belljar.ExitStatus{}, nil
+	default:
+	}
 	status, waitErr := stream.Wait(ctx)
 	if waitErr != nil {
 		return status, waitErr
@@ -157,8 +176,9 @@ func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session
 	return status, nil
 }
 
-// passOn passes signals on to the command behind stream; the function that it returns ends that.
-func (a *App) passOn(stream *api.Stream) (stop func()) {
+// passOn passes signals on to the command behind stream; the function that it returns ends
+// that. Who asks for the end twice waits no longer than grace for it: then leave is called.
+func (a *App) passOn(stream *api.Stream, leave func(syscall.Signal)) (stop func()) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) {
@@ -167,14 +187,28 @@ func (a *App) passOn(stream *api.Stream) (stop func()) {
 	}
 	done := make(chan struct{})
 	go func() {
+		var asks int
+		var over <-chan time.Time
+		var last syscall.Signal
 		for {
 			select {
 			case <-done:
 				return
+			case <-over:
+				leave(last)
+				return
 			case s := <-signals:
-				if n, ok := s.(syscall.Signal); ok {
-					_ = stream.Signal(belljar.Signal(n))
+				n, ok := s.(syscall.Signal)
+				if !ok {
+					continue
 				}
+				if n == syscall.SIGINT || n == syscall.SIGTERM || n == syscall.SIGHUP {
+					last = n
+					if asks++; asks == 2 {
+						over = time.After(askedGrace)
+					}
+				}
+				go stream.Signal(belljar.Signal(n)) // the other side may not read
 			}
 		}
 	}()

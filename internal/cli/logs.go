@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -60,8 +62,9 @@ func (a *App) logs(ctx context.Context, name string, follow bool) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return &belljar.Error{Op: "find output", ID: e.Name, Kind: belljar.KindNoSuch, Err: errors.New("nothing is kept of it"), Hint: "only what is run with --detach is kept, until belljar rm; belljar log " + e.Name + " shows its record"}
 	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	w, done := a.logWriter()
-	defer done()
 	ended := make(chan struct{})
 	if runs && follow {
 		go func() {
@@ -71,7 +74,37 @@ func (a *App) logs(ctx context.Context, name string, follow bool) error {
 	} else {
 		close(ended)
 	}
-	return copyLogs(w, dir, ended)
+	copied := make(chan error, 1)
+	go func() { copied <- copyLogs(untilDone{ctx, w}, dir, ended) }()
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		select {
+		case <-copied:
+		case <-time.After(time.Second): // the terminal is halted
+			done = func() {}
+		}
+	}
+	done() // also after ctrl-c: the terminal is as it was
+	if ctx.Err() != nil {
+		a.status = 128 + int(syscall.SIGINT)
+		return nil
+	}
+	return err
+}
+
+// untilDone is w until ctx ends.
+type untilDone struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+// Write implements [io.Writer].
+func (u untilDone) Write(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.w.Write(p)
 }
 
 // copyLogs copies what there is, and more until ended is closed.
@@ -103,7 +136,7 @@ func (a *App) logWriter() (w io.Writer, done func()) {
 		l := &lineEnds{w: a.Out}
 		return l, l.flush
 	}
-	f := terminal.NewFilter(a.Out, terminal.FilterOptions{NoQueries: true})
+	f := terminal.NewFilter(a.Out, terminal.FilterOptions{NoQueries: true, SaveTitle: true})
 	return f, func() {
 		_ = f.Close()
 		_, _ = a.Out.Write(f.Reset())

@@ -203,6 +203,42 @@ func TestDetachSetup(t *testing.T) {
 	}
 }
 
+// TestDetachLogsInterrupted: ctrl-c ends logs, and the terminal is as it was.
+func TestDetachLogsInterrupted(t *testing.T) {
+	w := newWorld(t)
+	w.detach("box", "--", "sh", "-c", `printf '\033[?1049hready'; exec sleep 1000`)
+	s := newScreen(t, w)
+	alternate := func() string {
+		out, err := exec.Command("tmux", "-S", s.sock, "display-message", "-p", "#{alternate_on}").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	s.keys(fmt.Sprintf("%s logs -f box; echo over-$?-$((1+1))", binary), "Enter")
+	eventually(t, "a whole screen", func() bool { return alternate() == "1" })
+	s.keys("C-c")
+	s.want("over-130-2")
+	if alternate() != "0" {
+		t.Error("the terminal is left as the command had it")
+	}
+}
+
+// TestDetachStopSetup: a detached run is stopped while its setup runs.
+func TestDetachStopSetup(t *testing.T) {
+	w := newWorld(t)
+	w.write("setup.yaml", "version: 1\nsetup: {run: ['sleep 1000']}\n")
+	over := make(chan result, 1)
+	go func() { over <- w.belljar("run", "--detach", "--name", "box", "--policy", "setup.yaml", "--", "true") }()
+	eventually(t, "setup", func() bool { return strings.Contains(w.belljar("log", "box", "--kind", "exec").out, "sleep") })
+	if r := w.belljar("stop", "box"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := <-over; r.status == 0 || r.out != "" || !strings.Contains(r.errout, "it was stopped") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // supervisor is the process of the sandbox called name.
 func (w *world) supervisor(name string) int {
 	w.t.Helper()

@@ -127,6 +127,14 @@ func TestExecSignals(t *testing.T) {
 			t.Fatal("the command of a killed client goes on")
 		}
 	}
+	c, errs = start("trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+	_ = c.Process.Signal(syscall.SIGTERM)
+	eventually(t, "the end of a client that is asked again", func() bool {
+		_ = c.Process.Signal(syscall.SIGHUP)
+		var ws syscall.WaitStatus
+		pid, _ := syscall.Wait4(c.Process.Pid, &ws, syscall.WNOHANG, nil)
+		return pid == c.Process.Pid && ws.ExitStatus() == 129
+	})
 	c, errs = start("echo ready; exec sleep 4712")
 	if st := end(); st != 0 {
 		t.Errorf("the sandbox ended with %d", st)
@@ -134,6 +142,30 @@ func TestExecSignals(t *testing.T) {
 	if _ = c.Wait(); c.ProcessState.ExitCode() != 137 {
 		t.Errorf("%v %s", c.ProcessState, errs)
 	}
+}
+
+// TestExecHalted: what serves a command's terminal inside may be halted by the command; it
+// ends all the same when the client is killed.
+func TestExecHalted(t *testing.T) {
+	w := newWorld(t)
+	w.box()
+	s := newScreen(t, w)
+	s.keys(fmt.Sprintf("sh -c 'echo $$ > client; exec %s exec box -- sh -c \"echo \\$PPID > /tmp/helper; kill -STOP \\$PPID; echo > /tmp/halted; exec sleep 1000\"'", binary), "Enter")
+	eventually(t, "halted", func() bool { return w.belljar("exec", "box", "test", "-e", "/tmp/halted").status == 0 })
+	pid, err := strconv.Atoi(strings.TrimSpace(w.read("client")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		return w.belljar("exec", "box", "--", "sh", "-c", "kill -0 $(cat /tmp/helper)").status == 0
+	}
+	if !there() {
+		t.Fatal("nothing serves the terminal")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of what serves the terminal", func() bool { return !there() })
 }
 
 // TestExecTerminal: an editor in a second terminal of a sandbox.

@@ -61,6 +61,7 @@ type Job struct {
 type Request struct {
 	ID     uint64   `json:"id"` // of the command, chosen by the supervisor
 	Signal int      `json:"signal,omitempty"`
+	Group  bool     `json:"group,omitempty"` // Signal is for its process group
 	Path   string   `json:"path,omitempty"`
 	Argv   []string `json:"argv,omitempty"`
 	Env    []string `json:"env,omitempty"`

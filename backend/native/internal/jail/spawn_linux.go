@@ -90,6 +90,9 @@ func (j *jail) signal(r Request) {
 	defer j.mu.Unlock()
 	for pid, id := range j.commands {
 		if id == r.ID {
+			if r.Group {
+				pid = -pid // it leads a session
+			}
 			_ = unix.Kill(pid, unix.Signal(r.Signal))
 		}
 	}
