@@ -202,7 +202,8 @@ func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) er
 func (d *detached) started(r report) {
 	d.settle()
 	d.a.Err = d.words
-	_ = redirect(d.out.FD(), 2) // what the runtime prints when it crashes, and its helpers
+	// What the runtime prints when it crashes, and helpers that are started from now on.
+	d.out.Follow(func(fd int) { _ = redirect(fd, 2) })
 	d.a.letGo()                 // a policy that came through it has been read
 	b, _ := json.Marshal(r)
 	say := os.NewFile(fdReport, "report")
