@@ -27,6 +27,8 @@ type Output struct {
 	file *os.File
 	at   int64 // in the stream, of what is written next
 	from int64 // where file begins
+
+	follow func(fd int) // nil: nobody follows
 }
 
 // NewOutput makes the folder dir and the first file in it.
@@ -48,6 +50,9 @@ func (o *Output) open() error {
 		_ = o.file.Close()
 	}
 	o.file, o.from = f, o.at
+	if o.follow != nil {
+		o.follow(int(f.Fd()))
+	}
 	return nil
 }
 
@@ -82,11 +87,13 @@ func (o *Output) drop() {
 	}
 }
 
-// FD is the descriptor of the file that is written now, for those who can only append.
-func (o *Output) FD() int {
+// Follow calls f with the descriptor of the file that is written now, for those who can
+// only append, and again with that of each one that is begun.
+func (o *Output) Follow(f func(fd int)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return int(o.file.Fd())
+	o.follow = f
+	f(int(o.file.Fd()))
 }
 
 // Close closes the file.

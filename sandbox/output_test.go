@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,6 +46,24 @@ func TestOutput(t *testing.T) {
 	b.Reset()
 	if _, _, err := CopyOutput(&b, dir, 0); err != nil || strings.Contains(b.String(), "root:") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOutputFollow: who only appends writes to what is kept, and not to what was removed.
+func TestOutputFollow(t *testing.T) {
+	o, err := NewOutput(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	last, calls := -1, 0
+	o.Follow(func(fd int) { last, calls = fd, calls+1 })
+	for range 4 {
+		_, _ = o.Write(make([]byte, maxOutputFile))
+	}
+	var st syscall.Stat_t
+	if err := syscall.Fstat(last, &st); err != nil || st.Nlink != 1 || calls != 4 {
+		t.Errorf("%v, %d links, told %d times", err, st.Nlink, calls)
 	}
 }
 

@@ -36,6 +36,7 @@ type App struct {
 
 	status  int    // exit status when no error is returned
 	finally func() // called last, where it is not nil
+	letGo   func() // of what the caller of a detached run left open
 }
 
 // Main runs args (without the program's name) and returns the exit status.

@@ -177,7 +177,6 @@ func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) er
 	fail := func(err error) error {
 		return &belljar.Error{Op: "keep what the sandbox prints", ID: p.plan.Name, Err: err, Hint: "is the disk full?"}
 	}
-	unix.CloseOnExec(fdReport)
 	out, err := sandbox.NewOutput(h.dirs.Output(p.plan.ID))
 	if err != nil {
 		return fail(err)
@@ -203,7 +202,9 @@ func (a *App) supervise(p *prepared, h *host, noTTY bool, o *sandbox.Options) er
 func (d *detached) started(r report) {
 	d.settle()
 	d.a.Err = d.words
-	_ = redirect(d.out.FD(), 2) // what the runtime prints when it crashes, and its helpers
+	// What the runtime prints when it crashes, and helpers that are started from now on.
+	d.out.Follow(func(fd int) { _ = redirect(fd, 2) })
+	d.a.letGo()                 // a policy that came through it has been read
 	b, _ := json.Marshal(r)
 	say := os.NewFile(fdReport, "report")
 	_, _ = say.Write(b) // a caller who has gone asked for it all the same

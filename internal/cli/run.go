@@ -56,6 +56,12 @@ HEAD, and sees nothing else of the project; belljar merge NAME brings it home. W
 			if f.detach && !isSupervisor() {
 				return a.detach(&f, args)
 			}
+			if f.detach {
+				var err error
+				if a.letGo, err = keepInherited(); err != nil {
+					return &belljar.Error{Op: "look at what the caller left open", Err: err}
+				}
+			}
 			return a.run(c.Context(), &f, args)
 		},
 	}

@@ -224,6 +224,30 @@ func TestDetachLogsInterrupted(t *testing.T) {
 	}
 }
 
+// TestDetachLetsGo: a detached run keeps nothing open that its caller had.
+func TestDetachLetsGo(t *testing.T) {
+	w := newWorld(t)
+	r, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := w.cmd(ctx, "run", "--detach", "--name", "box", "--", "sleep", "1000")
+	c.ExtraFiles = []*os.File{theirs, theirs}
+	out, err := c.CombinedOutput()
+	_ = theirs.Close()
+	if err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	t.Cleanup(func() { w.belljar("stop", "--grace", "0s", "box") })
+	_ = r.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a pipe of the caller's is held: %v", err)
+	}
+}
+
 // TestDetachStopSetup: a detached run is stopped while its setup runs.
 func TestDetachStopSetup(t *testing.T) {
 	w := newWorld(t)
