@@ -204,7 +204,7 @@ func (d *detached) started(r report) {
 	d.a.Err = d.words
 	// What the runtime prints when it crashes, and helpers that are started from now on.
 	d.out.Follow(func(fd int) { _ = redirect(fd, 2) })
-	d.a.letGo()                 // a policy that came through it has been read
+	d.a.letGo() // a policy that came through it has been read
 	b, _ := json.Marshal(r)
 	say := os.NewFile(fdReport, "report")
 	_, _ = say.Write(b) // a caller who has gone asked for it all the same
