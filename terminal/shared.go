@@ -41,6 +41,7 @@ type Shared struct {
 	writer  *Viewer
 	size    belljar.WindowSize
 	resize  func(belljar.WindowSize) error
+	wanted  int // how often somebody wanted the screen drawn anew
 	kicking bool
 	over    bool
 }
@@ -237,33 +238,66 @@ func (s *Shared) setSize(w belljar.WindowSize) {
 }
 
 // kickPause is how long the size is another one, for a program to draw anew: shorter, and
-// it would see no change.
-const kickPause = 50 * time.Millisecond
+// it would see no change. On a busy machine it sees none all the same: where nothing is
+// printed it is tried again, each time for twice as long.
+const (
+	kickPause = 50 * time.Millisecond
+	kickTries = 6
+)
 
 // kick has a program that draws on the screen do so anew: it is told of another size, and
-// back. One that prints lines is left alone. s.mu is held.
+// back. One that prints lines is left alone. Who comes meanwhile has it done once more. s.mu
+// is held.
 func (s *Shared) kick() {
-	if s.kicking || !s.o.TTY || s.over || !s.filter.draws() {
+	if !s.o.TTY || s.over || !s.filter.draws() {
+		return
+	}
+	s.wanted++
+	if s.kicking {
 		return
 	}
 	s.kicking = true
 	go func() {
-		s.mu.Lock()
-		other := s.size
-		s.mu.Unlock()
-		if other.Rows > 1 {
-			other.Rows--
-		} else {
-			other.Rows++
+		pause := kickPause
+		for try := 1; ; try++ {
+			s.mu.Lock()
+			wanted, before := s.wanted, s.ring.end
+			s.mu.Unlock()
+			s.resizeTwice(pause)
+			s.mu.Lock()
+			drew := s.ring.end != before || try == kickTries
+			if s.over || drew && s.wanted == wanted {
+				s.kicking = false
+				s.mu.Unlock()
+				return
+			}
+			s.mu.Unlock()
+			if drew {
+				pause, try = kickPause, 0
+			} else {
+				pause *= 2
+			}
 		}
-		s.setSize(other)
-		time.Sleep(kickPause)
-		s.mu.Lock()
-		s.kicking = false
-		size := s.size
-		s.mu.Unlock()
-		s.setSize(size)
 	}()
+}
+
+// resizeTwice makes the size another one and back, each for a pause.
+func (s *Shared) resizeTwice(pause time.Duration) {
+	s.mu.Lock()
+	other := s.size
+	s.mu.Unlock()
+	if other.Rows > 1 {
+		other.Rows--
+	} else {
+		other.Rows++
+	}
+	s.setSize(other)
+	time.Sleep(pause)
+	s.mu.Lock()
+	size := s.size
+	s.mu.Unlock()
+	s.setSize(size)
+	time.Sleep(pause)
 }
 
 // Next waits for what comes next and returns it, filtered, until the next call. It returns
