@@ -127,7 +127,7 @@ func TestExecSignals(t *testing.T) {
 			t.Fatal("the command of a killed client goes on")
 		}
 	}
-	c, errs = start("trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+	c, _ = start("trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
 	_ = c.Process.Signal(syscall.SIGTERM)
 	eventually(t, "the end of a client that is asked again", func() bool {
 		_ = c.Process.Signal(syscall.SIGHUP)
