@@ -186,12 +186,23 @@ func within(dir, top string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// newest returns the record that started last among those that fit.
+// newest returns the record that started last among those that fit. Ids tell seconds
+// apart; within one the first lines do.
 func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
+	var best Info
 	for _, id := range slices.Backward(ids) {
-		if i := inspect(state, id); fits(i) {
-			return i, nil
+		if best.ID != "" && second(id) != second(best.ID) {
+			break
+		}
+		if i := inspect(state, id); fits(i) && (best.ID == "" || i.Time.After(best.Time)) {
+			best = i
 		}
 	}
-	return Info{}, errors.New("none")
+	if best.ID == "" {
+		return Info{}, errors.New("none")
+	}
+	return best, nil
 }
+
+// second is the part of an id that is a time.
+func second(id string) string { return id[:min(len(id), len("20060102-150405"))] }

@@ -310,6 +310,12 @@ func TestListAndFind(t *testing.T) {
 			t.Errorf("Find(%q): %s, %v; want %s", arg, i.ID, err, want)
 		}
 	}
+	// Of two that began in one second the later one is meant, whatever their letters.
+	newRecord(t, state, "20261128-160000-zz", name("twin")).Close(belljar.EndEvent{})
+	newRecord(t, state, "20261128-160000-aa", name("twin")).Close(belljar.EndEvent{})
+	if i, err := Find(state, "twin"); err != nil || i.ID != "20261128-160000-aa" {
+		t.Errorf("of two in one second: %s, %v", i.ID, err)
+	}
 	for _, arg := range []string{"2026", "white", "../x"} {
 		var be *belljar.Error
 		if _, err := Find(state, arg); !errors.As(err, &be) || be.Kind != belljar.KindNoSuch {

@@ -253,9 +253,12 @@ func TestDetachStopSetup(t *testing.T) {
 	w := newWorld(t)
 	w.write("setup.yaml", "version: 1\nsetup: {run: ['sleep 1000']}\n")
 	over := make(chan result, 1)
-	go func() { over <- w.belljar("run", "--detach", "--name", "box", "--policy", "setup.yaml", "--", "true") }()
-	eventually(t, "setup", func() bool { return strings.Contains(w.belljar("log", "box", "--kind", "exec").out, "sleep") })
-	if r := w.belljar("stop", "box"); r.status != 0 {
+	go func() {
+		defer close(over)
+		over <- w.belljar("run", "--detach", "--name", "stuck", "--policy", "setup.yaml", "--", "true")
+	}()
+	eventually(t, "setup", func() bool { return strings.Contains(w.belljar("log", "stuck", "--kind", "exec").out, "sleep") })
+	if r := w.belljar("stop", "stuck"); r.status != 0 {
 		t.Errorf("%+v", r)
 	}
 	if r := <-over; r.status == 0 || r.out != "" || !strings.Contains(r.errout, "it was stopped") {
