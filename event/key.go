@@ -111,12 +111,15 @@ func makeKey(state string) error {
 		return err
 	}
 	defer k.Wipe()
-	f, err := os.CreateTemp(state, ".key-*") // 0600
+	f, err := os.CreateTemp(state, ".key-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
+	if err := f.Chmod(0o600); err != nil { // whatever the caller's umask took away
+		return err
+	}
 	text := base64.StdEncoding.AppendEncode([]byte(keyHead), k.private.Seed())
 	defer clear(text)
 	if _, err := f.Write(append(text, '\n')); err != nil {
