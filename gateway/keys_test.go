@@ -23,6 +23,12 @@ const realKey = "sk-live-Zq8vT2mWx0PkD4rYh7LcNb5s"
 // second value is its stand-in.
 func newKeyWorld(t *testing.T, rules ...belljar.NetRule) (*secureWorld, string) {
 	t.Helper()
+	return newKeyWorldOf(t, nil, rules...)
+}
+
+// newKeyWorldOf is newKeyWorld with rules for models.
+func newKeyWorldOf(t *testing.T, llm []belljar.LLMRule, rules ...belljar.NetRule) (*secureWorld, string) {
+	t.Helper()
 	creds := []belljar.Credential{{
 		Name: "API_KEY", From: belljar.CredentialSource{Env: "API_KEY"}, Form: belljar.FormHeader, Header: "X-Api-Key",
 		Hosts: []belljar.BoundHost{{Host: "api.example.com", Port: 443}, {Host: "api.example.com", Port: 80}, {Host: belljar.Localhost, Port: 3000}},
@@ -32,7 +38,7 @@ func newKeyWorld(t *testing.T, rules ...belljar.NetRule) (*secureWorld, string) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = keys.Close() })
-	n := belljar.Network{Credentials: creds, Rules: append([]belljar.NetRule{
+	n := belljar.Network{LLM: llm, Credentials: creds, Rules: append([]belljar.NetRule{
 		rule("api.example.com", 443, 80), confined("other.example.com", 443, "GET POST", ""), rule(belljar.Localhost, 3000),
 	}, rules...)}
 	return newSecureWorld(t, n, func(o *Options) { o.Keys = keys }), creds[0].StandIn

@@ -318,8 +318,7 @@ func TestSteeredCall(t *testing.T) {
 
 // TestEndpointOfModels: http://llm.belljar/API is the host of the models, judged as it is.
 func TestEndpointOfModels(t *testing.T) {
-	w, standIn := newKeyWorld(t)
-	w.g.network.LLM = models(func(l *belljar.LLMRule) { l.Endpoint, l.Models = true, []string{"claude-*"} }).LLM
+	w, standIn := newKeyWorldOf(t, models(func(l *belljar.LLMRule) { l.Endpoint, l.Models = true, []string{"claude-*"} }).LLM)
 	w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(rw, "%s %s %s %v", r.Host, r.URL.RequestURI(), r.Header.Get("X-Api-Key"), r.TLS != nil)
 	})
