@@ -186,7 +186,7 @@ func (p *printer) hunks(es []edit) {
 // hunkRanges are the stretches of the edits that are shown together.
 func hunkRanges(es []edit) (out [][2]int) {
 	for i := 0; i < len(es); {
-		for i < len(es) && es[i].op == ' ' {
+		for i < len(es) && es[i].Op == ' ' {
 			i++
 		}
 		if i == len(es) {
@@ -194,14 +194,14 @@ func hunkRanges(es []edit) (out [][2]int) {
 		}
 		from, end := max(0, i-around), i
 		for quiet := 0; end < len(es) && quiet <= 2*around; end++ {
-			if es[end].op == ' ' {
+			if es[end].Op == ' ' {
 				quiet++
 			} else {
 				quiet = 0
 			}
 		}
 		last := end
-		for last > i && es[last-1].op == ' ' {
+		for last > i && es[last-1].Op == ' ' {
 			last--
 		}
 		end = min(len(es), last+around)
@@ -216,8 +216,8 @@ func (p *printer) hunk(es []edit, from, end int) {
 	a, b := count(es[from:end])
 	p.line(cyan, fmt.Sprintf("@@ -%s +%s @@", span(a0, a), span(b0, b)))
 	for _, e := range es[from:end] {
-		text, ended := strings.CutSuffix(e.line, "\n")
-		p.line(map[byte]string{'-': red, '+': green, ' ': ""}[e.op], string(e.op)+terminal.EscapeText(text))
+		text, ended := strings.CutSuffix(e.Line, "\n")
+		p.line(map[byte]string{'-': red, '+': green, ' ': ""}[e.Op], string(e.Op)+terminal.EscapeText(text))
 		if !ended {
 			p.line("", `\ No newline at end of file`)
 		}
@@ -234,10 +234,10 @@ func span(before, n int) string {
 // count is how many lines of either side the edits hold.
 func count(es []edit) (a, b int) {
 	for _, e := range es {
-		if e.op != '+' {
+		if e.Op != '+' {
 			a++
 		}
-		if e.op != '-' {
+		if e.Op != '-' {
 			b++
 		}
 	}
@@ -249,7 +249,7 @@ func (p *printer) stat(c Change, es []edit, why string) {
 	if c.Kind == KindFile && c.Op != OpMode {
 		plus, minus := 0, 0
 		for _, e := range es {
-			switch e.op {
+			switch e.Op {
 			case '+':
 				plus++
 			case '-':

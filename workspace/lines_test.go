@@ -10,11 +10,11 @@ import (
 // rebuild gives the two texts of a comparison.
 func rebuild(es []edit) (a, b []string) {
 	for _, e := range es {
-		if e.op != '+' {
-			a = append(a, e.line)
+		if e.Op != '+' {
+			a = append(a, e.Line)
 		}
-		if e.op != '-' {
-			b = append(b, e.line)
+		if e.Op != '-' {
+			b = append(b, e.Line)
 		}
 	}
 	return a, b
@@ -55,7 +55,7 @@ func TestCompareLinesIsRightAndShortest(t *testing.T) {
 		}
 		kept := 0
 		for _, e := range es {
-			if e.op == ' ' {
+			if e.Op == ' ' {
 				kept++
 			}
 		}

@@ -3,6 +3,7 @@ package workspace
 import (
 	"strings"
 
+	textlines "github.com/belljar-dev/belljar/workspace/internal/lines"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
@@ -28,6 +29,6 @@ func (t *tree) merged(e shadow.Entry) (host, out []byte, ok bool) {
 	if binary(base) {
 		return nil, nil, false
 	}
-	l, ok := merge3(lines(side{exists: true, data: base}), lines(theirs), lines(ours))
+	l, ok := textlines.Join(lines(side{exists: true, data: base}), lines(theirs), lines(ours), maxEdits)
 	return theirs.data, []byte(strings.Join(l, "")), ok
 }

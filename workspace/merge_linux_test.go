@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	textlines "github.com/belljar-dev/belljar/workspace/internal/lines"
 )
 
 const ten = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n20\n"
@@ -37,7 +39,7 @@ func TestMergeWithHostEdits(t *testing.T) {
 	w.has("apart", replace(replace(ten, "\n5\n", "\nfive\n"), "\n15\n", "\nhost\n"))
 }
 
-func TestMerge3(t *testing.T) {
+func TestMergedLines(t *testing.T) {
 	l := func(s string) []string { return strings.Split(s, "") }
 	for _, c := range []struct{ base, a, b, want string }{
 		{"abcdef", "Abcdef", "abcdeF", "AbcdeF"},
@@ -50,7 +52,7 @@ func TestMerge3(t *testing.T) {
 		{"", "x", "", "x"},
 		{"", "x", "y", "!"},
 	} {
-		out, ok := merge3(l(c.base), l(c.a), l(c.b))
+		out, ok := textlines.Join(l(c.base), l(c.a), l(c.b), maxEdits)
 		got := strings.Join(out, "")
 		if !ok {
 			got = "!"
@@ -171,7 +173,7 @@ func FuzzHunks(f *testing.F) {
 		if c := rest.Choose(every); c == nil || !c.part.whole {
 			t.Fatal("the rest is not the rest")
 		}
-		if out, ok := merge3(lines(before), lines(before), lines(after)); !ok || strings.Join(out, "") != b {
+		if out, ok := textlines.Join(lines(before), lines(before), lines(after), maxEdits); !ok || strings.Join(out, "") != b {
 			t.Fatal("a merge with nothing is not the other side")
 		}
 	})

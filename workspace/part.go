@@ -88,8 +88,8 @@ func (p *Patch) Choose(take []bool) *Choice {
 			hunk++
 		}
 		taken := hunk < len(p.ranges) && i >= p.ranges[hunk][0] && take[hunk]
-		if e.op == ' ' || e.op == '+' && taken || e.op == '-' && !taken {
-			out = append(out, e.line...)
+		if e.Op == ' ' || e.Op == '+' && taken || e.Op == '-' && !taken {
+			out = append(out, e.Line...)
 		}
 	}
 	return &Choice{Change: p.Change, part: &part{host: p.before, own: p.after, content: out}}

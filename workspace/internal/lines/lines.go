@@ -6,89 +6,31 @@
 // throughout, which makes a conflict of what could perhaps be merged, never the reverse.
 package lines
 
-import "bytes"
+import (
+	"slices"
+	"strings"
+)
 
 // maxEdits bounds the work and the memory of a comparison.
 const maxEdits = 3000
 
 // Split gives the lines of a text, with their ends.
-func Split(b []byte) [][]byte { return bytes.SplitAfter(b, []byte("\n")) }
+func Split(b []byte) []string { return strings.SplitAfter(string(b), "\n") }
 
 // match says for each line of a which line of b it is; -1: none. Matches ascend.
-func match(a, b [][]byte) []int {
-	out := make([]int, len(a))
-	for i := range out {
-		out[i] = -1
-	}
-	head := 0
-	for head < len(a) && head < len(b) && bytes.Equal(a[head], b[head]) {
-		out[head] = head
-		head++
-	}
-	tail := 0
-	for tail < len(a)-head && tail < len(b)-head && bytes.Equal(a[len(a)-1-tail], b[len(b)-1-tail]) {
-		tail++
-		out[len(a)-tail] = len(b) - tail
-	}
-	x, y := a[head:len(a)-tail], b[head:len(b)-tail]
-	for _, m := range common(x, y) {
-		out[head+m[0]] = head + m[1]
-	}
-	return out
-}
-
-// common finds a longest common part of a and b (Myers): pairs of positions, ascending.
-func common(a, b [][]byte) [][2]int {
-	var trace [][]int // per number of edits, the furthest position in a on each diagonal
-	v := map[int]int{1: 0}
-	for d := 0; d <= min(len(a)+len(b), maxEdits); d++ {
-		row := make([]int, 2*d+1)
-		for k := -d; k <= d; k += 2 {
-			x := v[k-1] + 1
-			if k == -d || k != d && v[k-1] < v[k+1] {
-				x = v[k+1]
-			}
-			for x < len(a) && x-k < len(b) && bytes.Equal(a[x], b[x-k]) {
-				x++
-			}
-			v[k], row[k+d] = x, x
-			if x >= len(a) && x-k >= len(b) {
-				return retrace(append(trace, row), len(a), len(b))
-			}
+func match(a, b []string, most int) []int {
+	var out []int
+	at := 0 // in b
+	for _, e := range Compare(a, b, most) {
+		switch e.Op {
+		case ' ':
+			out = append(out, at)
+			at++
+		case '-':
+			out = append(out, -1)
+		default:
+			at++
 		}
-		trace = append(trace, row)
-	}
-	return nil
-}
-
-// retrace walks back from the end along the rows.
-func retrace(trace [][]int, x, y int) [][2]int {
-	var out [][2]int
-	for d := len(trace) - 1; d >= 0; d-- {
-		px, py := 0, 0
-		if d > 0 {
-			at := func(k int) int { // of the row before
-				if k < -(d-1) || k > d-1 {
-					return -1
-				}
-				return trace[d-1][k+d-1]
-			}
-			k := x - y
-			pk := k - 1
-			if k == -d || k != d && at(k-1) < at(k+1) {
-				pk = k + 1
-			}
-			px = at(pk)
-			py = px - pk
-		}
-		for x > px && y > py {
-			x, y = x-1, y-1
-			out = append(out, [2]int{x, y})
-		}
-		x, y = px, py
-	}
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
 	}
 	return out
 }
@@ -99,17 +41,29 @@ type Labels struct{ Ours, Theirs string }
 // Merge makes one text of two that come from base. Where both changed the same lines
 // it holds both between markers, and conflicts counts such places.
 func Merge(base, ours, theirs []byte, l Labels) (merged []byte, conflicts int) {
-	m := merger{b: Split(base), o: Split(ours), t: Split(theirs), labels: l}
-	m.mo, m.mt = match(m.b, m.o), match(m.b, m.t)
+	m := merge(Split(base), Split(ours), Split(theirs), maxEdits, l)
+	return []byte(strings.Join(m.out, "")), m.conflicts
+}
+
+// Join is [Merge] for lines, of which at most most may differ on either side; it is not ok
+// where there would be a conflict.
+func Join(base, ours, theirs []string, most int) (joined []string, ok bool) {
+	m := merge(base, ours, theirs, most, Labels{})
+	return m.out, m.conflicts == 0
+}
+
+func merge(base, ours, theirs []string, most int, l Labels) *merger {
+	m := &merger{b: base, o: ours, t: theirs, labels: l}
+	m.mo, m.mt = match(m.b, m.o, most), match(m.b, m.t, most)
 	m.run()
-	return m.out, m.conflicts
+	return m
 }
 
 type merger struct {
-	b, o, t   [][]byte
+	b, o, t   []string
 	mo, mt    []int
 	labels    Labels
-	out       []byte
+	out       []string
 	conflicts int
 }
 
@@ -136,11 +90,11 @@ func (m *merger) run() {
 }
 
 // chunk adds a part that is not the same in all three.
-func (m *merger) chunk(b, o, t [][]byte) {
+func (m *merger) chunk(b, o, t []string) {
 	switch {
-	case same(o, t), same(b, t):
+	case slices.Equal(o, t), slices.Equal(b, t):
 		m.add(o)
-	case same(b, o):
+	case slices.Equal(b, o):
 		m.add(t)
 	default:
 		m.conflicts++
@@ -152,27 +106,24 @@ func (m *merger) chunk(b, o, t [][]byte) {
 	}
 }
 
-func (m *merger) add(l [][]byte) {
-	for _, x := range l {
-		m.out = append(m.out, x...)
-	}
+func (m *merger) add(l []string) {
+	m.out = append(m.out, l...)
 }
 
 func (m *merger) mark(text string) {
-	if n := len(m.out); n > 0 && m.out[n-1] != '\n' {
-		m.out = append(m.out, '\n')
+	if last := m.last(); last != "" && !strings.HasSuffix(last, "\n") {
+		m.out = append(m.out, "\n")
 	}
-	m.out = append(m.out, text+"\n"...)
+	m.out = append(m.out, text+"\n")
 }
 
-func same(a, b [][]byte) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
+// last is the last line so far that is not empty: a text that ends with a line end has an
+// empty one behind it.
+func (m *merger) last() string {
+	for i := len(m.out) - 1; i >= 0; i-- {
+		if m.out[i] != "" {
+			return m.out[i]
 		}
 	}
-	return true
+	return ""
 }
