@@ -32,6 +32,7 @@ import (
 
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/gitindex"
+	"github.com/belljar-dev/belljar/workspace/internal/ignore"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -341,21 +342,21 @@ func (c *commit) leaveOut(f File, old map[string]entry, byPath map[string]*index
 	if why := c.staged(f, old, byPath); why != "" || f.Mode == 0 {
 		return why
 	}
-	if _, tracked := old[f.Path]; !tracked && ignored(c.ignores(f.Path), f.Path) {
+	if _, tracked := old[f.Path]; !tracked && ignore.File(c.ignores(f.Path), f.Path) {
 		return "git ignores it"
 	}
 	return c.converted(f)
 }
 
 // ignores are the patterns that hold for a path, in git's order.
-func (c *commit) ignores(rel string) []pattern {
-	var ps []pattern
+func (c *commit) ignores(rel string) []ignore.Rule {
+	var ps []ignore.Rule
 	if b, err := c.git.ReadFile("info/exclude"); err == nil {
-		ps = parseIgnore("", string(b))
+		ps = ignore.Parse("", string(b))
 	}
 	for _, dir := range above(rel) {
 		if b, err := c.regular(path.Join(dir, ".gitignore")); err == nil {
-			ps = append(ps, parseIgnore(dir, string(b))...)
+			ps = append(ps, ignore.Parse(dir, string(b))...)
 		}
 	}
 	return ps

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
+	"github.com/belljar-dev/belljar/workspace/internal/ignore"
 )
 
 // repo is a repository for git and for us.
@@ -212,19 +213,13 @@ func TestIgnoredAsGit(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(r.dir, ".gitignore"), []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ps := parseIgnore("", lines)
+	ps := ignore.Parse("", lines)
 	for _, p := range []string{"x.o", "keep.o", "s/x.o", "s/keep.o", "top", "s/top", "build/x", "s/build/x", "build", "a/z", "a/b/z", "a/b/c/z", "deep", "s/deep/x",
 		"x1", "xa", "xay", "x1y", "#yes", "x.loc1", "x.loca", "s/x.loc2", "q]", "qx", "qy", "u]", "ux", "uy", "r]", "rx", "vb", "ve", "v-", "wA", "wa", "w_", "w ", "tx", "t[x", "ma", "m-", "mb",
 		"e ", "e", "kx", "k[", "k:", "k]", "k[]", "kx]", "na", "nd", "d/a.t", "d/e/a.t", "s/d/a.t", "plain"} {
 		git := strings.TrimSpace(r.sh("git check-ignore -q --no-index -- '"+p+"' && echo true || echo false")) == "true"
-		if got := ignored(ps, p); got != git {
+		if got := ignore.File(ps, p); got != git {
 			t.Errorf("%s: %v, git says %v", p, got, git)
 		}
 	}
-}
-
-func FuzzIgnore(f *testing.F) {
-	f.Add("*.o\n!a/**/b\n", "a/b/c.o")
-	f.Add("[[:digit:]a-\\]]\n[!]", "1")
-	f.Fuzz(func(t *testing.T, text, rel string) { ignored(parseIgnore("", text), rel) })
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/workspace/internal/ignore"
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ import (
 // maxWalk bounds the files of a work tree, or names of trees, that are looked at: see
 // [weight].
 const maxWalk = 2_000_000
+
+// maxIgnore is how much of a .gitignore is read, in bytes.
+const maxIgnore = 1 << 20
 
 // weight is what n names in the folder at are charged: one each, and more where their
 // paths are long, which take memory.
@@ -42,7 +46,7 @@ type survey struct {
 }
 
 // walk looks at the folder at.
-func (s *survey) walk(at string, p place, list []ignoreRule) error {
+func (s *survey) walk(at string, p place, list []ignore.Rule) error {
 	if strings.Count(at, "/") > maxDepth {
 		return fmt.Errorf("folders that lie too deep: %w", objects.ErrTooMuch)
 	}
@@ -54,7 +58,7 @@ func (s *survey) walk(at string, p place, list []ignoreRule) error {
 		full := path.Join(at, ".gitignore")
 		if l, _, err := s.in.look(full); err == nil && l.kind == unix.S_IFREG {
 			if b, err := s.in.read(full, l, maxIgnore); err == nil {
-				list = append(slices.Clip(list), parseIgnore(strings.TrimPrefix(at, "."), string(b))...)
+				list = append(slices.Clip(list), ignore.Parse(strings.TrimPrefix(at, "."), string(b))...)
 			}
 		}
 	}
@@ -72,7 +76,7 @@ func (s *survey) walk(at string, p place, list []ignoreRule) error {
 	return nil
 }
 
-func (s *survey) entry(full string, p place, list []ignoreRule) error {
+func (s *survey) entry(full string, p place, list []ignore.Rule) error {
 	name := path.Base(full)
 	if isDotGit(name) {
 		return nil
@@ -97,7 +101,7 @@ func (s *survey) entry(full string, p place, list []ignoreRule) error {
 	}
 	was, known := s.tracked[full]
 	if mode == modeDir {
-		if known && was.mode == modeModule || ignored(list, full, true) && !s.below(full) {
+		if known && was.mode == modeModule || ignore.Name(list, full, true) && !s.below(full) {
 			return nil // a submodule, or nothing that git looks at
 		}
 		if g, _, err := s.in.look(full + "/.git"); err == nil && g.kind != 0 {
@@ -105,7 +109,7 @@ func (s *survey) entry(full string, p place, list []ignoreRule) error {
 		}
 		return s.walk(full, next, list)
 	}
-	if !known && ignored(list, full, false) {
+	if !known && ignore.Name(list, full, false) {
 		return nil
 	}
 	s.seen[full] = true
@@ -210,7 +214,7 @@ func bringChanges(ctx context.Context, o CreateOptions, c *checkout) error {
 	}
 	exclude, _ := readText(c.r.common, "info/exclude")
 	root := place{state: o.Rules.Root()}
-	if err := s.walk(".", root, parseIgnore("", exclude)); err != nil {
+	if err := s.walk(".", root, ignore.Parse("", exclude)); err != nil {
 		return err
 	}
 	for _, full := range s.gone(root) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/belljar-dev/belljar/workspace/internal/ignore"
 	"github.com/belljar-dev/belljar/workspace/internal/objects"
 )
 
@@ -372,7 +373,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("an index changes: %v", err)
 			}
 		}
-		ignored(parseIgnore("", string(b)), "a/b/c/"+strings.Repeat("d/", 40)+"x", false)
+		ignore.Name(ignore.Parse("", string(b)), "a/b/c/"+strings.Repeat("d/", 40)+"x", false)
 		_ = checkName(string(b))
 		_ = validRef(string(b))
 	})
@@ -383,12 +384,12 @@ func TestIgnore(t *testing.T) {
 	l := newLab(t, "")
 	paths := []string{"a.o", "d/a.o", "build/x", "d/build/x", "keep.log", "x.log", "d/e/f/y", "d/f", "foo/bar", "q/foo/bar", "#h", "a b ", "!n", "ab", "xb"}
 	text := "*.o\n/build/\n*.log\n!keep.log\nd/**/y\nfoo/bar\n\\#h\na\\ b\\ \n\\!n\n[!x]b\n"
-	list := parseIgnore("", text)
+	list := ignore.Parse("", text)
 	l.host("cat > .gitignore <<'X'\n" + text + "X\n")
 	for _, p := range paths {
-		got := ignored(list, p, false)
+		got := ignore.Name(list, p, false)
 		for i, c := range p {
-			if c == '/' && ignored(list, p[:i], true) {
+			if c == '/' && ignore.Name(list, p[:i], true) {
 				got = true
 			}
 		}

@@ -1,7 +1,6 @@
-package gitwrite
+package ignore
 
 import (
-	"path"
 	"regexp"
 	"strings"
 )
@@ -9,21 +8,21 @@ import (
 // maxPart bounds a part with character classes: no name is as long.
 const maxPart = 1024
 
-// matchName says whether one name matches one part of a pattern, as git does.
-func matchName(part, name string) bool {
-	if !strings.Contains(part, "[") {
-		ok, err := path.Match(part, name)
-		return err == nil && ok
+func newPart(text string) part {
+	p := part{text: text}
+	if !strings.Contains(text, "[") {
+		return p
 	}
-	if len(part) > maxPart {
-		return false
+	p.none = true
+	if len(text) > maxPart {
+		return p
 	}
-	re, ok := nameRegexp(part)
-	if !ok {
-		return false
+	if re, ok := nameRegexp(text); ok {
+		if c, err := regexp.Compile(re); err == nil {
+			p.re, p.none = c, false
+		}
 	}
-	c, err := regexp.Compile(re)
-	return err == nil && c.MatchString(name)
+	return p
 }
 
 // nameRegexp writes a part of a pattern with character classes as a regular expression;
