@@ -100,17 +100,8 @@ func (h *handler) stop(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) attach(w http.ResponseWriter, r *http.Request) {
 	var q AttachRequest
-	err := read(r, &q)
-	if err == nil && !upgrades(r) {
-		err = &belljar.Error{Op: "attach", Kind: belljar.KindUsage, Err: errors.New("it needs Upgrade: " + protocol)}
-	}
-	if err != nil {
-		send(w, nil, err)
-		return
-	}
-	leave, err := h.enter()
-	if err != nil {
-		send(w, nil, err)
+	leave, ok := h.stream(w, r, "attach", read(r, &q))
+	if !ok {
 		return
 	}
 	defer leave()

@@ -39,16 +39,8 @@ func (h *handler) exec(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = q.Check()
 	}
-	if err == nil && !upgrades(r) {
-		err = &belljar.Error{Op: "exec", Kind: belljar.KindUsage, Err: errors.New("it needs Upgrade: " + protocol)}
-	}
-	if err != nil {
-		send(w, nil, err)
-		return
-	}
-	leave, err := h.enter()
-	if err != nil {
-		send(w, nil, err)
+	leave, ok := h.stream(w, r, "exec", err)
+	if !ok {
 		return
 	}
 	defer leave()
@@ -69,6 +61,21 @@ func (h *handler) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer m.close()
 	x.run(h.ctx, m)
+}
+
+// stream admits a request for a stream, unless err says what is wrong with it; not ok when
+// it was answered. leave gives its place back.
+func (h *handler) stream(w http.ResponseWriter, r *http.Request, op string, err error) (leave func(), ok bool) {
+	if err == nil && !upgrades(r) {
+		err = &belljar.Error{Op: op, Kind: belljar.KindUsage, Err: errors.New("it needs Upgrade: " + protocol)}
+	}
+	if err == nil {
+		leave, err = h.enter()
+	}
+	if err != nil {
+		send(w, nil, err)
+	}
+	return leave, err == nil
 }
 
 // upgrades says whether r asks for a stream.

@@ -91,7 +91,7 @@ func newKeys() []key {
 			"the same or less", "the most allowed", limitRule{n},
 		})
 	}
-	return append(list,
+	list = append(list,
 		key{
 			"env.pass", "list of names", "see below", "env: {pass: [EDITOR]}",
 			"Variables of the caller's environment that are given to the sandbox, with their values, added to the default ones.",
@@ -109,40 +109,51 @@ func newKeys() []key {
 			"only names that are there already, with the same or fewer hosts, methods and paths, never a source; [] takes all of them away; where one is taken away, other keys are still refused",
 			"the names allowed, each with the hosts, methods and paths that its entry has; elsewhere other keys are still refused", credentialsRule{},
 		},
-		key{
-			keySetup, "list of lines", "nothing", "setup: {run: [\"npm ci\"]}",
-			"Lines for /bin/sh that run inside before the command, in this order; the first that fails ends the run. In a sandbox whose HOME is kept each runs once, until its text changes.",
-			"anything: they run inside, as everything of the project does; [] takes all of them away", "not allowed in a ceiling", setupRule{},
-		},
-		key{
-			keySetupAllow, "list of rules", "nothing", "setup: {run: [npm ci], allow: [packages.example.com]}",
-			"Rules as in network.allow that hold while `setup.run` runs; when it has ended, so do its connections.",
-			"only what network.allow or setup.allow allow already; [] takes all of them away", "not in a ceiling: network.allow of the ceiling covers these rules too", setupAllow(),
-		},
-		key{
+	)
+	return slices.Concat(list, setupKeys(), commandKeys())
+}
+
+func commandKeys() []key {
+	return []key{
+		{
 			"commands.allow", "list of rules", "nothing", "commands: {allow: [\"npm run *\", \"git status *\"]}",
 			"Commands that `belljar judge`, and the [hooks](judge.md#in-an-agents-hook) of known agents, allow; everything else is asked. A rule is a pattern, or a mapping with `pattern`, `reason` and the examples `match` and `not_match`.",
 			"only patterns that are already allowed; [] takes all of them away", "the patterns that may be allowed", allowedCommands(),
 		},
-		key{
+		{
 			"commands.ask", "list of rules", "nothing", "commands: {ask: [\"git push *\"]}",
 			"Commands that are asked, whatever allows them; in a run, where the tier can, such a program waits for `belljar approve`, and such a line of a known agent by its hook.", "anything: every rule asks more", "asked as well", strictCommands{1},
 		},
-		key{
+		{
 			"commands.deny", "list of rules", "nothing", "commands: {deny: [{pattern: \"sudo *\", reason: no other user}]}",
 			"Commands that are denied, whatever allows them; in a run, where the tier can, such a program does not start; a known agent is told so by its hook.", "anything: every rule denies more", "denied as well", strictCommands{2},
 		},
-		key{
+		{
 			"commands.context", "mapping: dir, home, writable, programs", "the project, HOME, the project and /tmp, the system's folders", "commands: {context: {writable: [/src/app, /tmp]}}",
 			"Where lines are judged: the working folder, HOME, the folders that may be written, the folders whose programs are what their names say. Paths as text; nothing need exist.",
 			"nothing", "not allowed in a ceiling", commandPlace{},
 		},
-		key{
+		{
 			keyOTLP, "mapping: endpoint, headers", "none", "otlp: {endpoint: \"https://otel.acme.dev:4318\", headers: ~/.config/otel-headers}",
 			"Where records are sent to, by OTLP over HTTP: a base URL, and a file with the headers of requests (`Name: value`, one a line).",
 			"nothing, trusted or not", "records go there, and nowhere else", otlpRule{},
 		},
-	)
+	}
+}
+
+func setupKeys() []key {
+	return []key{
+		{
+			keySetup, "list of lines", "nothing", "setup: {run: [\"npm ci\"]}",
+			"Lines for /bin/sh that run inside before the command, in this order; the first that fails ends the run. In a sandbox whose HOME is kept each runs once, until its text changes.",
+			"anything: they run inside, as everything of the project does; [] takes all of them away", "not allowed in a ceiling", setupRule{},
+		},
+		{
+			keySetupAllow, "list of rules", "nothing", "setup: {run: [npm ci], allow: [packages.example.com]}",
+			"Rules as in network.allow that hold while `setup.run` runs; when it has ended, so do its connections.",
+			"only what network.allow or setup.allow allow already; [] takes all of them away", "not in a ceiling: network.allow of the ceiling covers these rules too", setupAllow(),
+		},
+	}
 }
 
 func networkKeys() []key {

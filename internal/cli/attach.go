@@ -47,14 +47,11 @@ func (a *App) attach(ctx context.Context, name string, q api.AttachRequest) erro
 	if err != nil {
 		return err
 	}
-	s, err := terminal.NewSession(terminal.Options{Stdin: a.In, Stdout: a.Out, Stderr: a.Err})
+	s, ours, done, err := a.session()
 	if err != nil {
-		return &belljar.Error{Op: "relay the terminal", Err: err}
+		return err
 	}
-	defer s.Close()
-	var ours belljar.Command
-	s.Command(&ours)
-	defer closeFiles(ours.Stdin, ours.Stdout, ours.Stderr)
+	defer done()
 	if q.Size = ours.Size; !ours.TTY {
 		q.ReadOnly = true // nobody types
 	}
@@ -63,7 +60,7 @@ func (a *App) attach(ctx context.Context, name string, q api.AttachRequest) erro
 		return err
 	}
 	defer stream.Close()
-	left, err := a.watch(ctx, stream, s, &ours)
+	left, err := a.watch(ctx, stream, s, ours)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ or reorder text), then what you run, then all others.
 		Example:           "  belljar diff --stat\n  belljar diff .git/hooks\n  belljar diff mine src",
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.diff(args, o, asJSON)
+			return a.diff(c.Context(), args, o, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&o.Stat, "stat", false, "one line per file")
@@ -46,8 +46,8 @@ or reorder text), then what you run, then all others.
 	return c
 }
 
-func (a *App) diff(args []string, o workspace.DiffOptions, asJSON bool) error {
-	if done, err := a.diffWorktree(args, o, asJSON); done || err != nil {
+func (a *App) diff(ctx context.Context, args []string, o workspace.DiffOptions, asJSON bool) error {
+	if done, err := a.diffWorktree(ctx, args, o, asJSON); done || err != nil {
 		return err
 	}
 	t, err := a.target(args, false)

@@ -77,6 +77,20 @@ func execRequest(f *execFlags, args []string) (api.ExecRequest, error) {
 	return r, r.Check()
 }
 
+// session relays the caller's streams to the files of ours. done closes all that is ours.
+func (a *App) session() (s *terminal.Session, ours *belljar.Command, done func(), err error) {
+	s, err = terminal.NewSession(terminal.Options{Stdin: a.In, Stdout: a.Out, Stderr: a.Err})
+	if err != nil {
+		return nil, nil, nil, &belljar.Error{Op: "relay the terminal", Err: err}
+	}
+	ours = &belljar.Command{}
+	s.Command(ours)
+	return s, ours, func() {
+		closeFiles(ours.Stdin, ours.Stdout, ours.Stderr)
+		_ = s.Close()
+	}, nil
+}
+
 func (a *App) exec(ctx context.Context, f *execFlags, name string, args []string) error {
 	r, err := execRequest(f, args)
 	if err != nil {
@@ -90,14 +104,11 @@ func (a *App) exec(ctx context.Context, f *execFlags, name string, args []string
 	if err != nil {
 		return err
 	}
-	s, err := terminal.NewSession(terminal.Options{Stdin: a.In, Stdout: a.Out, Stderr: a.Err})
+	s, ours, done, err := a.session()
 	if err != nil {
-		return &belljar.Error{Op: "relay the terminal", Err: err}
+		return err
 	}
-	defer s.Close()
-	var ours belljar.Command
-	s.Command(&ours)
-	defer closeFiles(ours.Stdin, ours.Stdout, ours.Stderr)
+	defer done()
 	if r.TTY, r.Size = ours.TTY, ours.Size; r.TTY {
 		if t := h.getenv("TERM"); t != "" {
 			r.Env = append([]string{"TERM=" + t}, r.Env...)
@@ -108,7 +119,7 @@ func (a *App) exec(ctx context.Context, f *execFlags, name string, args []string
 		return notStarted(err, e.Name, args[0])
 	}
 	defer stream.Close()
-	status, err := a.relay(ctx, stream, s, &ours)
+	status, err := a.relay(ctx, stream, s, ours)
 	if a.status != 0 { // the user did not wait for the end
 		return nil
 	}

@@ -286,7 +286,7 @@ func (a *App) noteUncommitted(ctx context.Context, t *ownTree, judge *rules.Rule
 
 // diffWorktree shows what a sandbox with a worktree committed; done: the words were
 // about one.
-func (a *App) diffWorktree(args []string, o workspace.DiffOptions, asJSON bool) (done bool, err error) {
+func (a *App) diffWorktree(ctx context.Context, args []string, o workspace.DiffOptions, asJSON bool) (done bool, err error) {
 	t, err := a.worktreeNamed(args)
 	if t == nil || err != nil {
 		return false, err
@@ -297,7 +297,6 @@ func (a *App) diffWorktree(args []string, o workspace.DiffOptions, asJSON bool) 
 	}
 	changes, n := []worktree.Change{}, 0
 	o.Color = useColor(a.Out)
-	ctx := context.Background()
 	paths, err := t.relative(args[1:])
 	if err != nil {
 		return true, err

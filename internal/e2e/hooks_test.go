@@ -1,10 +1,11 @@
 package e2e
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 const hookRules = `version: 1
@@ -36,8 +37,8 @@ func TestHooks(t *testing.T) {
 	port := modelServer(t, "echo fine > allowed.txt", "id -u > denied.txt", "touch asked.txt", "sh unhook.sh", "sh sneaky.sh")
 	for name, args := range agents("http://localhost:" + port) {
 		t.Run(name, func(t *testing.T) {
-			if name == "gemini" && os.Getuid() != 0 {
-				t.Skip("it obeys root's settings only, and nothing is root's in this user's sandboxes: plan.TestHooks")
+			if name == "gemini" { // it obeys root's settings only, and nothing is root's in a user's sandboxes: plan.TestHooks
+				testenv.Need(t, "root")
 			}
 			w := newWorld(t)
 			for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY", "GEMINI_API_KEY"} {

@@ -33,6 +33,7 @@ import (
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
 	"github.com/belljar-dev/belljar/workspace/gitindex"
 	"github.com/belljar-dev/belljar/workspace/internal/ignore"
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
 
@@ -270,7 +271,7 @@ func (c *commit) make() (id string, err error) {
 		}
 		blob := ""
 		if f.Mode != 0 {
-			if blob, err = c.write("blob", f.Data); err != nil {
+			if blob, err = c.write(objects.Blob, f.Data); err != nil {
 				return "", err
 			}
 		}
@@ -282,7 +283,7 @@ func (c *commit) make() (id string, err error) {
 		return "", err
 	}
 	if tree == "" {
-		if tree, err = c.write("tree", nil); err != nil {
+		if tree, err = c.write(objects.Tree, nil); err != nil {
 			return "", err
 		}
 	}
@@ -293,7 +294,7 @@ func (c *commit) make() (id string, err error) {
 	for _, e := range byPath {
 		c.index.Entries = append(c.index.Entries, e)
 	}
-	obj, err := c.write("commit", c.text(tree))
+	obj, err := c.write(objects.Commit, c.text(tree))
 	return hexOf(obj), err
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar/workspace/internal/objects"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/index"
 )
@@ -85,7 +86,7 @@ func (c *commit) build(n *node, old string) (string, error) {
 	if len(entries) == 0 {
 		return "", nil
 	}
-	return c.write("tree", encodeTree(entries))
+	return c.write(objects.Tree, encodeTree(entries))
 }
 
 func encodeTree(entries map[string]entry) []byte {
@@ -159,12 +160,8 @@ func (c *commit) entriesOf(root string) (map[string]entry, error) {
 }
 
 // write writes an object, if it is not there, and returns its raw id.
-func (c *commit) write(kind string, data []byte) (string, error) {
-	head := fmt.Sprintf("%s %d\x00", kind, len(data))
-	h := sha1.New()
-	h.Write([]byte(head))
-	h.Write(data)
-	id := string(h.Sum(nil))
+func (c *commit) write(kind objects.Type, data []byte) (string, error) {
+	id := objects.Sum(kind, data, sha1.Size)
 	name := hexOf(id)
 	dir := "objects/" + name[:2]
 	if _, err := c.git.Lstat(dir + "/" + name[2:]); err == nil {
@@ -179,7 +176,7 @@ func (c *commit) write(kind string, data []byte) (string, error) {
 		return "", err
 	}
 	z := zlib.NewWriter(f)
-	_, err = z.Write([]byte(head))
+	_, err = fmt.Fprintf(z, "%s %d\x00", kind, len(data))
 	if err == nil {
 		_, err = z.Write(data)
 	}
