@@ -237,12 +237,12 @@ func (s *Shared) setSize(w belljar.WindowSize) {
 	}
 }
 
-// kickPause is how long the size is another one, for a program to draw anew: shorter, and
-// it would see no change. On a busy machine it sees none all the same: where nothing is
-// printed it is tried again, each time for twice as long.
 const (
+	// kickPause is at least how long the size is another one for a program to draw anew.
 	kickPause = 50 * time.Millisecond
-	kickTries = 6
+	// kickWait is how long a program may take to print something at a new size: a busy
+	// machine has it see neither size where both come at once.
+	kickWait = 3 * time.Second
 )
 
 // kick has a program that draws on the screen do so anew: it is told of another size, and
@@ -258,46 +258,47 @@ func (s *Shared) kick() {
 	}
 	s.kicking = true
 	go func() {
-		pause := kickPause
-		for try := 1; ; try++ {
+		for {
 			s.mu.Lock()
-			wanted, before := s.wanted, s.ring.end
+			wanted, other := s.wanted, s.size
 			s.mu.Unlock()
-			s.resizeTwice(pause)
-			s.mu.Lock()
-			drew := s.ring.end != before || try == kickTries
-			if s.over || drew && s.wanted == wanted {
-				s.kicking = false
-				s.mu.Unlock()
-				return
-			}
-			s.mu.Unlock()
-			if drew {
-				pause, try = kickPause, 0
+			if other.Rows > 1 {
+				other.Rows--
 			} else {
-				pause *= 2
+				other.Rows++
+			}
+			s.setAndWait(other)
+			s.mu.Lock()
+			size := s.size
+			s.mu.Unlock()
+			s.setAndWait(size)
+			s.mu.Lock()
+			s.kicking = !s.over && s.wanted != wanted
+			again := s.kicking
+			s.mu.Unlock()
+			if !again {
+				return
 			}
 		}
 	}()
 }
 
-// resizeTwice makes the size another one and back, each for a pause.
-func (s *Shared) resizeTwice(pause time.Duration) {
+// setAndWait sets the size and waits until something was printed since, for kickWait.
+func (s *Shared) setAndWait(size belljar.WindowSize) {
 	s.mu.Lock()
-	other := s.size
+	before := s.ring.end
 	s.mu.Unlock()
-	if other.Rows > 1 {
-		other.Rows--
-	} else {
-		other.Rows++
-	}
-	s.setSize(other)
-	time.Sleep(pause)
-	s.mu.Lock()
-	size := s.size
-	s.mu.Unlock()
+	began := time.Now()
 	s.setSize(size)
-	time.Sleep(pause)
+	for time.Since(began) < kickWait {
+		time.Sleep(kickPause)
+		s.mu.Lock()
+		printed := s.ring.end != before || s.over
+		s.mu.Unlock()
+		if printed {
+			return
+		}
+	}
 }
 
 // Next waits for what comes next and returns it, filtered, until the next call. It returns
