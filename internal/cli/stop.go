@@ -46,10 +46,7 @@ func (a *App) stop(ctx context.Context, names []string, grace time.Duration) err
 	for _, name := range names {
 		e, err := a.running(h, name)
 		if err == nil {
-			// Who has ended by itself meanwhile is what was asked for.
-			if err = e.Control().Stop(ctx, grace); belljar.KindOf(err) == belljar.KindNoSuch {
-				err = nil
-			}
+			err = stopOne(ctx, h.dirs, e, grace)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -66,6 +63,26 @@ func (a *App) stop(ctx context.Context, names []string, grace time.Duration) err
 		return errs[0] // with its kind
 	}
 	return errors.Join(errs...)
+}
+
+// stopAgain is how long a sandbox whose supervisor does not answer is given to end, before
+// it is asked again: it may be so new that it does not answer yet.
+const stopAgain = 50 * time.Millisecond
+
+// stopOne asks e to end. That it has ended by itself meanwhile is what was asked for.
+func stopOne(ctx context.Context, dirs sandbox.Dirs, e sandbox.Entry, grace time.Duration) error {
+	for {
+		err := e.Control().Stop(ctx, grace)
+		if belljar.KindOf(err) != belljar.KindNoSuch {
+			return err
+		}
+		wait, cancel := context.WithTimeout(ctx, stopAgain)
+		err = dirs.Await(wait, e)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (a *App) waitCommand() *cobra.Command {

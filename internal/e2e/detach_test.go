@@ -266,6 +266,29 @@ func TestDetachStopSetup(t *testing.T) {
 	}
 }
 
+// TestDetachStopEarly: a sandbox is stopped whatever it has come to in its start.
+func TestDetachStopEarly(t *testing.T) {
+	w := newWorld(t)
+	for i := range 12 {
+		name := fmt.Sprintf("early-%d", i)
+		over := make(chan result, 1)
+		go func() {
+			defer close(over)
+			over <- w.belljar("run", "--detach", "--name", name, "--", "sleep", "1000")
+		}()
+		eventually(t, "an entry", func() bool {
+			time.Sleep(time.Duration(i*4) * time.Millisecond)
+			return strings.Contains(w.belljar("ps").out, name)
+		})
+		if r := w.belljar("stop", "--grace", "0s", name); r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+		if r := <-over; r.status != 0 && !strings.Contains(r.errout, "it was stopped") {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // supervisor is the process of the sandbox called name.
 func (w *world) supervisor(name string) int {
 	w.t.Helper()
