@@ -56,6 +56,7 @@ fuzz: ## every fuzz target for FUZZTIME
 
 soak: build ## the large counts: kill -9, ten thousand starts, long fuzzing
 	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 -v ./internal/e2e ./policy ./event
+	BELLJAR_SOAK=1 $(GO) test -timeout 3h -count=1 ./gateway ./keeper
 	BELLJAR_SOAK=1 $(GO) test -timeout 6h -count=1 ./workspace ./workspace/view
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./workspace/view
 	sh .ci/fuzz 10m
