@@ -117,7 +117,12 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
 	if err := r.start(ctx); err != nil {
-		r.end(belljar.EndEvent{End: belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()}, Status: belljar.KindOf(err).ExitStatus()})
+		end := belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()}
+		if by := r.endedBy(); by.Reason == belljar.EndKilled {
+			// Who ended it is the reason, not what that looks like to the part that was starting.
+			end, err = by, &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: fmt.Errorf("%s: %s", by.Reason, by.Detail)}
+		}
+		r.end(belljar.EndEvent{End: end, Status: belljar.KindOf(err).ExitStatus()})
 		return Result{}, errors.Join(err, r.undo.run())
 	}
 	status, end := r.wait(ctx)

@@ -65,18 +65,8 @@ func (r *run) step(ctx, running context.Context, s belljar.SetupStep) error {
 	defer session.Close()
 	c := &belljar.Command{Exec: belljar.Exec{Path: s.Argv[0], Argv: s.Argv, Dir: r.p.Command.Dir}, Env: r.p.Env}
 	session.Command(c)
-	stopped := func() error {
-		if end := r.endedBy(); end.Reason != "" {
-			return fail(endKind(end), fmt.Errorf("the sandbox ended: %s %s", end.Reason, end.Limit+end.Detail), "")
-		}
-		return nil
-	}
 	proc, err := r.inst.Start(ctx, c)
 	if err != nil {
-		// Who ends the sandbox while the step starts is the reason, not what that looks like to the tier.
-		if err := stopped(); err != nil {
-			return err
-		}
 		return fail(belljar.KindOf(err), err, "setup runs inside: the program must be there")
 	}
 	r.watch(running)
@@ -85,8 +75,8 @@ func (r *run) step(ctx, running context.Context, s belljar.SetupStep) error {
 	relayed := make(chan error, 1)
 	go func() { relayed <- session.Run(relay, nil) }()
 	status, err := proc.Wait(context.WithoutCancel(ctx))
-	if err := stopped(); err != nil {
-		return err
+	if end := r.endedBy(); end.Reason != "" {
+		return fail(endKind(end), fmt.Errorf("the sandbox ended: %s %s", end.Reason, end.Limit+end.Detail), "")
 	}
 	if err != nil {
 		return fail(belljar.KindInternal, err, "")
