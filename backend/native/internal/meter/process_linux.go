@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/confine/calls"
@@ -48,7 +46,7 @@ type setup struct {
 type request struct{ Memory int64 }
 
 type reply struct {
-	Usage belljar.Usage
+	Usage Usage
 	Err   string
 }
 
@@ -143,9 +141,10 @@ func how(ws unix.WaitStatus) string {
 	return fmt.Sprintf("ended with status %d", ws.ExitStatus())
 }
 
-// Read takes one sample. Before Begin and after Close nothing is used.
-func (m *Meter) Read(l belljar.Limits) (belljar.Usage, error) {
-	none := belljar.Usage{Processes: -1}
+// Read takes one sample; what is over the limit memory, if there is one, need not be counted
+// to its end. Before Begin and after Close nothing is used.
+func (m *Meter) Read(memory int64) (Usage, error) {
+	none := Usage{Processes: -1}
 	if m == nil {
 		return none, nil
 	}
@@ -157,7 +156,7 @@ func (m *Meter) Read(l belljar.Limits) (belljar.Usage, error) {
 	if m.broken != nil {
 		return none, m.broken
 	}
-	err := wire.Send(m.sock, request{l.Memory})
+	err := wire.Send(m.sock, request{memory})
 	var r reply
 	if err == nil {
 		var files []*os.File
@@ -217,7 +216,7 @@ func serve(sock *os.File) error {
 		return err
 	}
 	time.AfterFunc(pages.Settled, func() { // what only the start needed is given back
-		debug.FreeOSMemory()
+		runtime.GC()
 		code.Forget()
 	})
 	m := newMeter(s, files[0], files[1:])
@@ -227,7 +226,7 @@ func serve(sock *os.File) error {
 			return err
 		}
 		var a reply
-		if a.Usage, err = m.read(belljar.Limits{Memory: r.Memory}); err != nil {
+		if a.Usage, err = m.read(r.Memory); err != nil {
 			a.Err = err.Error()
 		}
 		if err := wire.Send(sock, a); err != nil {
