@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
@@ -72,7 +73,9 @@ func New(files []*os.File, ended func(how string)) *Meter {
 func (m *Meter) start(ended func(how string)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	exact := ahead.CoarseTimers() // the process gets them from this thread
 	pid, err := m.fork()
+	exact()
 	m.startup = err
 	close(m.started)
 	if err != nil {
