@@ -119,6 +119,7 @@ var layers = map[string]struct {
 	"ssh":                  {[]string{"terminal"}, "speaks SSH, and knows a sandbox only as what starts commands; what it prints is escaped"},
 	"event":                {[]string{"terminal", "event/internal/*", "internal/inherited"}, "the record is shown escaped; a process that was started ahead signs its start"},
 	"event/internal/early": {[]string{"internal/ahead"}, "the signer is started while the program is initialised"},
+	"event/internal/sign":  {[]string{"event/internal/early", "internal/inherited"}, "the signer runs before the rest of the program is initialised"},
 	"event/otlp":           {[]string{"event", "internal/*"}, "what is sent is read from the record; the sender confines itself"},
 	"evidence":             {[]string{"event"}, "evidence is about a record, and offline"},
 	"keeper":               {[]string{"credential/login", "internal/*", "terminal"}, "the keeper knows logins, and no sandbox"},

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+
+	"github.com/belljar-dev/belljar/event/internal/sign"
 )
 
 const (
@@ -13,9 +15,6 @@ const (
 	// sigSize is what a signature takes at the end of a body.
 	sigSize = len(sigMark) + 88 + len(`"`)
 )
-
-// signedHead begins everything that is signed for anchors.
-const signedHead = "belljar anchor 1\n"
 
 // A headSigner has the key that signs anchors.
 type headSigner interface {
@@ -25,7 +24,7 @@ type headSigner interface {
 
 // signed is what the signature of a body in its place stands for.
 func signed(seq uint64, prev string, body []byte) []byte {
-	b := strconv.AppendUint([]byte(signedHead), seq, 10)
+	b := strconv.AppendUint([]byte(sign.SignedHead), seq, 10)
 	b = append(append(append(b, '\n'), prev...), '\n')
 	return append(b, body...)
 }

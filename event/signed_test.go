@@ -2,7 +2,6 @@ package event
 
 import (
 	"bytes"
-	"encoding/base64"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event/internal/sign"
 )
 
 // rewrite makes the anchors anew from changed bodies, so that their chain is right; with a key
@@ -86,7 +86,7 @@ func TestTamperingIsNamedBySignaturesAndWitnesses(t *testing.T) {
 			rewrite(t, state, k, same)
 		}, FaultSigned},
 		"the key and the signatures of another": {func(t *testing.T, state string) {
-			if err := os.Remove(filepath.Join(state, keyFile)); err != nil {
+			if err := os.Remove(filepath.Join(state, sign.File)); err != nil {
 				t.Fatal(err)
 			}
 			k, err := OpenKey(state)
@@ -96,12 +96,12 @@ func TestTamperingIsNamedBySignaturesAndWitnesses(t *testing.T) {
 			rewrite(t, state, k, same)
 		}, FaultSigned},
 		"the key deleted": {func(t *testing.T, state string) {
-			if err := os.Remove(filepath.Join(state, keyFile)); err != nil {
+			if err := os.Remove(filepath.Join(state, sign.File)); err != nil {
 				t.Fatal(err)
 			}
 		}, FaultSigned},
 		"the key readable for others": {func(t *testing.T, state string) {
-			if err := os.Chmod(filepath.Join(state, keyFile), 0o640); err != nil {
+			if err := os.Chmod(filepath.Join(state, sign.File), 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}, FaultSigned},
@@ -197,7 +197,7 @@ func TestKeyIsMadeOnceAndPrivate(t *testing.T) {
 	if texts[0] != texts[1] || texts[1] != texts[2] {
 		t.Errorf("another key each time: %q", texts)
 	}
-	fi, err := os.Stat(filepath.Join(state, keyFile))
+	fi, err := os.Stat(filepath.Join(state, sign.File))
 	if err != nil || fi.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", fi.Mode(), err)
 	}
@@ -205,7 +205,7 @@ func TestKeyIsMadeOnceAndPrivate(t *testing.T) {
 		t.Errorf("left: %q", left)
 	}
 	for _, mode := range []os.FileMode{0o604, 0o640, 0o660} {
-		if err := os.Chmod(filepath.Join(state, keyFile), mode); err != nil {
+		if err := os.Chmod(filepath.Join(state, sign.File), mode); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := OpenKey(state); err == nil {
@@ -235,23 +235,6 @@ func TestWitnessOfAnEarlierBoot(t *testing.T) {
 	if m, ok := (witness{w.path, "two"}).Last(); ok {
 		t.Errorf("it tells %+v", m)
 	}
-}
-
-func FuzzKey(f *testing.F) {
-	k, err := newKey()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(keyHead + base64.StdEncoding.EncodeToString(k.private.Seed()) + "\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		k, err := parseKey(b)
-		if err != nil {
-			return
-		}
-		if again := keyHead + base64.StdEncoding.EncodeToString(k.private.Seed()) + "\n"; again != string(b) {
-			t.Errorf("%q is taken for %q", b, again)
-		}
-	})
 }
 
 func FuzzHead(f *testing.F) {

@@ -6,75 +6,20 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"syscall"
 
 	"github.com/belljar-dev/belljar/event/internal/early"
-	"github.com/belljar-dev/belljar/internal/inherited"
+	"github.com/belljar-dev/belljar/event/internal/sign"
 	"golang.org/x/sys/unix"
 )
 
-const (
-	fdSigner     = 3
-	maxSigned    = 128 << 10 // bytes of a message
-	signerAnswer = 30        // seconds that it may take
-	refusal      = "no: "    // begins an answer that says why; a key and a signature are of other lengths
-)
+const signerAnswer = 30 // seconds that it may take
 
 // Reexec is the process that signs for a [Record] that is made with [CreateOptions].Apart:
 // it does not return when args[0] says so. Otherwise it returns false.
-func Reexec(args []string) bool {
-	if len(args) == 0 || args[0] != early.Argv0 {
-		return false
-	}
-	unix.CloseOnExec(fdSigner)
-	if inherited.Close(fdSigner) != nil || unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) != nil {
-		os.Exit(1)
-	}
-	if serveSigner(fdSigner) != nil {
-		os.Exit(1)
-	}
-	os.Exit(0)
-	return true
-}
-
-// serveSigner is told the state folder, answers with the public key, and signs anchors until
-// the socket is closed.
-func serveSigner(fd int) error {
-	state, err := receive(fd)
-	if err != nil {
-		return ignoreEOF(err)
-	}
-	key, err := OpenKey(string(state))
-	if err != nil {
-		return send(fd, []byte(refusal+err.Error()))
-	}
-	if err := send(fd, key.Public()); err != nil {
-		return err
-	}
-	for {
-		message, err := receive(fd)
-		if err != nil {
-			return ignoreEOF(err)
-		}
-		answer := []byte(refusal + "it signs anchors only")
-		if bytes.HasPrefix(message, []byte(signedHead)) {
-			answer = key.Sign(message)
-		}
-		if err := send(fd, answer); err != nil {
-			return err
-		}
-	}
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
+func Reexec(args []string) bool { return sign.Reexec(args) }
 
 // A signer is our end of the process that has the user's key.
 type signer struct {
@@ -97,6 +42,10 @@ func startSigner(state string) (headSigner, func(), error) {
 	}
 	_ = unix.SetsockoptTimeval(s.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: signerAnswer})
 	if s.public, err = s.ask([]byte(state), ed25519.PublicKeySize); err != nil {
+		var refused refusedError
+		if errors.As(err, &refused) {
+			err = keyError(state, err)
+		}
 		s.close()
 		return nil, nil, err
 	}
@@ -116,7 +65,7 @@ func (s *signer) fork() error {
 	defer null.Close()
 	s.socket = pair[0]
 	s.pid, _, err = syscall.StartProcess("/proc/self/exe", []string{early.Argv0}, &syscall.ProcAttr{
-		Dir: "/", Env: []string{}, Sys: early.Attr(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(pair[1])},
+		Dir: "/", Env: []string{early.Procs}, Sys: early.Attr(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(pair[1])},
 	})
 	if err != nil {
 		_ = unix.Close(pair[0])
@@ -147,43 +96,23 @@ func (s *signer) signHead(message []byte) ([]byte, error) {
 	return sig, err
 }
 
+// A refusedError is why the process does not do what it was asked.
+type refusedError string
+
+func (e refusedError) Error() string { return string(e) }
+
 func (s *signer) ask(message []byte, size int) ([]byte, error) {
-	if err := send(s.socket, message); err != nil {
+	if err := sign.Send(s.socket, message); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", early.Argv0, err)
 	}
-	b, err := receive(s.socket)
-	switch why, refused := bytes.CutPrefix(b, []byte(refusal)); {
+	b, err := sign.Receive(s.socket)
+	switch why, refused := bytes.CutPrefix(b, []byte(sign.Refusal)); {
 	case err != nil:
 		return nil, fmt.Errorf("%s does not answer: %w", early.Argv0, err)
 	case refused:
-		return nil, errors.New(string(why))
+		return nil, refusedError(why)
 	case len(b) != size:
 		return nil, fmt.Errorf("%s answers something else", early.Argv0)
 	}
 	return b, nil
-}
-
-func send(fd int, b []byte) error {
-	if len(b) == 0 || len(b) > maxSigned {
-		return fmt.Errorf("a message of %d bytes", len(b))
-	}
-	for {
-		if err := unix.Send(fd, b, unix.MSG_NOSIGNAL); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-func receive(fd int) ([]byte, error) {
-	b := make([]byte, maxSigned)
-	for {
-		n, err := unix.Read(fd, b)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err == nil && n == 0 {
-			err = io.EOF
-		}
-		return b[:max(n, 0)], err
-	}
 }

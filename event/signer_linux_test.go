@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/event/internal/sign"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,7 +45,7 @@ func TestKeyIsNotInMemory(t *testing.T) {
 		if _, err := io.ReadFull(out, make([]byte, len("made\n"))); err != nil {
 			t.Fatal(err)
 		}
-		seed := key.private.Seed()
+		seed := key.own.Seed()
 		expanded := sha512.Sum512(seed)
 		found, looked := "", 0
 		for name, secret := range map[string][]byte{"seed": seed, "expanded": expanded[32:], "text": []byte(base64.StdEncoding.EncodeToString(seed))} {
@@ -114,7 +115,7 @@ func TestSigner(t *testing.T) {
 	if _, err := s.signHead([]byte("belljar evidence")); err == nil {
 		t.Error("it signs anything")
 	}
-	if _, err := s.signHead(make([]byte, maxSigned+1)); err == nil {
+	if _, err := s.signHead(make([]byte, sign.MaxMessage+1)); err == nil {
 		t.Error("too long a message")
 	}
 	pid := s.(*signer).pid
@@ -122,7 +123,7 @@ func TestSigner(t *testing.T) {
 	if err := unix.Kill(pid, 0); err == nil {
 		t.Error("it is still there")
 	}
-	if err := os.Chmod(state+"/"+keyFile, 0o644); err != nil {
+	if err := os.Chmod(state+"/"+sign.File, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := startSigner(state); err == nil || !strings.Contains(err.Error(), "others may read it") {

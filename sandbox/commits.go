@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -73,13 +74,9 @@ func (r *run) newCommits() gitcommits.Report {
 	all := gitcommits.Report{Complete: true}
 	ctx, cancel := context.WithTimeout(context.Background(), commitsWithin)
 	defer cancel()
-	o := rules.ForView(&r.p.Workspace, 0)
-	judge, err := rules.New(o)
-	if err != nil {
-		return all
-	}
+	judging := sync.OnceValues(func() (*rules.Rules, error) { return rules.New(rules.ForView(&r.p.Workspace, 0)) })
 	for _, repo := range r.repos {
-		rep, err := gitcommits.New(ctx, repo, judge)
+		rep, err := gitcommits.New(ctx, repo, judging)
 		if err != nil {
 			continue // it is no repository (any more)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/belljar-dev/belljar/backend/native/internal/meter"
 	"github.com/belljar-dev/belljar/backend/native/internal/namespaces"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/internal/idmap"
 )
 
@@ -135,7 +136,7 @@ func (b *Backend) fork(in *instance, ids idmap.Map) error {
 	attr.PidFD = &in.pidfd
 	in.control = mine
 	err = in.fork(&syscall.ProcAttr{
-		Dir: "/", Env: append([]string{}, ablate.Environ()...), Sys: attr, Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), theirs.Fd()},
+		Dir: "/", Env: append(ablate.Environ(), namespaces.Procs), Sys: attr, Files: []uintptr{null.Fd(), null.Fd(), stderr.Fd(), theirs.Fd()},
 	})
 	if err != nil {
 		mine.Close()
@@ -150,7 +151,9 @@ func (in *instance) fork(attr *syscall.ProcAttr) error {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		exact := ahead.CoarseTimers()
 		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{jail.Name}, attr)
+		exact()
 		started <- err
 		if err == nil {
 			in.reap(pid)

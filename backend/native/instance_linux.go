@@ -168,11 +168,11 @@ func (in *instance) Usage(context.Context) (belljar.Usage, error) {
 	case <-in.ended:
 		return belljar.Usage{Processes: -1}, nil
 	default:
-		u, err := in.meter.Read(in.plan.Limits)
+		m, err := in.meter.Read(in.plan.Limits.Memory)
 		if err != nil && in.ending() {
 			return belljar.Usage{Processes: -1}, nil // what ends cannot be read: on a busy machine for a while
 		}
-		return u, err
+		return belljar.Usage{Memory: m.Memory, Processes: m.Processes, CPU: m.CPU}, err
 	}
 }
 

@@ -122,7 +122,7 @@ func StartedAsRoot() bool {
 
 // runs says whether this process was called as `belljar run`.
 func runs() bool {
-	_, rest := next(commandLine())
+	_, rest := next(line)
 	word, _ := next(rest)
 	return string(word) == "run"
 }
@@ -132,7 +132,7 @@ func runs() bool {
 // the command to run, which only costs the time to start a helper.
 func Flag(name, value string) bool {
 	before := ""
-	for rest := commandLine(); len(rest) > 0; {
+	for rest := line; len(rest) > 0; {
 		var word []byte
 		word, rest = next(rest)
 		if string(word) == "--" {
@@ -148,6 +148,19 @@ func Flag(name, value string) bool {
 
 // maxCommandLine bounds what is read of the command line.
 const maxCommandLine = 4 << 10
+
+var line = commandLine()
+
+// No process of a run looks at its own heap: samples for it, which the linker takes to be
+// wanted, would cost each a search of the whole table of functions.
+func init() {
+	if name, _ := next(line); runs() || len(name) > len(helper) && string(name[:len(helper)]) == helper {
+		runtime.MemProfileRate = 0
+	}
+}
+
+// helper begins the names of our processes.
+const helper = "belljar-"
 
 // commandLine is the beginning of this process's arguments, each ended by NUL. Package
 // os is not initialised yet.

@@ -77,8 +77,9 @@ func Read(ctx context.Context, gitDir, at string) Repository {
 
 // New names what commits bring that are in the repository now and were not reachable
 // from what it had before. It ends with ctx; the error says why nothing at all could
-// be read.
-func New(ctx context.Context, repo Repository, r *rules.Rules) (Report, error) {
+// be read. judging is called where there is something to judge: to compile rules takes longer
+// than to see that nothing was committed.
+func New(ctx context.Context, repo Repository, judging func() (*rules.Rules, error)) (Report, error) {
 	before := repo.Before
 	now, err := ReadTips(ctx, repo.GitDir)
 	if err != nil {
@@ -95,6 +96,10 @@ func New(ctx context.Context, repo Repository, r *rules.Rules) (Report, error) {
 	}
 	if before.cut {
 		return Report{Commits: len(fresh)}, nil // what is old is not known: nothing is named in error
+	}
+	r, err := judging()
+	if err != nil {
+		return Report{}, err
 	}
 	s, err := openStore(repo)
 	if err != nil {

@@ -27,6 +27,10 @@ func sh(t testing.TB, dir, script string) string {
 	return string(out)
 }
 
+func judging(r *rules.Rules) func() (*rules.Rules, error) {
+	return func() (*rules.Rules, error) { return r, nil }
+}
+
 func live(t testing.TB) *rules.Rules {
 	t.Helper()
 	r, err := rules.New(rules.Options{Mode: belljar.ModeLive})
@@ -86,7 +90,7 @@ func TestNew(t *testing.T) {
 				}
 				repo := Read(context.Background(), dir+"/.git", "")
 				sh(t, dir, c.script)
-				r, err := New(context.Background(), repo, live(t))
+				r, err := New(context.Background(), repo, judging(live(t)))
 				if err != nil || !r.Complete {
 					t.Fatal(err, r)
 				}
@@ -110,7 +114,7 @@ func TestPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for at, want := range map[string]string{"": "d/.envrc", "vendor/lib": "vendor/lib/build/x vendor/lib/d/.envrc"} {
-		rep, err := New(context.Background(), Repository{GitDir: dir + "/.git", At: at}, r)
+		rep, err := New(context.Background(), Repository{GitDir: dir + "/.git", At: at}, judging(r))
 		if got := strings.Join(paths(rep), " "); err != nil || got != want {
 			t.Errorf("at %q: %q, want %q (%v)", at, got, want, err)
 		}
@@ -123,17 +127,17 @@ func TestBounds(t *testing.T) {
 	dir := t.TempDir()
 	sh(t, dir, `git init -q .; { i=0; while [ $i -lt 3000 ]; do i=$((i+1)); printf 'commit refs/heads/x\nmark :%d\ncommitter x <x@x> %d +0000\ndata 1\nx\nM 100644 inline f\ndata 5\n%05d\n' $i $i $i; done; } | git fast-import --quiet`)
 	start := time.Now()
-	r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t))
+	r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, judging(live(t)))
 	if err != nil || r.Complete || r.Commits != maxCommits {
 		t.Errorf("%v %+v", err, r)
 	}
 	t.Logf("%d commits in %v", r.Commits, time.Since(start))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if r, err := New(ctx, Repository{GitDir: dir + "/.git"}, live(t)); err == nil && r.Complete {
+	if r, err := New(ctx, Repository{GitDir: dir + "/.git"}, judging(live(t))); err == nil && r.Complete {
 		t.Errorf("complete although nothing could be looked at: %+v", r)
 	}
-	if _, err := New(context.Background(), Repository{GitDir: dir + "/none"}, live(t)); err == nil {
+	if _, err := New(context.Background(), Repository{GitDir: dir + "/none"}, judging(live(t))); err == nil {
 		t.Error("no repository: no error")
 	}
 }
@@ -157,14 +161,14 @@ func TestDamaged(t *testing.T) {
 				if err := os.WriteFile(p, bad, 0o644); err != nil {
 					t.Fatal(err)
 				}
-				_, _ = New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t))
+				_, _ = New(context.Background(), Repository{GitDir: dir + "/.git"}, judging(live(t)))
 			}
 		}
 		if err := os.WriteFile(p, good, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, live(t)); err != nil || !r.Complete || len(r.Found) == 0 {
+	if r, err := New(context.Background(), Repository{GitDir: dir + "/.git"}, judging(live(t))); err != nil || !r.Complete || len(r.Found) == 0 {
 		t.Errorf("%v %+v", err, r)
 	}
 }

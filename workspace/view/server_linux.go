@@ -12,6 +12,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/view/internal/early"
 	"golang.org/x/sys/unix"
@@ -181,7 +182,7 @@ func (s *Server) fork(theirs *os.File) error {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		exact := early.CoarseTimers() // the process gets them from this thread
+		exact := ahead.CoarseTimers() // the process gets them from this thread
 		p, err := os.StartProcess("/proc/self/exe", []string{Argv0}, &os.ProcAttr{
 			Dir: "/", Env: append(ablate.Environ(), early.Procs), Sys: early.Attr(), Files: []*os.File{null, null, os.Stderr, theirs},
 		})

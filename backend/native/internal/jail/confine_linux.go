@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar/backend/native/internal/filter"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/internal/seccomp"
 )
 
@@ -38,6 +39,7 @@ func spareThreads() {
 // confine takes from the calling thread what commands must not have, and the
 // capabilities from all threads.
 func (j *jail) confine() error {
+	ahead.Timers(ahead.Exact) // of what this thread starts; ours may be late
 	if err := j.limits(); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (j *jail) run() error {
 		return err
 	}
 	go j.reap()
-	go pages.Trim()
+	go pages.TrimSettled()
 	return j.obey()
 }
 

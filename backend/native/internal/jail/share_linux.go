@@ -3,7 +3,7 @@ package jail
 import (
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,12 +63,12 @@ func shareWatches() {
 		"max_inotify_instances": "fs/inotify/max_user_instances",
 		"max_inotify_watches":   "fs/inotify/max_user_watches",
 	} {
-		b, err := os.ReadFile(filepath.Join("/proc/sys", host))
+		b, err := os.ReadFile(path.Join("/proc/sys", host))
 		if err != nil {
 			continue
 		}
 		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
-			_ = os.WriteFile(filepath.Join("/proc/sys/user", inside), []byte(strconv.Itoa(n/2)), 0)
+			_ = os.WriteFile(path.Join("/proc/sys/user", inside), []byte(strconv.Itoa(n/2)), 0)
 		}
 	}
 }

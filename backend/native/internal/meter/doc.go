@@ -8,8 +8,20 @@
 //
 // # Limitations
 //
-// Outside Linux there is nothing to count.
+// Outside Linux there is nothing to count. The package imports what is initialised early only,
+// because the process starts before the rest of the program is: see package early beside it.
 package meter
+
+import "time"
 
 // Argv0 is argv[0] of the process that counts.
 const Argv0 = "belljar-meter"
+
+// Usage is a [belljar.Usage].
+//
+// [belljar.Usage]: https://pkg.go.dev/github.com/belljar-dev/belljar#Usage
+type Usage struct {
+	Memory    int64
+	Processes int // -1: unknown
+	CPU       time.Duration
+}

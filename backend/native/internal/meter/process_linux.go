@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/wire"
 	"github.com/belljar-dev/belljar/internal/ablate"
+	"github.com/belljar-dev/belljar/internal/ahead"
 	"github.com/belljar-dev/belljar/internal/confine/calls"
 	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup/pages"
@@ -48,7 +47,7 @@ type setup struct {
 type request struct{ Memory int64 }
 
 type reply struct {
-	Usage belljar.Usage
+	Usage Usage
 	Err   string
 }
 
@@ -74,7 +73,9 @@ func New(files []*os.File, ended func(how string)) *Meter {
 func (m *Meter) start(ended func(how string)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	exact := ahead.CoarseTimers() // the process gets them from this thread
 	pid, err := m.fork()
+	exact()
 	m.startup = err
 	close(m.started)
 	if err != nil {
@@ -143,9 +144,10 @@ func how(ws unix.WaitStatus) string {
 	return fmt.Sprintf("ended with status %d", ws.ExitStatus())
 }
 
-// Read takes one sample. Before Begin and after Close nothing is used.
-func (m *Meter) Read(l belljar.Limits) (belljar.Usage, error) {
-	none := belljar.Usage{Processes: -1}
+// Read takes one sample; what is over the limit memory, if there is one, need not be counted
+// to its end. Before Begin and after Close nothing is used.
+func (m *Meter) Read(memory int64) (Usage, error) {
+	none := Usage{Processes: -1}
 	if m == nil {
 		return none, nil
 	}
@@ -157,7 +159,7 @@ func (m *Meter) Read(l belljar.Limits) (belljar.Usage, error) {
 	if m.broken != nil {
 		return none, m.broken
 	}
-	err := wire.Send(m.sock, request{l.Memory})
+	err := wire.Send(m.sock, request{memory})
 	var r reply
 	if err == nil {
 		var files []*os.File
@@ -217,7 +219,7 @@ func serve(sock *os.File) error {
 		return err
 	}
 	time.AfterFunc(pages.Settled, func() { // what only the start needed is given back
-		debug.FreeOSMemory()
+		runtime.GC()
 		code.Forget()
 	})
 	m := newMeter(s, files[0], files[1:])
@@ -227,7 +229,7 @@ func serve(sock *os.File) error {
 			return err
 		}
 		var a reply
-		if a.Usage, err = m.read(belljar.Limits{Memory: r.Memory}); err != nil {
+		if a.Usage, err = m.read(r.Memory); err != nil {
 			a.Err = err.Error()
 		}
 		if err := wire.Send(sock, a); err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/backend/internal/procstat"
 )
 
@@ -72,8 +71,8 @@ func newMeter(s setup, proc *os.File, rest []*os.File) *meter {
 }
 
 // read takes one sample.
-func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
-	u := belljar.Usage{Processes: -1}
+func (m *meter) read(limit int64) (Usage, error) {
+	u := Usage{Processes: -1}
 	pids, err := m.pids()
 	if err != nil {
 		return u, err
@@ -91,8 +90,8 @@ func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
 	}
 	m.cpu = max(m.cpu, cpu)
 	u.CPU, u.Processes = m.cpu, max(threads-m.threads, 0)
-	own := m.own(samples, sum, 0, l.Memory)
-	if l.Memory > 0 && own > l.Memory {
+	own := m.own(samples, sum, 0, limit)
+	if limit > 0 && own > limit {
 		u.Memory = own // the rest would take its time and change nothing
 		return u, nil
 	}
@@ -100,8 +99,8 @@ func (m *meter) read(l belljar.Limits) (belljar.Usage, error) {
 	segments, objects := m.systemV()
 	known := m.memoryFileSystems() + segments + m.files // of shared memory
 	rest := known + objects + m.pipes + m.sockets.sum + m.tables
-	u.Memory = m.own(samples, sum, rest, l.Memory) + rest
-	u.Memory += m.unseen(pids, u.Memory, known, l.Memory)
+	u.Memory = m.own(samples, sum, rest, limit) + rest
+	u.Memory += m.unseen(pids, u.Memory, known, limit)
 	return u, nil
 }
 

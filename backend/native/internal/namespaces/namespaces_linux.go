@@ -35,6 +35,10 @@ func Attr(m idmap.Map, flags uintptr) *syscall.SysProcAttr {
 	return attr
 }
 
+// Procs is enough for two things at a time, the network and the root; a process that can do
+// more at once makes more threads.
+const Procs = "GOMAXPROCS=2"
+
 // A born process is the first one of a sandbox that is not known yet.
 type born struct {
 	*ahead.Child
@@ -54,7 +58,10 @@ func start() *born {
 	}
 	attr := Attr(b.ids, Flags())
 	attr.PidFD = &b.pidfd // set when the child is started
-	b.Child = ahead.Start(ahead.Process{Argv0: Argv0, Attr: attr})
+	b.Child = ahead.Start(ahead.Process{
+		Argv0: Argv0, Attr: attr, Env: []string{Procs},
+		Before: func() { ahead.CoarseTimers() }, // the thread does nothing else
+	})
 	return b
 }
 
