@@ -230,7 +230,7 @@ func TestNoHostGit(t *testing.T) {
 		"credential":     "runs what the user's policy names as the source of a credential, in / and without a shell",
 		"workspace/view": "starts this very program again as the file server",
 		"keeper":         "starts this very program again as the keeper, and as what replaces one token",
-		"event/otlp":     "starts this very program again as the sender of records",
+		"internal/self":  "starts this very program again as a process of belljar's own",
 		"internal/cli":   "starts this very program again: as the supervisor of a detached run, and once per sandbox of run -n",
 		"internal/bench": "times other programs on trees that it made itself",
 		"verify":         "starts itself; runs git and other programs on decoys only, in throw-away namespaces without network",

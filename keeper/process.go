@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/belljar-dev/belljar/internal/self"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -140,33 +139,7 @@ func (o *Options) spawn(ctx context.Context) error {
 // command is this program as another one, away from the terminal and what else the
 // caller has.
 func (o *Options) command(name string) *exec.Cmd {
-	c := exec.Command("/proc/self/exe")
-	if self, err := os.Executable(); err == nil && !exists(c.Path) {
-		c.Path = self
-	}
-	c.Args = []string{name, o.Runtime, o.State, o.Home}
-	c.Dir, c.Env = "/", environment(o.Env)
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return c
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// environment is what of env says how a provider is reached.
-func environment(env []string) []string {
-	names := []string{
-		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG", "LANG",
-	}
-	kept := []string{}
-	for _, e := range env {
-		if name, _, _ := strings.Cut(e, "="); slices.Contains(names, name) {
-			kept = append(kept, e)
-		}
-	}
-	return kept
+	return self.Command(o.Env, name, o.Runtime, o.State, o.Home)
 }
 
 // processRefresh carries out jobs in processes of their own.

@@ -19,7 +19,8 @@ const maxDepth = 256
 // once and does not leave root's file system. What disappears while it counts is
 // not an error, nor a folder of somebody else that we may not read: nobody in the
 // sandbox writes there. A folder of our own that is closed to us, or lies more
-// than 256 levels deep, is [ErrUncountable]: what is below it may be anything.
+// than 256 levels deep, is [ErrUncountable]: what is below it may be anything. With an error
+// comes what was counted until then.
 func DiskUsage(root string) (int64, error) {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -33,7 +34,7 @@ func DiskUsage(root string) (int64, error) {
 	u := usage{dev: uint64(st.Dev), links: map[uint64]bool{}, sum: st.Blocks * 512}
 	err = u.dir(os.NewFile(uintptr(fd), root), 0)
 	if err != nil {
-		return 0, fmt.Errorf("count %q: %w", root, err)
+		return u.sum, fmt.Errorf("count %q: %w", root, err)
 	}
 	return u.sum, nil
 }

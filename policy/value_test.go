@@ -93,3 +93,19 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestHiddenSettingsOnly: where no variable that is set may be shown, the policy that is
+// printed can still be read.
+func TestHiddenSettingsOnly(t *testing.T) {
+	p, err := Load(LoadOptions{Flags: Flags{Env: []string{"KEY=secret"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := p.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := parse(string(y), layerUser); len(faults) > 0 {
+		t.Errorf("%v\n%s", faults, y)
+	}
+}

@@ -228,23 +228,27 @@ func (w *yamlWriter) env(s *state) {
 	w.line(0, "# env.pass by default: "+strings.Join(byDefault, " "), "")
 	w.line(0, "# passed where their place is visible inside: "+strings.Join(ToolVariables(), " "), "")
 	w.line(0, "# passed with the certificates that they name: "+strings.Join(CertVariables(), " "), "")
-	if len(own) == 0 && len(s.set) == 0 {
+	var shown []string
+	for _, n := range s.setNames() {
+		if v := s.shownSetting(n); v.Value == NotShown {
+			w.line(0, "# env.set: "+n+": "+NotShown, asComment(v.Origin))
+		} else {
+			shown = append(shown, n)
+		}
+	}
+	if len(own) == 0 && len(shown) == 0 {
 		return
 	}
 	w.line(0, "env:", "")
 	if len(own) > 0 {
 		w.list("pass", own, func(v string) string { return v })
 	}
-	if len(s.set) == 0 {
+	if len(shown) == 0 {
 		return
 	}
 	w.line(1, "set:", "")
-	for _, n := range s.setNames() {
+	for _, n := range shown {
 		v := s.shownSetting(n)
-		if v.Value == NotShown {
-			w.line(2, "# "+n+": "+NotShown, asComment(v.Origin))
-			continue
-		}
 		w.line(2, n+": "+quote(v.Value), asComment(v.Origin))
 	}
 }

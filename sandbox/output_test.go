@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"github.com/belljar-dev/belljar/limit"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func TestOutput(t *testing.T) {
 	if err != nil || next != total || left <= 0 || left+int64(b.Len())+12 != total || !strings.HasSuffix(b.String(), "last words\n") {
 		t.Errorf("%d of %d, %d left out, %d bytes, %v", next, total, left, b.Len(), err)
 	}
-	if n := diskUse(dir); n > maxOutputFiles*maxOutputFile+1<<20 || int64(b.Len()) < maxOutputFile {
+	if n, err := limit.DiskUsage(dir); err != nil || n > maxOutputFiles*maxOutputFile+1<<20 || int64(b.Len()) < maxOutputFile {
 		t.Errorf("%d bytes on disk, %d read", n, b.Len())
 	}
 	// What is none of ours is not read.
@@ -74,8 +75,8 @@ func TestRemoveKept(t *testing.T) {
 	if err := d.Make(); err != nil {
 		t.Fatal(err)
 	}
-	home := filepath.Join(d.State, "homes", "key", "mine")
-	for _, p := range []string{home, filepath.Join(d.State, "projects", "key", "cache", "x"), d.Output("1")} {
+	home := filepath.Join(d.State, "homes", ProjectKey("/w"), "mine")
+	for _, p := range []string{home, filepath.Join(d.State, "projects", ProjectKey("/w"), "cache", "x"), d.Output("1")} {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -87,13 +88,12 @@ func TestRemoveKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := func(string) string { return "key" }
 	kept := d.Kept()
 	if len(kept) != 3 {
 		t.Fatalf("%+v", kept)
 	}
 	for _, k := range kept {
-		if err := d.Remove(k, key); err == nil {
+		if err := d.Remove(k); err == nil {
 			t.Errorf("%+v was removed while it is used", k)
 		}
 	}
@@ -101,7 +101,7 @@ func TestRemoveKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range append(kept, Kept{Kind: KeptOutput, Path: d.State}, Kept{Kind: KeptOutput, Path: filepath.Join(d.State, "records")}, Kept{Kind: KeptOutput, Path: "/etc/passwd"}) {
-		if err := d.Remove(k, key); (err == nil) != (k.Name != "" || k.Project != "") {
+		if err := d.Remove(k); (err == nil) != (k.Name != "" || k.Project != "") {
 			t.Errorf("%+v: %v", k, err)
 		}
 	}

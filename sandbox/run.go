@@ -36,6 +36,8 @@ type Options struct {
 	// Receiver is where the record is sent to; nil: nowhere.
 	Receiver *otlp.Destination
 	KeepHome bool // HOME outlives the run
+	// Recipe is what the sandbox is started from again; nil: it is not kept.
+	Recipe *Recipe
 	// Repositories were found in the project: commits that are made to them inside are
 	// looked at in the end, as are those to the project's own.
 	Repositories []rules.Repository
@@ -163,6 +165,12 @@ func (r *run) start(ctx context.Context) error {
 		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
 	}
 	r.undo.add(c.release) // with the scratch folder and a HOME that is not kept
+	if r.o.Recipe != nil {
+		r.o.Recipe.ID = r.p.ID
+		if err := r.o.Dirs.saveRecipe(*r.o.Recipe); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return &belljar.Error{Op: "make", ID: scratch, Err: err}
 	}

@@ -213,7 +213,7 @@ func (d Dirs) named(workspace, name string) (Entry, bool, error) {
 	return Entry{}, false, err
 }
 
-// Sweep removes what sandboxes left behind whose supervisor was killed and says
+// Sweep removes what was discarded, and what sandboxes left behind whose supervisor was killed, and says
 // which ones, each once: their record has no end and their files may wait in the
 // shadow. One that died before it was written down is removed and not told of. What
 // cannot be removed is in the error, does not keep the rest, and is tried again by
@@ -248,7 +248,7 @@ func (d Dirs) Sweep() ([]Entry, error) {
 		}
 		return err
 	})
-	return dead, err
+	return dead, errors.Join(err, d.emptyTrash())
 }
 
 // remove removes everything of r, whose folder is dir. The folder stays while there

@@ -3,6 +3,7 @@ package otlp
 import (
 	"context"
 	"fmt"
+	"github.com/belljar-dev/belljar/internal/headers"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,17 +17,17 @@ import (
 const confinedArg0 = "otlp-test-confined"
 
 // confined is a process that is confined as a sender is, and tells what it can read.
-func confined(state, headers string) {
-	h := openHeaders(headers)
+func confined(state, file string) {
+	h := headers.Open(file)
 	if err := confineTo(state); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	m, err := h.read()
-	fmt.Println(m, err, h.replaced())
-	_, err = os.ReadFile(filepath.Join(filepath.Dir(headers), "neighbour"))
+	m, err := h.Read()
+	fmt.Println(m, err, h.Replaced())
+	_, err = os.ReadFile(filepath.Join(filepath.Dir(file), "neighbour"))
 	fmt.Println("neighbour:", os.IsPermission(err))
-	if err := os.Rename(headers, headers+".old"); !os.IsPermission(err) {
+	if err := os.Rename(file, file+".old"); !os.IsPermission(err) {
 		fmt.Println("it may rename:", err)
 	}
 	os.Exit(0)

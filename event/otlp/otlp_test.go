@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"github.com/belljar-dev/belljar/internal/headers"
 	"net/http"
 	"os"
 	"os/exec"
@@ -336,7 +337,7 @@ func TestHeaders(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h, err := Headers(file)
+		h, err := headers.Read(file)
 		if bad, ok := strings.CutPrefix(want, "!"); ok {
 			if err == nil || !strings.Contains(err.Error(), bad) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%q: %v", text, err)

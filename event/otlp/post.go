@@ -71,7 +71,7 @@ func (s *sender) postSpans(ctx context.Context, d Destination, r *resource.Resou
 }
 
 func (s *sender) post(ctx context.Context, d Destination, path string, q, answer proto.Message) error {
-	headers, err := s.headers.read()
+	headers, err := s.headers.Read()
 	if err != nil {
 		return &awayError{err: err, fault: true}
 	}

@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"github.com/belljar-dev/belljar/internal/headers"
+	"github.com/belljar-dev/belljar/internal/self"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/belljar-dev/belljar/internal/confine"
@@ -42,35 +42,14 @@ func Start(state string) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	self := "/proc/self/exe"
-	if _, err := os.Stat(self); err != nil {
-		if self, err = os.Executable(); err != nil {
-			return fmt.Errorf("start %s: %w", Argv0, err)
-		}
-	}
 	for _, d := range all {
-		c := exec.Command(self)
-		c.Args = []string{Argv0, state, d.Endpoint, d.Headers}
-		c.Dir, c.Env = "/", environment(os.Environ())
-		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		c := self.Command(os.Environ(), Argv0, state, d.Endpoint, d.Headers)
 		if err := c.Start(); err != nil {
 			return fmt.Errorf("start %s: %w", Argv0, err)
 		}
 		go func() { _ = c.Wait() }() // it outlives us as a rule
 	}
 	return nil
-}
-
-// environment is what of env says how a receiver is reached.
-func environment(env []string) []string {
-	names := []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"}
-	kept := []string{}
-	for _, e := range env {
-		if name, _, _ := strings.Cut(e, "="); slices.Contains(names, name) {
-			kept = append(kept, e)
-		}
-	}
-	return kept
 }
 
 func runProcess(state string, d Destination, t times) error {
@@ -84,16 +63,16 @@ func runProcess(state string, d Destination, t times) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err
 	}
-	headers := openHeaders(d.Headers)
-	if headers.err != nil { // it could never send, and would keep away one that can
-		return headers.err
+	h := headers.Open(d.Headers)
+	if h.Err() != nil { // it could never send, and would keep away one that can
+		return h.Err()
 	}
 	if err := confineTo(state); err != nil {
 		return err
 	}
 	return exclusively(state, d, func() {
 		s := newSender(state, d, t)
-		s.headers = headers
+		s.headers = h
 		s.run(context.Background())
 	})
 }

@@ -3,6 +3,7 @@ package otlp
 import (
 	"context"
 	"errors"
+	"github.com/belljar-dev/belljar/internal/headers"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -26,7 +27,7 @@ type sender struct {
 	state   string
 	dest    Destination
 	client  *http.Client
-	headers *headerFile
+	headers *headers.File
 	now     func() time.Time
 	times   times
 
@@ -44,7 +45,7 @@ type pause struct {
 }
 
 func newSender(state string, d Destination, t times) *sender {
-	return &sender{state: state, dest: d, client: newClient(), headers: openHeaders(d.Headers), now: time.Now, times: t, streams: map[string]*stream{}, others: map[string]bool{}}
+	return &sender{state: state, dest: d, client: newClient(), headers: headers.Open(d.Headers), now: time.Now, times: t, streams: map[string]*stream{}, others: map[string]bool{}}
 }
 
 // run sends until nothing is left, patience is over, or ctx is. The caller holds the lock.
@@ -140,7 +141,7 @@ func (s *sender) pause(err error) {
 		switch {
 		case a.fault:
 			wait = s.times.fault
-			s.over = s.headers.replaced()
+			s.over = s.headers.Replaced()
 		case a.after > 0:
 			wait = a.after
 		}

@@ -179,7 +179,7 @@ func (a *App) helpCommand() *cobra.Command {
 // commands lists every word of the command line.
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.execCommand(), a.attachCommand(),
+		a.runCommand(), a.startCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(),
 		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.sshCommand(), a.sshConfigCommand(),

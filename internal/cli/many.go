@@ -37,7 +37,9 @@ func (a *App) runMany(c *cobra.Command, f *planFlags, n int, args []string) erro
 		return usage(fmt.Errorf("-n with --mode %s: they would collide", f.Mode), "leave --mode out: each gets a worktree of its own")
 	}
 	base, flag := f.name, "--name="
-	if base == "" {
+	if base == "" && f.keep {
+		base = unusedName(args[0])
+	} else if base == "" {
 		base, flag = unusedName(args[0]), "--called="
 	}
 	if last := fmt.Sprintf("%s-%d", base, n); !validName(last) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"github.com/belljar-dev/belljar/internal/headers"
 	"path/filepath"
 
 	"github.com/belljar-dev/belljar"
@@ -25,7 +26,7 @@ func checkReceiver(p *policy.Policy) error {
 	if o == nil {
 		return nil
 	}
-	if _, err := otlp.Headers(o.Headers); err != nil {
+	if _, err := headers.Read(o.Headers); err != nil {
 		return &belljar.Error{Op: "send the record", ID: o.Endpoint, Kind: belljar.KindUsage, Err: err, Hint: "otlp.headers of the policy names a file that you can read, with lines of the form Name: value"}
 	}
 	return nil

@@ -151,7 +151,11 @@ func (h *host) identity() belljar.Identity {
 func (a *App) sweep(h *host) {
 	dead, err := h.dirs.Sweep()
 	for _, r := range dead {
-		a.note("sandbox %s (%s) was killed before it could end; its record is kept, what waits is kept: belljar diff", r.Name, r.Started.Local().Format(time.DateTime))
+		next := "belljar diff"
+		if h.dirs.CanStart(r) {
+			next += "; belljar start " + r.Name + " starts it again"
+		}
+		a.note("sandbox %s (%s) was killed before it could end; its record is kept, what waits is kept: %s", r.Name, r.Started.Local().Format(time.DateTime), next)
 	}
 	if err != nil {
 		a.note("something of a sandbox that ended could not be removed: %s", terminal.Escape(err.Error()))
@@ -174,6 +178,12 @@ type planFlags struct {
 	upstreamByName bool
 	// detach says that nobody watches, noTTY that the command has no terminal then.
 	detach, noTTY bool
+	// keep says that the sandbox can be started again, words which flags it has then, before
+	// what it is started from now, and once that its command is another one this time.
+	keep   bool
+	words  []string
+	before *sandbox.Recipe
+	once   bool
 	// look says that the plan is only looked at: no source of a credential is read.
 	look bool
 }

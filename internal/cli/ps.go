@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ func (a *App) psCommand() *cobra.Command {
 		Short:   "list the sandboxes, and what they do now",
 		GroupID: "run",
 		Long: `Lists the sandboxes that run, and detached ones that ended where changes to the project still
-wait. CPU is the processor time used, REFUSED counts connections, requests and programs, ASKS
+wait, and kept ones, which belljar start starts again. CPU is the processor time used, REFUSED counts connections, requests and programs, ASKS
 questions (belljar approve), NOW is the command that was executed last.
 `,
 		Args: exactly(cobra.NoArgs),
@@ -41,13 +42,14 @@ questions (belljar approve), NOW is the command that was executed last.
 type listed struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
-	State     string    `json:"state"` // starting, running, ending, ended, killed, silent
+	State     string    `json:"state"` // starting, running, ending, ended, killed, silent, kept
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`
 	Tier      string    `json:"tier"`
 	Workspace string    `json:"workspace"`
 	Argv      []string  `json:"argv"`
 	Detached  bool      `json:"detached"`
+	Kept      bool      `json:"kept"` // belljar start starts it again
 	Viewers   int       `json:"viewers"`
 	CPUMillis int64     `json:"cpu_millis"`
 	Memory    int64     `json:"memory"`
@@ -69,7 +71,20 @@ func (a *App) ps(ctx context.Context, all, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	list := append(runningNow(ctx, runs), endedOnes(h, runs, all)...)
+	recipes, err := h.dirs.Recipes()
+	if err != nil {
+		a.note("what a sandbox is started from cannot be read: %s; keep it again, or belljar rm it", terminal.Escape(err.Error()))
+	}
+	w := waitCounter{h: h, held: map[string]int{}}
+	list := runningNow(ctx, runs)
+	for _, r := range recipes {
+		if i := slices.IndexFunc(list, func(l listed) bool { return l.Name == r.Name && l.Workspace == r.Workspace && l.State != stateKept }); i >= 0 {
+			list[i].Kept = true
+			continue
+		}
+		list = append(list, keptOne(w, r))
+	}
+	list = append(list, endedOnes(w, list, all)...)
 	if asJSON {
 		return a.printJSON(list)
 	}
@@ -114,14 +129,50 @@ func runningNow(ctx context.Context, runs []sandbox.Entry) []listed {
 	return out
 }
 
+const stateKept = "kept"
+
+// keptOne is a kept sandbox that does not run, with what its last run was.
+func keptOne(w waitCounter, r sandbox.Recipe) listed {
+	l := listed{ID: r.ID, Name: r.Name, State: stateKept, Started: r.Made, Workspace: r.Workspace, Argv: r.Argv, Kept: true}
+	i, err := event.Find(w.h.dirs.State, r.ID)
+	if err != nil || i.Start == nil || i.ID != r.ID {
+		return l
+	}
+	l.Started, l.Ended, l.Tier = i.Time, i.EndAt, i.Start.Tier
+	if i.End != nil {
+		l.Status = &i.End.Status
+	}
+	if i.End == nil || i.End.Held > 0 {
+		l.Held = w.waiting(l.Workspace)
+	}
+	return l
+}
+
+// A waitCounter counts what waits in projects, each once.
+type waitCounter struct {
+	h    *host
+	held map[string]int
+}
+
+func (w waitCounter) waiting(project string) int {
+	n, known := w.held[project]
+	if !known {
+		p := workspace.Project{Dir: project, Shadow: filepath.Join(plan.ProjectDir(w.h.dirs.State, project), "shadow")}
+		changes, _ := p.Pending() // belljar diff tells what is wrong with it
+		n = len(changes)
+		w.held[project] = n
+	}
+	return n
+}
+
 // endedOnes are detached sandboxes that ended: those in whose project something waits, or
-// all whose output is kept.
-func endedOnes(h *host, runs []sandbox.Entry, all bool) []listed {
+// all whose output is kept. Those that are told of already are left out.
+func endedOnes(w waitCounter, told []listed, all bool) []listed {
+	h := w.h
 	names, _ := os.ReadDir(filepath.Dir(h.dirs.Output("x"))) // there is none: nothing was detached
 	out := []listed{}
-	held := map[string]int{}
 	for _, n := range names {
-		if runsNow(runs, n.Name()) {
+		if slices.ContainsFunc(told, func(l listed) bool { return l.ID == n.Name() }) {
 			continue
 		}
 		i, err := event.Find(h.dirs.State, n.Name())
@@ -132,13 +183,8 @@ func endedOnes(h *host, runs []sandbox.Entry, all bool) []listed {
 		if i.End != nil {
 			l.State, l.Status = "ended", &i.End.Status
 		}
-		if _, known := held[l.Workspace]; !known {
-			p := workspace.Project{Dir: l.Workspace, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, l.Workspace), "shadow")}
-			changes, _ := p.Pending() // belljar diff tells what is wrong with it
-			held[l.Workspace] = len(changes)
-		}
 		if i.End == nil || i.End.Held > 0 {
-			l.Held = held[l.Workspace]
+			l.Held = w.waiting(l.Workspace)
 		}
 		if all || l.Held > 0 {
 			out = append(out, l)
@@ -147,16 +193,10 @@ func endedOnes(h *host, runs []sandbox.Entry, all bool) []listed {
 	return out
 }
 
-func runsNow(runs []sandbox.Entry, id string) bool {
-	for _, e := range runs {
-		if e.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
 func (l *listed) shownState() string {
+	if l.Status != nil && l.State == stateKept {
+		return fmt.Sprintf("%s (%d)", stateKept, *l.Status)
+	}
 	if l.Status != nil {
 		return fmt.Sprintf("ended (%d)", *l.Status)
 	}
@@ -170,6 +210,8 @@ func (l *listed) now() string {
 		return fmt.Sprintf("%d changes wait: belljar diff %s", l.Held, terminal.Escape(l.Name))
 	case l.Doing != "":
 		return terminal.Escape(l.Doing)
+	case l.State == stateKept:
+		return "belljar start " + terminal.Escape(l.Name)
 	}
 	return terminal.Escape(strings.Join(l.Argv, " "))
 }

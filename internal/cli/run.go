@@ -50,29 +50,39 @@ HEAD, and sees nothing else of the project; belljar merge NAME brings it home. W
 			if err := a.checkName(c, f.called); err != nil {
 				return err
 			}
-			if f.noTTY && !f.detach {
-				return usage(errors.New("--no-tty is for --detach"), "in the foreground the command has a terminal where you have one: redirect its output")
+			if f.keep && f.name == "" {
+				f.name = unusedName(args[0])
 			}
-			if f.detach && !isSupervisor() {
-				return a.detach(&f, args)
-			}
-			if f.detach {
-				var err error
-				if a.letGo, err = keepInherited(); err != nil {
-					return &belljar.Error{Op: "look at what the caller left open", Err: err}
-				}
-			}
-			return a.run(c.Context(), &f, args)
+			f.words = givenFlags(c, "name", "called", "workspace", "number", "keep", "detach", "no-tty")
+			return a.runOrDetach(c.Context(), &f, args)
 		},
 	}
 	f.add(c)
 	c.Flags().IntVarP(&number, "number", "n", 1, "run `N` sandboxes of COMMAND at once, NAME-1 to NAME-N, each in a worktree of its own")
 	c.Flags().StringVar(&f.called, "called", "", "the sandbox's `NAME`, whose HOME is not kept")
 	_ = c.Flags().MarkHidden("called")
+	c.Flags().BoolVar(&f.keep, "keep", false, "belljar start NAME starts it again, with its HOME and these flags, also after a reboot")
 	c.Flags().BoolVar(&f.detach, "detach", false, "run in the background, print the sandbox's name; the mode is review by default then")
 	c.Flags().BoolVar(&f.noTTY, "no-tty", false, "with --detach: give the command no terminal, and no input")
 	c.Flags().SetInterspersed(false) // flags behind COMMAND are its own
 	return c
+}
+
+// runOrDetach runs the sandbox, here or in a supervisor of its own.
+func (a *App) runOrDetach(ctx context.Context, f *planFlags, args []string) error {
+	if f.noTTY && !f.detach {
+		return usage(errors.New("--no-tty is for --detach"), "in the foreground the command has a terminal where you have one: redirect its output")
+	}
+	if f.detach && !isSupervisor() {
+		return a.detach(f, args)
+	}
+	if f.detach {
+		var err error
+		if a.letGo, err = keepInherited(); err != nil {
+			return &belljar.Error{Op: "look at what the caller left open", Err: err}
+		}
+	}
+	return a.run(ctx, f, args)
 }
 
 func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
@@ -95,7 +105,11 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			err = fmt.Errorf("it runs already, since %s (process %d)", r.Started.Local().Format(time.DateTime), r.PID)
 		}
 		if err != nil {
-			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: "end it, or choose another --name: two runs cannot share one HOME"}
+			hint := "end it, or choose another --name: two runs cannot share one HOME"
+			if f.before != nil {
+				hint = "belljar attach " + f.name + ", belljar exec " + f.name + " -- COMMAND, or belljar stop " + f.name
+			}
+			return &belljar.Error{Op: "start sandbox", ID: f.name, Kind: belljar.KindConflict, Err: err, Hint: hint}
 		}
 	}
 	a.printGaps(p.plan)
@@ -115,6 +129,11 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	o := sandbox.Options{
 		In: a.In, Out: a.Out, Err: a.Err, Signals: signals, Confine: true, Witnesses: []event.Witness{kept},
 	}
+	if f.keep {
+		if o.Recipe, err = a.recipe(h, f, p, args); err != nil {
+			return err
+		}
+	}
 	if f.detach {
 		if err := a.supervise(p, h, f.noTTY, &o); err != nil {
 			return err
@@ -126,6 +145,9 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	}
 	a.printEnd(res)
 	a.noteAsked(p.gateway.Keys)
+	if f.keep {
+		a.note("it is kept: belljar start %s", p.plan.Name)
+	}
 	a.status = res.Status
 	if res.Lost != nil {
 		fmt.Fprintf(a.Err, "belljar: error: what the command printed did not arrive: %s\n", terminal.Escape(res.Lost.Error()))

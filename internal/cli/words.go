@@ -19,11 +19,11 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "pool",
+	"pool",
 }
 
 // laterFlags are flags of run that later versions bring.
-var laterFlags = []string{"keep"}
+var laterFlags = []string{}
 
 func usage(err error, hint string) error {
 	var e *belljar.Error

@@ -53,6 +53,7 @@ type psLine struct {
 	Memory                            int64
 	Waiting, Refused, Viewers, Held   int
 	Status                            *int
+	Kept                              bool
 }
 
 func (w *world) ps(args ...string) map[string]psLine {

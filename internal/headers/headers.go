@@ -1,4 +1,11 @@
-package otlp
+// Package headers reads files with the headers of requests: a line "Name: value" each; empty
+// lines and those that begin with # count for nothing. Their values are secrets, which stand
+// in no policy and in no error.
+//
+// # Limitations
+//
+// A name can be there once: the last line counts.
+package headers
 
 import (
 	"errors"
@@ -13,39 +20,44 @@ import (
 // maxHeaders bounds the file of headers.
 const maxHeaders = 64 << 10
 
-// A headerFile is a file with headers, open: a confined sender opens no other.
-type headerFile struct {
+// A File is a file with headers, open: a confined process opens no other.
+type File struct {
 	name string
 	file *os.File // nil: there is none, or it could not be opened
-	err  error
+	err  error    // why it could not be opened
 }
 
-func openHeaders(name string) *headerFile {
-	h := &headerFile{name: name}
+// Err is why the file could not be opened.
+func (h *File) Err() error { return h.err }
+
+// Open opens the file of that name; without one there are no headers. What is wrong with it,
+// [File.Read] says.
+func Open(name string) *File {
+	h := &File{name: name}
 	if name != "" {
 		h.file, h.err = os.Open(name)
 	}
 	return h
 }
 
-// read reads the file as it is now.
-func (h *headerFile) read() (map[string]string, error) {
+// Read reads the file as it is now.
+func (h *File) Read() (map[string]string, error) {
 	switch {
 	case h.name == "":
 		return map[string]string{}, nil
 	case h.err != nil:
-		return nil, fmt.Errorf("read headers for the receiver: %w", h.err)
+		return nil, fmt.Errorf("read headers of requests: %w", h.err)
 	}
 	b, err := io.ReadAll(io.NewSectionReader(h.file, 0, maxHeaders+1))
 	if err != nil {
-		return nil, fmt.Errorf("read headers for the receiver: %w", err)
+		return nil, fmt.Errorf("read headers of requests: %w", err)
 	}
-	return parseHeaders(h.name, b)
+	return parse(h.name, b)
 }
 
-// replaced says whether another file has the name now. Names and numbers of files can be
+// Replaced says whether another file has the name now. Names and numbers of files can be
 // seen however confined.
-func (h *headerFile) replaced() bool {
+func (h *File) Replaced() bool {
 	if h.name == "" {
 		return false
 	}
@@ -60,22 +72,22 @@ func (h *headerFile) replaced() bool {
 	return err == nil && !os.SameFile(now, then)
 }
 
-func (h *headerFile) close() error {
+// Close closes it.
+func (h *File) Close() error {
 	if h.file == nil {
 		return nil
 	}
 	return h.file.Close()
 }
 
-// Headers reads a file with headers: "Name: value" a line; empty lines and those that begin
-// with # count for nothing. An empty name has none.
-func Headers(file string) (map[string]string, error) {
-	f := openHeaders(file)
-	h, err := f.read()
-	return h, errors.Join(err, f.close())
+// Read reads the file of that name once.
+func Read(file string) (map[string]string, error) {
+	f := Open(file)
+	h, err := f.Read()
+	return h, errors.Join(err, f.Close())
 }
 
-func parseHeaders(file string, b []byte) (map[string]string, error) {
+func parse(file string, b []byte) (map[string]string, error) {
 	h := map[string]string{}
 	if len(b) > maxHeaders {
 		return nil, fmt.Errorf("%q is longer than %d bytes", file, maxHeaders)
