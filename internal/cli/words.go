@@ -19,7 +19,7 @@ import (
 // later are words of the command line that later versions bring: no sandbox may
 // have one as its name.
 var later = []string{
-	"shell", "pool",
+	"shell",
 }
 
 // laterFlags are flags of run that later versions bring.
