@@ -51,9 +51,14 @@ func (p *prepared) likeness(h *host) (likeness, error) {
 	if len(l.own) > api.MaxOwn {
 		return l, fmt.Errorf("it has %d stand-ins", len(l.own))
 	}
-	var pairs []string
+	var pairs, quoted []string
 	for i, s := range l.own {
 		pairs = append(pairs, s, api.Placeholder(i))
+		q, err := json.Marshal(s)
+		if err != nil {
+			return l, err
+		}
+		quoted = append(quoted, string(q[1:len(q)-1]), api.Placeholder(i)) // as it is in JSON
 	}
 	placeholders := strings.NewReplacer(pairs...)
 	for _, e := range p.plan.Env {
@@ -70,7 +75,7 @@ func (p *prepared) likeness(h *host) (likeness, error) {
 		return l, err
 	}
 	sum := sha256.New()
-	put(sum, belljar.Version, placeholders.Replace(string(made)), string(about), p.policy.Hash(), fmt.Sprint(len(l.own)))
+	put(sum, belljar.Version, strings.NewReplacer(quoted...).Replace(string(made)), string(about), p.policy.Hash(), fmt.Sprint(len(l.own)))
 	l.key = hex.EncodeToString(sum.Sum(nil))
 	l.proof = p.proof(h, &l)
 	return l, nil
@@ -79,8 +84,10 @@ func (p *prepared) likeness(h *host) (likeness, error) {
 // own are the texts that are made for each sandbox anew: longer ones first where they hold others.
 func (p *prepared) own() []string {
 	var all []string
-	if p.facts.Signing != "" {
-		all = append(all, p.facts.Signing)
+	for _, s := range []string{p.facts.CA, p.facts.Signing} {
+		if s != "" {
+			all = append(all, s)
+		}
 	}
 	for _, c := range p.plan.Network.Credentials {
 		if c.StandIn != "" && !slices.Contains(all, c.StandIn) {
