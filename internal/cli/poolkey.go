@@ -15,6 +15,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/api"
+	"github.com/belljar-dev/belljar/credential/login"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -92,6 +93,9 @@ func (p *prepared) own() []string {
 	for _, c := range p.plan.Network.Credentials {
 		if c.StandIn != "" && !slices.Contains(all, c.StandIn) {
 			all = append(all, c.StandIn)
+			if one := p.logins.one(c.From.Login); one != nil && one.stand != nil {
+				all = append(all, login.Refresh(c.StandIn, one.stand.Refresh))
+			}
 		}
 	}
 	return append(all, p.plan.ID, p.plan.Name)
