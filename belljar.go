@@ -284,7 +284,7 @@ type Spec struct {
 	// Early allows Start to return while files are still being mounted. The first
 	// [Instance.Start] waits for them and then tells what went wrong.
 	Early bool
-	// Stays says that the sandbox does not end with its first command: until Close a
+	// Stays says that the sandbox does not end with its first command ([Warmer]): until Close a
 	// process of the tier keeps it, which processes inside may kill.
 	Stays bool
 }
@@ -322,6 +322,14 @@ type Instance interface {
 	// Close ends the sandbox, waits until every process of it is gone and removes
 	// what the backend made. Idempotent.
 	Close() error
+}
+
+// A Warmer is an [Instance] of a sandbox that stays which can do beforehand what its first
+// Start does otherwise.
+type Warmer interface {
+	// Warm returns when a command needs nothing but to be started. Idempotent; an error is
+	// the one that Start would return.
+	Warm(ctx context.Context) error
 }
 
 // A Command is one process to start inside. The three files are ends of pipes or

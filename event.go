@@ -12,6 +12,7 @@ type EventKind string
 const (
 	EventStart    EventKind = "start"    // first: who, where, which binary, policy and plan
 	EventPlan     EventKind = "plan"     // the plan, whole
+	EventTake     EventKind = "take"     // a sandbox that waited in a pool was taken: its command
 	EventExec     EventKind = "exec"     // a program was executed (or refused)
 	EventExit     EventKind = "exit"     // a process ended
 	EventConnect  EventKind = "connect"  // a connection that the gateway made, told when it ends
@@ -43,6 +44,7 @@ type Event struct {
 
 	Start    *StartEvent    `json:"start,omitempty"`
 	Plan     *Plan          `json:"plan,omitempty"`
+	Take     *TakeEvent     `json:"take,omitempty"`
 	Exec     *ExecEvent     `json:"exec,omitempty"`
 	Exit     *ExitEvent     `json:"exit,omitempty"`
 	Net      *NetEvent      `json:"net,omitempty"` // connect, request, refuse, publish
@@ -72,6 +74,14 @@ type StartEvent struct {
 	Previous string `json:"previous,omitempty"`
 	// Key is the public key, in base64, that the heads of this user's records are signed with.
 	Key string `json:"key,omitempty"`
+}
+
+// TakeEvent says what a sandbox that was started for whoever comes is used for.
+type TakeEvent struct {
+	Argv []string  `json:"argv"`
+	Dir  string    `json:"dir"`
+	Made time.Time `json:"made"` // when the sandbox was
+	By   string    `json:"by"`
 }
 
 // ExecEvent is one execve, in the kernel's own copy.
@@ -196,6 +206,9 @@ type EndEvent struct {
 	Held      int   `json:"held"`
 	Commands  int   `json:"commands"`
 	MaxMemory int64 `json:"max_memory"`
+	// Argv is the command of a sandbox that was taken from a pool: what its start does not
+	// know.
+	Argv []string `json:"argv,omitempty"`
 }
 
 // An EventSink takes events. Implementations are safe for concurrent use.

@@ -9,6 +9,7 @@
 //	POST /v1/stop             a [StopRequest]
 //	POST /v1/exec             an [ExecRequest]; the connection becomes a stream
 //	POST /v1/attach           an [AttachRequest]; the connection becomes a stream
+//	POST /v1/take             a [TakeRequest], of a sandbox that waits; the connection becomes a stream
 //
 // An error is {"error": {"kind", "message", "hint"}}.
 //

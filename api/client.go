@@ -21,6 +21,7 @@ type Client struct {
 	name string
 	dir  string
 	http *http.Client
+	note func(words string, late bool) // of [Client.Take]
 }
 
 // Dial makes a client for the sandbox name whose private folder is dir. Nothing is

@@ -27,6 +27,7 @@ const (
 	frameSignal frameKind = 's' // a signal
 	frameExit   frameKind = 'x' // four bytes of code, a signal
 	frameFault  frameKind = 'f' // an error, as JSON
+	frameNote   frameKind = 'n' // words of the supervisor, to who took the sandbox
 )
 
 // The channels of a stream.
@@ -90,7 +91,7 @@ func parseFrame(kind frameKind, b []byte) (frame, error) {
 			return x, fmt.Errorf("%w: no channel", errFrame)
 		}
 		x.channel, b = b[0], b[1:]
-	case frameSize, frameSignal, frameExit, frameFault:
+	case frameSize, frameSignal, frameExit, frameFault, frameNote:
 	default:
 		return x, fmt.Errorf("%w: kind %d", errFrame, kind)
 	}
@@ -99,7 +100,7 @@ func parseFrame(kind frameKind, b []byte) (frame, error) {
 		return x, fmt.Errorf("%w: %d bytes of kind %q", errFrame, len(b), kind)
 	}
 	switch kind {
-	case frameData, frameFault:
+	case frameData, frameFault, frameNote:
 		x.data = b
 	case frameCredit:
 		n := binary.BigEndian.Uint32(b)

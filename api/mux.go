@@ -85,6 +85,13 @@ func (m *mux) take(f frame) error {
 	return nil
 }
 
+// over says whether no more comes of a channel.
+func (m *mux) over(channel byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.in[channel].eof
+}
+
 // end ends the mux, the first time.
 func (m *mux) end(err error) {
 	m.mu.Lock()

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -186,12 +185,7 @@ func (x *execution) order(f frame) error {
 // caller has gone and the command has ended.
 func (x *execution) run(ctx context.Context, m *mux) {
 	go m.run()
-	go func() {
-		if _, err := io.Copy(x.in, channel{m, chanIn}); errors.Is(err, syscall.EPIPE) {
-			_ = m.finish(chanIn) // nobody reads it
-		}
-		_ = x.in.Close()
-	}()
+	go x.copyIn(m)
 	for i, f := range x.outs {
 		x.outputs.Go(func() { x.copyOut(m, byte(chanOut+i), f) })
 	}

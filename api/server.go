@@ -27,6 +27,7 @@ func Serve(ctx context.Context, l *net.UnixListener, c Control) error {
 	mux.HandleFunc("POST /v1/rules", h.allow)
 	mux.HandleFunc("POST /v1/exec", h.exec)
 	mux.HandleFunc("POST /v1/attach", h.attach)
+	mux.HandleFunc("POST /v1/take", h.take)
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("POST /v1/stop", h.stop)
 	srv := &http.Server{

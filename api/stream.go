@@ -75,6 +75,7 @@ type Stream struct {
 	exited chan struct{}
 	status belljar.ExitStatus // once exited is closed
 	fault  error              // set before the mux ends
+	note   func(words string, late bool)
 }
 
 // Stdin is the command's standard input; closing it ends that.
@@ -146,6 +147,12 @@ func (s *Stream) order(f frame) error {
 	case frameFault:
 		s.fault = faultError(s.name, f.data)
 		return s.fault
+	case frameNote:
+		if s.note == nil {
+			return errFrame
+		}
+		s.note(string(f.data), s.m.over(chanOut))
+		return nil
 	}
 	return errFrame
 }
@@ -206,7 +213,7 @@ func (c *Client) upgrade(conn net.Conn, path string, body []byte) (*Stream, erro
 	if err := req.Write(conn); err != nil {
 		return nil, err
 	}
-	s := &Stream{name: c.name, exited: make(chan struct{})}
+	s := &Stream{name: c.name, exited: make(chan struct{}), note: c.note}
 	s.m = newMux(conn, conn, s.order)
 	resp, err := http.ReadResponse(s.m.frames.r, req)
 	if err != nil {

@@ -61,7 +61,13 @@ func clean(e belljar.Event) belljar.Event {
 	case e.End != nil:
 		x := *e.End
 		x.Limit, x.Detail = cleanString(x.Limit), cleanString(x.Detail)
+		x.Argv, _ = cleanArgv(x.Argv)
 		e.End = &x
+	case e.Take != nil:
+		x := *e.Take
+		x.Argv, _ = cleanArgv(x.Argv)
+		x.Dir, x.By = cleanString(x.Dir), cleanString(x.By)
+		e.Take = &x
 	case e.Start != nil:
 		x := *e.Start
 		x.Argv, _ = cleanArgv(x.Argv)

@@ -110,6 +110,9 @@ func inspect(state, id string) Info {
 		return i
 	case last.End != nil:
 		i.Status, i.End, i.EndAt = Ended, last.End, last.Time
+		if len(last.End.Argv) > 0 {
+			i.Start.Argv = last.End.Argv
+		}
 	default:
 		i.Status = Killed
 	}

@@ -46,7 +46,7 @@ func color(e *Entry) string {
 		return "31"
 	case e.File != nil && e.File.Verdict != "pass", e.Kind == belljar.EventTerminal, e.Kind == belljar.EventSampled:
 		return "33"
-	case e.Kind == belljar.EventStart, e.Kind == belljar.EventEnd:
+	case e.Kind == belljar.EventStart, e.Kind == belljar.EventTake, e.Kind == belljar.EventEnd:
 		return "1"
 	}
 	return ""
@@ -65,6 +65,8 @@ func Line(e *Entry) string {
 		return fmt.Sprintf("mode %s, %d mounts, %d network rules, memory %s, %g cpus, %d processes, time %s",
 			terminal.Escape(string(p.Workspace.Mode)), len(p.Mounts), len(p.Network.Rules), bytesText(p.Limits.Memory),
 			p.Limits.CPUs, p.Limits.Processes, p.Limits.Time)
+	case e.Take != nil:
+		return fmt.Sprintf("%s, by %s, %s after it was made", Command(e.Take.Argv), terminal.Escape(e.Take.By), e.Time.Sub(e.Take.Made).Round(time.Millisecond))
 	case e.Exec != nil:
 		return indent(e.Process) + execLine(e.Exec)
 	case e.Exit != nil:

@@ -250,13 +250,17 @@ func (r redactor) redact(e belljar.Event) belljar.Event {
 		x := *e.Start
 		x.Argv = r.argv(x.Argv)
 		e.Start = &x
+	case e.Take != nil:
+		x := *e.Take
+		x.Argv, x.Dir = r.argv(x.Argv), r.text(x.Dir)
+		e.Take = &x
 	case e.Plan != nil:
 		x := *e.Plan
 		x.Command.Argv = r.argv(x.Command.Argv)
 		e.Plan = &x
 	case e.End != nil:
 		x := *e.End
-		x.Detail = r.text(x.Detail)
+		x.Detail, x.Argv = r.text(x.Detail), r.argv(x.Argv)
 		e.End = &x
 	}
 	return e

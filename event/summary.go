@@ -88,6 +88,10 @@ func (s *Summary) take(e *Entry, g *groups) {
 	switch {
 	case e.Start != nil:
 		s.Start = e.Start
+	case e.Take != nil && s.Start != nil:
+		start := *s.Start
+		start.Argv = e.Take.Argv // what it was made for is nothing that ran
+		s.Start = &start
 	case e.End != nil:
 		s.End = e.End
 	case e.Exec != nil && e.Exec.Refused != "":

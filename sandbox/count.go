@@ -112,6 +112,13 @@ func (c *counter) now() (refused int, doing string, since time.Time) {
 	return c.refused, strings.ToValidUTF8(doing[:min(len(doing), maxDoing)], "\ufffd"), c.since
 }
 
+// restart forgets what the tier itself ran before the command was there.
+func (c *counter) restart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commands, c.doing, c.since = 0, nil, time.Time{}
+}
+
 // credential notes that a credential went to a host, or was to go there, once.
 func (c *counter) credential(list *[]string, n *belljar.NetEvent) {
 	c.mu.Lock()

@@ -58,6 +58,15 @@ func (c control) Status(ctx context.Context) (api.Status, error) {
 	case <-r.runs:
 	default:
 		s.State = api.Starting
+		r.mu.Lock()
+		warm := r.warmth == waiting
+		r.mu.Unlock()
+		if warm {
+			s.State = api.Warm
+			if u, err := r.inst.Usage(ctx); err == nil {
+				s.Usage = u
+			}
+		}
 		return s, nil
 	}
 	s.State = api.Running

@@ -53,6 +53,9 @@ func (c control) Exec(ctx context.Context, q api.ExecRequest, cmd *belljar.Comma
 
 // awaitCommand waits until the sandbox's own command has been started, which comes first.
 func (r *run) awaitCommand(ctx context.Context) error {
+	if r.waits() {
+		return &belljar.Error{Op: "exec", Kind: belljar.KindConflict, Err: errWaiting, Hint: "belljar pool stop ends what waits"}
+	}
 	wait := time.NewTimer(readyWait)
 	defer wait.Stop()
 	select {

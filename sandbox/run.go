@@ -56,6 +56,9 @@ type Options struct {
 	In, Out, Err *os.File
 	// Detached, where it is not nil, takes the place of In and Out: nobody is there.
 	Detached *Detached
+	// Warm, where it is not nil, has the run wait for who brings its command, in place of
+	// In and Out and of the command of Plan.
+	Warm *Warm
 	// Started is called, where it is not nil, once the command runs.
 	Started func()
 	// Signals to pass on to the command; the caller owns the channel.
@@ -102,11 +105,17 @@ type run struct {
 	lost    error              // why the caller has not all that the command printed
 	unrelay context.CancelFunc // gives up on a caller who does not read
 
+	place  *claim
+	takes  chan *taking   // has room for one
+	taking *taking        // of a Warm run, once it was taken
+	asked  chan os.Signal // by who took it
+
 	watching sync.Once
 	unwatch  func() // after watch
 
 	mu        sync.Mutex
 	ended     belljar.End // set by whoever ends the run first
+	warmth    warmth      // of a Warm run
 	maxMemory int64
 }
 
@@ -114,7 +123,7 @@ type run struct {
 // that belljar could not do it; how the command ended is in the result. Whatever
 // happens, nothing of the run is left but its record and what waits.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r := &run{o: o, p: o.Plan, began: time.Now(), runs: make(chan struct{})}
+	r := &run{o: o, p: o.Plan, began: time.Now(), runs: make(chan struct{}), takes: make(chan *taking, 1), asked: make(chan os.Signal, 8)}
 	if o.Gateway.Keys != nil {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
@@ -123,6 +132,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		if by := r.endedBy(); by.Reason == belljar.EndKilled {
 			// Who ended it is the reason, not what that looks like to the part that was starting.
 			end, err = by, &belljar.Error{Op: "start sandbox", ID: r.p.Name, Err: fmt.Errorf("%s: %s", by.Reason, by.Detail)}
+		}
+		if errors.Is(err, ErrUntaken) {
+			end = belljar.End{Reason: belljar.EndKilled, Detail: ErrUntaken.Error()}
 		}
 		r.end(belljar.EndEvent{End: end, Status: belljar.KindOf(err).ExitStatus()})
 		return Result{}, errors.Join(err, r.undo.run())
@@ -145,6 +157,9 @@ func (r *run) end(e belljar.EndEvent) error {
 	if r.rec == nil {
 		return nil
 	}
+	if r.taking != nil {
+		e.Argv = r.p.Command.Argv
+	}
 	e.Millis = time.Since(r.began).Milliseconds()
 	return r.rec.Close(e)
 }
@@ -160,10 +175,12 @@ func (r *run) start(ctx context.Context) error {
 	c, err := r.o.Dirs.claimRun(Entry{
 		ID: r.p.ID, Name: r.p.Name, PID: os.Getpid(), Started: r.began, Tier: r.p.Tier,
 		Workspace: r.p.Workspace.Dir, Argv: r.p.Command.Argv, Scratch: scratch, Home: discard, Detached: r.o.Detached != nil,
+		Warm: r.o.Warm.key(),
 	})
 	if err != nil {
 		return &belljar.Error{Op: "write down the sandbox", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
 	}
+	r.place = c
 	r.undo.add(c.release) // with the scratch folder and a HOME that is not kept
 	if r.o.Recipe != nil {
 		r.o.Recipe.ID = r.p.ID
@@ -360,7 +377,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: true, Stays: len(r.p.Setup) > 0}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: r.o.Warm == nil, Stays: len(r.p.Setup) > 0 || r.o.Warm != nil}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -390,6 +407,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 		return err
 	}
 	if err := r.setUp(ctx); err != nil {
+		return v.why(err)
+	}
+	if err := r.warm(ctx); err != nil {
 		return v.why(err)
 	}
 	if err := r.startCommand(ctx); err != nil {
@@ -430,6 +450,9 @@ func (r *run) stopGateway() error {
 }
 
 func (r *run) startCommand(ctx context.Context) error {
+	if r.taking != nil {
+		return r.startTaken(ctx)
+	}
 	s, err := r.newRelay()
 	if err != nil {
 		return &belljar.Error{Op: "relay the terminal", Err: err}
@@ -442,6 +465,12 @@ func (r *run) startCommand(ctx context.Context) error {
 		return err
 	}
 	r.counts.printPublished(ctx, r.o.Err) // before anything that the command prints
+	r.relay(ctx, proc, s)
+	return nil
+}
+
+// relay begins to relay between the command, which runs, and who is outside.
+func (r *run) relay(ctx context.Context, proc belljar.Process, s relay) {
 	r.proc, r.session, r.relayed = proc, s, make(chan error, 1)
 	ctx, r.unrelay = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { r.relayed <- s.Run(ctx, proc.Resize) }()
@@ -449,7 +478,6 @@ func (r *run) startCommand(ctx context.Context) error {
 	if r.o.Started != nil {
 		r.o.Started()
 	}
-	return nil
 }
 
 // finish notes why the run ends, the first time, and ends it. It does not wait.

@@ -82,6 +82,8 @@ type Entry struct {
 	Scratch   string    `json:"scratch"`        // backend's folder, removed at the end
 	Home      string    `json:"home,omitempty"` // private HOME to be discarded at the end; empty when it is kept
 	Detached  bool      `json:"detached,omitempty"`
+	Warm      string    `json:"warm,omitempty"` // what it can be taken by; empty once it was taken, and for all others
+	Taken     time.Time `json:"taken,omitzero"`
 }
 
 // written is run.json.

@@ -153,6 +153,7 @@ func (r *run) forward(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case s = <-r.o.Signals:
+		case s = <-r.asked:
 		}
 		sig, ok := s.(syscall.Signal)
 		if !ok {

@@ -49,6 +49,7 @@ var processCases = []tcase{
 	{name: "wait/context", why: "Wait gives up when its context ends", run: waitContext},
 	{name: "concurrent", why: "commands run beside each other", run: concurrent},
 	{name: "init/ends-everything", why: "when the first command ends nothing stays behind", own: true, run: initEnds},
+	{name: "init/warm", why: "what is got ready before there is a command runs it as another does", bare: true, run: initWarm},
 	{name: "init/stays", why: "a sandbox that stays outlives its first command, until it is closed", bare: true, run: initStays},
 	{name: "init/is-first", why: "process 1 inside is the first command, or a process of the tier that shows nothing", own: true, run: initFirst},
 }
@@ -373,6 +374,27 @@ func initStays(t *testing.T, s *box) {
 	}
 	if st := s.waitFor(p); st.Status() == 0 {
 		t.Errorf("a command outlived the sandbox: %+v", st)
+	}
+}
+
+// initWarm: what is got ready beforehand starts commands as another does, and twice is once.
+func initWarm(t *testing.T, s *box) {
+	s.stays = true
+	s.start()
+	w, ok := s.in.(belljar.Warmer)
+	if !ok {
+		t.Skip("it gets nothing ready beforehand")
+	}
+	for range 2 {
+		if err := w.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.want("echo hot; pwd >/dev/null", "hot")
+	wantStatus(s, "exit 3", 3, 0)
+	s.want("echo again", "again")
+	if err := s.in.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

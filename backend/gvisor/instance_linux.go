@@ -122,6 +122,13 @@ func initStatus(sentry *unix.WaitStatus, recorded *belljar.ExitStatus) *belljar.
 	return &belljar.ExitStatus{Code: sentry.ExitStatus()}
 }
 
+var _ belljar.Warmer = (*instance)(nil)
+
+// Warm implements [belljar.Warmer].
+func (in *instance) Warm(context.Context) error {
+	return in.anchored()
+}
+
 // Start implements [belljar.Instance].
 func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
 	defer wire.CloseAll([]*os.File{c.Stdin, c.Stdout, c.Stderr})

@@ -31,6 +31,16 @@ var _ belljar.Process = (*process)(nil)
 
 var errClosed = errors.New("the sandbox has ended")
 
+var _ belljar.Warmer = (*instance)(nil)
+
+// Warm implements [belljar.Warmer].
+func (in *instance) Warm(context.Context) error {
+	if err := in.anchored(); err != nil {
+		return in.error("start", jail.Name, err)
+	}
+	return nil
+}
+
 // Start implements [belljar.Instance].
 func (in *instance) Start(ctx context.Context, c *belljar.Command) (belljar.Process, error) {
 	defer wire.CloseAll([]*os.File{c.Stdin, c.Stdout, c.Stderr})

@@ -34,6 +34,7 @@ type act struct {
 var acts = map[belljar.EventKind]act{
 	belljar.EventStart:    {6002, "Application Lifecycle", 3, "Start"},
 	belljar.EventPlan:     {5002, "Device Config State", 1, "Log"},
+	belljar.EventTake:     {6002, "Application Lifecycle", 99, "Other"},
 	belljar.EventExec:     {1007, "Process Activity", 1, "Launch"},
 	belljar.EventExit:     {1007, "Process Activity", 2, "Terminate"},
 	belljar.EventConnect:  {4001, "Network Activity", 2, "Close"},

@@ -17,3 +17,6 @@ package ahead
 // RootMarker is the variable by which a process that was started as root tells itself
 // so, after it became the sandbox identity (package rootid).
 const RootMarker = "BELLJAR_STARTED_AS_ROOT"
+
+// WarmArgv0 is what the supervisor of a sandbox that waits in a pool is called by.
+const WarmArgv0 = "belljar-warm"

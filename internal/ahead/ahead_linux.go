@@ -122,9 +122,27 @@ func StartedAsRoot() bool {
 
 // runs says whether this process was called as `belljar run`.
 func runs() bool {
-	_, rest := next(line)
+	argv0, rest := next(line)
 	word, _ := next(rest)
-	return string(word) == "run"
+	return string(word) == "run" && (string(argv0) == WarmArgv0 || !pooled())
+}
+
+// pooled says whether a sandbox may wait to be taken, so that no helper is needed: by the
+// folder that package sandbox names Pools. Being wrong costs the time to start a helper.
+func pooled() bool {
+	dir := "/tmp/belljar-" + digits(syscall.Getuid())
+	if run, ok := syscall.Getenv("XDG_RUNTIME_DIR"); ok && run != "" {
+		dir = run + "/belljar"
+	}
+	var st syscall.Stat_t
+	return syscall.Lstat(dir+"/pools", &st) == nil
+}
+
+func digits(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return digits(n/10) + string(rune('0'+n%10))
 }
 
 // Flag says whether the command line, as far as the flags of `run` may reach, has

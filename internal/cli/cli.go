@@ -180,7 +180,7 @@ func (a *App) helpCommand() *cobra.Command {
 func (a *App) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.startCommand(), a.shellCommand(), a.execCommand(), a.attachCommand(),
-		a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
+		a.poolCommand(), a.psCommand(), a.logsCommand(), a.waitCommand(), a.stopCommand(), a.rmCommand(), a.pruneCommand(),
 		a.approveCommand(), a.denyCommand(), a.allowCommand(),
 		a.sshCommand(), a.sshConfigCommand(),
 		a.diffCommand(), a.applyCommand(), a.discardCommand(), a.undoCommand(), a.mergeCommand(),

@@ -239,7 +239,7 @@ func (a *App) checkName(c *cobra.Command, name string) error {
 	if !validName(name) {
 		return usage(fmt.Errorf("--name %q is no name for a sandbox", name), "lower-case letters, digits and dashes, at most 31, a letter first")
 	}
-	words := append(slices.Clone(later), "help", "completion")
+	words := []string{"help", "completion"}
 	for _, sub := range c.Root().Commands() {
 		words = append(words, sub.Name())
 	}

@@ -42,7 +42,7 @@ questions (belljar approve), NOW is the command that was executed last.
 type listed struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
-	State     string    `json:"state"` // starting, running, ending, ended, killed, silent, kept
+	State     string    `json:"state"` // starting, warm, running, ending, ended, killed, silent, kept
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`
 	Tier      string    `json:"tier"`
@@ -118,7 +118,7 @@ func runningNow(ctx context.Context, runs []sandbox.Entry) []listed {
 			}
 			l := &out[i]
 			switch s.State {
-			case api.Starting, api.Running, api.Ending:
+			case api.Starting, api.Warm, api.Running, api.Ending:
 				l.State = string(s.State)
 			}
 			l.CPUMillis, l.Memory, l.Processes = s.Usage.CPU.Milliseconds(), s.Usage.Memory, s.Usage.Processes
@@ -208,6 +208,8 @@ func (l *listed) now() string {
 	switch {
 	case l.Held > 0:
 		return fmt.Sprintf("%d changes wait: belljar diff %s", l.Held, terminal.Escape(l.Name))
+	case l.State == string(api.Warm):
+		return "waits for belljar run"
 	case l.Doing != "":
 		return terminal.Escape(l.Doing)
 	case l.State == stateKept:

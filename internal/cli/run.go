@@ -41,6 +41,9 @@ HEAD, and sees nothing else of the project; belljar merge NAME brings it home. W
 			if len(args) == 0 {
 				return usage(fmt.Errorf("no command to run"), "belljar run -- COMMAND, for example: belljar run claude")
 			}
+			if isWarm() {
+				return a.runWarm(c.Context(), &f, args)
+			}
 			if err := a.checkName(c, f.name); err != nil {
 				return err
 			}
@@ -117,13 +120,13 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	a.recoverProject(p.plan)
-	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
-		if !signal.Ignored(s) { // nohup belljar run … outlives its terminal
-			signal.Notify(signals, s)
+	if !f.keep {
+		if ran, err := a.runPooled(ctx, h, f, p); ran {
+			return err
 		}
 	}
-	defer signal.Stop(signals)
+	signals, done := caught()
+	defer done()
 	kept, done := h.keeperWitness(ctx)
 	defer done()
 	o := sandbox.Options{
@@ -140,14 +143,31 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		}
 	}
 	res, err := a.runPrepared(ctx, h, p, p.options(h, f.name != "", o))
+	err = a.ended(p, res, err)
+	if f.keep && res.End.Reason != "" {
+		a.note("it is kept: belljar start %s", p.plan.Name)
+	}
+	return err
+}
+
+// caught are the signals that are passed on to the command.
+func caught() (signals chan os.Signal, done func()) {
+	signals = make(chan os.Signal, 8)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
+		if !signal.Ignored(s) { // nohup belljar run … outlives its terminal
+			signal.Notify(signals, s)
+		}
+	}
+	return signals, func() { signal.Stop(signals) }
+}
+
+// ended tells how a run ended; err says that belljar could not do it.
+func (a *App) ended(p *prepared, res sandbox.Result, err error) error {
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
 	a.printEnd(res)
 	a.noteAsked(p.gateway.Keys)
-	if f.keep {
-		a.note("it is kept: belljar start %s", p.plan.Name)
-	}
 	a.status = res.Status
 	if res.Lost != nil {
 		fmt.Fprintf(a.Err, "belljar: error: what the command printed did not arrive: %s\n", terminal.Escape(res.Lost.Error()))

@@ -16,15 +16,6 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// later are words of the command line that later versions bring: no sandbox may
-// have one as its name.
-var later = []string{
-	"pool",
-}
-
-// laterFlags are flags of run that later versions bring.
-var laterFlags = []string{}
-
 func usage(err error, hint string) error {
 	var e *belljar.Error
 	if errors.As(err, &e) {
@@ -54,8 +45,6 @@ func unknownWord(c *cobra.Command, word string) error {
 	names := commandNames(c)
 	hint := ""
 	switch near := nearest(word, names); {
-	case slices.Contains(later, word) && !c.HasParent():
-		return usage(fmt.Errorf("belljar %s is not there yet: a later version brings it", word), "belljar --help lists what there is")
 	case word == "version":
 		hint = "belljar --version prints the version"
 	case near != "" && (c.HasParent() || strings.HasPrefix(near, word) || !slices.Contains(programs(word), word)):
@@ -146,15 +135,12 @@ func flagError(c *cobra.Command, err error) error {
 		flag = "-" + name
 		known = c.Flags().ShorthandLookup(name)
 	}
-	switch {
-	case known != nil:
+	if known != nil {
 		what := known.Name
 		if parts := strings.Split(known.Usage, "`"); len(parts) == 3 {
 			what = parts[1]
 		}
 		return usage(fmt.Errorf("%s needs a value: %s %s", flag, flag, what), usageLine(c))
-	case slices.Contains(laterFlags, name):
-		return usage(fmt.Errorf("%s is not there yet: a later version brings it", flag), usageLine(c))
 	}
 	hint := c.CommandPath() + " --help lists the flags"
 	if near := nearest(name, longFlags(c)); near != "" {

@@ -38,7 +38,6 @@ func TestWrongWords(t *testing.T) {
 	for line, want := range map[string]string{
 		"frob":                   "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
 		"dif":                    "error: belljar has no command \"dif\"\nhint: did you mean belljar diff?",
-		"pool":                   "error: belljar pool is not there yet: a later version brings it\nhint: belljar --help lists what there is",
 		"sh":                     "error: belljar has no command \"sh\"\nhint: did you mean belljar shell?",
 		"version":                "error: belljar has no command \"version\"\nhint: belljar --version prints the version",
 		"help frob":              "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
