@@ -153,6 +153,8 @@ func details(e *belljar.Event) attributes {
 	case e.Terminal != nil:
 		a.str("message", e.Terminal.What)
 		a.num("count", e.Terminal.Count)
+	case e.Segment != nil:
+		a.num("belljar.segment", int64(e.Segment.Index))
 	case e.End != nil:
 		a.str("status_detail", string(e.End.Reason))
 		a = append(a, num("exit_code", int64(e.End.Status)), num("duration", e.End.Millis))

@@ -47,6 +47,7 @@ var acts = map[belljar.EventKind]act{
 	belljar.EventPublish:  {4001, "Network Activity", 7, "Listen"},
 	belljar.EventTerminal: {2004, "Detection Finding", 1, "Create"},
 	belljar.EventSampled:  {6008, "Application Error", 99, "Other"},
+	belljar.EventSegment:  {6002, "Application Lifecycle", 99, "Other"},
 	belljar.EventEnd:      {6002, "Application Lifecycle", 4, "Stop"},
 }
 

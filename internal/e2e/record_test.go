@@ -141,3 +141,41 @@ func TestRecordHidesSecrets(t *testing.T) {
 		mustContain(t, "the record", out, "true [MY_TOKEN]", "true [OTHER_KEY]", "Bearer [redacted: 20 bytes]")
 	}
 }
+
+// A record goes on in further files while the supervisor is confined, and is one to whoever reads it.
+func TestRecordSegments(t *testing.T) {
+	w := newWorld(t)
+	w.write("belljar.yaml", "version: 1\nlimits: {log: 8MiB}\n")
+	w.sh("x=$(printf %02000d 0); i=0; while [ $i -lt 700 ]; do /bin/true $x$x$x$x; i=$((i+1)); done", "--name", "long")
+	dirs, err := filepath.Glob(filepath.Join(w.home, ".local/state/belljar/records/*/events.*.jsonl"))
+	if err != nil || len(dirs) < 3 {
+		t.Fatalf("%q, %v", dirs, err)
+	}
+	r := w.belljar("log", "verify", "long")
+	if r.status != 0 {
+		t.Fatalf("verify: %+v", r)
+	}
+	execs := strings.Count(w.belljar("log", "--json", "--kind", "exec", "long").out, "\n")
+	if execs < 700 {
+		t.Errorf("%d commands on record", execs)
+	}
+	all := w.belljar("log", "--json", "--all", "--kind", "segment").out
+	if n := strings.Count(all, "\n"); n != len(dirs) {
+		t.Errorf("%d segments begin in %d files", n, len(dirs))
+	}
+	made := w.belljar("evidence", "long")
+	w.write("e.json", made.out)
+	w.write("joined.jsonl", w.belljar("log", "--json", "long").out)
+	for _, file := range []string{"joined.jsonl", filepath.Join(filepath.Dir(dirs[0]), "events.jsonl")} {
+		r := w.belljar("evidence", "verify", "e.json", "--record", file)
+		mustContain(t, "evidence of "+file, r.out, "byte for byte")
+	}
+	if err := os.Remove(dirs[1]); err != nil {
+		t.Fatal(err)
+	}
+	r = w.belljar("log", "verify", "long")
+	mustContain(t, "a segment is missing", r.out, "segment 2 is not there")
+	if r.status != 1 {
+		t.Errorf("verify: %+v", r)
+	}
+}
