@@ -195,6 +195,7 @@ type Limits struct {
 	Disk      int64         `json:"disk"`      // bytes that the run may add below the workspace and HOME
 	Files     int           `json:"files"`     // descriptors per process
 	Time      time.Duration `json:"time"`
+	Log       int64         `json:"log,omitempty"`    // bytes of its record; 0: what package event says
 	Tokens    int64         `json:"tokens,omitempty"` // of all models that Network.LLM names; 0: any number
 }
 

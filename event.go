@@ -26,6 +26,7 @@ const (
 	EventJudge    EventKind = "judge"    // an agent's hook submitted a shell line, and was answered
 	EventPublish  EventKind = "publish"  // a port of the sandbox is reachable on the host
 	EventTerminal EventKind = "terminal" // something dangerous was dropped from the terminal's output
+	EventSegment  EventKind = "segment"  // the record goes on in its next file
 	EventEnd      EventKind = "end"      // last: why it ended
 )
 
@@ -54,7 +55,15 @@ type Event struct {
 	Limit    *LimitEvent    `json:"limit,omitempty"`
 	Sampled  *SampledEvent  `json:"sampled,omitempty"`
 	Terminal *TerminalEvent `json:"terminal,omitempty"`
+	Segment  *SegmentEvent  `json:"segment,omitempty"`
 	End      *EndEvent      `json:"end,omitempty"`
+}
+
+// SegmentEvent is the first line of each file of a record but the first.
+type SegmentEvent struct {
+	ID     string `json:"id"`     // of the sandbox
+	Index  int    `json:"index"`  // of the file, from 1
+	Before int64  `json:"before"` // bytes of the record in the files before
 }
 
 // StartEvent opens a record.

@@ -177,24 +177,28 @@ func (a *anchors) settleOne(id string) error {
 	if running(f) {
 		return nil
 	}
-	end, err := tailAnchor(f, id)
+	end, err := tailAnchor(a.state, id)
 	if err != nil {
 		return err
 	}
 	if err := a.add(end); err != nil {
 		return err
 	}
+	// A segment that was being made when it was killed: nobody was told of its lines.
+	if err := os.RemoveAll(NextFolder(a.state, id)); err != nil {
+		return err
+	}
 	return os.Remove(mark)
 }
 
 // tailAnchor makes the closing anchor of a record that nobody writes any more.
-func tailAnchor(f *os.File, id string) (anchor, error) {
+func tailAnchor(state, id string) (anchor, error) {
 	e := anchor{What: anchorKilled, ID: id}
-	line, _, err := lastLine(f)
+	line, err := endOf(recordPath(state, id))
 	if err != nil {
 		return e, err
 	}
-	if e.Size, err = f.Seek(0, io.SeekEnd); err != nil {
+	if e.Size, _, _, err = extent(recordPath(state, id)); err != nil {
 		return e, err
 	}
 	l, err := parseLink(line)

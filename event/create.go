@@ -17,9 +17,12 @@ type CreateOptions struct {
 	State string             // the user's state folder; made when it is missing
 	Start belljar.StartEvent // ID is needed; Previous is filled in
 	Plan  *belljar.Plan      // recorded second, when not nil
-	// MaxBytes bounds the file; 0 means DefaultMaxBytes. A little more than that may
+	// MaxBytes bounds the record; 0 means DefaultMaxBytes. A little more than that may
 	// be used to say how it ended.
 	MaxBytes int64
+	// SegmentBytes is after how many bytes the record goes on in its next file; 0 means an eighth of
+	// MaxBytes, but at least 1 MiB and at most 64 MiB.
+	SegmentBytes int64
 	// Secrets are never written; what looks like one is not either, see [Redact].
 	Secrets []Secret
 	// Apart says that the user's key is read by a process of its own, which is gone when
@@ -49,6 +52,9 @@ func create(o CreateOptions) (*Record, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = segmentBytes(o.MaxBytes)
+	}
 	for _, d := range []string{o.State, filepath.Join(o.State, recordsDir), filepath.Join(o.State, openDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
@@ -68,7 +74,7 @@ func create(o CreateOptions) (*Record, error) {
 		return nil, err
 	}
 	r := &Record{
-		id: o.Start.ID, path: recordPath(o.State, o.Start.ID), state: o.State, max: o.MaxBytes,
+		id: o.Start.ID, path: recordPath(o.State, o.Start.ID), state: o.State, max: o.MaxBytes, most: o.SegmentBytes,
 		head:    genesis("record", o.Start.ID),
 		turn:    make(chan struct{}, 1),
 		full:    make(chan struct{}),
@@ -117,20 +123,23 @@ func (r *Record) start(o CreateOptions, a *anchors) (err error) {
 		if err != nil {
 			_ = os.RemoveAll(tmp)
 			_ = os.Remove(mark)
-			_, _ = r.file.Close(), r.heads.Close() // of nil too
+			_, _, _ = r.file.Close(), r.heads.Close(), r.lock.Close() // of nil too
 		}
 	}()
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.Mkdir(tmp, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(tmp, nextDir), 0o700); err != nil {
 		return err
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL | os.O_APPEND | unix.O_NOFOLLOW
 	if r.file, err = os.OpenFile(filepath.Join(tmp, eventsFile), flags, 0o600); err != nil {
 		return err
 	}
-	if err := flock(r.file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if r.lock, err = os.OpenFile(filepath.Join(tmp, eventsFile), os.O_RDONLY|unix.O_NOFOLLOW, 0); err != nil {
+		return err
+	}
+	if err := flock(r.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("lock record: %w", err)
 	}
 	if r.heads, err = openHead(tmp); err != nil {
@@ -199,7 +208,7 @@ func Remove(state, id string, seen ...Witness) error {
 	if running(f) {
 		return op(errors.New("its sandbox is running"), belljar.KindConflict)
 	}
-	last, err := tailAnchor(f, id)
+	last, err := tailAnchor(state, id)
 	if err != nil {
 		return op(err, belljar.KindInternal)
 	}

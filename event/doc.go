@@ -7,11 +7,13 @@
 //
 // # Model
 //
-// A record is one file, records/ID/events.jsonl in the user's state: one JSON
+// A record is one sequence of lines in records/ID/events.jsonl of the user's state and, where it is
+// long, further files beside it, its segments: one JSON
 // object a line, each with its number, the hash of the line before and its own
-// hash, which covers every byte of the line in front of it. The file is only ever
-// appended to, by one process, which holds a lock on it for its whole life; after
-// that process nobody writes to it again. Heads of records are kept in a second
+// hash, which covers every byte of the line in front of it. It is only ever
+// appended to, by one process, which holds a lock on the first file for its whole life; after
+// that process nobody writes to it again. A further file is moved into place with its first lines, which say
+// where it belongs. Heads of records are kept in a second
 // chained file, anchors, which all runs of the user share: at the start of a
 // record, at its end, and, for a record whose process was killed, when the next
 // one starts. The first event of a record names the head of the record that was

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // writer records until it is killed and tells on standard output the number of
 // every event that is on record.
 func writer(state, id string) {
-	r, err := Create(CreateOptions{State: state, Start: belljar.StartEvent{ID: id}})
+	r, err := Create(CreateOptions{State: state, Start: belljar.StartEvent{ID: id}, SegmentBytes: 256 << 10})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

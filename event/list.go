@@ -38,7 +38,7 @@ type Info struct {
 	EndAt  time.Time           `json:"end_at,omitzero"` // of the end
 	Start  *belljar.StartEvent `json:"start,omitempty"` // nil when damaged
 	End    *belljar.EndEvent   `json:"end,omitempty"`   // nil without an end event
-	Bytes  int64               `json:"bytes"`           // size of the file
+	Bytes  int64               `json:"bytes"`           // size of its files
 	Fault  string              `json:"fault,omitempty"` // why it is damaged
 }
 
@@ -86,8 +86,9 @@ func inspect(state, id string) Info {
 	}
 	defer f.Close()
 	alive := running(f) // asked first: what is read afterwards is then complete
-	if st, err := f.Stat(); err == nil {
-		i.Bytes, i.Time = st.Size(), st.ModTime()
+	if i.Bytes, i.Time, _, err = extent(i.Path); err != nil {
+		i.Fault = err.Error()
+		return i
 	}
 	first, err := firstEntry(f)
 	if err != nil || first.Start == nil {
@@ -95,7 +96,7 @@ func inspect(state, id string) Info {
 		return i
 	}
 	i.Start, i.Time, i.Name = first.Start, first.Time, first.Start.Name
-	line, _, err := lastLine(f)
+	line, err := endOf(i.Path)
 	if err != nil {
 		i.Fault = err.Error()
 		return i

@@ -23,7 +23,7 @@ const (
 // paced records ten thousand events a second until it is killed, and tells after each
 // millisecond's share how many of each kind it has recorded, and when.
 func paced(state, id string) {
-	r, err := Create(CreateOptions{State: state, Start: belljar.StartEvent{ID: id}})
+	r, err := Create(CreateOptions{State: state, Start: belljar.StartEvent{ID: id}, SegmentBytes: 1 << 20})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -126,7 +126,11 @@ func TestKillAtTenThousandASecond(t *testing.T) {
 		if err != nil || a.At > head {
 			t.Errorf("%s: the signed head is at %d of %d, %v", id, a.At, head, err)
 		}
-		t.Logf("%s: %d events a second, %d files missing, %d events behind the signed head", id, 2000*last.n/max(1, last.ms), last.n-files, head-a.At)
+		segments, err := segmentsOf(recordPath(state, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d events a second, %d segments, %d files missing, %d events behind the signed head", id, 2000*last.n/max(1, last.ms), len(segments), last.n-files, head-a.At)
 	}
 	newRecord(t, state, "last").Close(belljar.EndEvent{})
 	reports, err := VerifyAll(state)

@@ -89,6 +89,8 @@ func Line(e *Entry) string {
 		return fmt.Sprintf("%d events of kind %s were not written one by one", e.Sampled.Count, terminal.Escape(string(e.Sampled.Of)))
 	case e.Terminal != nil:
 		return fmt.Sprintf("kept from the terminal: %s, %d times", terminal.Escape(e.Terminal.What), e.Terminal.Count)
+	case e.Segment != nil:
+		return fmt.Sprintf("the record goes on in file %d, after %s", e.Segment.Index+1, bytesText(e.Segment.Before))
 	case e.End != nil:
 		return endLine(e.End)
 	}

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -22,13 +19,12 @@ import (
 // finished yet is left out. Read does not judge the chain: [Verify] does.
 func Read(file string, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		r, err := openReader(file, f)
 		if err != nil {
 			yield(Entry{}, fmt.Errorf("read record: %w", err))
 			return
 		}
-		defer in.Close()
-		r := newReader(in, f)
+		defer r.files.Close()
 		for r.next() {
 			if !yield(r.entry, r.err) {
 				return
@@ -44,13 +40,18 @@ func Read(file string, f Filter) iter.Seq2[Entry, error] {
 // the process that writes the record is gone, or with the error of ctx.
 func Follow(ctx context.Context, file string, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		in, err := openSegment(file, 0) // which its writer has locked
 		if err != nil {
 			yield(Entry{}, fmt.Errorf("follow record: %w", err))
 			return
 		}
 		defer in.Close()
-		r := newReader(in, f)
+		r, err := openReader(file, f)
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("follow record: %w", err))
+			return
+		}
+		defer r.files.Close()
 		const least, most = 10 * time.Millisecond, 250 * time.Millisecond
 		wait := least
 		for gone := false; ; {
@@ -86,6 +87,7 @@ func Follow(ctx context.Context, file string, f Filter) iter.Seq2[Entry, error] 
 // A reader reads lines. It keeps what is not a whole line yet.
 type reader struct {
 	in     *bufio.Reader
+	files  *segments // whose in is read; nil: there is one file only
 	filter selector
 	part   []byte
 	long   bool // part belongs to a line that is too long
@@ -94,12 +96,24 @@ type reader struct {
 
 	entry Entry
 	err   error // of this line
+	gap   error // it is none: something is missing between two segments
 	fail  error // of reading
 	ended bool  // the end event was read
 }
 
 func newReader(in io.Reader, f Filter) *reader {
 	return &reader{in: bufio.NewReaderSize(in, 64<<10), filter: selector{Filter: f}}
+}
+
+// openReader opens all segments of the record in file. The caller closes files.
+func openReader(file string, f Filter) (*reader, error) {
+	s, err := openSegments(file)
+	if err != nil {
+		return nil, err
+	}
+	r := newReader(s.in, f)
+	r.files = s
+	return r, nil
 }
 
 // next reads on to the next entry that is selected, or that is damaged.
@@ -109,8 +123,12 @@ func (r *reader) next() bool {
 		if !ok {
 			return false
 		}
-		r.line++
 		r.entry, r.err = Entry{}, nil
+		if r.gap != nil {
+			r.err, r.gap = r.gap, nil
+			return true
+		}
+		r.line++
 		if r.long {
 			r.long = false
 			r.err = fmt.Errorf("line %d: longer than %d bytes", r.line, maxLine)
@@ -129,7 +147,8 @@ func (r *reader) next() bool {
 	}
 }
 
-// nextLine returns a whole line without its newline. It is valid until the next call.
+// nextLine returns a whole line without its newline, or what is amiss between two segments in
+// gap. It is valid until the next call.
 func (r *reader) nextLine() ([]byte, bool) {
 	whole := len(r.part) == 0 && !r.long
 	if !r.long && bytes.HasSuffix(r.part, []byte("\n")) {
@@ -155,10 +174,48 @@ func (r *reader) nextLine() ([]byte, bool) {
 			return r.part[:len(r.part)-1], true
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF):
-			return nil, false
+			switch on, err := r.goOn(); {
+			case err != nil:
+				r.fail = fmt.Errorf("read record: %w", err)
+				return nil, false
+			case !on:
+				return nil, false
+			case r.gap != nil:
+				return nil, true
+			}
+			whole = len(r.part) == 0 && !r.long
 		default:
 			r.fail = fmt.Errorf("read record: %w", err)
 			return nil, false
 		}
 	}
+}
+
+// goOn looks, at the end of a file, whether there is more to read, and sets gap where something
+// is missing before that.
+func (r *reader) goOn() (bool, error) {
+	s := r.files
+	switch {
+	case s == nil:
+		return false, nil
+	case s.next == 0: // the end is read once more: it may have grown before the next one was there
+		err := s.find()
+		return s.next != 0, err
+	}
+	torn := len(r.part) > 0 || r.long
+	r.part, r.long = r.part[:0], false
+	missing, err := s.turn()
+	if err != nil {
+		return false, err
+	}
+	r.in.Reset(s.in)
+	switch at := s.index - missing; {
+	case torn:
+		r.gap = fmt.Errorf("segment %d ends in the midst of a line: its end is missing", at-1)
+	case missing == 1:
+		r.gap = fmt.Errorf("segment %d is not there", at)
+	case missing > 1:
+		r.gap = fmt.Errorf("segments %d to %d are not there", at, s.index-1)
+	}
+	return true, nil
 }

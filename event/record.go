@@ -12,7 +12,7 @@ import (
 )
 
 // DefaultMaxBytes bounds a record when [CreateOptions] does not.
-const DefaultMaxBytes = 512 << 20
+const DefaultMaxBytes = 4 << 30
 
 // reserve is room behind the bound of a record for what is said at the end:
 // limits, counts, the end itself.
@@ -37,7 +37,9 @@ type Record struct {
 	id, path string
 	state    string
 	max      int64
-	file     *os.File
+	most     int64    // bytes of a segment
+	lock     *os.File // the first segment: only read, and locked as long as this process writes
+	file     *os.File // the last segment
 	heads    *os.File // the signed head beside it
 	key      *Key     // of this record only
 	hide     redactor
@@ -48,7 +50,9 @@ type Record struct {
 	turn    chan struct{}
 	seq     uint64
 	head    string
-	size    int64
+	size    int64 // of all segments
+	segment int   // which one file is
+	filled  int64 // bytes of it
 	buf     []byte
 	sampled time.Time
 	headed  time.Time // when the head was signed last
@@ -76,7 +80,7 @@ var _ belljar.EventSink = (*Record)(nil)
 // ID is the id of the sandbox whose record this is.
 func (r *Record) ID() string { return r.id }
 
-// Path is the file that the record is written to.
+// Path is the first file that the record is written to.
 func (r *Record) Path() string { return r.path }
 
 // Full is closed when the record cannot take any more events that must not be

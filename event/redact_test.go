@@ -92,7 +92,7 @@ var asTheyAre = map[string]string{
 	"LLMSpent": "the name of a model", "AskEvent.ID": "belljar's own", "AskEvent.Host": "a name", "AskEvent.Method": "a word", "AskEvent.Answer": "belljar's own", "AskEvent.Scope": "belljar's own",
 	"AskEvent.By":      "a user's name",
 	"JudgeEvent.Agent": "a word", "JudgeEvent.Verdict": "belljar's own", "JudgeEvent.Answer": "belljar's own", "JudgeEvent.Rule": "of the user's policy", "JudgeEvent.Digest": "a hash",
-	"End.Reason": "belljar's own", "End.Limit": "belljar's own",
+	"SegmentEvent": "belljar's own", "End.Reason": "belljar's own", "End.Limit": "belljar's own",
 }
 
 // fill sets every text below v that is not to stay to token, and counts them.

@@ -9,10 +9,9 @@ import (
 	"iter"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // clockSlack is by how much the clock may have been set back while a record was
@@ -98,12 +97,19 @@ func (z searcher) start(ctx context.Context, work *sync.WaitGroup, records []Inf
 	return order
 }
 
-// A share is the lines of a record that begin in a range of its bytes.
+// A share is the lines of a record that begin in a range of the bytes of one of its segments, or,
+// where what came before has to be known, all of them.
 type share struct {
-	record   *Info
+	record *Info
+	pieces []piece
+	filter selector
+	out    chan []finding
+}
+
+// A piece is a range of a segment's bytes.
+type piece struct {
+	segment  int
 	from, to int64
-	filter   selector
-	out      chan []finding
 }
 
 type finding struct {
@@ -113,28 +119,37 @@ type finding struct {
 
 // shares are the parts of a record that have to be read.
 func (z searcher) shares(i *Info, f *Filter) []*share {
-	fi, err := os.Lstat(i.Path)
-	if err != nil {
-		return []*share{{record: i, out: make(chan []finding, 1)}} // the error is told in its place
+	_, last, _, err := extent(i.Path)
+	all, erra := segmentsOf(i.Path)
+	if err != nil || erra != nil {
+		return []*share{{record: i, pieces: []piece{{}}, out: make(chan []finding, 1)}} // the error is told in its place
 	}
-	last := i.Last
-	if fi.ModTime().After(last) {
-		last = fi.ModTime()
+	if i.Last.After(last) {
+		last = i.Last
 	}
 	if !f.Since.IsZero() && last.Add(clockSlack).Before(f.Since) || !f.Until.IsZero() && i.Start != nil && i.Time.Add(-clockSlack).After(f.Until) {
 		return nil
 	}
-	step := z.share
+	var pieces []piece
+	for _, n := range all {
+		fi, err := os.Lstat(segmentPath(i.Path, n))
+		if err != nil {
+			pieces = append(pieces, piece{segment: n}) // as well
+			continue
+		}
+		for from := int64(0); from < fi.Size(); from += z.share {
+			pieces = append(pieces, piece{n, from, min(from+z.share, fi.Size())})
+		}
+	}
+	group := 1
 	if f.Process != "" {
-		step = max(1, fi.Size()) // which process a number names is known from what came before
+		group = max(1, len(pieces)) // which process a number names is known from what came before
 	}
-	var all []*share
-	for from := int64(0); from < fi.Size(); from += step {
-		all = append(all, &share{
-			record: i, from: from, to: min(from+step, fi.Size()), filter: selector{Filter: *f}, out: make(chan []finding, 4),
-		})
+	var shares []*share
+	for p := range slices.Chunk(pieces, group) {
+		shares = append(shares, &share{record: i, pieces: p, filter: selector{Filter: *f}, out: make(chan []finding, 4)})
 	}
-	return all
+	return shares
 }
 
 // A worker searches shares, one after the other.
@@ -150,13 +165,15 @@ const maxBatch = 256
 func (w *worker) run(ctx context.Context, s *share) {
 	defer close(s.out)
 	w.batch = nil
-	f, err := os.OpenFile(s.record.Path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err == nil {
-		defer f.Close()
-		err = w.read(ctx, f, s)
-	}
-	if err != nil && ctx.Err() == nil {
-		w.batch = append(w.batch, finding{err: fmt.Errorf("search record %s: %w", s.record.ID, err)})
+	for _, p := range s.pieces {
+		f, err := openSegment(s.record.Path, p.segment)
+		if err == nil {
+			err = w.read(ctx, f, s, p)
+			f.Close()
+		}
+		if err != nil && ctx.Err() == nil {
+			w.batch = append(w.batch, finding{err: fmt.Errorf("search record %s: %w", s.record.ID, err)})
+		}
 	}
 	w.hand(ctx, s)
 }
@@ -174,13 +191,13 @@ func (w *worker) hand(ctx context.Context, s *share) bool {
 	}
 }
 
-// read judges all lines that begin in the share. What is torn at the end of the file is no line.
-func (w *worker) read(ctx context.Context, f *os.File, s *share) error {
-	at := s.from // where the block begins in the file
+// read judges all lines of the share that begin in p. What is torn at the end of the file is no line.
+func (w *worker) read(ctx context.Context, f *os.File, s *share, p piece) error {
+	at := p.from // where the block begins in the file
 	if at > 0 {
 		at-- // a line that begins at from has a newline before it
 	}
-	skip, block := s.from > 0, w.block[:0]
+	skip, block := p.from > 0, w.block[:0]
 	defer func() { w.block = block[:0] }()
 	for {
 		if len(block) == cap(block) {
@@ -198,8 +215,8 @@ func (w *worker) read(ctx context.Context, f *os.File, s *share) error {
 				cut := bytes.IndexByte(lines, '\n') + 1
 				lines, skip = lines[cut:], false
 			}
-			if base := at + int64(whole-len(lines)); base+int64(len(lines)) > s.to {
-				lines, done = upTo(lines, s.to-base), true
+			if base := at + int64(whole-len(lines)); base+int64(len(lines)) > p.to {
+				lines, done = upTo(lines, p.to-base), true
 			}
 			if !w.judge(ctx, s, lines) {
 				return nil
@@ -208,7 +225,7 @@ func (w *worker) read(ctx context.Context, f *os.File, s *share) error {
 			block = block[:copy(block, block[whole:])]
 		}
 		switch {
-		case done || at >= s.to:
+		case done || at >= p.to:
 			return nil
 		case len(block) > maxLine && skip: // it began in an earlier share, which tells it
 			at, block = at+int64(len(block)), block[:0]

@@ -1,26 +1,30 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Tail reads a record that may still be written, without waiting. It is not safe for
 // concurrent use.
 type Tail struct {
-	file *os.File
-	r    *reader
+	first *os.File // which its writer has locked
+	r     *reader
 }
 
 // OpenTail opens the record in file from its beginning. The caller closes it.
 func OpenTail(file string) (*Tail, error) {
-	in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	in, err := openSegment(file, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open record: %w", err)
 	}
-	return &Tail{file: in, r: newReader(in, Filter{})}, nil
+	r, err := openReader(file, Filter{})
+	if err != nil {
+		in.Close()
+		return nil, fmt.Errorf("open record: %w", err)
+	}
+	return &Tail{first: in, r: r}, nil
 }
 
 // Next returns the next whole entry; ok is false where there is none yet. A line that is
@@ -37,7 +41,7 @@ func (t *Tail) Next() (e Entry, damaged int, ok bool, err error) {
 
 // Over says whether nothing will be added: the end was read, or nobody writes any more. In
 // the second case [Tail.Next] is to be asked once more afterwards.
-func (t *Tail) Over() (ended, gone bool) { return t.r.ended, !running(t.file) }
+func (t *Tail) Over() (ended, gone bool) { return t.r.ended, !running(t.first) }
 
-// Close closes the file.
-func (t *Tail) Close() error { return t.file.Close() }
+// Close closes its files.
+func (t *Tail) Close() error { return errors.Join(t.first.Close(), t.r.files.Close()) }

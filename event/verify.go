@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/belljar-dev/belljar"
 )
 
@@ -138,10 +136,13 @@ func verifyOne(state, id string, known *history) (Report, error) {
 	for _, f := range known.faults {
 		r.fault(f.Kind, f.Line, "%s", f.What)
 	}
-	f, err := os.OpenFile(r.Path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := openSegment(r.Path, 0) // which its writer has locked
 	if errors.Is(err, os.ErrNotExist) {
 		r.Status = Missing
 		known.judgeMissing(&r)
+		if all, err := segmentsOf(r.Path); err == nil && len(all) > 1 {
+			r.fault(FaultMissing, 0, "its first segment is not there, and %d others are", len(all)-1)
+		}
 		return r, nil
 	}
 	if err != nil {
@@ -151,7 +152,12 @@ func verifyOne(state, id string, known *history) (Report, error) {
 	alive := running(f)
 	c := chain{report: &r, prev: genesis("record", id), marks: known.marks(id), seen: make(map[uint64]string)}
 	c.readHead(state) // first: it knows no line that is not there
-	if err := c.read(f); err != nil {
+	in, err := openReader(r.Path, Filter{})
+	if err != nil {
+		return r, err
+	}
+	defer in.files.Close()
+	if err := c.read(in); err != nil {
 		return r, err
 	}
 	r.Bytes = c.size
@@ -167,11 +173,13 @@ type chain struct {
 	seen   map[uint64]string // their hashes
 
 	line  int
+	files int       // the segment that the next line is in
 	next  uint64    // the number that the next line must have
 	prev  string    // and the hash that it must name
 	size  int64     // bytes of whole lines
 	torn  int64     // bytes behind them
 	end   bool      // the last line was the end event
+	first bool      // and the first of a segment
 	last  time.Time // of the last line, where it can be read
 	start *belljar.StartEvent
 
@@ -179,13 +187,19 @@ type chain struct {
 	headErr error  // why it cannot be read
 }
 
-func (c *chain) read(f io.Reader) error {
-	r := reader{in: bufio.NewReaderSize(f, 256<<10)}
+func (c *chain) read(r *reader) error {
 	for {
 		line, ok := r.nextLine()
 		if !ok {
 			c.torn = r.read - c.size
+			c.judgeLast(r)
 			return r.fail
+		}
+		before := c.size
+		if r.gap != nil {
+			c.report.fault(FaultCut, 0, "%v", r.gap)
+			r.gap, c.prev = nil, ""
+			continue
 		}
 		c.size = r.read
 		c.line++
@@ -197,12 +211,14 @@ func (c *chain) read(f io.Reader) error {
 			continue
 		}
 		c.take(line)
+		c.takeSegment(r, line, before)
 	}
 }
 
 // take judges one whole line.
 func (c *chain) take(line []byte) {
 	r := c.report
+	c.first = false
 	if c.end {
 		r.fault(FaultGrown, c.line, "it stands behind the end event")
 	}
@@ -234,6 +250,7 @@ func (c *chain) take(line []byte) {
 		c.last = when
 	}
 	c.end = bytes.HasPrefix(l.body, []byte(`"kind":"end",`))
+	c.first = bytes.HasPrefix(l.body, []byte(`"kind":"segment",`))
 	c.next, c.prev = l.seq+1, l.hash
 	r.Events++
 	r.Head = l.hash
@@ -280,12 +297,12 @@ func (c *chain) finish(alive bool) {
 		"connections and requests those of the last %d ms before the kill may be", c.last.UTC().Format(time.RFC3339Nano), mostLost.Milliseconds())
 }
 
-// CheckChain reads the lines of record id from in, and returns the hash of the last one and
+// CheckChain reads the lines of record id from in, those of all its segments, and returns the hash of the last one and
 // how many there are. The error is the first thing that is wrong with how they hang together.
 func CheckChain(in io.Reader, id string) (head string, events int, err error) {
 	r := Report{ID: id}
 	c := chain{report: &r, prev: genesis("record", id), seen: make(map[uint64]string)}
-	if err := c.read(in); err != nil {
+	if err := c.read(&reader{in: bufio.NewReaderSize(in, 256<<10)}); err != nil {
 		return "", 0, err
 	}
 	if len(r.Faults) > 0 {

@@ -277,6 +277,7 @@ func abandon(r *Record) {
 	<-r.stopped
 	r.closeOnce.Do(func() {})
 	r.file.Close()
+	r.lock.Close()
 }
 
 func TestKilledRecord(t *testing.T) {
@@ -331,6 +332,7 @@ func TestKilledBetweenEndAndAnchor(t *testing.T) {
 	r.release()
 	r.closeOnce.Do(func() {})
 	r.file.Close()
+	r.lock.Close()
 	mustVerify(t, state, "late", Ended)
 	newRecord(t, state, "next").Close(belljar.EndEvent{})
 	mustVerify(t, state, "late", Ended)

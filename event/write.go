@@ -128,6 +128,8 @@ type batch struct {
 	buf  []byte
 	seq  uint64
 	head string
+	next bool  // it begins the next segment
+	err  error // why it cannot
 }
 
 func (r *Record) begin() *batch {
@@ -135,6 +137,17 @@ func (r *Record) begin() *batch {
 }
 
 func (b *batch) add(body []byte) {
+	if len(b.buf) == 0 && b.r.filled >= b.r.most {
+		var first []byte
+		if first, b.err = b.r.segmentLine(); b.err == nil {
+			b.next = true
+			b.line(first)
+		}
+	}
+	b.line(body)
+}
+
+func (b *batch) line(body []byte) {
 	b.buf, b.head = appendLine(b.buf, b.seq, b.head, body)
 	b.seq++
 }
@@ -163,17 +176,34 @@ func (b *batch) write() error {
 	if len(b.buf) == 0 {
 		return nil
 	}
-	if _, err := r.file.Write(b.buf); err != nil {
+	if err := b.append(); err != nil {
 		r.err = fmt.Errorf("write record: %w", err)
-		if terr := r.file.Truncate(r.size); terr != nil {
-			r.err = fmt.Errorf("%w (and its torn end stays: %w)", r.err, terr)
-		}
 		r.fullOnce.Do(func() { close(r.full) })
 		return r.err
 	}
 	r.size += int64(len(b.buf))
+	r.filled += int64(len(b.buf))
 	r.seq, r.head = b.seq, b.head
 	return r.checkpoint(false)
+}
+
+// append has the lines of the batch in the file, all of them or none.
+func (b *batch) append() error {
+	r := b.r
+	switch {
+	case b.err != nil:
+		return b.err
+	case b.next:
+		return r.rotate(b.buf)
+	}
+	_, err := r.file.Write(b.buf)
+	if err == nil {
+		return nil
+	}
+	if terr := r.file.Truncate(r.filled); terr != nil {
+		err = fmt.Errorf("%w (and its torn end stays: %w)", err, terr)
+	}
+	return err
 }
 
 // Close writes the end event, which closes the chain, after everything recorded
@@ -193,7 +223,7 @@ func (r *Record) close(end belljar.EndEvent) error {
 	r.turn <- struct{}{}
 	defer r.release()
 	defer func() { r.err = ErrClosed }()
-	defer r.file.Close()
+	defer func() { _, _ = r.file.Close(), r.lock.Close() }() // the lock last
 	defer r.heads.Close()
 	defer r.key.Wipe()
 	if r.err != nil {

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"path/filepath"
 
 	"github.com/belljar-dev/belljar/event"
 )
@@ -24,17 +24,18 @@ type Comparison struct {
 func CompareRecord(s *Statement, file string) (Comparison, error) {
 	var c Comparison
 	p := &s.Predicate
-	f, err := os.Open(file)
+	file, err := filepath.EvalSymlinks(file) // where its other segments are
+	if err != nil {
+		return c, err
+	}
+	if c.Later, err = sameBytes(file, &p.Record); err != nil {
+		return c, err
+	}
+	f, _, err := event.OpenBytes(file)
 	if err != nil {
 		return c, err
 	}
 	defer f.Close()
-	if c.Later, err = sameBytes(f, &p.Record); err != nil {
-		return c, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return c, err
-	}
 	head, events, err := event.CheckChain(io.LimitReader(f, p.Record.Bytes), p.Record.ID)
 	switch {
 	case err != nil && len(p.Record.Faults) == 0:
@@ -48,14 +49,15 @@ func CompareRecord(s *Statement, file string) (Comparison, error) {
 }
 
 // sameBytes says how many bytes follow those that are meant.
-func sameBytes(f *os.File, want *Record) (later int64, err error) {
+func sameBytes(file string, want *Record) (later int64, err error) {
 	if want.Bytes <= 0 {
 		return 0, fmt.Errorf("it is about %d bytes of a record, which is none", want.Bytes)
 	}
-	fi, err := f.Stat()
+	f, size, err := event.OpenBytes(file)
 	if err != nil {
 		return 0, err
 	}
+	defer f.Close()
 	sum := sha256.New()
 	n, err := io.CopyN(sum, f, want.Bytes)
 	switch {
@@ -66,7 +68,7 @@ func sameBytes(f *os.File, want *Record) (later int64, err error) {
 	case hex.EncodeToString(sum.Sum(nil)) != want.SHA256:
 		return 0, errors.New("it is another record, or the record was changed")
 	}
-	return max(0, fi.Size()-want.Bytes), nil
+	return max(0, size-want.Bytes), nil
 }
 
 // CountWaits is how many changes p says that wait.

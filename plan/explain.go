@@ -163,6 +163,7 @@ func (r *explainer) limit(e *Explanation) error {
 		{"disk", limit.Format(limit.Disk, l.Disk)},
 		{"time", limit.Format(limit.Time, int64(l.Time))},
 		{"files", strconv.Itoa(l.Files)},
+		{"log", limit.Format(limit.Disk, l.Log)},
 		{"tokens", tokens},
 	}
 	names := make([]string, len(values))

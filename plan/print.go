@@ -66,6 +66,9 @@ func Print(w io.Writer, p *belljar.Plan) error {
 	row("disk", limit.Format(limit.Disk, l.Disk))
 	row("files", strconv.Itoa(l.Files))
 	row("time", limit.Format(limit.Time, int64(l.Time)))
+	if l.Log > 0 {
+		row("log", limit.Format(limit.Disk, l.Log))
+	}
 	if l.Tokens > 0 {
 		row("tokens", strconv.FormatInt(l.Tokens, 10))
 	}

@@ -210,7 +210,7 @@ func llmKey() key {
 
 func limitType(name string) string {
 	switch name {
-	case limitMemory, limitDisk:
+	case limitMemory, limitDisk, limitLog:
 		return "size: 8GiB, 512MiB"
 	case limitCPUs:
 		return "number: 2, 0.5"
@@ -234,6 +234,8 @@ func limitDoc(name string) string {
 		return "Bytes that a run may add below the workspace and HOME."
 	case limitTime:
 		return "How long a run may take."
+	case limitLog:
+		return "Bytes of a run's record; of ordinary connections, requests and files that is half used at most, the rest of them is counted. At its end the run ends."
 	case limitTokens:
 		return "Tokens of all models that `llm` names: input, output and what a cache of the provider read and wrote."
 	}

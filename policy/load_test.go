@@ -21,7 +21,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := belljar.Limits{Memory: 8 << 30, CPUs: 2, Processes: 4096, Disk: 20 << 30, Files: 65536, Time: 24 * time.Hour}
+	want := belljar.Limits{Memory: 8 << 30, CPUs: 2, Processes: 4096, Disk: 20 << 30, Files: 65536, Time: 24 * time.Hour, Log: 4 << 30}
 	if d := cmp.Diff(want, p.Limits()); d != "" {
 		t.Error(d)
 	}
@@ -75,7 +75,7 @@ func TestWholeFile(t *testing.T) {
 	if d := cmp.Diff(want, hosts(p)); d != "" {
 		t.Error(d)
 	}
-	if l := p.Limits(); l != (belljar.Limits{Memory: 16 << 30, CPUs: 0.5, Processes: 100, Disk: 3 << 29, Files: 1024, Time: 90 * time.Minute}) {
+	if l := p.Limits(); l != (belljar.Limits{Memory: 16 << 30, CPUs: 0.5, Processes: 100, Disk: 3 << 29, Files: 1024, Time: 90 * time.Minute, Log: 4 << 30}) {
 		t.Errorf("%+v", l)
 	}
 	read := p.Read()

@@ -176,11 +176,11 @@ func (p *Policy) Limits() belljar.Limits {
 	}
 	return belljar.Limits{
 		Memory: l[limitMemory].value, CPUs: float64(l[limitCPUs].value) / milli, Processes: int(l[limitProcesses].value),
-		Disk: l[limitDisk].value, Files: int(l[limitFiles].value), Time: time.Duration(l[limitTime].value), Tokens: tokens,
+		Disk: l[limitDisk].value, Files: int(l[limitFiles].value), Log: l[limitLog].value, Time: time.Duration(l[limitTime].value), Tokens: tokens,
 	}
 }
 
-// LimitOrigin says who set a limit: memory, cpus, processes, disk, time, files or tokens.
+// LimitOrigin says who set a limit: memory, cpus, processes, disk, time, files, log or tokens.
 func (p *Policy) LimitOrigin(name string) belljar.Origin {
 	l, ok := p.state.limits[name]
 	if !ok {

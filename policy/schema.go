@@ -103,6 +103,7 @@ type (
 		Disk      size       `json:"disk,omitempty"`
 		Time      duration   `json:"time,omitempty"`
 		Files     number     `json:"files,omitempty"`
+		Log       size       `json:"log,omitempty"`
 		Tokens    tokenCount `json:"tokens,omitempty"`
 	}
 	schemaEnv struct {

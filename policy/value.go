@@ -20,11 +20,12 @@ const (
 	limitDisk      = "disk"
 	limitTime      = "time"
 	limitFiles     = "files"
+	limitLog       = "log"
 	limitTokens    = "tokens"
 )
 
 func limitNames() []string {
-	return []string{limitMemory, limitCPUs, limitProcesses, limitDisk, limitTime, limitFiles, limitTokens}
+	return []string{limitMemory, limitCPUs, limitProcesses, limitDisk, limitTime, limitFiles, limitLog, limitTokens}
 }
 
 const (
@@ -58,6 +59,8 @@ func limitKindOf(name string) limitKind {
 		return limitKind{20 * gib, mib, 1024 * tib, parseSize, formatSize}
 	case limitTime:
 		return limitKind{int64(24 * time.Hour), int64(time.Second), int64(366 * 24 * time.Hour), parseTime, formatTime}
+	case limitLog:
+		return limitKind{4 * gib, 8 * mib, tib, parseSize, formatSize}
 	case limitTokens:
 		return limitKind{mostTokens, 1000, mostTokens, parseTokens, formatTokens}
 	}
@@ -177,7 +180,7 @@ func suggestLimit(name, s string) string {
 	unit := strings.ToLower(trimmed[len(digits):])
 	var guess string
 	switch name {
-	case limitMemory, limitDisk:
+	case limitMemory, limitDisk, limitLog:
 		guess = map[string]string{"k": "KiB", "kb": "KiB", "kib": "KiB", "m": "MiB", "mb": "MiB", "mib": "MiB",
 			"g": "GiB", "gb": "GiB", "gib": "GiB", "": "GiB", "t": "TiB", "tb": "TiB", "tib": "TiB"}[unit]
 	case limitTime:

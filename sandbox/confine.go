@@ -35,11 +35,14 @@ func (r *run) needed() confine.Options {
 		// Their folders are walked to what is removed, and what they have grown by is counted.
 		List: append([]string{state, r.o.Dirs.Runtime}, privateFolders(r.p)...),
 		Write: []string{
+			event.NextFolder(state, r.p.ID),
 			filepath.Join(r.o.Dirs.Runtime, r.p.ID), r.o.Dirs.sandbox(r.p.ID), w.Shadow,
 			filepath.Join(state, "sandboxes.lock"), filepath.Join(state, "anchors"), event.WitnessPath(r.o.Dirs.Runtime),
 		},
 		Remove: []string{r.o.Dirs.Runtime, filepath.Join(state, "sandboxes"), filepath.Join(state, "records-open")},
-		Calls:  calls.Options{Internet: true, Mend: true},
+		// Where the record goes on: what is written is out of reach.
+		Into:  []string{filepath.Dir(event.NextFolder(state, r.p.ID))},
+		Calls: calls.Options{Internet: true, Mend: true},
 	}
 	if w.Mode == belljar.ModeWorktree {
 		o.Remove = append(o.Remove, filepath.Dir(w.Tree())) // where nothing was done in it

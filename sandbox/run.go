@@ -332,6 +332,7 @@ func (r *run) startRecord() error {
 		Plan:  r.o.Public,
 		Apart: true,
 
+		MaxBytes:  r.p.Limits.Log,
 		Secrets:   recordSecrets(r.p, r.o.Public),
 		Witnesses: append([]event.Witness{event.WitnessFile(r.o.Dirs.Runtime)}, r.o.Witnesses...),
 		Start: belljar.StartEvent{

@@ -107,14 +107,17 @@ func details(e *belljar.Event) attributes {
 	switch {
 	case e.Start != nil:
 		a.str("process.cmd_line", event.Command(e.Start.Argv))
-		a.num("actor.user.uid", int64(e.Start.UID))
-		a.str("app.hash.sha256", e.Start.Binary)
+		a.str("actor.user.uid", strconv.Itoa(e.Start.UID)) // text there
+		a.str("belljar.binary.sha256", e.Start.Binary)
 	case e.Exec != nil:
 		execDetails(&a, e.Exec)
 	case e.Exit != nil:
 		a = append(a, num("process.pid", int64(e.Exit.PID)), num("exit_code", int64(e.Exit.Status.Status())))
 	case e.Net != nil:
 		netDetails(&a, e.Net)
+		if refusedName(e) {
+			a.str("query.hostname", e.Net.Host)
+		}
 	case e.Ask != nil:
 		a.str("api.request.uid", e.Ask.ID)
 		a.str("dst_endpoint.hostname", e.Ask.Host)
@@ -153,6 +156,8 @@ func details(e *belljar.Event) attributes {
 	case e.Terminal != nil:
 		a.str("message", e.Terminal.What)
 		a.num("count", e.Terminal.Count)
+	case e.Segment != nil:
+		a.num("belljar.segment", int64(e.Segment.Index))
 	case e.End != nil:
 		a.str("status_detail", string(e.End.Reason))
 		a = append(a, num("exit_code", int64(e.End.Status)), num("duration", e.End.Millis))
@@ -170,9 +175,16 @@ func execDetails(a *attributes, x *belljar.ExecEvent) {
 	a.str("status_detail", x.Refused)
 }
 
+// refusedName says whether e is a name that was refused: what OCSF has as a query.
+func refusedName(e *belljar.Event) bool {
+	return e.Kind == belljar.EventRefuse && e.Net != nil && e.Net.Proto == "dns" && e.Net.Method == ""
+}
+
 func netDetails(a *attributes, n *belljar.NetEvent) {
 	a.str("connection_info.protocol_name", n.Proto)
-	a.str("dst_endpoint.hostname", n.Host)
+	if n.Proto != "dns" { // the other end would be who is asked
+		a.str("dst_endpoint.hostname", n.Host)
+	}
 	a.str("dst_endpoint.ip", n.Addr)
 	a.num("dst_endpoint.port", int64(n.Port))
 	a.num("traffic.bytes_out", n.Sent)

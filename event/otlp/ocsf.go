@@ -4,7 +4,7 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// A class is what OCSF calls an event of ours. docs/otlp.md has the table; a test compares.
+// A class is what OCSF (1.9) calls an event of ours. docs/otlp.md has the table; a test compares.
 type class struct {
 	uid      int
 	name     string
@@ -33,7 +33,7 @@ type act struct {
 
 var acts = map[belljar.EventKind]act{
 	belljar.EventStart:    {6002, "Application Lifecycle", 3, "Start"},
-	belljar.EventPlan:     {5002, "Device Config State", 1, "Log"},
+	belljar.EventPlan:     {6002, "Application Lifecycle", 99, "Other"},
 	belljar.EventTake:     {6002, "Application Lifecycle", 99, "Other"},
 	belljar.EventExec:     {1007, "Process Activity", 1, "Launch"},
 	belljar.EventExit:     {1007, "Process Activity", 2, "Terminate"},
@@ -48,13 +48,14 @@ var acts = map[belljar.EventKind]act{
 	belljar.EventPublish:  {4001, "Network Activity", 7, "Listen"},
 	belljar.EventTerminal: {2004, "Detection Finding", 1, "Create"},
 	belljar.EventSampled:  {6008, "Application Error", 99, "Other"},
+	belljar.EventSegment:  {6002, "Application Lifecycle", 99, "Other"},
 	belljar.EventEnd:      {6002, "Application Lifecycle", 4, "Stop"},
 }
 
 // methods are the activities of the class HTTP Activity.
 var methods = map[string]act{
 	"CONNECT": {activity: 1, did: "Connect"}, "DELETE": {activity: 2, did: "Delete"}, "GET": {activity: 3, did: "Get"}, "HEAD": {activity: 4, did: "Head"},
-	"OPTIONS": {activity: 5, did: "Options"}, "POST": {activity: 6, did: "Post"}, "PUT": {activity: 7, did: "Put"}, "TRACE": {activity: 8, did: "Trace"},
+	"OPTIONS": {activity: 5, did: "Options"}, "POST": {activity: 6, did: "Post"}, "PUT": {activity: 7, did: "Put"}, "TRACE": {activity: 8, did: "Trace"}, "PATCH": {activity: 9, did: "Patch"},
 }
 
 // operations are the activities of the class File System Activity.
@@ -76,7 +77,7 @@ func classOf(e *belljar.Event) class {
 		if m, ok := methods[e.Net.Method]; ok {
 			c.activity, c.did = m.activity, m.did
 		}
-	case e.Kind == belljar.EventRefuse && e.Net != nil && e.Net.Proto == "dns":
+	case refusedName(e):
 		c.uid, c.name, c.activity, c.did = 4003, "DNS Activity", 1, "Query"
 	case e.File != nil:
 		if o, ok := operations[e.File.Op]; ok {

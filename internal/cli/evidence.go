@@ -197,7 +197,7 @@ func (c *cutText) Write(p []byte) (int, error) {
 
 // hashFile is the SHA-256 of the first n bytes.
 func hashFile(path string, n int64) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := event.OpenBytes(path)
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ import (
 
 var eventKinds = []belljar.EventKind{
 	belljar.EventStart, belljar.EventPlan, belljar.EventExec, belljar.EventExit, belljar.EventConnect, belljar.EventRequest, belljar.EventRefuse,
-	belljar.EventTake, belljar.EventAsk, belljar.EventAnswer, belljar.EventJudge, belljar.EventFile, belljar.EventLimit, belljar.EventSampled, belljar.EventPublish, belljar.EventTerminal, belljar.EventEnd,
+	belljar.EventTake, belljar.EventAsk, belljar.EventAnswer, belljar.EventJudge, belljar.EventFile, belljar.EventLimit, belljar.EventSampled, belljar.EventPublish, belljar.EventTerminal, belljar.EventSegment, belljar.EventEnd,
 }
 
 func kindNames() []string {

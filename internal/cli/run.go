@@ -216,7 +216,7 @@ func (a *App) printEnd(res sandbox.Result) {
 		msg, hint := limit.Message(e)
 		if e.Limit == "log" && e.Ended {
 			msg = "the run was ended, as nothing runs without a record: " + terminal.Escape(res.End.Detail)
-			hint = "a record may have 512 MiB, and the disk must have room: belljar log summary tells what filled it"
+			hint = "a record may have what limits.log allows, and the disk must have room: belljar log summary tells what filled it"
 		}
 		fmt.Fprintf(a.Err, "belljar: error: %s\n", msg)
 		if hint != "" {

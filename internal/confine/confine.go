@@ -33,6 +33,7 @@ type Options struct {
 	List   []string // folders to list, not to read
 	Write  []string // folders in which it may do everything but execute and make devices; files to read and write
 	Remove []string // folders in which entries are removed, not read or written
+	Into   []string // folders into which files are moved from those of Write: not read, written, replaced or removed there
 	Calls  calls.Options
 }
 

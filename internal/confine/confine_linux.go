@@ -21,6 +21,7 @@ const (
 	write = file | ll.AccessFSReadDir | remove | ll.AccessFSMakeDir | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
 		ll.AccessFSMakeFifo | ll.AccessFSMakeSym | ll.AccessFSRefer
 	remove = ll.AccessFSRemoveDir | ll.AccessFSRemoveFile
+	into   = ll.AccessFSMakeReg | ll.AccessFSRefer
 	all    = write | ll.AccessFSExecute | ll.AccessFSMakeChar | ll.AccessFSMakeBlock | ll.AccessFSIoctlDev
 )
 
@@ -45,7 +46,7 @@ func paths(o Options) error {
 	for _, r := range []struct {
 		paths  []string
 		rights landlock.AccessFSSet
-	}{{o.Read, read}, {o.List, ll.AccessFSReadDir}, {o.Write, write}, {o.Remove, remove}} {
+	}{{o.Read, read}, {o.List, ll.AccessFSReadDir}, {o.Write, write}, {o.Remove, remove}, {o.Into, into}} {
 		for _, p := range r.paths {
 			if rights, ok := fitting(p, r.rights); ok {
 				rules = append(rules, landlock.PathAccess(rights, p).IgnoreIfMissing())

@@ -48,7 +48,7 @@ var honest = []string{
 	"nosuchcommand --x", "cat <<'EOF' | wc -l\nfirst\nsecond\nEOF", "env > env.txt && test -s env.txt && sort env.txt | head -n 1", "grep nothing README",
 }
 
-// agentRun runs a real agent with the scripted model.
+// agentRun runs a real agent with the scripted model, and with belljar's hooks, because of a rule.
 func agentRun(t *testing.T, name, script string, commands ...string) *world {
 	t.Helper()
 	bin := agentPath(t)
@@ -58,6 +58,7 @@ func agentRun(t *testing.T, name, script string, commands ...string) *world {
 		w.env = append(w.env, key+"="+realKey)
 	}
 	w.host("git", "init", "-q")
+	w.write("belljar.yaml", "version: 1\ncommands: {deny: [\"nothing-like-this *\"]}\n")
 	w.write("lie.sh", script)
 	w.install(bin, name)
 	r := w.belljar(append([]string{"run", "--allow", "localhost:" + port}, agents("http://localhost:" + port)[name]...)...)
@@ -85,6 +86,7 @@ func TestClaimsHonest(t *testing.T) {
 			if status != 0 || len(all) != len(honest) {
 				t.Errorf("status %d: %+v", status, all)
 			}
+			mustContain(t, "what hooks were asked", w.belljar("log", "--kind", "judge").out, "uname -r") // and they are told by nobody
 			mustContain(t, "log claims", w.belljar("log", "claims").out, fmt.Sprintf("%d command lines told, 0 differences", len(honest)))
 		})
 	}

