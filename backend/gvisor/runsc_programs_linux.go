@@ -27,8 +27,8 @@ import (
 //
 //   - it was executed without a variable by which the C library or the dynamic linker loads
 //     code, and nobody traced it, before or since;
-//   - its file is one of those programs, and all that it may execute is mapped from files
-//     that nothing inside can write;
+//   - its file is one of those programs, and all that it may execute, and ever could, is
+//     mapped from files that nothing inside can write;
 //   - it called connect itself, after its execve: a child that only was forked, or a
 //     socket that was connected before, is nobody's.
 //
@@ -70,7 +70,8 @@ type scope struct {
 	mu      sync.Mutex
 	started map[*kernel.ThreadGroup]*start
 	conns   map[*vfs.FileDescription]*opener
-	sweep   int // how many connections there are when those that are gone are removed
+	// How many there are when those that are gone are removed.
+	sweep, sweepStarted int
 }
 
 // A start is one execve of a process, up to the next.
@@ -88,12 +89,12 @@ type opener struct {
 	fault   string
 }
 
-// firstSweep is how many sockets are remembered before it is looked which are gone.
+// firstSweep is how many sockets and processes are remembered before it is looked which are gone.
 const firstSweep = 1024
 
 func newScope(c *scopeConfig) *scope {
 	return &scope{
-		scopeConfig: *c, sweep: firstSweep,
+		scopeConfig: *c, sweep: firstSweep, sweepStarted: firstSweep,
 		started: map[*kernel.ThreadGroup]*start{}, conns: map[*vfs.FileDescription]*opener{},
 	}
 }
@@ -109,26 +110,30 @@ func (s *scope) executes(t *kernel.Task, env []string) {
 	case name != "":
 		x.taint = "it was started with " + name + ", by which code is loaded into it"
 	case t.Tracer() != nil:
-		x.taint = "another program traced it"
+		x.taint = traced
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started[t.ThreadGroup()] = x
+	if s.started[t.ThreadGroup()] = x; len(s.started) >= s.sweepStarted {
+		s.forgetEnded()
+	}
 }
 
-// exits forgets a process.
-func (s *scope) exits(t *kernel.Task) {
-	if s == nil || t == nil {
-		return
+// forgetEnded removes processes that have ended. It is not done when the first thread of one
+// ends: another thread of it may be executing a program just then, and what is known of that
+// would be lost. s.mu is held.
+func (s *scope) forgetEnded() {
+	for g := range s.started {
+		if g.Count() == 0 {
+			delete(s.started, g)
+		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.started, t.ThreadGroup())
+	s.sweepStarted = max(firstSweep, 2*len(s.started))
 }
 
 // loads is the first variable of env by which the dynamic linker or a library loads code or
-// is told where code is; empty: none. What such code maps is looked at as well ([scope.maps]);
-// this is for what has removed its traces by then.
+// is told where code is; empty: none. Code from files that something inside can write is found
+// when it is mapped, for whatever reason; this keeps out read-only code that is not the program's.
 func loads(env []string) string {
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
@@ -141,15 +146,17 @@ func loads(env []string) string {
 	return ""
 }
 
-// tainted notes that somebody has a hand in t's process.
-func (s *scope) tainted(t *kernel.Task) {
+const traced = "another program traced it"
+
+// taint notes why t's process is no program's any more.
+func (s *scope) taint(t *kernel.Task, why string) {
 	if t == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x := s.startOf(t.ThreadGroup()); x != nil {
-		x.taint = "another program traced it"
+	if x := s.startOf(t.ThreadGroup()); x != nil && x.taint == "" {
+		x.taint = why
 	}
 }
 
@@ -299,7 +306,8 @@ func (s *scope) opened(from, to netip.AddrPort) (program, fault string) {
 	return s.judge(ctx, leader, m, o.start)
 }
 
-// find is the socket whose connection that is, with a reference.
+// find is the socket whose connection that is, with a reference; nil also when there are
+// two: one of them is about to end, and which is not known.
 func (s *scope) find(from, to netip.AddrPort) (*vfs.FileDescription, *opener) {
 	s.mu.Lock()
 	candidates := make(map[*vfs.FileDescription]*opener, len(s.conns))
@@ -311,15 +319,21 @@ func (s *scope) find(from, to netip.AddrPort) (*vfs.FileDescription, *opener) {
 		}
 	}
 	s.mu.Unlock()
-	var found *vfs.FileDescription
+	var found []*vfs.FileDescription
 	for f, o := range candidates {
-		if found == nil && is(f, from, to) {
-			found = f
+		if is(f, from, to) {
+			found = append(found, f)
 			continue
 		}
 		f.DecRef(o.group.Leader().AsyncContext())
 	}
-	return found, candidates[found]
+	if len(found) == 1 {
+		return found[0], candidates[found[0]]
+	}
+	for _, f := range found {
+		f.DecRef(candidates[f].group.Leader().AsyncContext())
+	}
+	return nil, nil
 }
 
 // is says whether f is connected from one address to the other.
@@ -359,6 +373,10 @@ func (s *scope) scopeCalls(table *kernel.SyscallTable) error {
 	for name, wrap := range map[string]func(kernel.SyscallFn) kernel.SyscallFn{
 		"connect":           s.connect,
 		"ptrace":            s.ptrace,
+		"mmap":              s.mmap,
+		"mprotect":          s.executable(2, linux.PROT_EXEC),
+		"pkey_mprotect":     s.executable(2, linux.PROT_EXEC),
+		"shmat":             s.executable(2, linux.SHM_EXEC),
 		"clone":             noUsers,
 		"unshare":           noUsers,
 		"clone3":            failing(unix.ENOSYS), // its flags are in memory that may change; C libraries take clone then
@@ -367,6 +385,9 @@ func (s *scope) scopeCalls(table *kernel.SyscallTable) error {
 		"pidfd_getfd":       failing(unix.EPERM),
 	} {
 		no, err := table.LookupNo(name)
+		if err != nil && name == "pkey_mprotect" {
+			continue // not every version has it
+		}
 		if err != nil {
 			return err
 		}
@@ -414,13 +435,51 @@ func isTCP(k socket.Socket) bool {
 	return (family == unix.AF_INET || family == unix.AF_INET6) && kind == unix.SOCK_STREAM
 }
 
+// mmap taints who maps code that something inside could have written: what has run once may
+// have changed everything, whatever is mapped when it is asked.
+func (s *scope) mmap(call kernel.SyscallFn) kernel.SyscallFn {
+	return func(t *kernel.Task, no uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
+		if args[2].Int()&linux.PROT_EXEC != 0 && !s.fixedFile(t, args[3].Int(), args[4].Int()) {
+			s.taint(t, madeCode)
+		}
+		return call(t, no, args)
+	}
+}
+
+const madeCode = "it has loaded code that is not from a read-only file, or made some"
+
+func (s *scope) fixedFile(t *kernel.Task, flags, fd int32) bool {
+	if flags&linux.MAP_ANONYMOUS != 0 {
+		return false
+	}
+	f := t.GetFile(fd)
+	if f == nil {
+		return true // the call fails
+	}
+	defer f.DecRef(t)
+	return s.fixed(f.MappedName(t))
+}
+
+// executable taints who makes memory executable that it may have written: the call's
+// argument at has the bit.
+func (s *scope) executable(at int, bit int32) func(kernel.SyscallFn) kernel.SyscallFn {
+	return func(call kernel.SyscallFn) kernel.SyscallFn {
+		return func(t *kernel.Task, no uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
+			if args[at].Int()&bit != 0 {
+				s.taint(t, madeCode)
+			}
+			return call(t, no, args)
+		}
+	}
+}
+
 // ptrace taints who is traced, before anything is done to it.
 func (s *scope) ptrace(call kernel.SyscallFn) kernel.SyscallFn {
 	return func(t *kernel.Task, no uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
 		if args[0].Int64() == linux.PTRACE_TRACEME {
-			s.tainted(t)
+			s.taint(t, traced)
 		} else {
-			s.tainted(t.PIDNamespace().TaskWithID(kernel.ThreadID(args[1].Int())))
+			s.taint(t.PIDNamespace().TaskWithID(kernel.ThreadID(args[1].Int())), traced)
 		}
 		return call(t, no, args)
 	}

@@ -145,12 +145,11 @@ func (s *sink) mayExecve(ctx context.Context, info *pb.ExecveInfo) error {
 }
 
 // TaskExit implements seccheck.Sink.
-func (s *sink) TaskExit(ctx context.Context, _ seccheck.FieldSet, info *pb.TaskExit) error {
+func (s *sink) TaskExit(_ context.Context, _ seccheck.FieldSet, info *pb.TaskExit) error {
 	c := info.GetContextData()
 	if c.GetThreadId() != c.GetThreadGroupId() {
 		return nil // a thread, not the process
 	}
-	s.scope.exits(kernel.TaskFromContext(ctx))
 	if c.GetThreadGroupId() != 1 && ablate.Off(ablate.Record) { // how the first one ends is waited for
 		return nil
 	}

@@ -60,6 +60,8 @@ if how == "attached":
     os.waitpid(p.pid, 0)
     libc.ptrace(17, p.pid, 0, 0)
     p.communicate(('url = "https://localhost:%d/v1/attached"\nheader = "x-acme-key: %s"\n' % (port, token)).encode())
+if how == "engine": # it is told to load code of ours
+    subprocess.run(["/usr/bin/curl", "--engine", "/tmp/none.so"] + curl[1:])
 if how == "namespace":
     print("unshare", libc.unshare(0x10000000), os.strerror(ctypes.get_errno()))
 `
@@ -106,7 +108,7 @@ LD_LIBRARY_PATH=/tmp curl -sS -H "$h" $u/library
 OPENSSL_CONF=/tmp/x curl -sS -H "$h" $u/openssl
 $(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 2>/dev/null | head -1) /usr/bin/curl -sS -H "$h" $u/loader
 wget -qO- --header "$h" $u/wget || echo wget failed
-for how in forked taken written traced attached namespace; do echo "== $how"; python3 borrow.py ` + s.port + ` $how 2>&1; done
+for how in forked taken written traced attached engine namespace; do echo "== $how"; python3 borrow.py ` + s.port + ` $how 2>&1; done
 `
 	r := w.trySh(line, "--policy", "belljar-test.yaml")
 	t.Log(r.out, r.errout)
@@ -125,6 +127,41 @@ for how in forked taken written traced attached namespace; do echo "== $how"; py
 	log := w.belljar("log", "--json").out
 	mustContain(t, "the record", log, `"program":"/usr/bin/curl"`, `"program":"/tmp/curl"`, `"program":"/usr/bin/wget"`)
 	mustLack(t, "output", r.out+r.errout+log, realKey)
+}
+
+// TestCredentialOfThreads: what a program was started with is known whichever thread of
+// whichever process executed it, also of the first one, which nobody inside has started.
+func TestCredentialOfThreads(t *testing.T) {
+	if !ownKernel() {
+		t.Skip("refused: TestCredentialOfOneProgram")
+	}
+	testenv.Need(t, "python3", "curl")
+	w := newWorld(t)
+	s := newSecureServer(t, w.home)
+	w.env = append(w.env, "ACME_KEY="+realKey, "NODE_EXTRA_CA_CERTS="+s.ca)
+	w.write("belljar-test.yaml", `version: 1
+network: {allow: [{host: localhost, ports: [`+s.port+`], methods: [GET], paths: ["/v1/**"]}]}
+credentials:
+  - {name: ACME_KEY, hosts: ["localhost:`+s.port+`"], header: x-acme-key, programs: [/usr/bin/curl]}
+`)
+	w.write("thread.py", `
+import os, sys, threading, time
+def run():
+    if sys.argv[1]: os.environ["LD_PRELOAD"] = sys.argv[1]
+    os.execv("/usr/bin/curl", ["curl", "-sS", "-H", "x-acme-key: " + os.environ["ACME_KEY"], sys.argv[2]])
+threading.Thread(target=run).start()
+time.sleep(60)
+`)
+	direct := w.belljar("run", "--policy", "belljar-test.yaml", "--", "curl", "-sS", "https://localhost:"+s.port+"/v1/direct")
+	clean := w.belljar("run", "--policy", "belljar-test.yaml", "--", "python3", "thread.py", "", "https://localhost:"+s.port+"/v1/clean")
+	loaded := w.belljar("run", "--policy", "belljar-test.yaml", "--", "python3", "thread.py", "/nothing.so", "https://localhost:"+s.port+"/v1/loaded")
+	mustContain(t, "what is said of what was loaded", loaded.out, "LD_PRELOAD")
+	for _, path := range []string{"/v1/direct", "/v1/clean", "/v1/loaded"} {
+		given := slices.ContainsFunc(s.requests(), func(q string) bool { return strings.Contains(q, path+" ") && strings.Contains(q, realKey) })
+		if given == (path == "/v1/loaded") {
+			t.Errorf("%s: given %t\n%s%s\n%s%s", path, given, direct.out, direct.errout, clean.out, clean.errout)
+		}
+	}
 }
 
 // TestCredentialOfNoProgram: a credential is not for a program that runs anything, is a script,
