@@ -16,6 +16,7 @@ package belljar
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"time"
 )
@@ -243,6 +244,7 @@ const (
 	ReqTime       Requirement = "limit-time"
 	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
 	ReqCommands   Requirement = "commands"    // programs that a rule for commands refuses do not run
+	ReqPrograms   Requirement = "programs"    // it is known which program opened a connection
 	ReqSupervisor Requirement = "supervisor"  // who takes the supervisor over, by what it parses, finds little that it may do
 	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
 )
@@ -331,6 +333,21 @@ type Warmer interface {
 	// Warm returns when a command needs nothing but to be started. Idempotent; an error is
 	// the one that Start would return.
 	Warm(ctx context.Context) error
+}
+
+// An Opener is an [Instance] of a tier that enforces [ReqPrograms].
+type Opener interface {
+	// Opened says which program opened the connection between two addresses, as the
+	// sandbox's link has them. It may be given the credentials whose
+	// [Credential.Programs] name it unless Refused says why not. An error means that it
+	// could not be told.
+	Opened(ctx context.Context, from, to netip.AddrPort) (o Opened, err error)
+}
+
+// Opened is who opened a connection.
+type Opened struct {
+	Program string // the file; a text from inside
+	Refused string // why it may be given none of the credentials that are for some programs; empty: it may
 }
 
 // A Command is one process to start inside. The three files are ends of pipes or

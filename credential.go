@@ -37,10 +37,13 @@ type Credential struct {
 	Hosts   []BoundHost      `json:"hosts"`             // never empty
 	Methods []string         `json:"methods,omitempty"` // upper case; empty: any
 	Paths   []string         `json:"paths,omitempty"`   // patterns of [MatchPath]; empty: any
-	Form    CredentialForm   `json:"form"`
-	Header  string           `json:"header"`         // canonical MIME form; Authorization for bearer and basic
-	User    string           `json:"user,omitempty"` // of basic
-	Origin  Origin           `json:"origin"`
+	// Programs are the files whose processes are given the value, absolute and without links;
+	// empty: any. Tiers that enforce [ReqPrograms] know who opened a connection ([Opener]).
+	Programs []string       `json:"programs,omitempty"`
+	Form     CredentialForm `json:"form"`
+	Header   string         `json:"header"`         // canonical MIME form; Authorization for bearer and basic
+	User     string         `json:"user,omitempty"` // of basic
+	Origin   Origin         `json:"origin"`
 }
 
 // A CredentialSource says where the value is read, outside, by the supervisor.

@@ -139,6 +139,8 @@ type NetEvent struct {
 	// Credential names what was put in, or, of a refusal, whose stand-in was found where
 	// it does not belong; several are separated by a comma.
 	Credential string `json:"credential,omitempty"`
+	// Program is the file of the program that opened the connection, where that was asked.
+	Program string `json:"program,omitempty"`
 	// LLM is what a request to a model used.
 	LLM *LLMSpent `json:"llm,omitempty"`
 }

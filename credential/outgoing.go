@@ -50,7 +50,7 @@ func (k *Keys) Outgoing(ctx context.Context, r *Request) *Verdict {
 		v.put = func(ctx context.Context, h http.Header) {
 			waited := *r
 			waited.Header = h
-			j.r = &waited
+			j.r, j.opened = &waited, nil // what was clean may not be any more
 			j.inject(ctx)
 		}
 	}
@@ -83,6 +83,7 @@ type judge struct {
 	r            *Request
 	bound, takes []bool            // by credential
 	placed       map[int]placement // stand-ins in their places
+	opened       *opened           // who opened the connection, once that was asked
 }
 
 type placement struct {
@@ -329,10 +330,17 @@ func (j *judge) inject(ctx context.Context) {
 	defer func() { j.talk = len(j.Injected) > 0 && conversation(j.r.Path) }()
 	for i := range j.takes {
 		p, there := j.placed[i]
-		if !there || !j.takes[i] {
+		if !there {
 			continue
 		}
 		c := j.plan(i)
+		if why := j.stranger(ctx, c); why != "" {
+			j.strange(c, why)
+			return
+		}
+		if !j.takes[i] {
+			continue
+		}
 		if !j.mayBeSent() {
 			j.refuse("use https", "%s is not sent without TLS", c.Name)
 			return
@@ -352,7 +360,7 @@ func (j *judge) inject(ctx context.Context) {
 	}
 	for i := range j.takes {
 		c := j.plan(i)
-		if _, there := j.r.Header[c.Header]; there || !j.takes[i] {
+		if _, there := j.r.Header[c.Header]; there || !j.takes[i] || j.stranger(ctx, c) != "" {
 			continue
 		}
 		if value, why := j.k.current(ctx, j.k.entries[i]); why == "" {

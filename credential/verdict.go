@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/terminal"
 )
@@ -24,6 +25,10 @@ type Request struct {
 	// Wait says that somebody has to allow the request first: no source is read and no value
 	// put in before [Verdict.Put].
 	Wait bool
+	// Opened says which program opened the connection; it is asked at most once, and only
+	// for a credential that is for some programs. Nil: nobody knows, and such a one is put
+	// into nothing.
+	Opened func(context.Context) (belljar.Opened, error)
 }
 
 // A Leak is a stand-in in a place that is not its own.
@@ -48,6 +53,7 @@ type Verdict struct {
 	// Injected names the credentials whose values are in the header now.
 	Injected []string
 	Cut      []string // headers that were taken out, canonical
+	Program  string   // that opened the connection, where that was asked
 	Leaks    []Leak
 
 	put      func(context.Context, http.Header) // what waits; nil: nothing

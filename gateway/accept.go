@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -88,7 +89,7 @@ func (a *attempt) open() (*inside, bool) {
 		return nil, false
 	}
 	a.conn = c
-	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers}
+	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers, from: a.r.Src, to: a.r.Dst}
 	in.look()
 	a.f.own(c)
 	return in, true
@@ -239,6 +240,9 @@ type inside struct {
 	first *bufio.Reader // br as it was made, until TLS is ended
 	abort func()
 	flow  *flow
+	// from and to are the ends of the connection as the link has them; invalid where there
+	// are streams and no packets.
+	from, to netip.AddrPort
 
 	buffers *buffers // nil: none to lend
 }

@@ -230,7 +230,7 @@ func (h *seen) askRequest(x *exchange, s approval.Subject, d belljar.Decision) {
 			return &httpproxy.Reply{Status: x.v.Status, Reason: clip(no.Reason), Body: requestText(h.t, s.Method, s.Path, no, x.v.Fix)}
 		}
 		x.mu.Lock()
-		x.event.Credential = strings.Join(x.v.Injected, ",")
+		x.event.Credential, x.event.Program = strings.Join(x.v.Injected, ","), clip(x.v.Program)
 		x.mu.Unlock()
 		return nil
 	}

@@ -50,7 +50,7 @@ func (h *page) through(r *http.Request, t target, uri string) httpproxy.Action {
 		return httpproxy.Action{Reply: refusalReply(t, d)}
 	}
 	r.RequestURI, r.URL, r.Host = uri, &url.URL{}, t.host
-	return (&seen{g: h.g, ctx: ctx, t: t, secure: t.host != belljar.Localhost}).Handle(r)
+	return (&seen{g: h.g, ctx: ctx, t: t, in: h.in, secure: t.host != belljar.Localhost}).Handle(r)
 }
 
 // modelLines say what may be asked of models, and what was spent of what.

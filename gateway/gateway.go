@@ -61,6 +61,9 @@ type Options struct {
 	// JudgeLine judges the lines that agents' hooks submit to the gateway's page; it may wait,
 	// and is called from several goroutines. Nil: there is nothing to judge by.
 	JudgeLine func(ctx context.Context, c agenthook.Call) agenthook.Verdict
+	// Opened says which program opened a connection ([belljar.Opener]); it is asked for
+	// credentials that are for some programs. Nil: nobody knows.
+	Opened func(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error)
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -81,6 +84,7 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
+	opened    func(context.Context, netip.AddrPort, netip.AddrPort) (belljar.Opened, error)
 	logins    []Login
 	kept      atomic.Int64 // bytes of requests that may be sent again
 	commands  refusedCommands
@@ -162,6 +166,7 @@ func New(o Options) (*Gateway, error) {
 
 		authority: o.Authority,
 		keys:      o.Keys,
+		opened:    o.Opened,
 		logins:    o.Logins,
 		questions: o.Questions,
 		judgeLine: o.JudgeLine,

@@ -25,7 +25,8 @@ type seen struct {
 	g      *Gateway
 	ctx    context.Context // of Run
 	t      target
-	secure bool // within TLS that was ended here
+	in     *inside // the connection
+	secure bool    // within TLS that was ended here
 }
 
 func (h *seen) scheme() string {
@@ -359,7 +360,8 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 	}
 	v := h.g.keys.Outgoing(ctx, &credential.Request{
 		Host: h.standsFor(r), Port: h.t.port, Secure: h.secure, Method: r.Method, Path: path.Path, URI: path.String(), Header: r.Header,
-		Wait: !d.Allow, // a source is read for what is allowed only
+		Wait:   !d.Allow, // a source is read for what is allowed only
+		Opened: h.opened,
 	})
 	if len(v.Injected) > 0 && !h.secure && h.t.host != belljar.Localhost && v.Refuse == "" {
 		v.Refuse, v.Fix, v.Status = h.t.name()+": "+strings.Join(v.Injected, ", ")+" is not sent without TLS", "use https", http.StatusForbidden
@@ -375,9 +377,23 @@ func (h *seen) keys(r *http.Request, d belljar.Decision, path urlpath.Target, x 
 		x.leak(l)
 	}
 	x.v = v
+	x.event.Program = clip(v.Program)
 	x.event.Credential = strings.Join(v.Injected, ",")
 	return httpproxy.Action{}, false
 }
+
+// opened says which program opened the connection.
+func (h *seen) opened(ctx context.Context) (belljar.Opened, error) {
+	if h.g.opened == nil || h.in == nil || !h.in.from.IsValid() {
+		return belljar.Opened{}, errors.New("nobody tells which program opened the connection")
+	}
+	ctx, cancel := context.WithTimeout(ctx, openedTimeout)
+	defer cancel()
+	return h.g.opened(ctx, h.in.from, h.in.to)
+}
+
+// openedTimeout bounds the wait for who opened a connection.
+const openedTimeout = 5 * time.Second
 
 // refuseKeys answers what the credentials refuse.
 func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Verdict, path string, status int) httpproxy.Action {
@@ -387,7 +403,7 @@ func (h *seen) refuseKeys(r *http.Request, d belljar.Decision, v *credential.Ver
 	}
 	no := belljar.Decision{Nearest: d.Rule, Reason: v.Refuse}
 	h.g.rec.refuseRequest(h.ctx, h.scheme(), h.t, no, belljar.NetEvent{
-		Method: r.Method, Path: path, Status: status, Credential: strings.Join(names, ","),
+		Method: r.Method, Path: path, Status: status, Credential: strings.Join(names, ","), Program: clip(v.Program),
 	})
 	body := requestText(h.t, r.Method, path, no, v.Fix)
 	return httpproxy.Action{Reply: &httpproxy.Reply{Status: status, Reason: clip(no.Reason), Body: body}}

@@ -210,7 +210,7 @@ func (h *explicit) Handle(r *http.Request) httpproxy.Action {
 		return refuse(t, t.name()+": port 443 speaks TLS only")
 	}
 	if h.g.sees(t) {
-		return (&seen{g: h.g, ctx: h.ctx, t: t}).Handle(r)
+		return (&seen{g: h.g, ctx: h.ctx, t: t, in: h.in}).Handle(r)
 	}
 	r.URL.Scheme = "http"
 	return httpproxy.Action{Forward: h.g.unseen(h.ctx, r, t, d, h.tr)}

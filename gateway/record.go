@@ -166,7 +166,7 @@ func (r *recorder) overflow(proto string) {
 func (x *refusal) event() belljar.Event {
 	n := &belljar.NetEvent{
 		Proto: x.Proto, Host: x.t.host, Port: x.Port, Nearest: x.Nearest, Reason: x.Reason, Fix: x.Fix,
-		Missing: x.what.Missing, Method: x.what.Method, Path: x.what.Path, Status: x.what.Status, Credential: x.what.Credential,
+		Missing: x.what.Missing, Method: x.what.Method, Path: x.what.Path, Status: x.what.Status, Credential: x.what.Credential, Program: x.what.Program,
 	}
 	if x.t.addr.IsValid() {
 		n.Addr = x.t.addr.String()

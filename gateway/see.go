@@ -89,7 +89,7 @@ func (g *Gateway) see(ctx context.Context, in *inside, t target, d belljar.Decis
 			return
 		}
 	}
-	serveHTTP(ctx, in, &seen{g: g, ctx: ctx, t: t})
+	serveHTTP(ctx, in, &seen{g: g, ctx: ctx, t: t, in: in})
 }
 
 // refuseSeen ends a connection that says nothing that could be answered.
@@ -130,7 +130,7 @@ func (g *Gateway) terminate(ctx context.Context, in *inside, t target, d belljar
 		return
 	}
 	_ = in.SetDeadline(time.Time{})
-	s := &seen{g: g, ctx: ctx, t: t, secure: true}
+	s := &seen{g: g, ctx: ctx, t: t, in: in, secure: true}
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {
 		g.h2.Serve(ctx, secure, s)
 		in.linger()

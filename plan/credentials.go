@@ -161,6 +161,23 @@ func constraintText(c *belljar.Constraint) string {
 	return strings.TrimPrefix(s, ", ")
 }
 
+// quotedAll lists names for people.
+func quotedAll(l []string) string {
+	words := make([]string, len(l))
+	for i, s := range l {
+		words[i] = quoted(s)
+	}
+	return strings.Join(words, " or ")
+}
+
+// forText is which programs a credential is for, for people; empty for all.
+func forText(c *belljar.Credential) string {
+	if len(c.Programs) == 0 {
+		return ""
+	}
+	return " for " + quotedAll(c.Programs) + " only"
+}
+
 // formText is how a credential stands in a request.
 func formText(c *belljar.Credential) string {
 	switch c.Form {
@@ -232,6 +249,9 @@ func (r *explainer) credential(e *Explanation) error {
 		e.Reason = holds + sourceText(c.From) + " goes as " + formText(&c) + " to " + boundHosts(c.Hosts)
 		if q := requestText(c.Methods, c.Paths); q != "" {
 			e.Reason += ", in requests with " + q
+		}
+		if len(c.Programs) > 0 {
+			e.Reason += ", on connections that " + quotedAll(c.Programs) + " opened"
 		}
 		if withheld != "" {
 			e.Reason += "; " + withheld

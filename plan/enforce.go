@@ -10,7 +10,8 @@ import (
 // required are the requirements that every plan has, in the order of tables. A
 // kernel of its own and the record of every exec are what some tiers cannot give
 // by their nature: they are told, and asked for by choosing another tier. Rules for commands
-// are required where a policy has them.
+// are required where a policy has them, and who opened a connection is where a credential
+// is for some programs.
 var required = []belljar.Requirement{
 	belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses, belljar.ReqSockets,
 	belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
@@ -27,6 +28,9 @@ func (m *maker) enforcement() error {
 	needs := required
 	if c := m.p.Commands; c != nil && c.Holds() {
 		needs = append(slices.Clip(needs), belljar.ReqCommands)
+	}
+	if ForPrograms(m.f.Credentials) {
+		needs = append(slices.Clip(needs), belljar.ReqPrograms)
 	}
 	for _, r := range needs {
 		i := slices.IndexFunc(m.c.Requirements, func(e belljar.Enforcement) bool { return e.Requirement == r })

@@ -35,7 +35,8 @@ type Facts struct {
 	// Credentials and CA are not gathered: the caller makes the stand-ins of what
 	// [Credentials] picks, and the certificate (PEM) with which the gateway ends TLS.
 	Credentials []belljar.Credential `json:"credentials,omitempty"`
-	Logins      []Login              `json:"logins,omitempty"` // as the caller found them, too
+	Programs    []ProgramFile        `json:"programs,omitempty"` // that credentials of the policy are for
+	Logins      []Login              `json:"logins,omitempty"`   // as the caller found them, too
 	CA          string               `json:"ca,omitempty"`
 	// Signing is the public half of the sandbox's key for git, in one line; empty: none is
 	// made. Its private half is the file [SigningKey] of the run's private folder.

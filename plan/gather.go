@@ -35,6 +35,7 @@ type GatherOptions struct {
 
 	Read, Write []string // paths of files rules, absolute
 	Worktree    bool     // the sandbox gets a work tree of its own, so that the project must be a repository
+	Programs    []string // that credentials are for, absolute
 	Registries  []string // kinds that the policy asks for; others are not looked at
 }
 
@@ -72,6 +73,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 	w.certs()
 	w.trustPlaces()
 	w.rules()
+	w.programs()
 	w.f.Git = w.gitUser()
 	w.registries(ctx)
 	w.finish()

@@ -94,7 +94,7 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	m.commandAndEnv()
 	m.homeFiles()
 	m.p.Mounts = m.t.sorted()
-	return m.p, nil
+	return m.p, m.checkPrograms()
 }
 
 func checkLimits(l belljar.Limits) error {

@@ -170,7 +170,7 @@ func printNetwork(row func(...string), n *belljar.Network) {
 			row("credential "+c.Name, "withheld from "+boundHosts(c.Hosts), "no other key passes either", strings.Trim(at(c.Origin), " ()"))
 			continue
 		}
-		row("credential "+c.Name, "to "+boundHosts(c.Hosts), strings.TrimSpace(formText(c)+" "+requestText(c.Methods, c.Paths)), strings.Trim(at(c.Origin), " ()"))
+		row("credential "+c.Name, "to "+boundHosts(c.Hosts), strings.TrimSpace(formText(c)+" "+requestText(c.Methods, c.Paths))+forText(c), strings.Trim(at(c.Origin), " ()"))
 	}
 	for _, p := range n.Publish {
 		row("published", strconv.Itoa(int(p.Port)), "", strings.Trim(at(p.Origin), " ()"))

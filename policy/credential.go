@@ -37,6 +37,7 @@ func (p *Policy) Credentials() []Credential {
 			}
 			c.Origin = at.origin()
 			c.Hosts, c.Methods, c.Paths = slices.Clone(c.Hosts), slices.Clone(c.Methods), slices.Clone(c.Paths)
+			c.Programs = slices.Clone(c.Programs)
 			c.From.Command = slices.Clone(c.From.Command)
 			l = append(l, Credential{c, i.value.optional})
 		}
@@ -49,13 +50,14 @@ func (d *decoder) credential(n ast.Node, path string) (grant, bool) {
 	var g grant
 	before := len(d.faults) + d.more
 	known := map[string]func(pair){
-		"name":    func(p pair) { g.Name = d.envName(p.value, path+".name") },
-		"from":    func(p pair) { g.From = d.credentialSource(p, path+".from") },
-		"hosts":   func(p pair) { g.Hosts = d.boundHosts(p, path+".hosts") },
-		"methods": func(p pair) { g.Methods = d.methods(p, path+".methods") },
-		"paths":   func(p pair) { g.Paths = d.requestPaths(p, path+".paths") },
-		"header":  func(p pair) { d.form(p.value, path+".header", &g) },
-		"user":    func(p pair) { g.User = d.basicUser(p.value, path+".user") },
+		"name":     func(p pair) { g.Name = d.envName(p.value, path+".name") },
+		"from":     func(p pair) { g.From = d.credentialSource(p, path+".from") },
+		"hosts":    func(p pair) { g.Hosts = d.boundHosts(p, path+".hosts") },
+		"methods":  func(p pair) { g.Methods = d.methods(p, path+".methods") },
+		"paths":    func(p pair) { g.Paths = d.requestPaths(p, path+".paths") },
+		"programs": func(p pair) { g.Programs = d.programs(p, path+".programs") },
+		"header":   func(p pair) { d.form(p.value, path+".header", &g) },
+		"user":     func(p pair) { g.User = d.basicUser(p.value, path+".user") },
 	}
 	if d.src.layer == layerPreset {
 		known["optional"] = func(p pair) { g.optional = d.boolean(p.value, path+".optional") }
@@ -260,6 +262,31 @@ func framing() []string {
 		"Host", "Connection", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Keep-Alive",
 		"Expect", "Accept-Encoding", "Date", "Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 	}
+}
+
+// maxPrograms bounds the programs of one credential.
+const maxPrograms = 16
+
+// programs decodes the files of the programs that are given a credential. There are no
+// patterns: which files a pattern stands for could change with what is installed.
+func (d *decoder) programs(p pair, path string) []string {
+	l := decodeList(d, p, path, "programs", func(n ast.Node, key string) (string, bool) {
+		s, ok := d.text(n, key)
+		switch {
+		case !ok:
+			return "", false
+		case !filepath.IsAbs(s) || strings.ContainsAny(s, "*?[]{}\\") || printable(s) != s:
+			d.add(d.at(n), key, "write its path from /, such as /usr/bin/gh", "%q is no path of a program", s)
+		case filepath.Clean(s) != s:
+			d.add(d.at(n), key, filepath.Clean(s), "%q is not the shortest way to write it", s)
+		default:
+			return s, true
+		}
+		return "", false
+	})
+	programs := d.bounded(p, l, path, "programs", maxPrograms)
+	slices.Sort(programs)
+	return slices.Compact(programs)
 }
 
 func (d *decoder) basicUser(n ast.Node, path string) string {

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"strings"
+
 	"github.com/belljar-dev/belljar"
 )
 
@@ -64,10 +66,22 @@ func diffCredential(name string, a, b *state) []Change {
 	if o, n := sourceText(old.value.From), sourceText(now.value.From); o != n {
 		l = append(l, Change{Key: key, Possible: true, What: name + " from", Old: o, New: n, Origin: now.origin()})
 	}
+	if o, n := programsText(old.value.Programs), programsText(now.value.Programs); o != n {
+		wider := len(now.value.Programs) == 0 || len(old.value.Programs) > 0 && !subset(now.value.Programs, old.value.Programs)
+		l = append(l, Change{Key: key, Possible: wider, What: name + " for", Old: o, New: n, Origin: now.origin()})
+	}
 	if o, n := old.value.formText(), now.value.formText(); o != n {
 		l = append(l, Change{Key: key, Possible: true, What: name + " as", Old: o, New: n, Origin: now.origin()})
 	}
 	return l
+}
+
+// programsText is which programs are given a credential.
+func programsText(programs []string) string {
+	if len(programs) == 0 {
+		return "any program"
+	}
+	return strings.Join(programs, ", ")
 }
 
 // formText is how the credential stands in a request.

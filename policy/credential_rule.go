@@ -94,6 +94,8 @@ func beyond(w *work, g, all grant) string {
 	switch {
 	case !w.requestsWithin(q, []requests{all.requests()}):
 		return "gives it to other requests"
+	case len(all.Programs) > 0 && !subset(g.Programs, all.Programs):
+		return "gives it to other programs"
 	case g.Form != "" && (g.Form != all.Form || g.Header != all.Header):
 		return "puts it into another header"
 	case g.User != "" && g.User != all.User:
@@ -125,7 +127,21 @@ func narrowed(w *work, base grant, entry item[grant]) grant {
 		return base.only(nil, entry.mark)
 	}
 	base.Methods, base.Paths = q.methods, q.paths
+	if len(g.Programs) > 0 {
+		if len(base.Programs) == 0 {
+			base.Programs = g.Programs
+		}
+		base.Programs = slices.DeleteFunc(slices.Clone(base.Programs), func(p string) bool { return !slices.Contains(g.Programs, p) })
+		if len(base.Programs) == 0 {
+			return base.only(nil, entry.mark)
+		}
+	}
 	return base.only(left, entry.mark)
+}
+
+// subset says whether all has every one of some; of no programs, that those of all count.
+func subset(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
 func boundWithin(a, b belljar.BoundHost) bool { return a.Port == b.Port && hostWithin(a.Host, b.Host) }

@@ -291,3 +291,37 @@ func TestDiffCredentials(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestCredentialPrograms: a project and the ceiling may only take programs away.
+func TestCredentialPrograms(t *testing.T) {
+	user := func(programs string) string {
+		return "version: 1\nnetwork: {allow: [a.test]}\ncredentials: [{name: T, hosts: [a.test]" + programs + "}]\n"
+	}
+	project := func(programs string) string {
+		return "version: 1\ncredentials: [{name: T, programs: " + programs + "}]\n"
+	}
+	b := newBench(t)
+	b.user(user(", programs: [/usr/bin/b, /usr/bin/a, /usr/bin/b]"))
+	if got := credentialTexts(b.must()); !strings.Contains(got, `programs: ["/usr/bin/a", "/usr/bin/b"]`) {
+		t.Error(got)
+	}
+	b.project(project("[/usr/bin/b]"))
+	if got := credentialTexts(b.must()); !strings.Contains(got, `programs: ["/usr/bin/b"]`) || strings.Contains(got, "/a") {
+		t.Error(got)
+	}
+	b.project(project("[/usr/bin/c]"))
+	b.refused(belljar.KindRefused, "gives it to other programs")
+	b.project(project("[]"))
+	b.refused(belljar.KindUsage, "leave it out to allow all")
+	b = newBench(t)
+	b.user(user(""))
+	b.project(project("[/usr/bin/a]"))
+	if got := credentialTexts(b.must()); !strings.Contains(got, `programs: ["/usr/bin/a"]`) {
+		t.Error(got)
+	}
+	for path, want := range map[string]string{"gh": "no path", "/usr/*/gh": "no path", "/usr/bin/../bin/gh": "shortest", "\"/a\\nb\"": "no path"} {
+		b := newBench(t)
+		b.user(user(", programs: [" + path + "]"))
+		b.refused(belljar.KindUsage, want)
+	}
+}

@@ -41,6 +41,9 @@ func (g grant) over(next grant) grant {
 	if len(next.Paths) > 0 {
 		g.Paths = next.Paths
 	}
+	if len(next.Programs) > 0 {
+		g.Programs = next.Programs
+	}
 	if next.Form != "" {
 		g.Form, g.Header, g.User = next.Form, next.Header, next.User
 		g.complete()
@@ -172,6 +175,9 @@ func hostWords(l []belljar.BoundHost) []string {
 // text is the credential as an entry of credentials, without what is withheld.
 func (g grant) text() string {
 	s := "{name: " + g.Name + ", from: " + sourceText(g.From) + ", hosts: " + quotedList(hostWords(g.Hosts)) + g.requests().fields()
+	if len(g.Programs) > 0 {
+		s += ", programs: " + quotedList(g.Programs)
+	}
 	if g.Form == belljar.FormHeader {
 		s += ", header: " + quote(g.Header)
 	} else {

@@ -106,8 +106,8 @@ func newKeys() []key {
 			"credentials", "list of mappings", "those of the presets, where the caller has them",
 			"credentials: [{name: ACME_TOKEN, from: {env: ACME_TOKEN}, hosts: [api.acme.dev], header: bearer}]",
 			"Secrets that stay outside: inside, the variable `name` holds a stand-in, which the gateway replaces in requests to `hosts`.",
-			"only names that are there already, with the same or fewer hosts, methods and paths, never a source; [] takes all of them away; where one is taken away, other keys are still refused",
-			"the names allowed, each with the hosts, methods and paths that its entry has; elsewhere other keys are still refused", credentialsRule{},
+			"only names that are there already, with the same or fewer hosts, methods, paths and programs, never a source; [] takes all of them away; where one is taken away, other keys are still refused",
+			"the names allowed, each with the hosts, methods, paths and programs that its entry has; elsewhere other keys are still refused", credentialsRule{},
 		},
 	)
 	return slices.Concat(list, setupKeys(), commandKeys())

@@ -111,13 +111,14 @@ type (
 		Set  map[string]string `json:"set,omitempty"`
 	}
 	schemaCredential struct {
-		Name    string       `json:"name" jsonschema:"pattern=^[A-Za-z_][A-Za-z0-9_]*$,description=The variable that holds a stand-in inside"`
-		From    schemaSource `json:"from,omitempty"`
-		Hosts   []string     `json:"hosts,omitempty" jsonschema:"minItems=1,maxItems=64,description=host or host:port; 443 without a port"`
-		Methods []string     `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Elsewhere the stand-in is not replaced"`
-		Paths   []string     `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Elsewhere the stand-in is not replaced"`
-		Header  string       `json:"header,omitempty" jsonschema:"description=bearer or basic or the name of a header"`
-		User    string       `json:"user,omitempty" jsonschema:"description=Of basic authentication"`
+		Name     string       `json:"name" jsonschema:"pattern=^[A-Za-z_][A-Za-z0-9_]*$,description=The variable that holds a stand-in inside"`
+		From     schemaSource `json:"from,omitempty"`
+		Hosts    []string     `json:"hosts,omitempty" jsonschema:"minItems=1,maxItems=64,description=host or host:port; 443 without a port"`
+		Methods  []string     `json:"methods,omitempty" jsonschema:"minItems=1,maxItems=32,description=Elsewhere the stand-in is not replaced"`
+		Paths    []string     `json:"paths,omitempty" jsonschema:"minItems=1,maxItems=64,description=Elsewhere the stand-in is not replaced"`
+		Programs []string     `json:"programs,omitempty" jsonschema:"minItems=1,maxItems=16,description=The only programs that are given it: paths from /"`
+		Header   string       `json:"header,omitempty" jsonschema:"description=bearer or basic or the name of a header"`
+		User     string       `json:"user,omitempty" jsonschema:"description=Of basic authentication"`
 	}
 	schemaSource struct {
 		Env     string   `json:"env,omitempty" jsonschema:"description=A variable of the caller"`

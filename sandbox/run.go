@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -369,6 +370,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if r.lines != nil {
 		o.JudgeLine = r.lines.judge
 	}
+	o.Opened = r.opened
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err
@@ -417,6 +419,17 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 		return v.why(err)
 	}
 	return nil
+}
+
+// opened says which program inside opened a connection.
+func (r *run) opened(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error) {
+	r.mu.Lock()
+	inst := r.inst
+	r.mu.Unlock()
+	if o, ok := inst.(belljar.Opener); ok {
+		return o.Opened(ctx, from, to)
+	}
+	return belljar.Opened{}, errors.New("the tier does not tell which program opened a connection")
 }
 
 // detachKeys has sources of credentials be read outside this process, if it is to be

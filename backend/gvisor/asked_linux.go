@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/belljar-dev/belljar"
 )
 
@@ -74,12 +72,7 @@ func (a *asked) finish(id uint64, e belljar.Event) {
 	} else {
 		b = append(b, answerNo)
 	}
-	for {
-		_, err := unix.Write(int(a.r.sock.Fd()), b)
-		if err != unix.EINTR {
-			return // a sentry that is gone needs none
-		}
-	}
+	_ = a.r.ask(b) // a sentry that is gone needs none
 }
 
 // over takes id out; false when it was withdrawn.

@@ -1,8 +1,10 @@
 package gvisor
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -100,5 +102,73 @@ func TestInitExec(t *testing.T) {
 		if got.Argv[0] != c.want || len(got.Argv) != len(c.e.Argv) {
 			t.Errorf("initExec(%+v) = %q, want argv[0] %q", c.e, got.Argv, c.want)
 		}
+	}
+}
+
+// TestOpener: questions and answers arrive as they were sent, whatever is in them.
+func TestOpener(t *testing.T) {
+	from, to := netip.MustParseAddrPort("10.0.0.2:40000"), netip.MustParseAddrPort("[fd00::2]:443")
+	id, a, b := decodeQuestion([questionSize]byte(encodeQuestion(7, from, to)))
+	if id != 7 || a != from || b != to {
+		t.Errorf("%d %s %s", id, a, b)
+	}
+	id, o, err := decodeAnswer(appendOpener(number(recordOpener, 9), "/usr/bin/x", "no\x00t\xff")[1:])
+	if want := (belljar.Opened{Program: "/usr/bin/x", Refused: "no\ufffdt\ufffd"}); err != nil || id != 9 || o != want {
+		t.Errorf("%d %+v %v", id, o, err)
+	}
+}
+
+// TestNobodyAsked: an answer that nobody waits for is dropped.
+func TestNobodyAsked(t *testing.T) {
+	var q openers
+	id, c, err := q.begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.take(id+1, belljar.Opened{Program: "another"})
+	q.take(id, belljar.Opened{Program: "this"})
+	q.take(id, belljar.Opened{Program: "again"})
+	if o := <-c; o.Program != "this" || len(c) != 0 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func FuzzDecodeAnswer(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(appendOpener(number(recordOpener, 1), "/usr/bin/x", "")[1:])
+	f.Add(append(number(recordOpener, 1)[1:], "no end"...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, o, err := decodeAnswer(b)
+		if err == nil && (!utf8.ValidString(o.Program+o.Refused) || strings.Contains(o.Program+o.Refused, "\x00")) {
+			t.Fatalf("%q gave %+v", b, o)
+		}
+	})
+}
+
+// TestScope: what a process was started with, and where its code is from.
+func TestScope(t *testing.T) {
+	for env, want := range map[string]string{"LD_PRELOAD=/x": "LD_PRELOAD", "LD_AUDIT=": "LD_AUDIT", "PATH=/LD_": "", "LDFLAGS=x": "", "GCONV_PATH=x": "GCONV_PATH", "OPENSSL_ia32cap=x": ""} {
+		if got := loads([]string{"HOME=/", env}); got != want {
+			t.Errorf("%s: %q", env, got)
+		}
+	}
+	c := scopeOf(&belljar.Plan{
+		Network: belljar.Network{Credentials: []belljar.Credential{{Programs: []string{"/usr/bin/x"}}}},
+		Mounts: []belljar.Mount{
+			{Kind: belljar.MountBind, Target: "/usr", ReadOnly: true}, {Kind: belljar.MountTmpfs, Target: "/tmp"}, {Kind: belljar.MountBind, Target: "/usr/local/w"},
+		},
+		Workspace: belljar.Workspace{Views: []belljar.View{{Target: "/usr/src/p", ReadOnly: true}}},
+	})
+	s := newScope(c)
+	for p, want := range map[string]bool{
+		"/usr/lib/x.so": true, "/usr": true, "/usrx": false, "/tmp/x": false, "/usr/local/w/x": false, "/usr/src/p/x": false, "/usr/../tmp/x": false, "": false, "usr/x": false,
+		"(unreachable)/usr/x": false, "/memfd:/usr/x (deleted)": false,
+	} {
+		if got := s.fixed(p); got != want {
+			t.Errorf("%q: %t", p, got)
+		}
+	}
+	if scopeOf(&belljar.Plan{Network: belljar.Network{Credentials: []belljar.Credential{{Programs: []string{"/x"}, Withheld: true}, {}}}}) != nil {
+		t.Error("a scope that nobody asked for")
 	}
 }

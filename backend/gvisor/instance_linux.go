@@ -33,6 +33,7 @@ type instance struct {
 	link     *os.File // the sentry's end
 	memory   *os.File // the sentry's memory file
 	events   *eventReader
+	openers  openers
 	stats    stats
 	staged   chan struct{} // closed when the root is staged, or could not be
 	stageErr error         // why not, once staged is closed

@@ -105,7 +105,11 @@ func (l *layout) add(p *belljar.Plan, m belljar.Mount) error {
 		l.mount(tmpfs(m, m.Size))
 	case belljar.MountProc, belljar.MountDev:
 		l.op(stage.Op{Kind: stage.OpDir, Target: m.Target})
-		l.mount(sentryMount{kind: string(m.Kind), source: string(m.Kind), target: m.Target})
+		sm := sentryMount{kind: string(m.Kind), source: string(m.Kind), target: m.Target}
+		if m.Kind == belljar.MountProc && scopeOf(p) != nil {
+			sm.options = []string{"ro", "nosuid", "nodev", "noexec"} // memory of processes is written there
+		}
+		l.mount(sm)
 	default:
 		return fmt.Errorf("unknown kind %q", m.Kind)
 	}

@@ -1,13 +1,11 @@
 package gvisor
 
 import (
-	"encoding/binary"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/context"
-	"gvisor.dev/gvisor/pkg/fd"
 )
 
 // An asker lives in the sentry. Each execve that is sent with its number waits for the
@@ -29,26 +27,7 @@ const (
 // lookEvery is how soon somebody who waits for a person notices a signal.
 const lookEvery = 100 * time.Millisecond
 
-func newAsker(endpoint *fd.FD) *asker {
-	a := &asker{waiting: map[uint64]chan bool{}}
-	go a.read(endpoint)
-	return a
-}
-
-func (a *asker) read(endpoint *fd.FD) {
-	var b [answerSize]byte
-	for {
-		n, err := unix.Read(endpoint.FD(), b[:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n != answerSize {
-			a.end()
-			return
-		}
-		a.answer(binary.LittleEndian.Uint64(b[:8]), b[8] == answerRun)
-	}
-}
+func newAsker() *asker { return &asker{waiting: map[uint64]chan bool{}} }
 
 func (a *asker) answer(id uint64, run bool) {
 	a.mu.Lock()
@@ -60,6 +39,9 @@ func (a *asker) answer(id uint64, run bool) {
 }
 
 func (a *asker) end() {
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = true

@@ -95,7 +95,7 @@ func (in *instance) donateSink(d *donations, boot func(string, *os.File)) error 
 	}
 	d.sink = mine
 	boot("sink-fds", theirs)
-	conf, err := json.Marshal(sinkConfig(in.spec.MayExec != nil))
+	conf, err := json.Marshal(sinkConfig(in.spec.MayExec != nil, scopeOf(in.plan)))
 	if err != nil {
 		return fmt.Errorf("encode the sink's configuration: %w", err)
 	}

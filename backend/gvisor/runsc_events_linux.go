@@ -100,6 +100,13 @@ func recvFull(f *os.File, buf []byte) (int, error) {
 }
 
 func (r *eventReader) record(b []byte) error {
+	if len(b) > 0 && b[0] == recordOpener {
+		id, o, err := decodeAnswer(b[1:])
+		if err == nil {
+			r.in.openers.take(id, o)
+		}
+		return err
+	}
 	e, id, err := decodeEvent(b)
 	if err != nil {
 		return err
@@ -115,6 +122,15 @@ func (r *eventReader) record(b []byte) error {
 		r.init = &e.Exit.Status
 	}
 	return r.put(e)
+}
+
+// decodeAnswer reads who opened a connection.
+func decodeAnswer(b []byte) (id uint64, o belljar.Opened, err error) {
+	if len(b) < idSize {
+		return 0, o, errors.New("a message without its number")
+	}
+	o, err = decodeOpener(b[idSize:])
+	return binary.LittleEndian.Uint64(b), o, err
 }
 
 func (r *eventReader) put(e belljar.Event) error {

@@ -45,14 +45,18 @@ func configFlags(o Options, dir string) []string {
 	return f
 }
 
-// dentryCache is how many names the sentry keeps. Each may hold a descriptor of
-// the host, so it is less than half of the limit.
+// dentryCache is how many names the sentry keeps that have nothing below them. Each holds a
+// descriptor of the host, and so does every folder above it, which is not counted and often
+// has another one for its list: two for each name in ordinary trees, eight where each lies
+// four folders deep. What is kept is let go only when something else is kept, so once the
+// limit is reached every call fails with EMFILE, for good. Whoever inside makes deeper
+// folders to get there harms only the sandbox.
 func dentryCache() int {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return 1000
+		return 100
 	}
-	return int(min(l.Max*2/5, 100_000))
+	return int(min(max(l.Max/12, 64), 100_000))
 }
 
 // bootArgs are the sentry's flags without its descriptors.

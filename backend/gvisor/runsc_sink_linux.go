@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/context"
 	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 	"gvisor.dev/gvisor/pkg/fd"
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -29,7 +30,10 @@ const (
 
 	idSize = 8
 
-	configAsk = "ask"
+	recordOpener = 'o' // the number of a question who opened a connection; the answer
+
+	configAsk   = "ask"
+	configScope = "scope"
 )
 
 // gVisor finds sinks in a registry of its own, at the time when it reads its
@@ -48,7 +52,13 @@ func init() {
 			}
 			s := &sink{endpoint: endpoint}
 			if ask, _ := config[configAsk].(bool); ask {
-				s.asks = newAsker(endpoint)
+				s.asks = newAsker()
+			}
+			if err := s.makeScope(config[configScope]); err != nil {
+				return nil, err
+			}
+			if s.asks != nil || s.scope != nil {
+				go s.read()
 			}
 			return s, nil
 		},
@@ -57,7 +67,7 @@ func init() {
 
 // sinkConfig asks for every execve and every exit; with ask, each execve waits for an
 // answer.
-func sinkConfig(ask bool) *boot.InitConfig {
+func sinkConfig(ask bool, scope *scopeConfig) *boot.InitConfig {
 	fields := []string{"time", "thread_id", "group_id", "cwd", "parent_thread_group_id"}
 	return &boot.InitConfig{TraceSession: seccheck.SessionConfig{
 		Name: seccheck.DefaultSessionName,
@@ -65,7 +75,7 @@ func sinkConfig(ask bool) *boot.InitConfig {
 			{Name: "sentry/execve", ContextFields: fields},
 			{Name: "sentry/task_exit", ContextFields: fields[:3]},
 		},
-		Sinks: []seccheck.SinkConfig{{Name: sinkName, Config: map[string]any{configAsk: ask}}},
+		Sinks: []seccheck.SinkConfig{{Name: sinkName, Config: map[string]any{configAsk: ask, configScope: scope}}},
 	}}
 }
 
@@ -76,6 +86,7 @@ type sink struct {
 	seccheck.SinkDefaults
 	endpoint *fd.FD
 	asks     *asker // nil: every program may run
+	scope    *scope // nil: nobody asks who opened a connection
 }
 
 // Name implements seccheck.Sink.
@@ -84,6 +95,14 @@ func (*sink) Name() string { return sinkName }
 // Execve implements seccheck.Sink. Its error is the error of the system call. What is
 // judged is what will run: the vector is the kernel's copy, which no thread can change.
 func (s *sink) Execve(ctx context.Context, _ seccheck.FieldSet, info *pb.ExecveInfo) error {
+	err := s.mayExecve(ctx, info)
+	if err == nil {
+		s.scope.executes(kernel.TaskFromContext(ctx), info.GetEnv())
+	}
+	return err
+}
+
+func (s *sink) mayExecve(ctx context.Context, info *pb.ExecveInfo) error {
 	if s.asks == nil && ablate.Off(ablate.Record) {
 		return nil
 	}
@@ -184,6 +203,27 @@ func (s *sink) write(b []byte) error {
 		}
 		if err != unix.EINTR {
 			return unix.EPERM
+		}
+	}
+}
+
+// read takes what the supervisor sends: answers, and questions who opened a connection. When
+// it is gone nothing more is executed.
+func (s *sink) read() {
+	var b [questionSize]byte
+	for {
+		n, err := unix.Read(s.endpoint.FD(), b[:])
+		switch {
+		case err == unix.EINTR:
+		case err == nil && n == answerSize && s.asks != nil:
+			s.asks.answer(binary.LittleEndian.Uint64(b[:8]), b[8] == answerRun)
+		case err == nil && n == questionSize && s.scope != nil:
+			id, from, to := decodeQuestion(b)
+			program, fault := s.scope.opened(from, to)
+			_ = s.write(appendOpener(number(recordOpener, id), program, fault)) // gone: read sees it too
+		default:
+			s.asks.end()
+			return
 		}
 	}
 }

@@ -77,6 +77,10 @@ var requirements = []belljar.Enforcement{
 		Requirement: belljar.ReqCommands, Level: belljar.None,
 		Gap: "programs are started by the host's kernel, which asks nobody", Remedy: "use --tier gvisor",
 	},
+	{
+		Requirement: belljar.ReqPrograms, Level: belljar.None,
+		Gap: "the host's kernel does not tell which program opened a connection, so no credential can be for some programs (such a one would be put into nothing)", Remedy: "use --tier gvisor",
+	},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
 }
 

@@ -29,6 +29,7 @@ const (
 	Target   = "gateway: SNI and Host check"
 	StandIns = "credential: stand-ins"
 	Places   = "credential: places"
+	Programs = "credential: programs"
 	Answers  = "credential: search of answers"
 	Terminal = "terminal: filter"
 	Limits   = "limit: watcher"

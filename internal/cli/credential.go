@@ -37,6 +37,7 @@ func (a *App) arm(ctx context.Context, h *host, p *prepared, look bool) error {
 		return err
 	}
 	creds, notes := plan.Credentials(p.policy, h.env, found)
+	plan.ResolvePrograms(p.facts, creds)
 	p.facts.Logins = found
 	p.facts.Notes = append(p.facts.Notes, notes...)
 	p.logins.choose(creds)

@@ -375,6 +375,9 @@ func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*pla
 	for _, k := range pol.RegistryKinds() {
 		o.Registries = append(o.Registries, k.Glob)
 	}
+	for _, c := range pol.Credentials() {
+		o.Programs = append(o.Programs, c.Programs...)
+	}
 	mode, _ := pol.Mode()
 	o.Worktree = mode == belljar.ModeWorktree
 	return plan.Gather(ctx, o)

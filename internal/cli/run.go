@@ -13,6 +13,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/limit"
+	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/spf13/cobra"
@@ -204,7 +205,10 @@ func (a *App) printGaps(p *belljar.Plan) {
 		return
 	}
 	for _, e := range p.Enforcement {
-		if e.Level == belljar.None && (e.Requirement != belljar.ReqCommands || p.Commands != nil) {
+		asked := e.Requirement != belljar.ReqCommands && e.Requirement != belljar.ReqPrograms ||
+			e.Requirement == belljar.ReqCommands && p.Commands != nil ||
+			e.Requirement == belljar.ReqPrograms && plan.ForPrograms(p.Network.Credentials)
+		if e.Level == belljar.None && asked {
 			a.note("not enforced here: %s: %s", e.Requirement, terminal.Escape(e.Gap))
 		}
 	}
