@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -98,13 +99,14 @@ func writeHex(b *strings.Builder, v uint64, width int) {
 // in a terminal is harmless. js must be valid JSON in UTF-8, as encoding/json
 // makes it; newlines and tabs between values are kept.
 func EscapeJSON(dst, js []byte) []byte {
+	dst = slices.Grow(dst, len(js))
 	for i := 0; i < len(js); {
-		c := js[i]
-		if c < utf8.RuneSelf && c != 0x7f {
-			dst = append(dst, c)
-			i++
-			continue
+		n := ordinary(js[i:])
+		dst = append(dst, js[i:i+n]...)
+		if i += n; i == len(js) {
+			break
 		}
+		c := js[i]
 		r, n := utf8.DecodeRune(js[i:])
 		switch {
 		case c != 0x7f && visible(r):
@@ -118,6 +120,16 @@ func EscapeJSON(dst, js []byte) []byte {
 		i += n
 	}
 	return dst
+}
+
+// ordinary is how many bytes of b, from the first on, are ASCII that needs no escape in JSON.
+func ordinary(b []byte) int {
+	for i, c := range b {
+		if c >= 0x7f {
+			return i
+		}
+	}
+	return len(b)
 }
 
 func appendU(dst []byte, r rune) []byte {

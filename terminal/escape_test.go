@@ -50,7 +50,7 @@ func dangerous(r rune) bool {
 }
 
 func FuzzEscape(f *testing.F) {
-	for _, s := range []string{"", "a\x1b[31mb", "\xff\xfe", "\u202e\U000e0041", `\x1b`, "é\u0301\ufe0f"} {
+	for _, s := range []string{"", "a\x1b[31mb", "\xff\xfe", "\u202e\U000e0041", `\x1b`, "é\u0301\ufe0f", "\x7f", "plain\x7ftail", "é\u202eplain\U000e0041"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

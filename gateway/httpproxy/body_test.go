@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/iotest"
 )
@@ -48,9 +49,9 @@ func TestBodies(t *testing.T) {
 	all := make([]byte, 1<<20)
 	random := rand.NewChaCha8([32]byte{})
 	_, _ = random.Read(all)
-	room := smallPieces - pieceHead - pieceTail
+	room, tinyRoom := smallPieces-pieceHead-pieceTail, tinyPieces-pieceHead-pieceTail
 	for _, buf := range []int{0, 256 << 10} {
-		for _, size := range []int{0, 1, room - 1, room, room + 1, 5*room + 17, 300 << 10, len(all)} {
+		for _, size := range []int{0, 1, tinyRoom - 1, tinyRoom, tinyRoom + 1, tinyPieces, room - 1, room, room + 1, 5*room + 17, 300 << 10, len(all)} {
 			for _, chunked := range []bool{false, true} {
 				mine, peer := net.Pipe()
 				c := &lends{Conn: mine, t: t, buf: make([]byte, buf)}
@@ -86,6 +87,32 @@ func TestBodies(t *testing.T) {
 					t.Errorf("%d bytes: %d buffers lent, %d given back", size, c.lent, c.ret)
 				}
 			}
+		}
+	}
+}
+
+// TestStatusLine: a status is three digits and its words are one line, whatever the server
+// made of them.
+func TestStatusLine(t *testing.T) {
+	for _, c := range []struct{ status, want string }{
+		{"200 OK", "HTTP/1.1 200 OK"},
+		{"200", "HTTP/1.1 200 "},
+		{"404 200 is not it", "HTTP/1.1 404 200 is not it"},
+		{"099 odd", "HTTP/1.1 099 odd"},
+		{"500 a\r\nSet-Cookie: b", "HTTP/1.1 500 a??Set-Cookie: b"},
+	} {
+		code, err := strconv.Atoi(c.status[:3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		s := &session{bw: bufio.NewWriter(&b)}
+		if err := s.writeHead(&http.Response{StatusCode: code, Status: c.status, Header: http.Header{}}); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.bw.Flush()
+		if got := b.String(); got != c.want+"\r\n\r\n" {
+			t.Errorf("%q: %q", c.status, got)
 		}
 	}
 }

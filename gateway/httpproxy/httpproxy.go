@@ -17,7 +17,6 @@ package httpproxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,11 +95,28 @@ func Serve(ctx context.Context, c net.Conn, br *bufio.Reader, h Handler) {
 	}
 }
 
+// ahead reads the byte of a connection that was waited for, then the connection.
+type ahead struct {
+	c     io.Reader
+	first [1]byte
+	n     int // of first, not read yet
+}
+
+func (a *ahead) Read(b []byte) (int, error) {
+	if a.n == 0 {
+		return a.c.Read(b)
+	}
+	n := copy(b, a.first[:])
+	a.n -= n
+	return n, nil
+}
+
 type session struct {
 	c        net.Conn
 	br       *bufio.Reader // as given, or a larger one that reads from it
 	given    *bufio.Reader // by the caller; nil: readers are borrowed
 	borrowed *bufio.Reader // br, or what it reads from, while it is borrowed
+	ahead    ahead         // what borrowed reads from
 	bw       *bufio.Writer // while a request is answered
 	h        Handler
 }
@@ -115,13 +131,15 @@ func (s *session) begin() bool {
 	if s.br != nil {
 		return true // there is more in it
 	}
-	first := make([]byte, 1)
 	_ = s.c.SetReadDeadline(time.Now().Add(idleTimeout))
-	if n, err := s.c.Read(first); n == 0 || err != nil {
+	s.ahead.c = s.c
+	n, err := s.c.Read(s.ahead.first[:])
+	if n == 0 || err != nil {
 		return false
 	}
+	s.ahead.n = n
 	s.borrowed = readers.Get().(*bufio.Reader)
-	s.borrowed.Reset(io.MultiReader(bytes.NewReader(first), s.c))
+	s.borrowed.Reset(&s.ahead)
 	s.br = s.borrowed
 	return true
 }

@@ -2,11 +2,11 @@ package httpproxy
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -53,8 +53,11 @@ func (s *session) respond(req *http.Request, resp *http.Response, closing bool) 
 }
 
 func (s *session) writeHead(resp *http.Response) error {
-	reason := strings.TrimSpace(strings.TrimPrefix(resp.Status, strconv.Itoa(resp.StatusCode)))
-	fmt.Fprintf(s.bw, "HTTP/1.1 %03d %s\r\n", resp.StatusCode, oneLine(reason))
+	code := threeDigits(resp.StatusCode)
+	reason := strings.TrimSpace(strings.TrimPrefix(resp.Status, code))
+	for _, part := range []string{"HTTP/1.1 ", code, " ", oneLine(reason), "\r\n"} {
+		_, _ = s.bw.WriteString(part)
+	}
 	if err := resp.Header.Write(s.bw); err != nil {
 		return err
 	}
@@ -62,14 +65,19 @@ func (s *session) writeHead(resp *http.Response) error {
 	return err
 }
 
+// threeDigits is a status as it is written; net/http takes none that is longer.
+func threeDigits(code int) string { return strconv.Itoa(1000 + code)[1:] }
+
 // copyBody passes on what arrives as it arrives. It starts with a small buffer and
 // borrows a large one when the small one was filled.
 func (s *session) copyBody(resp *http.Response, chunked bool) error {
-	size := int64(smallPieces)
-	if resp.ContentLength >= 0 {
-		size = min(size, resp.ContentLength+pieceHead+pieceTail+1)
+	pool := &pieces
+	if n := resp.ContentLength; n >= 0 && n < tinyPieces-pieceHead-pieceTail {
+		pool = &tiny
 	}
-	more, err := s.copyPieces(resp.Body, make([]byte, size), chunked, true)
+	small := pool.Get().(*[]byte)
+	more, err := s.copyPieces(resp.Body, *small, chunked, true)
+	pool.Put(small)
 	if more {
 		large, giveBack := s.borrow()
 		_, err = s.copyPieces(resp.Body, large, chunked, false)
@@ -95,11 +103,23 @@ func (s *session) borrow() (buf []byte, giveBack func()) {
 	return make([]byte, smallPieces), func() {}
 }
 
+// Buffers of bodies that are short and say so, and of others.
+var (
+	tiny   = sync.Pool{New: func() any { return buffer(tinyPieces) }}
+	pieces = sync.Pool{New: func() any { return buffer(smallPieces) }}
+)
+
 const (
+	tinyPieces  = 4 << 10
 	smallPieces = 32 << 10
 	pieceHead   = 10 // room for a chunk's size
 	pieceTail   = 2  // and for the end of its line
 )
+
+func buffer(size int) *[]byte {
+	b := make([]byte, size)
+	return &b
+}
 
 // copyPieces copies through buf to the end of the body, or, where grow is set, until
 // buf was filled; then more is true.

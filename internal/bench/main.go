@@ -61,8 +61,12 @@ func role(word string, rest []string) error {
 	switch {
 	case word == clientWord && len(rest) == 2:
 		return client(rest[0], rest[1])
+	case word == serverWord && len(rest) == 1:
+		return server(rest[0])
 	case word == gateWord && len(rest) == 3:
 		return gate(rest[0], rest[1], rest[2])
+	case word == tunnelWord && len(rest) == 0:
+		return tunnel()
 	case word == mitmWord && len(rest) == 1:
 		return mitm(rest[0])
 	}

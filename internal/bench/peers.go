@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
@@ -31,8 +33,9 @@ type proxy struct {
 
 // words of the roles that this program has beside the client's.
 const (
-	gateWord = "gateway"
-	mitmWord = "mitm"
+	gateWord   = "gateway"
+	mitmWord   = "mitm"
+	tunnelWord = "tunnel"
 )
 
 // peers starts what is compared, in dir. What is missing says so.
@@ -47,13 +50,22 @@ func peers(dir string, s *site) []*proxy {
 	ours.addr = addr
 	std := &proxy{name: "std MITM, 90 lines", seen: true}
 	std.addr = std.start(exec.Command(self, mitmWord, s.root))
+	pipe := &proxy{name: "std tunnel, 20 lines"}
+	pipe.addr = pipe.start(exec.Command(self, tunnelWord))
 	return []*proxy{
-		{name: "direct"},
-		{name: "direct, with the key", seen: true, key: benchKey},
 		ours,
 		{name: "belljar's gateway, seen, a key", aim: "seen", seen: true, addr: addr, key: standIn, cmd: ours.cmd, why: ours.why},
-		squid(dir, "Squid CONNECT", s), squid(dir, squidBump, s), std, mitmproxy(dir, s),
+		squid(dir, "Squid CONNECT", s), pipe, squid(dir, squidBump, s), std, mitmproxy(dir, s),
 	}
+}
+
+// direct is the same without the proxy.
+func (p *proxy) direct() *proxy {
+	d := &proxy{seen: p.seen}
+	if p.seen {
+		d.key = benchKey
+	}
+	return d
 }
 
 // start starts a program of ours, which says where it listens.
@@ -119,18 +131,12 @@ func (p *proxy) spent() time.Duration {
 
 // spent is the processor time of a process, 0 when there is none.
 func spent(pid int) time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	const whole = 2 // CPUCLOCK_SCHED, of a process; see clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|whole), &t); err != nil {
 		return 0
 	}
-	// utime and stime are the 14th and 15th; the 2nd is in parentheses.
-	ticks := 0
-	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	for _, i := range []int{11, 12} {
-		n, _ := strconv.Atoi(f[i])
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 everywhere
+	return time.Duration(t.Nano())
 }
 
 // resident is the memory of the proxy in MB.

@@ -2,19 +2,13 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,70 +21,6 @@ const (
 	proxyTurns = 15 // of each side, at most: no turn begins after proxyTime
 	proxyTime  = 15 * time.Second
 )
-
-// A site is the server behind every proxy, at two ports: one takes any request, the
-// other wants the key.
-type site struct {
-	open, keyed *httptest.Server
-	root, pair  string // files: its certificate, and a certificate with its key for Squid
-}
-
-func newSite(dir string) (*site, error) {
-	cert, root, err := selfSigned(dir)
-	if err != nil {
-		return nil, err
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-	if err != nil {
-		return nil, err
-	}
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	s := &site{root: root, pair: filepath.Join(dir, "pair.pem")}
-	if err := os.WriteFile(s.pair, both, 0o644); err != nil {
-		return nil, err
-	}
-	small, piece := strings.Repeat("b", bodySize), make([]byte, 64<<10)
-	serve := func(key string) *httptest.Server {
-		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("X-Api-Key") != key && key != "" {
-				http.Error(w, "another key", http.StatusForbidden)
-				return
-			}
-			if r.URL.Path != "/bulk" {
-				_, _ = io.WriteString(w, small)
-				return
-			}
-			w.Header().Set("Content-Length", strconv.Itoa(bulkBody))
-			for range bulkBody / len(piece) {
-				if _, err := w.Write(piece); err != nil {
-					return
-				}
-			}
-		}))
-		srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-		srv.StartTLS()
-		return srv
-	}
-	s.open, s.keyed = serve(""), serve(benchKey)
-	return s, nil
-}
-
-func (s *site) server(seen bool) *httptest.Server {
-	if seen {
-		return s.keyed
-	}
-	return s.open
-}
-
-func (s *site) port(seen bool) string {
-	addr := s.server(seen).Listener.Addr().String()
-	return addr[strings.LastIndexByte(addr, ':')+1:]
-}
-
-func (s *site) close() {
-	s.open.Close()
-	s.keyed.Close()
-}
 
 // A client is one connection through a proxy.
 type proxyClient struct {
@@ -134,19 +64,39 @@ func (c *proxyClient) get(path string, want int64) error {
 	return err
 }
 
-// A side's figures of one turn: what took how long, and the proxy's processor time.
+// A figure is what one turn of a side came to.
 type figure struct {
 	value float64       // as the work says
-	cpu   time.Duration // per piece of work
+	cpu   time.Duration // of the proxy, per piece of work
+	ends  time.Duration // of the client and the server together
+}
+
+// A meter measures the processor time of a turn.
+type meter struct {
+	p         *proxy
+	s         *site
+	cpu, ends time.Duration // before
+}
+
+func (p *proxy) meter(s *site) *meter { return &meter{p, s, p.spent(), s.ends()} }
+
+// figure is what n pieces of work since the meter began came to.
+func (m *meter) figure(value, n float64) figure {
+	each := func(d time.Duration) time.Duration { return time.Duration(float64(d) / n) }
+	return figure{value, each(m.p.spent() - m.cpu), each(m.s.ends() - m.ends)}
 }
 
 // A proxyWork is what every side does, turn about.
 type proxyWork struct {
 	unit  string // of value
-	each  string // what cpu is per
+	each  string // what processor time is per
 	aims  map[string]string
 	piece func(p *proxy, s *site) (figure, error)
 }
+
+// A pair is a turn of a side and one of the direct way, one right after the other: what
+// else the machine does is the same for both.
+type pair struct{ side, direct figure }
 
 // proxies prints one line for each side.
 func proxies(w *proxyWork) func(*bench) error {
@@ -166,18 +116,17 @@ func proxies(w *proxyWork) func(*bench) error {
 		defer s.close()
 		sides := peers(dir, s)
 		defer endAll(sides)
-		all := make(map[*proxy][]figure)
+		all := make(map[*proxy][]pair)
 		began := time.Now()
 		for turn := 0; turn < 3 || turn < proxyTurns && time.Since(began) < proxyTime; turn++ {
 			for _, p := range sides {
 				if p.why != "" {
 					continue
 				}
-				f, err := w.piece(p, s)
+				f, err := w.both(p, s, turn%2 == 1)
 				if err != nil {
 					p.why = err.Error()
-				}
-				if turn > 0 {
+				} else if turn > 0 {
 					all[p] = append(all[p], f)
 				}
 			}
@@ -187,37 +136,56 @@ func proxies(w *proxyWork) func(*bench) error {
 	}
 }
 
+// both has p and the direct way do a piece of work, in this order or the other.
+func (w *proxyWork) both(p *proxy, s *site, directFirst bool) (f pair, err error) {
+	turns := []func() error{
+		func() (err error) { f.side, err = w.piece(p, s); return err },
+		func() (err error) { f.direct, err = w.piece(p.direct(), s); return err },
+	}
+	if directFirst {
+		slices.Reverse(turns)
+	}
+	for _, turn := range turns {
+		if err := turn(); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
 func endAll(sides []*proxy) {
 	for _, p := range sides {
 		p.end()
 	}
 }
 
-func (w *proxyWork) print(sides []*proxy, all map[*proxy][]figure) {
-	mid := func(p *proxy) (value, cpu float64) {
-		var v, c []float64
-		for _, f := range all[p] {
-			v, c = append(v, f.value), append(c, float64(f.cpu.Nanoseconds())/1e3)
-		}
-		return median(v), median(c)
-	}
+// print prints medians; the ratio is that of the pairs. What is said "by processor" does
+// not hang on what else the machine does: the processor time that a piece of work takes
+// directly, to what it takes through the proxy, whoever spends it. It is the ratio of
+// rates where every processor is busy all the time with nothing else.
+func (w *proxyWork) print(sides []*proxy, all map[*proxy][]pair) {
 	for _, p := range sides {
 		if p.why != "" {
 			fmt.Printf("  %-32s not measured: %s\n", p.name, p.why)
 			continue
 		}
-		direct, _ := mid(sides[0])
-		if p.seen {
-			direct, _ = mid(sides[1])
+		mid := func(of func(f pair) float64) float64 {
+			var v []float64
+			for _, f := range all[p] {
+				v = append(v, of(f))
+			}
+			return median(v)
 		}
-		value, cpu := mid(p)
-		spent := ""
-		if p.cmd != nil {
-			spent = fmt.Sprintf("%.0f µs of processor %s, %.0f MB", cpu, w.each, p.resident())
-		}
-		fmt.Printf("  %-32s %10.1f %10.1f %-6s %7.2f  %-10s %s\n", p.name, value, direct, w.unit, value/direct, w.aims[p.aim], spent)
+		value, direct := mid(func(f pair) float64 { return f.side.value }), mid(func(f pair) float64 { return f.direct.value })
+		ratio := mid(func(f pair) float64 { return f.side.value / f.direct.value })
+		cpu, ends := mid(func(f pair) float64 { return micros(f.side.cpu) }), mid(func(f pair) float64 { return micros(f.side.ends) })
+		whole := mid(func(f pair) float64 { return micros(f.direct.ends) })
+		fmt.Printf("  %-32s %10.1f %10.1f %-6s %7.2f  %-10s %.0f µs of processor %s, client and server %.0f (direct %.0f): %.2f by processor; %.0f MB\n",
+			p.name, value, direct, w.unit, ratio, w.aims[p.aim], cpu, w.each, ends, whole, whole/(cpu+ends), p.resident())
 	}
 }
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 // together has every one of 32 connections ask, one request after the other.
 func together(p *proxy, s *site) (figure, error) {
@@ -233,10 +201,10 @@ func together(p *proxy, s *site) (figure, error) {
 	if err := each(clients, 1); err != nil {
 		return figure{}, err
 	}
-	before, began := p.spent(), time.Now()
+	m, began := p.meter(s), time.Now()
 	err := each(clients, n)
-	took, cpu := time.Since(began), p.spent()-before
-	return figure{float64(n*conns) / took.Seconds(), cpu / time.Duration(n*conns)}, err
+	all := float64(n * conns)
+	return m.figure(all/time.Since(began).Seconds(), all), err
 }
 
 func each(clients []*proxyClient, n int) error {
@@ -264,10 +232,10 @@ func alone(p *proxy, s *site) (figure, error) {
 		n = 60
 	}
 	var took []float64
-	var before time.Duration
+	var m *meter
 	for i := range n + 1 {
 		if i == 1 {
-			before = p.spent()
+			m = p.meter(s)
 		}
 		began := time.Now()
 		if err := c.get("/", bodySize); err != nil {
@@ -277,7 +245,7 @@ func alone(p *proxy, s *site) (figure, error) {
 			took = append(took, float64(time.Since(began).Nanoseconds())/1e3)
 		}
 	}
-	return figure{median(took), (p.spent() - before) / time.Duration(n)}, nil
+	return m.figure(median(took), float64(n)), nil
 }
 
 // anew makes a connection for every request; the value is connections per second.
@@ -286,7 +254,7 @@ func anew(p *proxy, s *site) (figure, error) {
 	if p.few {
 		n = 15
 	}
-	before, began := p.spent(), time.Now()
+	m, began := p.meter(s), time.Now()
 	for range n {
 		c := p.client(s)
 		if err := c.get("/", bodySize); err != nil {
@@ -294,19 +262,19 @@ func anew(p *proxy, s *site) (figure, error) {
 		}
 		c.close()
 	}
-	return figure{float64(n) / time.Since(began).Seconds(), (p.spent() - before) / time.Duration(n)}, nil
+	return m.figure(float64(n)/time.Since(began).Seconds(), float64(n)), nil
 }
 
 // large fetches much at once; the value is MB/s.
 func large(p *proxy, s *site) (figure, error) {
 	c := p.client(s)
 	defer c.close()
-	before, began := p.spent(), time.Now()
+	m, began := p.meter(s), time.Now()
 	if err := c.get("/bulk", bulkBody); err != nil {
 		return figure{}, err
 	}
 	const mb = float64(bulkBody) / 1e6
-	return figure{mb / time.Since(began).Seconds(), time.Duration(float64(p.spent()-before) / mb)}, nil
+	return m.figure(mb/time.Since(began).Seconds(), mb), nil
 }
 
 // memory is what the gateway needs with 1000 connections open and after 100 000
