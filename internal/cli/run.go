@@ -96,7 +96,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		return err
 	}
 	defer p.logins.close()
-	if err := checkReceiver(p.policy); err != nil {
+	if err := errors.Join(checkReceiver(p.policy), checkWebhook(p.policy)); err != nil {
 		return err
 	}
 	if f.name != "" {
@@ -139,11 +139,13 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 			return err
 		}
 	}
-	res, err := a.runPrepared(ctx, h, p, p.options(h, f.name != "", o))
+	o = p.options(h, f.name != "", o)
+	res, err := a.runPrepared(ctx, h, p, o)
 	if err != nil && res.End.Reason == "" {
 		return err
 	}
 	a.printEnd(res)
+	a.ring(o.Notify)
 	a.noteAsked(p.gateway.Keys)
 	if f.keep {
 		a.note("it is kept: belljar start %s", p.plan.Name)
@@ -165,7 +167,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
-	o.Receiver = receiver(p.policy)
+	o.Receiver, o.Notify = receiver(p.policy), notifications(h, p.policy)
 	o.Gateway, o.Files, o.MayGrant = p.gateway, p.files, p.policy.MayGrant
 	return o
 }
