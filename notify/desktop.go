@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,6 +31,9 @@ func openDesktop(ctx context.Context) (*desktop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("there is no session of a desktop: %w", err)
 	}
+	// A bus that takes us and says nothing would be waited for without end.
+	late := time.AfterFunc(callTime, func() { _ = conn.Close() })
+	defer late.Stop()
 	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the session's bus does not take us: %w", err)
@@ -37,6 +41,9 @@ func openDesktop(ctx context.Context) (*desktop, error) {
 	if err := conn.Hello(); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the session's bus does not answer: %w", err)
+	}
+	if !late.Stop() {
+		return nil, errors.New("the session's bus does not answer in time")
 	}
 	d := &desktop{conn: conn, text: plain}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
