@@ -37,6 +37,7 @@ type document struct {
 	llm         list[belljar.LLMRule]
 	sign        *item[string]
 	otlp        *item[OTLP]
+	notify      *item[Notify]
 	limits      map[string]item[int64]
 	pass        list[string]
 	set         list[setting]

@@ -138,6 +138,11 @@ func commandKeys() []key {
 			"Where records are sent to, by OTLP over HTTP: a base URL, and a file with the headers of requests (`Name: value`, one a line).",
 			"nothing, trusted or not", "records go there, and nowhere else", otlpRule{},
 		},
+		{
+			keyNotify, "mapping: desktop, bell, webhook, on", "none", "notify: {desktop: true, bell: true, webhook: {url: \"https://hooks.acme.dev/belljar\", headers: ~/.config/hook-headers}, on: [waits]}",
+			"How you are told that a run ended (`end`) or that something waits for an answer (`waits`), both without `on`: on the desktop, by the bell of a terminal that shows the run, by a request to a [webhook](running.md#being-told).",
+			"nothing, trusted or not", "told as well, and its webhook is the only one", notifyRule{},
+		},
 	}
 }
 
@@ -246,7 +251,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"notify", "workspace.pass", "network.upstream",
+		"workspace.pass", "network.upstream",
 	} {
 		m[k] = true
 	}

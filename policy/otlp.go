@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 )
 
@@ -31,24 +30,12 @@ func (d *decoder) otlp(p pair) {
 			if !ok {
 				return
 			}
-			if err := checkEndpoint(s); err != nil {
+			if err := checkEndpoint("records", s); err != nil {
 				d.add(d.at(p.value), keyOTLP+".endpoint", "write the base URL of the receiver, such as https://otel.acme.dev:4318", "%s", err)
 			}
 			o.Endpoint = strings.TrimSuffix(s, "/")
 		},
-		"headers": func(p pair) {
-			s, ok := d.text(p.value, keyOTLP+".headers")
-			if !ok {
-				return
-			}
-			if rest, ok := strings.CutPrefix(s, "~/"); ok && d.paths.home != "" {
-				s = filepath.Join(d.paths.home, rest)
-			}
-			if !filepath.IsAbs(s) {
-				d.add(d.at(p.value), keyOTLP+".headers", "write an absolute path, or one below ~/", "%q is no path of a file with headers", s)
-			}
-			o.Headers = filepath.Clean(s)
-		},
+		"headers": func(p pair) { o.Headers = d.headersFile(p, keyOTLP+".headers") },
 	})
 	if len(d.faults)+d.more != before {
 		return
@@ -60,8 +47,8 @@ func (d *decoder) otlp(p pair) {
 	d.doc.otlp = &item[OTLP]{o, d.at(p.value)}
 }
 
-// checkEndpoint: records are told to nobody on the way.
-func checkEndpoint(s string) error {
+// checkEndpoint: what goes there is told to nobody on the way.
+func checkEndpoint(what, s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return fmt.Errorf("%q is no URL of a receiver", s)
@@ -70,16 +57,19 @@ func checkEndpoint(s string) error {
 		return fmt.Errorf("a receiver's URL has a host, a port and a path only; what it has to be told stands in the file headers")
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !addr.IsLoopback()) {
-		return fmt.Errorf("records go over https, or to this host")
+		return fmt.Errorf("%s go over https, or to this host", what)
 	}
 	return nil
 }
 
-func (o OTLP) text() string {
+func (o OTLP) text() string { return o.mapping("endpoint") }
+
+// mapping is o in the form of the policy file; key is what the URL is called.
+func (o OTLP) mapping(key string) string {
 	if o.Headers == "" {
-		return "{endpoint: " + quote(o.Endpoint) + "}"
+		return "{" + key + ": " + quote(o.Endpoint) + "}"
 	}
-	return "{endpoint: " + quote(o.Endpoint) + ", headers: " + quote(o.Headers) + "}"
+	return "{" + key + ": " + quote(o.Endpoint) + ", headers: " + quote(o.Headers) + "}"
 }
 
 // otlpRule is otlp.
@@ -121,9 +111,13 @@ func diffOTLP(a, b *state) []Change {
 		}
 		return item[string]{i.value.text(), i.mark}
 	}
-	x, y := word(a.otlp), word(b.otlp)
+	return diffPresence(keyOTLP, word(a.otlp), word(b.otlp))
+}
+
+// diffPresence compares what is one value or nothing, and allows more where it is there.
+func diffPresence(key string, x, y item[string]) []Change {
 	if y.value == "" && x.value != "" {
-		return []Change{{Key: keyOTLP, What: x.value, Origin: x.origin()}}
+		return []Change{{Key: key, What: x.value, Origin: x.origin()}}
 	}
-	return diffWords(keyOTLP, x, y, false)
+	return diffWords(key, x, y, false)
 }

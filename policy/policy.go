@@ -288,6 +288,9 @@ func (p *Policy) canonical() []byte {
 	if o := p.OTLP(); o != nil {
 		all[keyOTLP] = o
 	}
+	if n := p.Notify(); n != nil {
+		all[keyNotify] = n
+	}
 	b, _ := json.Marshal(all) // it cannot fail on strings, numbers and maps of them
 	return b
 }

@@ -27,6 +27,19 @@ type (
 		Setup       schemaSetup        `json:"setup,omitempty"`
 		Commands    schemaCommands     `json:"commands,omitempty"`
 		OTLP        schemaOTLP         `json:"otlp,omitempty"`
+		Notify      schemaNotify       `json:"notify,omitempty"`
+	}
+	schemaNotify        struct{}
+	schemaNotifyMapping struct {
+		Desktop bool          `json:"desktop,omitempty" jsonschema:"description=By org.freedesktop.Notifications on the session's bus"`
+		Bell    bool          `json:"bell,omitempty" jsonschema:"description=Of a terminal that shows the run"`
+		Webhook schemaWebhook `json:"webhook,omitempty"`
+		On      []string      `json:"on,omitempty" jsonschema:"enum=end,enum=waits,description=What is told; both without it"`
+	}
+	schemaWebhook        struct{}
+	schemaWebhookMapping struct {
+		URL     string `json:"url" jsonschema:"pattern=^https?://"`
+		Headers string `json:"headers,omitempty" jsonschema:"description=A file with the headers of requests; one Name: value a line"`
 	}
 	schemaOTLP        struct{}
 	schemaOTLPMapping struct {
@@ -180,6 +193,20 @@ func (commandContext) JSONSchema() *jsonschema.Schema {
 // JSONSchema implements jsonschema's interface.
 func (schemaOTLP) JSONSchema() *jsonschema.Schema {
 	m := reflector().Reflect(schemaOTLPMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
+}
+
+// JSONSchema implements jsonschema's interface.
+func (schemaNotify) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(schemaNotifyMapping{})
+	m.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
+}
+
+// JSONSchema implements jsonschema's interface.
+func (schemaWebhook) JSONSchema() *jsonschema.Schema {
+	m := reflector().Reflect(schemaWebhookMapping{})
 	m.Version = ""
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{m}}
 }

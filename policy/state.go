@@ -25,7 +25,8 @@ type state struct {
 	fetch, push []item[belljar.NetRule] // of git: one port each, with Git
 	llm         []item[belljar.LLMRule]
 	sign        item[string]
-	otlp        *item[OTLP] // nil: none
+	otlp        *item[OTLP]   // nil: none
+	notify      *item[Notify] // nil: none
 	limits      map[string]item[int64]
 	pass        []item[string]
 	set         map[string]item[string]

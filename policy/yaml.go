@@ -45,6 +45,9 @@ func (p *Policy) YAML() ([]byte, error) {
 	if s.otlp != nil {
 		w.line(0, keyOTLP+": "+s.otlp.value.text(), asComment(s.otlp.origin()))
 	}
+	if s.notify != nil {
+		w.line(0, keyNotify+": "+s.notify.value.text(), asComment(s.notify.origin()))
+	}
 	for _, h := range p.Home() {
 		w.line(0, "# home: "+h.Path, asComment(h.Origin))
 	}

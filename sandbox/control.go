@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/api"
@@ -24,7 +25,7 @@ const maxNotices = 16
 // answer them.
 func (r *run) startQuestions(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	r.notices = make(chan string, maxNotices)
+	r.notices, r.bells = make(chan string, maxNotices), make(chan struct{}, 1)
 	r.questions = approval.New(approval.Options{Tell: func(n approval.Note) { r.told(ctx, n) }, Grant: r.grant})
 	r.undo.add(r.questions.Close)
 }
@@ -61,6 +62,7 @@ func (r *run) told(ctx context.Context, n approval.Note) {
 	if n.State == approval.Open {
 		e.Kind, e.Ask.Answer = belljar.EventAsk, ""
 		r.notice(notice(r.p.Name, n.Question))
+		r.tellWaits(n.Question)
 	}
 	// A record that fails ends the run, by whoever watches it.
 	_ = r.counts.Record(ctx, e)
@@ -108,12 +110,18 @@ func Asked(s approval.Subject) string {
 
 // printNotices tells the user of questions until ctx ends.
 func (r *run) printNotices(ctx context.Context) {
+	var rang time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case line := <-r.notices:
 			r.session.Note(line)
+		case <-r.bells:
+			if time.Since(rang) >= bellPause {
+				rang = time.Now()
+				r.session.Ring()
+			}
 		}
 	}
 }

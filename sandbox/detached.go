@@ -33,6 +33,7 @@ type relay interface {
 	Command(*belljar.Command)
 	Run(ctx context.Context, resize func(belljar.WindowSize) error) error
 	Note(line string)
+	Ring()
 	Dropped() map[string]int
 	Close() error
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/belljar-dev/belljar/event/otlp"
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/notify"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace/gitcommits"
@@ -36,6 +37,8 @@ type Options struct {
 	PolicyHash string // of the merged policy, for the record
 	// Receiver is where the record is sent to; nil: nowhere.
 	Receiver *otlp.Destination
+	// Notify says how the user is told of questions and of the end; nil: in lines only.
+	Notify   *Notify
 	KeepHome bool // HOME outlives the run
 	// Recipe is what the sandbox is started from again; nil: it is not kept.
 	Recipe *Recipe
@@ -94,8 +97,10 @@ type run struct {
 	commands    *commands // nil: no rule is about them
 	lines       *lines    // nil: there are no rules
 	questions   *approval.Queue
-	notices     chan string  // of new questions, for the user
-	stopControl func() error // ends the control socket; nil before it is there
+	notices     chan string    // of new questions, for the user
+	notifier    *notify.Sender // nil: nobody is told elsewhere
+	bells       chan struct{}  // has room for one
+	stopControl func() error   // ends the control socket; nil before it is there
 
 	inst    belljar.Instance
 	proc    belljar.Process
@@ -129,6 +134,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		r.undo.add(o.Gateway.Keys.Close)
 	}
 	if err := r.start(ctx); err != nil {
+		if r.notifier != nil {
+			r.notifier.Cancel() // whoever started it is told
+		}
 		end := belljar.End{Reason: belljar.EndCrashed, Detail: err.Error()}
 		if by := r.endedBy(); by.Reason == belljar.EndKilled {
 			// Who ended it is the reason, not what that looks like to the part that was starting.
@@ -141,6 +149,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, errors.Join(err, r.undo.run())
 	}
 	status, end := r.wait(ctx)
+	r.tellEnd(status, end)
 	r.stop(ctx)
 	sum := r.summary()
 	res := Result{Status: status, End: end, Limits: r.counts.reached(), Summary: sum, Lost: r.lost}
@@ -361,6 +370,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	r.repos = repositories(ctx, &r.p.Workspace, borrowed(r.p), r.o.Repositories) // while the server starts
 	o := r.o.Gateway
 	r.startQuestions(ctx)
+	if err := r.startNotify(); err != nil {
+		return err
+	}
 	o.Tokens, o.Notice = r.p.Limits.Tokens, r.notice
 	o.Network, o.Events, o.Name, o.Questions = &r.p.Network, &r.counts, r.p.Name, r.questions
 	var err error

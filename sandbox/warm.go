@@ -299,6 +299,9 @@ func (c callerRelay) Run(ctx context.Context, _ func(belljar.WindowSize) error) 
 // Note implements [relay].
 func (c callerRelay) Note(line string) { _ = c.c.Say([]byte(line + "\n")) }
 
+// Ring implements [relay]: runs that ring their caller's bell start cold.
+func (callerRelay) Ring() {}
+
 // Dropped implements [relay]: what is kept from a terminal is kept by who has it.
 func (callerRelay) Dropped() map[string]int { return nil }
 

@@ -308,6 +308,16 @@ func (s *Session) Note(line string) {
 	_, _ = io.WriteString(s.o.Stderr, line+"\n") // a caller who has left reads nothing
 }
 
+// Ring rings the bell of the caller's terminal, if they have one. As [Session.Note] it waits.
+func (s *Session) Ring() {
+	if !isTerminal(s.o.Stderr) {
+		return
+	}
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	_, _ = io.WriteString(s.o.Stderr, "\a")
+}
+
 // Dropped says what was kept from the caller's terminal, and how often.
 func (s *Session) Dropped() map[string]int {
 	d := make(map[string]int)

@@ -167,6 +167,9 @@ func (s *Shared) Note(line string) {
 	_, _ = ringWriter{s}.Write([]byte("\r\n" + line + "\r\n"))
 }
 
+// Ring rings the bell of everybody's terminal.
+func (s *Shared) Ring() { _, _ = ringWriter{s}.Write([]byte{'\a'}) }
+
 // Dropped says what was kept from viewers, and how often.
 func (s *Shared) Dropped() map[string]int { return s.filter.Dropped() }
 

@@ -40,6 +40,10 @@ func (p *prepared) notPooled(f *planFlags) error {
 		return errors.New("it has no caller")
 	case p.plan.Workspace.Mode == belljar.ModeWorktree:
 		return errors.New("each run has a worktree of its own")
+	case f.keep:
+		return errors.New("what is kept is part of the start")
+	case p.rings():
+		return errors.New("its policy rings the bell of the caller's terminal")
 	case len(p.plan.Setup) > 0:
 		return errors.New("its policy has steps of setup, which belong to a run")
 	}

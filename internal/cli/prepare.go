@@ -22,6 +22,7 @@ import (
 	"github.com/belljar-dev/belljar/gateway"
 	"github.com/belljar-dev/belljar/internal/rootid"
 	"github.com/belljar-dev/belljar/keeper"
+	"github.com/belljar-dev/belljar/notify"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
 	"github.com/belljar-dev/belljar/sandbox"
@@ -35,7 +36,7 @@ import (
 
 // Reexec plays the part of one of our own child processes when args says so.
 func Reexec(args []string) bool {
-	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || otlp.Reexec(args) || event.Reexec(args) || ssh.Reexec(args)
+	return view.Reexec(args) || credential.Reexec(args) || verify.Reexec(args) || keeper.Reexec(args) || otlp.Reexec(args) || notify.Reexec(args) || event.Reexec(args) || ssh.Reexec(args)
 }
 
 const ceilingFile = "/etc/belljar/policy.yaml"

@@ -100,7 +100,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 		return err
 	}
 	defer p.logins.close()
-	if err := checkReceiver(p.policy); err != nil {
+	if err := errors.Join(checkReceiver(p.policy), checkWebhook(p.policy)); err != nil {
 		return err
 	}
 	if f.name != "" {
@@ -121,10 +121,8 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	a.recoverProject(p.plan)
-	if !f.keep {
-		if ran, err := a.runPooled(ctx, h, f, p); ran {
-			return err
-		}
+	if ran, err := a.runPooled(ctx, h, f, p); ran {
+		return err
 	}
 	signals, done := caught()
 	defer done()
@@ -168,6 +166,7 @@ func (a *App) ended(p *prepared, res sandbox.Result, err error) error {
 		return err
 	}
 	a.printEnd(res)
+	a.ring(p.policy)
 	a.noteAsked(p.gateway.Keys)
 	a.status = res.Status
 	if res.Lost != nil {
@@ -186,7 +185,7 @@ func (a *App) ended(p *prepared, res sandbox.Result, err error) error {
 func (p *prepared) options(h *host, keepHome bool, o sandbox.Options) sandbox.Options {
 	o.Plan, o.Public, o.Backend, o.Dirs = p.plan, p.public, p.backend, h.dirs
 	o.PolicyHash, o.KeepHome, o.Repositories = p.policy.Hash(), keepHome, p.repos
-	o.Receiver = receiver(p.policy)
+	o.Receiver, o.Notify = receiver(p.policy), notifications(h, p.policy)
 	o.Gateway, o.Files, o.MayGrant = p.gateway, p.files, p.policy.MayGrant
 	return o
 }

@@ -203,7 +203,7 @@ func TestWorkspaceRefused(t *testing.T) {
 func TestWords(t *testing.T) {
 	w := newWorld(t)
 	w.write("bad.yaml", "version: 1\nnetwrok: {}\n")
-	w.write("later.yaml", "version: 1\nnotify: [x]\n")
+	w.write("later.yaml", "version: 1\nworkspace: {pass: [x]}\n")
 	cases := [][]string{
 		{"runn"}, {"run"}, {"run", "--"}, {"run", "--no-such-flag", "--", "true"},
 		{"run", "--tier", "nonsense", "--", "true"}, {"run", "--mode", "nonsense", "--", "true"},
