@@ -256,6 +256,28 @@ func TestNoHostGit(t *testing.T) {
 	}
 }
 
+// TestNoEarlyPatterns: every process of ours would compile what few of them match.
+func TestNoEarlyPatterns(t *testing.T) {
+	pkgs, fset := sources(t, false)
+	for _, files := range pkgs {
+		for _, f := range files {
+			for _, d := range f.Decls {
+				g, ok := d.(*ast.GenDecl)
+				if !ok || g.Tok != token.VAR {
+					continue
+				}
+				ast.Inspect(g, func(n ast.Node) bool {
+					if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "MustCompile" {
+						t.Errorf("%s: compiled when the program starts; use sync.OnceValue", fset.Position(n.Pos()))
+					}
+					_, later := n.(*ast.FuncLit)
+					return !later
+				})
+			}
+		}
+	}
+}
+
 // startsProgram says whether l is an argument of a call of exec.Command or its kin.
 func startsProgram(f *ast.File, l *ast.BasicLit) bool {
 	found := false

@@ -73,12 +73,7 @@ func usageGrows(t *testing.T, s *box, script string) {
 func usageCPU(t *testing.T, s *box) {
 	const some = 300 * time.Millisecond
 	deadline := time.Now().Add(patience)
-	for s.usage().CPU == 0 { // what the start took
-		if time.Now().After(deadline) {
-			t.Fatal("no processor time is counted")
-		}
-	}
-	before := s.usage().CPU
+	before := s.usage().CPU // what the start took, which may be less than a tick of the clock
 	s.sh("i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done")
 	for s.usage().CPU-before < some {
 		if time.Now().After(deadline) {

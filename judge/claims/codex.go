@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -173,7 +174,9 @@ func words(argv []string) string {
 }
 
 // inProgram finds the calls of a program that the model wrote: exec_command({cmd: "…"}).
-var inProgram = regexp.MustCompile(`exec_command\(\s*\{[^{}"]*?"?cmd"?\s*:\s*("(?:[^"\\]|\\.)*")`)
+var inProgram = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`exec_command\(\s*\{[^{}"]*?"?cmd"?\s*:\s*("(?:[^"\\]|\\.)*")`)
+})
 
 // codexCalls are the command lines of a call.
 func codexCalls(l *codexLine) []string {
@@ -183,7 +186,7 @@ func codexCalls(l *codexLine) []string {
 	}
 	if p.Type == "custom_tool_call" {
 		var lines []string
-		for _, m := range inProgram.FindAllStringSubmatch(p.Input, 1000) {
+		for _, m := range inProgram().FindAllStringSubmatch(p.Input, 1000) {
 			var s string
 			if json.Unmarshal([]byte(m[1]), &s) == nil {
 				lines = append(lines, s)
@@ -212,11 +215,13 @@ func codexCalls(l *codexLine) []string {
 	return nil
 }
 
-var exitCode = regexp.MustCompile(`(?:"exit_code":\s*|[Ee]xited with code |Exit code: )(\d{1,3})\b`)
+var exitCode = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:"exit_code":\s*|[Ee]xited with code |Exit code: )(\d{1,3})\b`)
+})
 
 // codexStatus is the first exit status that a result states.
 func codexStatus(output string) []int {
-	m := exitCode.FindStringSubmatch(output)
+	m := exitCode().FindStringSubmatch(output)
 	if m == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/belljar-dev/belljar/workspace/rules"
@@ -144,10 +145,11 @@ type commit struct {
 	time    int64
 }
 
-var (
-	identLine  = regexp.MustCompile(`^[^<>\x00]* ?<[^<>\x00]*> (0|[1-9][0-9]{0,17}) [+-][0-9]{4}$`)
-	maxParents = 64
-)
+var identLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[^<>\x00]* ?<[^<>\x00]*> (0|[1-9][0-9]{0,17}) [+-][0-9]{4}$`)
+})
+
+const maxParents = 64
 
 // parseCommit reads a commit as strictly as git's own check.
 func parseCommit(b []byte, hash int) (*commit, error) {
@@ -192,7 +194,7 @@ func parseCommit(b []byte, hash int) (*commit, error) {
 	}
 	author, _ := next("author")
 	committer, _ := next("committer")
-	if !identLine.MatchString(author) || !identLine.MatchString(committer) {
+	if !identLine().MatchString(author) || !identLine().MatchString(committer) {
 		return nil, errors.New("a commit with a damaged author or committer")
 	}
 	f := strings.Fields(committer)
