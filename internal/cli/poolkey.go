@@ -40,6 +40,8 @@ func (p *prepared) notPooled(f *planFlags) error {
 		return errors.New("it has no caller")
 	case p.plan.Workspace.Mode == belljar.ModeWorktree:
 		return errors.New("each run has a worktree of its own")
+	case p.facts.Signing != "":
+		return errors.New("its key for git is told before it runs")
 	case len(p.plan.Setup) > 0:
 		return errors.New("its policy has steps of setup, which belong to a run")
 	}

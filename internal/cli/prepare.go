@@ -151,6 +151,9 @@ func (h *host) identity() belljar.Identity {
 func (a *App) sweep(h *host) {
 	dead, err := h.dirs.Sweep()
 	for _, r := range dead {
+		if r.Warm != "" {
+			continue // nothing ran in it
+		}
 		a.note("sandbox %s (%s) was killed before it could end; its record is kept, what waits is kept: belljar diff", r.Name, r.Started.Local().Format(time.DateTime))
 	}
 	if err != nil {
