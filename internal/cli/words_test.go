@@ -38,7 +38,7 @@ func TestWrongWords(t *testing.T) {
 	for line, want := range map[string]string{
 		"frob":                   "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
 		"dif":                    "error: belljar has no command \"dif\"\nhint: did you mean belljar diff?",
-		"pool":                   "error: belljar pool is not there yet: a later version brings it\nhint: belljar --help lists what there is",
+		"shell":                   "error: belljar shell is not there yet: a later version brings it\nhint: belljar --help lists what there is",
 		"sh":                     "error: belljar has no command \"sh\"\nhint: to run that program under glass: belljar run sh",
 		"version":                "error: belljar has no command \"version\"\nhint: belljar --version prints the version",
 		"help frob":              "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
@@ -59,7 +59,7 @@ func TestWrongWords(t *testing.T) {
 		"run --best-effort=3 ls": "error: \"3\" is no value for that flag: it is true or false\nhint: usage: belljar run [flags] [--] COMMAND [ARG…]",
 		"run --name Foo ls":      "error: --name \"Foo\" is no name for a sandbox\nhint: lower-case letters, digits and dashes, at most 31, a letter first",
 		"run --name exec ls":     "error: --name exec is a word of the command line\nhint: choose another name",
-		"log --kind x":           "error: unknown kind of event \"x\"\nhint: the kinds are: start, plan, exec, exit, connect, request, refuse, ask, answer, judge, file, limit, sampled, publish, terminal, end",
+		"log --kind x":           "error: unknown kind of event \"x\"\nhint: the kinds are: start, plan, exec, exit, connect, request, refuse, take, ask, answer, judge, file, limit, sampled, publish, terminal, end",
 		"log verfy x":            "error: belljar log has no command \"verfy\"\nhint: did you mean belljar log verify?",
 		"log a b":                "error: belljar log: unexpected \"b\"\nhint: usage: belljar log [NAME] [flags]",
 		"frob --help":            "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",

@@ -122,6 +122,13 @@ func TestPool(t *testing.T) {
 	if log := w.belljar("log", name).out; !strings.Contains(log, "after it was made") || !strings.Contains(log, "status 7") {
 		t.Errorf("%s", log)
 	}
+	if r := w.belljar("evidence", name); r.status != 0 {
+		t.Errorf("%+v", r)
+	} else {
+		w.write(filepath.Join(w.home, "evidence.json"), r.out)
+		r = w.belljar("evidence", "verify", filepath.Join(w.home, "evidence.json"))
+		mustContain(t, "evidence", r.out+r.errout, "command     sh -c")
+	}
 	if r := w.belljar("log", "verify", name); r.status != 0 {
 		t.Errorf("%+v", r)
 	}
