@@ -38,7 +38,7 @@ func TestWrongWords(t *testing.T) {
 	for line, want := range map[string]string{
 		"frob":                   "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
 		"dif":                    "error: belljar has no command \"dif\"\nhint: did you mean belljar diff?",
-		"shell":                   "error: belljar shell is not there yet: a later version brings it\nhint: belljar --help lists what there is",
+		"shell":                  "error: belljar shell is not there yet: a later version brings it\nhint: belljar --help lists what there is",
 		"sh":                     "error: belljar has no command \"sh\"\nhint: to run that program under glass: belljar run sh",
 		"version":                "error: belljar has no command \"version\"\nhint: belljar --version prints the version",
 		"help frob":              "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",
