@@ -19,6 +19,7 @@ func seedFrames(f *testing.F) {
 	f.Add([]byte{'d', 0xff, 0xff, 0xff})
 	b, _ := json.Marshal(faultOf(&belljar.Error{Kind: belljar.KindRefused, Err: io.EOF}))
 	f.Add(appendFrame(nil, frameFault, b))
+	f.Add(appendFrame(nil, frameNote, []byte(`{"osc":3}`)))
 	f.Add(bytes.Repeat(appendFrame(nil, frameData, []byte{chanOut}, make([]byte, maxFrame-1)), 6))
 }
 
@@ -51,6 +52,23 @@ func FuzzServerFrames(f *testing.F) {
 		fuzzMux(t, b, func(*mux) func(frame) error { return x.order })
 		if p.worst < 0 || p.worst > maxSignal {
 			t.Errorf("signal %d", p.worst)
+		}
+	})
+}
+
+// FuzzTakerFrames: what who took a sandbox may send.
+func FuzzTakerFrames(f *testing.F) {
+	seedFrames(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c := &Caller{x: &execution{proc: &fakeProcess{}}, signals: make(chan belljar.Signal, 8), printed: make(chan map[string]int, 1)}
+		fuzzMux(t, b, func(*mux) func(frame) error { return c.order })
+		for len(c.signals) > 0 {
+			if s := <-c.signals; s < 1 || s > maxSignal {
+				t.Errorf("signal %d", s)
+			}
+		}
+		if len(c.printed) > 0 && len(<-c.printed) > maxDropped {
+			t.Error("more than is taken")
 		}
 	})
 }

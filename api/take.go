@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -77,6 +78,22 @@ func (c *Client) Take(ctx context.Context, r TakeRequest, note func(words string
 	return with.stream(ctx, "/v1/take", r)
 }
 
+// maxDropped bounds what a caller tells of their terminal.
+const maxDropped = 64
+
+// Printed tells the sandbox that was taken that all is printed, and what was kept from the
+// terminal. Other streams are told nothing.
+func (s *Stream) Printed(dropped map[string]int) error {
+	if s.note == nil {
+		return nil
+	}
+	b, err := json.Marshal(dropped)
+	if err != nil || len(b) > maxFrame {
+		return err
+	}
+	return s.m.send(appendFrame(nil, frameNote, b))
+}
+
 func (h *handler) take(w http.ResponseWriter, r *http.Request) {
 	var q TakeRequest
 	err := readAtMost(r, maxExecBody, &q)
@@ -104,7 +121,7 @@ func (h *handler) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.proc = taken
-	c := &Caller{x: x, signals: make(chan belljar.Signal, 8)}
+	c := &Caller{x: x, signals: make(chan belljar.Signal, 8), printed: make(chan map[string]int, 1)}
 	if c.m, err = takeOver(w, r, c.order); err != nil {
 		x.close()
 		taken.Caller(nil)
@@ -119,6 +136,7 @@ type Caller struct {
 	x       *execution
 	m       *mux
 	signals chan belljar.Signal
+	printed chan map[string]int // has room for one
 }
 
 // Signals are those that the caller passes on.
@@ -128,7 +146,20 @@ func (c *Caller) Signals() <-chan belljar.Signal { return c.signals }
 func (c *Caller) Gone() <-chan struct{} { return c.m.done }
 
 func (c *Caller) order(f frame) error {
-	if f.kind != frameSignal {
+	switch f.kind {
+	case frameNote:
+		var dropped map[string]int
+		if json.Unmarshal(f.data, &dropped) != nil || len(dropped) > maxDropped {
+			return errFrame
+		}
+		select {
+		case c.printed <- dropped:
+			return nil
+		default:
+			return errFrame
+		}
+	case frameSignal:
+	default:
 		return c.x.order(f)
 	}
 	select {
@@ -160,6 +191,20 @@ func (c *Caller) Run(ctx context.Context) error {
 	defer stop()
 	x.outputs.Wait()
 	_ = x.in.Close()
+	return nil
+}
+
+// Dropped is what was kept from the caller's terminal, once all is printed there. Who does
+// not say so soon has gone, or reads no more.
+func (c *Caller) Dropped() map[string]int {
+	wait := time.NewTimer(endWait)
+	defer wait.Stop()
+	select {
+	case d := <-c.printed:
+		return d
+	case <-c.m.done:
+	case <-wait.C:
+	}
 	return nil
 }
 

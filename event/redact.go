@@ -252,7 +252,7 @@ func (r redactor) redact(e belljar.Event) belljar.Event {
 		e.Start = &x
 	case e.Take != nil:
 		x := *e.Take
-		x.Argv, x.Dir = r.argv(x.Argv), r.text(x.Dir)
+		x.Argv, x.Dir, x.By = r.argv(x.Argv), r.text(x.Dir), r.text(x.By)
 		e.Take = &x
 	case e.Plan != nil:
 		x := *e.Plan

@@ -25,6 +25,11 @@ func (s *Summary) Top(n, most int) Summary {
 		start.Argv = nil // the evidence has them once
 		c.Start = &start
 	}
+	if c.End != nil {
+		end := *c.End
+		end.Argv = nil
+		c.End = &end
+	}
 	return c
 }
 

@@ -52,7 +52,11 @@ func (p *Predicate) take(e *event.Entry, left *int) {
 		p.Run.Plan = e.Hash
 		p.Enforcement = append(p.Enforcement, e.Plan.Enforcement...)
 	case e.End != nil:
-		p.Run.End, p.Run.Ended = e.End, e.Time
+		end := *e.End
+		end.Argv = nil // of a sandbox that was taken: they are the run's already
+		p.Run.End, p.Run.Ended = &end, e.Time
+	case e.Take != nil:
+		p.Run.Argv = e.Take.Argv // what it was made for is nothing that ran
 	case e.Ask != nil:
 		a := Approval{At: e.Time, Kind: e.Kind, Event: event.Cut(*e.Ask, MaxName)}
 		b, err := compact(a)

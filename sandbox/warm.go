@@ -175,7 +175,7 @@ func (r *run) warm(ctx context.Context) error {
 		var why error
 		select {
 		case t := <-r.takes:
-			return r.taken(ctx, t)
+			return r.taken(ctx, t, gone)
 		case end := <-gone:
 			why = fmt.Errorf("it ended before it was taken: %s %s", end.Reason, end.Detail)
 		case <-r.view.Done():
@@ -197,7 +197,7 @@ func (r *run) warm(ctx context.Context) error {
 			return &belljar.Error{Op: "wait to be taken", ID: r.p.Name, Err: why}
 		}
 		// Somebody was faster: what is wrong shows when the command starts.
-		return r.taken(ctx, <-r.takes)
+		return r.taken(ctx, <-r.takes, gone)
 	}
 }
 
@@ -213,7 +213,7 @@ func (r *run) unclaim() bool {
 }
 
 // taken makes the run that of who took it.
-func (r *run) taken(ctx context.Context, t *taking) error {
+func (r *run) taken(ctx context.Context, t *taking, gone <-chan belljar.End) error {
 	made := r.began
 	r.taking, r.began = t, time.Now()
 	r.p.Command = belljar.Exec{Path: t.q.Path, Argv: t.q.Argv, Dir: t.q.Dir}
@@ -223,6 +223,13 @@ func (r *run) taken(ctx context.Context, t *taking) error {
 		closeAll(t.c)
 		t.reply <- err
 		return err
+	}
+	select { // what has just ended is not begun with
+	case <-gone:
+		return fail(errors.New("it ended before it was taken"))
+	case <-r.view.Done():
+		return fail(errors.New("the view server ended before it was taken"))
+	default:
 	}
 	// What was committed while it waited was not committed inside.
 	r.repos = repositories(ctx, &r.p.Workspace, borrowed(r.p), r.o.Repositories)
@@ -302,8 +309,8 @@ func (c callerRelay) Note(line string) { _ = c.c.Say([]byte(line + "\n")) }
 // Ring implements [relay]: runs that ring their caller's bell start cold.
 func (callerRelay) Ring() {}
 
-// Dropped implements [relay]: what is kept from a terminal is kept by who has it.
-func (callerRelay) Dropped() map[string]int { return nil }
+// Dropped implements [relay].
+func (c callerRelay) Dropped() map[string]int { return c.c.Dropped() }
 
 // Close implements [relay].
 func (callerRelay) Close() error { return nil }

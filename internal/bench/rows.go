@@ -20,6 +20,7 @@ func rows() []row {
 		{name: "start: true, beside the library's", aim: "<=0.75", run: startLibrary},
 		{name: "start: true, beside bubblewrap", aim: "-/<=3", run: startBubblewrap},
 		{name: "start: 100 000 files, 5 ** patterns", aim: "flat", run: startTree},
+		{name: "begin: cold, from a pool, exec", lines: begins},
 		{name: "ssh NAME.belljar true", aim: "<=30ms", run: sshTrue},
 		{name: "in the project: git status, warm", aim: "<=5/1.15", run: workInside(func(b *bench) (string, error) { return b.repo(2400) }, "git status")},
 		{name: "in the project: rg, warm", aim: "<=5/1.15", run: workInside(func(b *bench) (string, error) { return b.repo(2400) }, "rg nothing-like-this . || true")},

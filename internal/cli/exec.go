@@ -177,6 +177,7 @@ func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session
 		return belljar.ExitStatus{}, nil
 	default:
 	}
+	_ = stream.Printed(s.Dropped()) // whose end is told by Wait
 	status, waitErr := stream.Wait(ctx)
 	if waitErr != nil {
 		return status, waitErr

@@ -44,6 +44,8 @@ func (p *prepared) notPooled(f *planFlags) error {
 		return errors.New("what is kept is part of the start")
 	case p.rings():
 		return errors.New("its policy rings the bell of the caller's terminal")
+	case p.facts.Signing != "":
+		return errors.New("its key for git is told before it runs")
 	case len(p.plan.Setup) > 0:
 		return errors.New("its policy has steps of setup, which belong to a run")
 	}

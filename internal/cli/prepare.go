@@ -152,6 +152,9 @@ func (h *host) identity() belljar.Identity {
 func (a *App) sweep(h *host) {
 	dead, err := h.dirs.Sweep()
 	for _, r := range dead {
+		if r.Warm != "" {
+			continue // nothing ran in it
+		}
 		next := "belljar diff"
 		if h.dirs.CanStart(r) {
 			next += "; belljar start " + r.Name + " starts it again"

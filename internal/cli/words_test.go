@@ -61,7 +61,7 @@ func TestWrongWords(t *testing.T) {
 		"run --best-effort=3 ls": "error: \"3\" is no value for that flag: it is true or false\nhint: usage: belljar run [flags] [--] COMMAND [ARG…]",
 		"run --name Foo ls":      "error: --name \"Foo\" is no name for a sandbox\nhint: lower-case letters, digits and dashes, at most 31, a letter first",
 		"run --name exec ls":     "error: --name exec is a word of the command line\nhint: choose another name",
-		"log --kind x":           "error: unknown kind of event \"x\"\nhint: the kinds are: start, plan, exec, exit, connect, request, refuse, ask, answer, judge, file, limit, sampled, publish, terminal, segment, end",
+		"log --kind x":           "error: unknown kind of event \"x\"\nhint: the kinds are: start, plan, exec, exit, connect, request, refuse, take, ask, answer, judge, file, limit, sampled, publish, terminal, segment, end",
 		"log verfy x":            "error: belljar log has no command \"verfy\"\nhint: did you mean belljar log verify?",
 		"log a b":                "error: belljar log: unexpected \"b\"\nhint: usage: belljar log [NAME] [flags]",
 		"frob --help":            "error: belljar has no command \"frob\"\nhint: belljar --help lists the commands",

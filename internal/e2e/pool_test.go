@@ -122,6 +122,13 @@ func TestPool(t *testing.T) {
 	if log := w.belljar("log", name).out; !strings.Contains(log, "after it was made") || !strings.Contains(log, "status 7") {
 		t.Errorf("%s", log)
 	}
+	if r := w.belljar("evidence", name); r.status != 0 {
+		t.Errorf("%+v", r)
+	} else {
+		w.write(filepath.Join(w.home, "evidence.json"), r.out)
+		r = w.belljar("evidence", "verify", filepath.Join(w.home, "evidence.json"))
+		mustContain(t, "evidence", r.out+r.errout, "command     sh -c")
+	}
 	if r := w.belljar("log", "verify", name); r.status != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -308,7 +315,10 @@ func TestPoolKilled(t *testing.T) {
 		pid := w.warmPID()
 		below := testenv.Descendants(pid)
 		_ = syscall.Kill(which(append([]int{pid}, below...)), syscall.SIGKILL)
-		w.sh("true")
+		// Taken before anybody noticed, it fails as one does that is killed later: loudly.
+		if r := w.trySh("true"); r.status != 0 && (r.status != 125 || !strings.Contains(r.errout, "the sandbox ended")) {
+			t.Errorf("%+v", r)
+		}
 		eventually(t, "it is gone", func() bool {
 			for n := range w.ps() {
 				if names[n] {
@@ -366,4 +376,26 @@ func TestPoolTime(t *testing.T) {
 	if r := w.trySh("cat /etc/hostname; exec sleep 1000", "--time", "3s"); r.status != 124 || !names[strings.TrimSpace(r.out)] || !strings.Contains(r.errout, "belljar: error:") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestPoolTerminal: on a terminal a sandbox that waited is like any other: it has one of
+// its own, of the caller's size, and the closing lines stand behind what was printed.
+func TestPoolTerminal(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	s := newScreen(t, w)
+	names := w.full(1)
+	line := binary + " run -- sh -c 'cat /etc/hostname; stty size; read x; echo got $x; exit 3'; echo status $?"
+	if tier != "" {
+		line = strings.Replace(line, " run ", " run --tier "+tier+" ", 1)
+	}
+	s.keys(line, "Enter")
+	s.want("30 100")
+	s.keys("word", "Enter")
+	s.want("got word")
+	s.want("status 3")
+	for n := range names {
+		s.want(n + "\n")
+	}
+	s.want("tells what they did")
 }
