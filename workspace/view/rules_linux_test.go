@@ -202,6 +202,45 @@ func TestHostEdits(t *testing.T) {
 	}
 }
 
+// TestHostEditsWhileBusy: what the host does is seen soon although the sandbox, whose own
+// changes are the watcher's as well, never rests.
+func TestHostEditsWhileBusy(t *testing.T) {
+	w := newWorld(t, worldOptions{disk: 1 << 30, seed: func(h string) { write(t, h+"/f", "one") }})
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				done <- n
+				return
+			default:
+			}
+			name := fmt.Sprintf("%s/busy%d", w.in, n%10)
+			_ = os.WriteFile(name, []byte("x"), 0o644)
+			_ = os.Remove(name)
+		}
+	}()
+	var took []time.Duration
+	for i := range 20 {
+		v := fmt.Sprint("version ", i)
+		write(t, w.host+"/f", v)
+		start := time.Now()
+		eventually(t, "the edit", func() bool { b, err := os.ReadFile(w.in + "/f"); return err == nil && string(b) == v })
+		took = append(took, time.Since(start))
+	}
+	close(stop)
+	if n := <-done; n < 100 {
+		t.Fatalf("the sandbox was not busy: %d changes", n)
+	}
+	slices.Sort(took)
+	usual := took[len(took)/2]
+	t.Logf("usual %v, slowest %v", usual, took[len(took)-1])
+	if usual > 200*time.Millisecond {
+		t.Errorf("an edit usually took %v to be seen", usual)
+	}
+}
+
 // TestHostWinsAppend: appending inside never overwrites what the host appended.
 func TestHostWinsAppend(t *testing.T) {
 	w := newWorld(t, worldOptions{seed: func(h string) { write(t, h+"/log", "") }})
