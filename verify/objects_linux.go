@@ -41,7 +41,7 @@ func openObjects() map[string]string {
 }
 
 // openIn adds what the descriptors in dir, of one process, are. Links are read
-// relative to it: to find a process by its number costs more than all of the rest.
+// relative to it, so that the process is found once and not for each.
 func openIn(dir string, out map[string]string) {
 	d, err := os.Open(dir)
 	if err != nil {
