@@ -279,19 +279,6 @@ func (w *world) whileHeld(r *row) (finding, bool) {
 	return finding{}, false
 }
 
-// openObjects lists what the descriptors of every process of this world are, each
-// kind once, with one that is it.
-func openObjects() map[string]string {
-	out := map[string]string{}
-	all, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, p := range all {
-		if to, err := os.Readlink(p); err == nil {
-			out[to] = p
-		}
-	}
-	return out
-}
-
 // hasObject looks through what was open when the attacker held.
 func (w *world) hasObject(kind string) (bool, string) {
 	for to, p := range w.objects {

@@ -455,7 +455,8 @@ func (s *screen) kill() {
 	_ = exec.Command("tmux", "-S", s.sock, "kill-server").Run()
 }
 
-// TestManyDetached: many sandboxes at once, started one after another and stopped at once.
+// TestManyDetached: many sandboxes at once, started one after another, all of which answer, and
+// stopped at once.
 func TestManyDetached(t *testing.T) {
 	w := newWorld(t)
 	n := rounds(10, 100)
@@ -477,6 +478,9 @@ func TestManyDetached(t *testing.T) {
 	for _, name := range names {
 		if l := list[name]; l.State != "running" {
 			t.Errorf("%s: %+v", name, l)
+		}
+		if r := w.belljar("exec", name, "--", "echo", "here"); r.status != 0 || r.out != "here\n" {
+			t.Errorf("%s does not answer: %+v", name, r)
 		}
 	}
 	if r := w.belljar(append([]string{"stop", "--grace", "1s"}, names...)...); r.status != 0 {

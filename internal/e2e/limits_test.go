@@ -34,6 +34,17 @@ for i in range(1500):
 time.sleep(20)'`, 137, "memory"},
 		{"tmpfs", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/tmp/x bs=1M count=1500; sleep 20`, 137, "memory"},
 		{"shm", []string{"--memory", "300MiB"}, `dd if=/dev/zero of=/dev/shm/x bs=1M count=1500; sleep 20`, 137, "memory"},
+		// The kernel gives a user 64 MiB of pipes of any size, and small ones from there on.
+		{"pipes", []string{"--memory", "60MiB"}, `python3 -c 'import fcntl, os, time
+for i in range(1500):
+    r, w = os.pipe()
+    try: fcntl.fcntl(w, 1031, 1<<20)
+    except OSError: pass
+    os.set_blocking(w, False)
+    try:
+        while True: os.write(w, b"x"*65536)
+    except BlockingIOError: pass
+time.sleep(20)'`, 137, "memory"},
 		{"children", []string{"--memory", "300MiB"}, `for i in 1 2 3 4 5 6 7 8; do python3 -c 'x=bytearray(b"x")*(100<<20); import time; time.sleep(20)' & done; wait`, 137, "memory"},
 		{"fork bomb", []string{"--processes", "64"}, `python3 -c 'import os,sys,time
 n=0

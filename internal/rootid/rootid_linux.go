@@ -8,9 +8,11 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,9 +24,19 @@ func Enter(r Request) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
+	if p := userns.Limit("user", "mnt"); p != nil { // which are needed here
+		return refuse("start as root", errors.New(p.Reason), p.Remedy)
+	}
 	uid, gid, err := lookup()
 	if err != nil {
 		return refuse("find the identity for sandboxes of root", err, "create a system user for it: useradd --system --no-create-home belljar")
+	}
+	if err := exists(uid, gid); err != nil {
+		if p := userns.Check(); p != nil {
+			return refuse("start as root of a user namespace", errors.New(p.Reason), p.Remedy)
+		}
+		return refuse("become the identity for sandboxes of root", err,
+			"this is root of a user namespace only (unshare, a rootless container): start belljar outside of it, as the ordinary user")
 	}
 	for _, d := range []string{StateDir, RuntimeDir} {
 		if err := ownDir(d, uid, gid); err != nil {
@@ -74,6 +86,35 @@ func lookup() (uid, gid int, err error) {
 		return 0, 0, fmt.Errorf("uid %s belongs to %s", id, u.Username)
 	}
 	return DefaultID, DefaultID, nil
+}
+
+// exists is an error where the user namespace of this process has no such identity.
+func exists(uid, gid int) error {
+	for _, m := range []struct {
+		file, what string
+		id         int
+	}{{"/proc/self/uid_map", "uid", uid}, {"/proc/self/gid_map", "gid", gid}} {
+		b, err := os.ReadFile(m.file)
+		if err != nil {
+			return err
+		}
+		if !mapped(string(b), m.id) {
+			return fmt.Errorf("%s %d does not exist in this user namespace", m.what, m.id)
+		}
+	}
+	return nil
+}
+
+// mapped says whether a file like /proc/self/uid_map has id: lines of the first number
+// inside, outside, and how many.
+func mapped(ranges string, id int) bool {
+	for line := range strings.Lines(ranges) {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err == nil && id >= first && id-first < count {
+			return true
+		}
+	}
+	return false
 }
 
 // ownDir makes path a folder of uid alone. What is there already must be one.

@@ -12,6 +12,10 @@ import (
 // process.
 func Check() *Problem { return check("/proc") }
 
+// Limit returns nil when the kernel's limits allow namespaces of each of the kinds,
+// which are named as in user.max_net_namespaces.
+func Limit(kinds ...string) *Problem { return limit(reader("/proc"), kinds...) }
+
 // Nested returns what is wrong when this process is inside a sandbox already, of
 // which no switch of the host is the remedy.
 func Nested() *Problem { return nested(reader("/proc"), resolvConf) }
@@ -46,14 +50,8 @@ func check(proc string) *Problem {
 	if _, ok := read("/self/uid_map"); !ok {
 		return &Problem{"the kernel has no user namespaces", "use a kernel with CONFIG_USER_NS"}
 	}
-	for _, n := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
-		file := "/sys/user/max_" + n + "_namespaces"
-		if v, ok := read(file); ok && v == "0" {
-			return &Problem{
-				"/proc" + file + " is 0",
-				"run: sudo sysctl -w user.max_" + n + "_namespaces=15000",
-			}
-		}
+	if p := limit(read, "user", "mnt", "pid", "net", "ipc", "uts"); p != nil {
+		return p
 	}
 	if v, ok := read("/sys/kernel/unprivileged_userns_clone"); ok && v == "0" {
 		return &Problem{
@@ -65,6 +63,20 @@ func check(proc string) *Problem {
 		return p
 	}
 	return container(read)
+}
+
+// limit finds the first kind of which none may be made here.
+func limit(read func(string) (string, bool), kinds ...string) *Problem {
+	for _, n := range kinds {
+		file := "/sys/user/max_" + n + "_namespaces"
+		if v, ok := read(file); ok && v == "0" {
+			return &Problem{
+				"/proc" + file + " is 0",
+				"run: sudo sysctl -w user.max_" + n + "_namespaces=15000",
+			}
+		}
+	}
+	return nil
 }
 
 // apparmor knows Ubuntu 23.10 and later: a user namespace can be made there, but

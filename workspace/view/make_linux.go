@@ -65,12 +65,12 @@ func (t *tree) create(parent uint64, name string, m making, out *fuse.EntryOut) 
 		return nil, false, err
 	}
 	t.quota.add(perFile)
-	return t.finish(p, &d, name, m.op, out)
+	return t.finish(p, &d, name, m.op, !toHost, out)
 }
 
-// finish finds what was just made and tells of it.
-func (t *tree) finish(p *node, d *dirs, name, op string, out *fuse.EntryOut) (*node, bool, error) {
-	if d.upper < 0 {
+// finish finds what was just made, private or on the host, and tells of it.
+func (t *tree) finish(p *node, d *dirs, name, op string, private bool, out *fuse.EntryOut) (*node, bool, error) {
+	if private && d.upper < 0 { // the shadow's directory may have been made for it
 		d.close()
 		var err error
 		if *d, err = t.open(p); err != nil {

@@ -55,10 +55,14 @@ func (t *tree) settle(n *node, m *move) {
 	if n == nil {
 		return
 	}
-	d, err := t.open(m.q)
-	defer d.close()
-	if err != nil {
-		return
+	d := m.dq
+	if m.touchesShadow() { // whose part of the directory may be new, or gone
+		var err error
+		d, err = t.open(m.q)
+		defer d.close()
+		if err != nil {
+			return
+		}
 	}
 	s, err := t.find(d, m.q, m.new)
 	if err != nil {

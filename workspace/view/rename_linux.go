@@ -36,7 +36,7 @@ func (t *tree) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName str
 	if m.p == nil || m.q == nil {
 		return fuse.Status(unix.ESTALE)
 	}
-	defer func() { m.dp.close(); m.dq.close() }()
+	defer m.close()
 	err := t.plan(m)
 	if err == nil {
 		err = t.carryOut(m)
@@ -44,12 +44,22 @@ func (t *tree) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName str
 	return status(err)
 }
 
+// close closes the directories of both ends, which may be one.
+func (m *move) close() {
+	m.dp.close()
+	if m.q != m.p {
+		m.dq.close()
+	}
+}
+
 // plan finds both ends and judges them.
 func (t *tree) plan(m *move) (err error) {
 	if m.dp, err = t.open(m.p); err != nil {
 		return err
 	}
-	if m.dq, err = t.open(m.q); err != nil {
+	if m.q == m.p {
+		m.dq = m.dp
+	} else if m.dq, err = t.open(m.q); err != nil {
 		return err
 	}
 	if m.from, err = t.find(m.dp, m.p, m.old); err != nil {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,6 +81,12 @@ func (w *watcher) forget(n *node) {
 	delete(w.keys, n.id)
 }
 
+// restFor is how long the watcher looks away after it has read nothing but what this
+// process did itself. Every change of the sandbox is an event of that kind: without the
+// rest each of them wakes a thread for nothing, which takes as long as a request. What
+// the host does meanwhile is seen that much later, at most.
+const restFor = 3 * time.Millisecond
+
 // run reads events until the process ends.
 func (w *watcher) run() {
 	buf := make([]byte, 256<<10)
@@ -110,6 +117,8 @@ func (w *watcher) run() {
 			// The notifier is next on this thread; the read would keep it waiting until
 			// another thread takes it from here.
 			runtime.Gosched()
+		} else {
+			time.Sleep(restFor)
 		}
 	}
 }
