@@ -145,6 +145,16 @@ type Outcome struct {
 	after *state // what landed, of a file or link
 }
 
+// A Run is what a run changed on the host by itself, as far as it can be taken back.
+type Run struct {
+	Live    bool // mode live; else review with patterns of what passes
+	Next    bool // it is what undo takes back next
+	Changes []Change
+	// Lost are those that undo cannot take back, with the reason as Conflict.
+	Lost []Change
+	Cut  bool // and there was more than is written down
+}
+
 // Pending lists what waits in the shadow for the project in dir, by what the
 // package knows without a policy. See [Project.Pending].
 func Pending(shadow, dir string) ([]Change, error) {
