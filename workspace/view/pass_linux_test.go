@@ -121,10 +121,11 @@ func (p *passBatch) onlyPassing(what string, before, now []string) {
 			must(p, err)
 			// A folder that passes is renamed with what is held in it: that is the host's own,
 			// and means the same as before.
-			moved := p.rules.Explain(filepath.Dir(rel)).Kind == rules.Pass && slices.ContainsFunc(other, func(l string) bool {
+			held := p.held(rel)
+			moved := held != "" && held != rel && slices.ContainsFunc(other, func(l string) bool {
 				q, _ := strconv.QuotedPrefix(l)
 				o, _ := strconv.Unquote(q)
-				return filepath.Base(o) == filepath.Base(rel) && l[len(q):] == line[len(quoted):]
+				return p.held(o) == held && l[len(q):] == line[len(quoted):]
 			})
 			if v := p.rules.Explain(rel); v.Kind != rules.Pass && !moved {
 				p.Errorf("batch %d: after %s the host changed where nothing may pass: %s", p.batch, what, line)
@@ -135,6 +136,21 @@ func (p *passBatch) onlyPassing(what string, before, now []string) {
 	if p.passed == 0 {
 		p.Errorf("batch %d: nothing passed: the test tests nothing", p.batch)
 	}
+}
+
+// held is the part of rel from the first name on that does not pass, below one that does;
+// rel itself without such a name above.
+func (p *passBatch) held(rel string) string {
+	parts := strings.Split(rel, "/")
+	for i := range parts {
+		if p.rules.Explain(strings.Join(parts[:i+1], "/")).Kind == rules.Pass {
+			continue
+		}
+		if i > 0 && p.rules.Explain(strings.Join(parts[:i], "/")).Kind == rules.Pass {
+			return strings.Join(parts[i:], "/")
+		}
+	}
+	return rel
 }
 
 // The pattern ** lets exactly that through which live does.
