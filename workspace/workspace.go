@@ -18,6 +18,12 @@
 // secret) is never removed. git and other tools are never run; an index is
 // checked before it lands.
 //
+// # What undo takes back
+//
+// The last apply, or what a newer run changed on the host by itself: the server wrote
+// down what was there before (package before), which becomes a journal as that of an apply. How the
+// run left each place is compared with what the host has: what is another thing now is a conflict.
+//
 // # Limitations
 //
 // Renames are found by content, and waiting is a removal and an addition. Between the last look at a host
