@@ -65,7 +65,9 @@ func (p Project) runs() ([]run, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = addRun(out, e.Name(), in)
+			if !in.last.IsZero() { // else it has changed nothing
+				out = addRun(out, e.Name(), in)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b run) int { return strings.Compare(a.name, b.name) })
