@@ -136,6 +136,8 @@ type Workspace struct {
 	// in the shadow; both are added to what package workspace/rules knows by itself.
 	Hide []Pattern `json:"hide"`
 	Hold []Pattern `json:"hold"`
+	// Pass are names that in mode review are written through as in mode live.
+	Pass []Pattern `json:"pass,omitempty"`
 	// Shadow is the folder on the host that keeps private copies and whiteouts.
 	// It belongs to the project, not to one sandbox, so that what waits is found again.
 	Shadow string `json:"shadow"`

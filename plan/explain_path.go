@@ -213,6 +213,9 @@ func (r *explainer) explainView(e *Explanation, at place) {
 		e.Fix = "belljar apply lets a change land"
 	case v.Kind == rules.Pass && at.view > 0 && !view.Git:
 		e.Verdict, e.Reason, e.Rule = "write", "changes are written through", r.ruleOf(at.path, "visible, writable")
+	case v.ByPass && v.Kind == rules.Pass:
+		e.Reason = strings.TrimSuffix("workspace.pass lets it land by itself; "+e.Reason, "; ")
+		e.Fix = "drop the pattern, or add one to files.hold: then its changes wait"
 	case v.Kind == rules.Pass && v.Class == rules.UserRun:
 		e.Reason += "; changes are written through and listed first"
 		e.Fix = "workspace.mode: review, or files.hold, keeps changes until you apply them"

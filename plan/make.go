@@ -20,6 +20,7 @@ type wishes struct {
 	read       []pathRule
 	write      []pathRule
 	hide, hold []belljar.Pattern
+	pass       []belljar.Pattern // in mode review
 	network    belljar.Network
 	loginHosts []string // that nothing but a login is for
 	commands   belljar.Commands
@@ -146,6 +147,9 @@ func (m *maker) workspace() error {
 		Hide:   slices.Clone(m.w.hide),
 		Hold:   slices.Clone(m.w.hold),
 		Shadow: filepath.Join(ProjectDir(m.f.StateDir, dir), "shadow"),
+	}
+	if ws.Mode == belljar.ModeReview {
+		ws.Pass = slices.Clone(m.w.pass)
 	}
 	if ws.Mode == belljar.ModeWorktree {
 		if err := m.worktree(&ws); err != nil {

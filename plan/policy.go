@@ -29,7 +29,7 @@ func Make(p *policy.Policy, f *Facts, c belljar.Capabilities, o MakeOptions) (*b
 
 func wishesOf(p *policy.Policy, f *Facts, o MakeOptions) wishes {
 	w := envWishes(p)
-	w.hold, w.network, w.limits = p.Hold(), p.Network(), p.Limits()
+	w.hold, w.pass, w.network, w.limits = p.Hold(), p.Pass(), p.Network(), p.Limits()
 	w.loginHosts = loginHosts(p)
 	w.commands, w.setup = p.Commands(), p.Setup()
 	w.sessions, w.bestEffort, w.sign = p.Sessions(), o.BestEffort, p.Signs() == policy.SignSSH

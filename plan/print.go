@@ -35,6 +35,7 @@ func Print(w io.Writer, p *belljar.Plan) error {
 	}
 	printPatterns(row, "hidden", p.Workspace.Hide)
 	printPatterns(row, "held", p.Workspace.Hold)
+	printPatterns(row, "lands by itself", p.Workspace.Pass)
 
 	head("visible outside the project")
 	for _, m := range p.Mounts {

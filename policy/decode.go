@@ -256,7 +256,7 @@ func maxEntries(path string) int {
 	switch path {
 	case "network.allow":
 		return 20_000
-	case "files.hide", "files.hold", "commands.allow", "commands.ask", "commands.deny":
+	case "files.hide", "files.hold", keyLanding, "commands.allow", "commands.ask", "commands.deny":
 		return 2000
 	}
 	return 256

@@ -73,6 +73,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffWords("tier", a.tier, b.tier, a.tierWithin(b.tier.value, a.tier.value))...)
 	mode := func(i item[belljar.Mode]) item[string] { return item[string]{string(i.value), i.mark} }
 	l = append(l, diffWords("workspace.mode", mode(a.mode), mode(b.mode), modeRank(b.mode.value) < modeRank(a.mode.value))...)
+	l = append(l, diffSets(keyLanding, a.landing, b.landing, true)...)
 	// Whatever is writable is readable: a path that is in both lists counts once.
 	l = append(l, diffPaths("files.read", a.read, b.read, slices.Concat(a.read, a.write), slices.Concat(b.read, b.write))...)
 	l = append(l, diffPaths("files.write", a.write, b.write, a.write, b.write)...)

@@ -30,6 +30,7 @@ type document struct {
 	mode        *item[belljar.Mode]
 	read, write list[string]
 	hide, hold  list[string]
+	landing     list[string] // workspace.pass
 	registries  list[string]
 	allow       list[belljar.NetRule]
 	publish     list[uint16]

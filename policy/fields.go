@@ -15,7 +15,7 @@ func (d *decoder) root(n ast.Node) {
 		"version":   func(p pair) { version = true; d.version(p) },
 		"extends":   func(p pair) { d.doc.extends = decodeList(d, p, "extends", "presets", d.presetName) },
 		"tier":      d.tier,
-		"workspace": func(p pair) { d.fields(p.value, "workspace", map[string]func(pair){"mode": d.mode}) },
+		"workspace": func(p pair) { d.fields(p.value, "workspace", d.workspaceKeys()) },
 		"files":     func(p pair) { d.fields(p.value, "files", d.fileKeys()) },
 		"network":   func(p pair) { d.fields(p.value, "network", d.networkKeys()) },
 		"git":       func(p pair) { d.fields(p.value, "git", d.gitKeys()) },
@@ -103,24 +103,33 @@ func (d *decoder) fileKeys() map[string]func(pair) {
 			return abs, err == nil
 		})
 	}
-	globs := func(p pair, key string) list[string] {
-		return decodeList(d, p, key, "patterns", func(n ast.Node, key string) (string, bool) {
-			s, ok := d.text(n, key)
-			if !ok {
-				return "", false
-			}
-			if err := checkGlob(s); err != nil {
-				d.add(d.at(n), key, "", "%s", err)
-				return "", false
-			}
-			return s, true
-		})
-	}
 	return map[string]func(pair){
 		"read":  func(p pair) { d.doc.read = pathList(p, "files.read", false) },
 		"write": func(p pair) { d.doc.write = pathList(p, "files.write", true) },
-		"hide":  func(p pair) { d.doc.hide = globs(p, "files.hide") },
-		"hold":  func(p pair) { d.doc.hold = globs(p, "files.hold") },
+		"hide":  func(p pair) { d.doc.hide = d.globs(p, "files.hide") },
+		"hold":  func(p pair) { d.doc.hold = d.globs(p, "files.hold") },
+	}
+}
+
+// globs are patterns of names in the workspace.
+func (d *decoder) globs(p pair, key string) list[string] {
+	return decodeList(d, p, key, "patterns", func(n ast.Node, key string) (string, bool) {
+		s, ok := d.text(n, key)
+		if !ok {
+			return "", false
+		}
+		if err := checkGlob(s); err != nil {
+			d.add(d.at(n), key, "", "%s", err)
+			return "", false
+		}
+		return s, true
+	})
+}
+
+func (d *decoder) workspaceKeys() map[string]func(pair) {
+	return map[string]func(pair){
+		"mode": d.mode,
+		"pass": func(p pair) { d.doc.landing = d.globs(p, keyLanding) },
 	}
 }
 

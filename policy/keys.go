@@ -56,6 +56,11 @@ func newKeys() []key {
 			"readonly is tighter than review, review than worktree, worktree than live", "the widest mode allowed", modeRule{},
 		},
 		{
+			keyLanding, "list of patterns", "nothing", "workspace: {mode: review, pass: [\"src/**\"]}",
+			"Names in the workspace that land by themselves in mode review, as they do in live. What runs by itself, is held or hidden never does.",
+			"only patterns that are already in force; [] takes all of them away", "the patterns that may be in force", landingRule(),
+		},
+		{
 			"files.read", "list of paths", "nothing", "files: {read: [~/lib/protos, /srv/data]}",
 			"Folders and files outside the workspace that are visible, read-only. Absolute, below ~/, or relative to the file's folder.",
 			"only paths that are already readable; [] takes all of them away", "paths below which everything that is read must lie", readRule(),
@@ -251,7 +256,7 @@ func limitDoc(name string) string {
 func laterKeys() map[string]bool {
 	m := map[string]bool{}
 	for _, k := range []string{
-		"workspace.pass", "network.upstream",
+		"network.upstream",
 	} {
 		m[k] = true
 	}

@@ -228,6 +228,31 @@ func holdRule() keyRule {
 	return restriction{func(d *document) list[string] { return d.hold }, func(s *state) *[]item[string] { return &s.hold }}
 }
 
+// keyLanding is the key of what lands by itself in mode review.
+const keyLanding = "workspace.pass"
+
+// landingRule is workspace.pass. Whether one pattern allows no more than another is
+// not looked into, but "**" allows all.
+func landingRule() keyRule {
+	get := func(s *state) *[]item[string] { return &s.landing }
+	all := func(i item[string]) bool { return i.value == "**" }
+	return permission[string]{
+		keyLanding, func(d *document) list[string] { return d.landing }, get, same[string],
+		func(s *state) func(string) bool {
+			if slices.ContainsFunc(s.landing, all) {
+				return func(string) bool { return true }
+			}
+			return equalCovers(get)(s)
+		},
+		func(w *work, v string, ceiling []item[string]) []string {
+			if slices.ContainsFunc(ceiling, all) {
+				return []string{v}
+			}
+			return equalCut(w, v, ceiling)
+		},
+	}
+}
+
 // setRule is env.set.
 type setRule struct{}
 

@@ -130,6 +130,9 @@ func (p *Policy) Hide() []belljar.Pattern { return patterns(p.state.hide) }
 // Hold lists the names in the workspace whose changes wait, added to what runs by itself.
 func (p *Policy) Hold() []belljar.Pattern { return patterns(p.state.hold) }
 
+// Pass lists the patterns of what lands by itself in mode review.
+func (p *Policy) Pass() []belljar.Pattern { return patterns(p.state.landing) }
+
 // RegistryKinds lists the kinds of registries whose hosts are allowed; Glob is the kind.
 func (p *Policy) RegistryKinds() []belljar.Pattern { return patterns(p.state.registries) }
 
@@ -290,6 +293,9 @@ func (p *Policy) canonical() []byte {
 	}
 	if n := p.Notify(); n != nil {
 		all[keyNotify] = n
+	}
+	if l := sorted(p.state.landing); len(l) > 0 {
+		all[keyLanding] = l
 	}
 	b, _ := json.Marshal(all) // it cannot fail on strings, numbers and maps of them
 	return b

@@ -71,7 +71,8 @@ type (
 		Programs []string `json:"programs,omitempty" jsonschema:"description=Folders whose programs are what their names say"`
 	}
 	schemaWorkspace struct {
-		Mode string `json:"mode,omitempty" jsonschema:"enum=live,enum=worktree,enum=review,enum=readonly"`
+		Mode string   `json:"mode,omitempty" jsonschema:"enum=live,enum=worktree,enum=review,enum=readonly"`
+		Pass []string `json:"pass,omitempty"`
 	}
 	schemaFiles struct {
 		Read  []string `json:"read,omitempty"`

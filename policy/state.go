@@ -17,6 +17,7 @@ type state struct {
 
 	read, write []item[string]
 	hide, hold  []item[string]
+	landing     []item[string] // workspace.pass
 	registries  []item[string]
 	rules       []item[belljar.NetRule]
 	publish     []item[uint16]
@@ -81,6 +82,7 @@ func (s *state) clone() *state {
 	c := *s
 	c.read, c.write = append(c.read[:0:0], s.read...), append(c.write[:0:0], s.write...)
 	c.hide, c.hold = append(c.hide[:0:0], s.hide...), append(c.hold[:0:0], s.hold...)
+	c.landing = append(c.landing[:0:0], s.landing...)
 	c.registries = append(c.registries[:0:0], s.registries...)
 	c.rules = append(c.rules[:0:0], s.rules...)
 	c.fetch, c.push = append(c.fetch[:0:0], s.fetch...), append(c.push[:0:0], s.push...)

@@ -20,16 +20,7 @@ func (p *Policy) YAML() ([]byte, error) {
 		w.line(0, "# preset "+u.Name, asComment(u.Origin))
 	}
 	w.line(0, "tier: "+s.tier.value, asComment(p.TierOrigin()))
-	mode := "mode: " + string(s.mode.value)
-	if s.mode.src.layer == layerDefault {
-		mode = "# " + mode
-	}
-	if strings.HasPrefix(mode, "#") {
-		w.line(0, "# workspace: {"+mode[2:]+"}", asComment(s.mode.origin()))
-	} else {
-		w.line(0, "workspace:", "")
-		w.line(1, mode, asComment(s.mode.origin()))
-	}
+	w.workspace(s)
 	w.files(s)
 	w.network(s)
 	w.git(s)
@@ -106,6 +97,24 @@ func quote(s string) string {
 	}
 	b.WriteByte('"')
 	return b.String()
+}
+
+func (w *yamlWriter) workspace(s *state) {
+	mode, origin := "mode: "+string(s.mode.value), asComment(s.mode.origin())
+	chosen := s.mode.src.layer != layerDefault
+	if !chosen {
+		w.line(0, "# workspace: {"+mode+"}", origin)
+	}
+	if !chosen && len(s.landing) == 0 {
+		return
+	}
+	w.line(0, "workspace:", "")
+	if chosen {
+		w.line(1, mode, origin)
+	}
+	if len(s.landing) > 0 {
+		w.list("pass", s.landing, quote)
+	}
 }
 
 func (w *yamlWriter) files(s *state) {

@@ -435,7 +435,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text
 		}
 		_, err = to.Write(text.data)
 	} else {
-		err = copySparse(to, from)
+		err = shadow.CopySparse(to, from)
 	}
 	if err != nil {
 		return err

@@ -207,7 +207,7 @@ func keepFile(d int, name string, to int, blob string) error {
 	}
 	f := os.NewFile(uintptr(out), blob)
 	defer func() { _ = f.Close() }()
-	if err := copySparse(f, from); err != nil {
+	if err := shadow.CopySparse(f, from); err != nil {
 		return err
 	}
 	shadow.CopyXattrs(in, out)

@@ -31,7 +31,12 @@ func (Project) Discard(context.Context, ...string) ([]Change, error) {
 }
 
 // Undo returns errors.ErrUnsupported.
-func (Project) Undo(context.Context) ([]Outcome, error) { return nil, errors.ErrUnsupported }
+func (Project) Undo(context.Context, ...string) ([]Outcome, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// LastRun returns errors.ErrUnsupported.
+func (Project) LastRun() (*Run, error) { return nil, errors.ErrUnsupported }
 
 // Recover does nothing.
 func (Project) Recover(context.Context) ([]Outcome, error) { return nil, nil }

@@ -19,11 +19,12 @@ import (
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
-// Undo takes back what the last [Project.Apply] did to the host: what had landed
-// waits again. A file that the host has changed since is left as it is, with a word;
+// Undo takes back what the last [Project.Apply] did to the host, or what a newer run
+// changed there by itself ([Project.LastRun]): what had landed waits again. With paths
+// it takes back what lies at or below one of them, and the rest can be taken back later. A file that the host has changed since is left as it is, with a word;
 // Undo may be called again for it. Objects of git that landed stay, without an outcome:
 // what the user has committed since may need them. There is one outcome per other place.
-func (p Project) Undo(ctx context.Context) ([]Outcome, error) {
+func (p Project) Undo(ctx context.Context, paths ...string) ([]Outcome, error) {
 	release, err := p.alone("undo", shadow.Patience)
 	if err != nil {
 		return nil, err
@@ -33,9 +34,24 @@ func (p Project) Undo(ctx context.Context) ([]Outcome, error) {
 	if err != nil || len(out) > 0 {
 		return out, err // that was what the user wants back
 	}
-	if err := os.Rename(p.journalDir("last"), p.journalDir("back")); errors.Is(err, fs.ErrNotExist) {
+	for {
+		r, err := p.newest()
+		if err != nil {
+			return nil, undoError(p, err)
+		}
+		if r == nil {
+			break
+		}
+		if out, err := p.undoRun(ctx, *r, paths); err != nil || len(out) > 0 {
+			return out, err
+		} // else it left nothing changed
+	}
+	if err := p.choosePart(p.journalDir("last"), paths); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
+		return nil, err
+	}
+	if err := os.Rename(p.journalDir("last"), p.journalDir("back")); err != nil {
 		return nil, undoError(p, err)
 	}
 	return p.takeBack(ctx)
@@ -94,6 +110,7 @@ type undoing struct {
 	p     Project
 	store *shadow.Store
 	blobs int // descriptor of the journal
+	part  func(step) bool
 	trees map[string]*tree
 	out   []Outcome
 	log   *os.File // loses its last step when that is dealt with
@@ -172,6 +189,9 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 
 func (u *undoing) open(dir string) (err error) {
 	if u.blobs, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	if u.part, err = u.p.part(dir); err != nil {
 		return err
 	}
 	if u.left, err = openNotes(filepath.Join(dir, "left")); err != nil {
@@ -278,25 +298,36 @@ func (u *undoing) tree(source string) (*tree, error) {
 // step takes one step back and says what became of it. An error ends the undo: then
 // the journal itself cannot be kept.
 func (u *undoing) step(s step) error {
+	if !u.part(s) {
+		return u.pass(s, u.left)
+	}
 	t, err := u.tree(string(s.Source))
 	if err == nil {
 		err = t.undo(s, u.blobs)
 	}
-	note := error(nil)
+	var in *notes
 	stays := err == unix.ENOTEMPTY || err == errLasting // a new folder in which the host has something by now, too
 	switch {
 	case err == nil && s.After == nil:
-		note = u.gone.add(s)
+		in = u.gone
 	case err != nil && !stays:
-		note = u.left.add(s)
-	}
-	if note == nil {
-		_, note = u.log.Write(step{Void: true}.encode())
+		in = u.left
 	}
 	if o := u.outcome(s, err); !stays && !u.told(o.Change) {
 		u.out = append(u.out, o)
 	}
-	return note
+	return u.pass(s, in)
+}
+
+// pass goes on to the step before, after s was noted; in is nil where it need not be.
+func (u *undoing) pass(s step, in *notes) error {
+	if in != nil {
+		if err := in.add(s); err != nil {
+			return err
+		}
+	}
+	_, err := u.log.Write(step{Void: true}.encode())
+	return err
 }
 
 func (u *undoing) outcome(s step, err error) Outcome {
@@ -373,8 +404,11 @@ func (t *tree) undo(s step, blobs int) error {
 // waitAgain puts what the host has at rel into the shadow, unless that has
 // something newer there.
 func (t *tree) waitAgain(rel string, now *state) error {
-	if now == nil || t.covered(rel) {
+	if now == nil {
 		return nil
+	}
+	if t.covered(rel) {
+		return t.waitMode(rel, now)
 	}
 	if err := t.shadowParents(rel); err != nil {
 		return err
@@ -391,6 +425,25 @@ func (t *tree) waitAgain(rel string, now *state) error {
 	}
 	defer func() { _ = unix.Close(d) }()
 	return t.view.CopyIn(d, name, rel, nil)
+}
+
+// waitMode gives the shadow's folder at rel the permissions of the host's, where it has
+// none of its own that wait: of a folder that passes only the host's were changed.
+func (t *tree) waitMode(rel string, now *state) error {
+	e, err := t.view.Lookup(rel)
+	if err != nil || now.kind() != KindDir || e.Kind != shadow.Dir || e.Opaque || t.opaqueAbove(rel) != "" {
+		return nil
+	}
+	if b, err := t.view.Base(rel); err != nil || b != nil {
+		return err
+	}
+	dir, name := splitRel(rel)
+	fd, err := t.view.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return chmodDir(fd, name, now.Mode&0o777)
 }
 
 // covered says that the shadow has something at rel, or has removed a folder above.
@@ -423,7 +476,10 @@ func (t *tree) rebase(rel string) error {
 	e, err := t.view.Lookup(rel)
 	switch {
 	case err != nil && b != nil && t.opaqueAbove(rel) != "", err == nil && b != nil && e.Kind == shadow.Whiteout:
-		return t.view.SetWhiteout(rel, b)
+		if err := t.view.SetWhiteout(rel, b); err != unix.ENOENT {
+			return err
+		}
+		return nil // the folder above it is not there inside
 	case err != nil, e.Kind == shadow.Whiteout:
 		return nil
 	case e.Kind == shadow.Dir && (b == nil || e.Opaque && kindOf(b.Mode) == KindDir):

@@ -18,6 +18,12 @@
 // secret) is never removed. git and other tools are never run; an index is
 // checked before it lands.
 //
+// # What undo takes back
+//
+// The last apply, or what a newer run changed on the host by itself: the server wrote
+// down what was there before (package before), which becomes a journal as that of an apply. How the
+// run left each place is compared with what the host has: what is another thing now is a conflict.
+//
 // # Limitations
 //
 // Renames are found by content, and waiting is a removal and an addition. Between the last look at a host
@@ -143,6 +149,16 @@ type Outcome struct {
 	Why    string `json:"why,omitempty"` // for the user; safe to print
 
 	after *state // what landed, of a file or link
+}
+
+// A Run is what a run changed on the host by itself, as far as it can be taken back.
+type Run struct {
+	Live    bool // mode live; else review with patterns of what passes
+	Next    bool // it is what undo takes back next
+	Changes []Change
+	// Lost are those that undo cannot take back, with the reason as Conflict.
+	Lost []Change
+	Cut  bool // and there was more than is written down
 }
 
 // Pending lists what waits in the shadow for the project in dir, by what the

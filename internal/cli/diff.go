@@ -71,7 +71,20 @@ func (a *App) diff(ctx context.Context, args []string, o workspace.DiffOptions, 
 		a.note("nothing waits")
 	}
 	o.Color = useColor(a.Out)
-	return t.Diff(a.Out, changes, o)
+	return errors.Join(t.Diff(a.Out, changes, o), a.listLanded(t, o))
+}
+
+// listLanded lists what the last run let land by itself in mode review.
+func (a *App) listLanded(t *target, o workspace.DiffOptions) error {
+	r, err := t.LastRun()
+	if err != nil || r == nil || r.Live || o.NameOnly || len(r.Changes) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.Out, "\nlanded by itself in the last run, by workspace.pass; belljar undo takes it back:")
+	for _, c := range r.Changes {
+		fmt.Fprintf(a.Out, "  %s %s\n", c.Op, c.Name())
+	}
+	return nil
 }
 
 func (a *App) applyCommand() *cobra.Command {

@@ -15,18 +15,20 @@ import (
 func (a *App) undoCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "undo [NAME]",
-		Short:   "take back the last apply",
+		Use:     "undo [NAME] [PATH…]",
+		Short:   "take back the last apply, or what a run changed here",
 		GroupID: "review",
-		Long: `Takes back what the last belljar apply did to the project: each file is what it was, and
-what had landed waits again. A file that was changed here since is left as it is, and
-named; undo may be said again for it. Exits 1 when something could not be taken back.
-Refused while a sandbox runs in the project.
+		Long: `Takes back what the last belljar apply did to the project, or what a newer run changed in
+it by itself (in mode live, and where workspace.pass lets something land): each file is
+what it was, and what had landed waits again. A file that was changed here since is left
+as it is, and named; undo may be said again for it. Said again, it takes back the run or
+apply before. Exits 1 when something could not be taken back. Refused while a sandbox
+runs in the project.
 
 With NAME, a sandbox, it is about that sandbox's project; without, about the project
-that you stand in.
+that you stand in. PATH selects what lies at or below it; the rest can be taken back later.
 `,
-		Args:              exactly(cobra.MaximumNArgs(1)),
+		Example:           "  belljar undo\n  belljar undo src/main.go",
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.undo(c.Context(), args, asJSON)
@@ -41,15 +43,14 @@ func (a *App) undo(ctx context.Context, args []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if len(t.paths) > 0 {
-		if t.notFound != nil {
-			return t.notFound
-		}
-		return usage(errors.New("undo takes back the last apply as a whole, not a path of it"), "belljar undo [NAME]")
-	}
 	outcomes := t.recovered // an apply that was killed is the last one
 	if len(outcomes) == 0 {
-		outcomes, err = t.Undo(ctx)
+		if err := a.warnOfLost(t); err != nil {
+			return err
+		}
+		if outcomes, err = t.Undo(ctx, t.paths...); err != nil {
+			err = t.explain(err)
+		}
 	}
 	if slices.ContainsFunc(outcomes, func(o workspace.Outcome) bool { return o.Status != workspace.Undone }) {
 		a.status = 1
@@ -64,6 +65,22 @@ func (a *App) undo(ctx context.Context, args []string, asJSON bool) error {
 		a.note("nothing to undo")
 	}
 	return err
+}
+
+// warnOfLost says, before anything is done, what undo cannot take back.
+func (a *App) warnOfLost(t *target) error {
+	r, err := t.LastRun()
+	if err != nil || r == nil || !r.Next {
+		return err
+	}
+	for _, c := range r.Lost {
+		a.note("cannot be taken back: %s: %s", c.Name(), terminal.Escape(c.Conflict))
+	}
+	if r.Cut {
+		a.note("the run changed more places than are written down: not all can be taken back")
+		a.status = 1
+	}
+	return nil
 }
 
 func outcomeLine(o workspace.Outcome) string {

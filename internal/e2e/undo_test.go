@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -64,7 +65,7 @@ func TestReviewAndUndo(t *testing.T) {
 	if r := w.belljar("apply"); r.status != 0 || !strings.Contains(w.read("code.go"), "sixteen") {
 		t.Errorf("apply again: status %d\n%s%s", r.status, r.out, r.errout)
 	}
-	for _, args := range [][]string{{"undo", "code.go"}, {"apply", "-p", "--json"}} {
+	for _, args := range [][]string{{"undo", "nowhere"}, {"apply", "-p", "--json"}} {
 		if r := w.belljar(args...); r.status != 2 {
 			t.Errorf("%q: status %d\n%s%s", args, r.status, r.out, r.errout)
 		}
@@ -195,5 +196,70 @@ func TestApplyKnowsWhatIsFound(t *testing.T) {
 	r = w.belljar("apply")
 	if w.read("config/dev") != "secret\n" {
 		t.Errorf("apply removed what the sandbox could not see:\n%s%s", r.out, r.errout)
+	}
+}
+
+// TestUndoRun: what a run in live mode wrote, removed and renamed is taken back, what the
+// user saved is not, and what was taken back waits.
+func TestUndoRun(t *testing.T) {
+	w := newWorld(t)
+	w.write("edited", "old\n")
+	w.write("gone/f", "old\n")
+	w.write("moved/f", "old\n")
+	w.write("mine", "old\n")
+	before := w.host("find", ".", "-not", "-name", ".", "-printf", "%p %m %s\n")
+	w.sh(`echo new > edited; rm -r gone; mv moved elsewhere; echo more >> elsewhere/f; mkdir -p made/x; echo y > made/x/y; chmod 700 README; ln -s edited link; echo new > mine`)
+	if w.read("edited") != "new\n" || w.exists("gone") || !w.exists("made/x/y") {
+		t.Fatal("the run did not change the project")
+	}
+	w.write("mine", "the user's\n")
+	r := w.belljar("undo")
+	if r.status != 1 || !strings.Contains(r.out, "conflict mine: the host has changed it since") {
+		t.Errorf("undo: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if got := w.read("mine"); got != "the user's\n" {
+		t.Errorf("mine is %q", got)
+	}
+	w.write("mine", "old\n")
+	if got := w.host("find", ".", "-not", "-name", ".", "-printf", "%p %m %s\n"); sortLines(got) != sortLines(before) {
+		t.Errorf("after undo:\n%s\nbefore:\n%s", got, before)
+	}
+	if r := w.belljar("diff", "--name-only"); !strings.Contains(r.out, "made/x/y") {
+		t.Errorf("what was taken back does not wait:\n%s%s", r.out, r.errout)
+	}
+	if r := w.belljar("apply", "edited"); r.status != 0 || w.read("edited") != "new\n" {
+		t.Errorf("apply: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+}
+
+func sortLines(s string) string {
+	l := strings.Split(s, "\n")
+	slices.Sort(l)
+	return strings.Join(l, "\n")
+}
+
+// TestPass: in review mode what workspace.pass names lands by itself, is listed, and is
+// taken back; all else waits, and nothing that runs by itself lands.
+func TestPass(t *testing.T) {
+	w := newWorld(t)
+	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\nworkspace: {mode: review, pass: [\"src/**\"]}\n")
+	w.write("src/a", "old\n")
+	w.write("lib/b", "old\n")
+	r := w.belljar("policy", "explain", "path", "src/a")
+	mustContain(t, "explain", r.out, "workspace.pass lets it land by itself", "policy.yaml:2")
+	w.sh(`echo new > src/a; echo new > lib/b; mkdir -p src/.vscode; echo evil > src/.vscode/tasks.json; mv lib/b src/b`)
+	if w.read("src/a") != "new\n" || w.read("src/b") != "new\n" || w.read("lib/b") != "old\n" || w.exists("src/.vscode") {
+		t.Errorf("src/a %q, lib/b %q", w.read("src/a"), w.read("lib/b"))
+	}
+	r = w.belljar("diff")
+	mustContain(t, "diff", r.out, "src/.vscode/tasks.json", "landed by itself in the last run", "  modify src/a", "  add src/b")
+	if r := w.belljar("undo", "src/a"); r.status != 0 || w.read("src/a") != "old\n" || !w.exists("src/b") {
+		t.Errorf("undo src/a: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if r := w.belljar("undo"); r.status != 0 || w.exists("src/b") {
+		t.Errorf("undo: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if r := w.belljar("apply"); r.status != 0 || w.read("src/a") != "new\n" || w.exists("lib/b") || !w.exists("src/.vscode/tasks.json") {
+		t.Errorf("apply: status %d\n%s%s", r.status, r.out, r.errout)
 	}
 }

@@ -133,6 +133,9 @@ type Verdict struct {
 	Guard Guard
 	// Cache says that git can make the file anew: nobody misses what is held.
 	Cache bool
+	// ByPass says that the name is judged as in mode live, because a pattern of
+	// Options.Pass names it.
+	ByPass bool
 }
 
 // Content says how the content of a lasting file is checked.
@@ -177,6 +180,8 @@ type Options struct {
 	// Hide and Hold are patterns relative to the root. Those of the layer "default"
 	// are the table of package internal/secrets, which is in force anyway.
 	Hide, Hold []belljar.Pattern
+	// Pass are patterns of what is judged in mode review as in mode live.
+	Pass []belljar.Pattern
 	// GitRoot says that the root itself is a git directory.
 	GitRoot bool
 	Mode    belljar.Mode
@@ -187,6 +192,7 @@ type Rules struct {
 	mode     belljar.Mode
 	set      *glob.Set
 	verdicts []*Verdict // by index in set
+	landing  *passing   // nil: nothing passes by a pattern
 	root     State
 }
 
@@ -213,6 +219,12 @@ func New(o Options) (*Rules, error) {
 	}
 	r.set = glob.NewSet(c.globs...)
 	r.root = State{r: r, globs: r.set.Root()}
+	if r.landing, c.err = newPassing(o); c.err != nil {
+		return nil, c.err
+	}
+	if r.landing != nil {
+		r.root.landing = r.landing.set.Root()
+	}
 	if o.GitRoot {
 		r.root.place = gitDir
 	}
@@ -228,9 +240,9 @@ const layerDefault = "default"
 // ForView are the options for view i of a workspace. Patterns with a slash mean
 // places of the project: in another tree only names have a meaning.
 func ForView(w *belljar.Workspace, i int) Options {
-	o := Options{Hide: w.Hide, Hold: w.Hold, GitRoot: w.Views[i].Git, Mode: w.Mode}
+	o := Options{Hide: w.Hide, Hold: w.Hold, Pass: w.Pass, GitRoot: w.Views[i].Git, Mode: w.Mode}
 	if i > 0 {
-		o.Hide, o.Hold = anyDepth(w.Hide), anyDepth(w.Hold)
+		o.Hide, o.Hold, o.Pass = anyDepth(w.Hide), anyDepth(w.Hold), anyDepth(w.Pass)
 	}
 	return o
 }

@@ -17,6 +17,10 @@ type State struct {
 	place place
 	own   *Verdict // in held and hidden places: why
 	globs glob.State
+	// What may land by itself in mode review: the state of its patterns, or 1 + the
+	// index of the one that names this directory or one above.
+	landing glob.State
+	passed  int
 }
 
 // place is what a directory is, apart from the patterns.
@@ -58,7 +62,11 @@ func (s State) Judge(name string, e Entry) (State, Verdict) {
 	name = glob.Fold(name)
 	next, v := s.judge(name, e)
 	if v != nil && (v.Kind == Hide && ablate.Off(ablate.Hide) || v.Kind != Hide && ablate.Off(ablate.Hold)) {
-		return State{r: s.r, place: plain, globs: next.globs}, Verdict{}
+		return State{r: s.r, place: plain, globs: next.globs, landing: next.landing, passed: next.passed}, Verdict{}
+	}
+	next, by := s.passes(name, next)
+	if by != nil {
+		return next, byPass(v, by)
 	}
 	if s.r.mode == belljar.ModeLive {
 		if v == nil {
@@ -186,7 +194,7 @@ func (s State) structural(name string, e Entry) (place, *Verdict, bool) {
 // at is the state of a child with place p. Patterns end in git directories and
 // hidden places, so they are forgotten: fewer states differ.
 func (s State) at(p place, v *Verdict) State {
-	n := State{r: s.r, place: p}
+	n := State{r: s.r, place: p, landing: s.landing, passed: s.passed}
 	if p == held || p == hidden {
 		n.own = v
 	}
@@ -237,13 +245,13 @@ func (s State) InGit() bool { return s.place.git() }
 // Free says that the directory holds objects of git: data in great number, all
 // of which pass, apart from names that git never makes there.
 func (s State) Free() bool {
-	return s.place >= gitObjects && s.r.mode == belljar.ModeLive
+	return s.place >= gitObjects && (s.r.mode == belljar.ModeLive || s.passed > 0)
 }
 
 // Private says that nothing below ever reaches the host by itself: every name is
 // held or hidden.
 func (s State) Private() bool {
-	return s.place == held || s.place == hidden || s.r.mode == belljar.ModeReview
+	return s.place == held || s.place == hidden || s.r.mode == belljar.ModeReview && s.r.landing == nil
 }
 
 // Remove judges taking a name away that the host has: unlink, rmdir, or a rename
@@ -253,7 +261,7 @@ func (s State) Private() bool {
 func (s State) Remove(name string, e Entry) Verdict {
 	folded := glob.Fold(name)
 	if s.place.git() || !s.Private() {
-		if v := s.pinned(folded, e); v != nil && s.r.mode == belljar.ModeLive {
+		if v := s.pinned(folded, e); v != nil && s.live(folded) {
 			return *v
 		}
 	}

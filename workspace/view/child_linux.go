@@ -12,6 +12,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/inherited"
 	"github.com/belljar-dev/belljar/internal/startup"
+	"github.com/belljar-dev/belljar/workspace/before"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"golang.org/x/sys/unix"
@@ -66,6 +67,9 @@ func (c *child) run() error {
 	}
 	err = c.listen()
 	_ = c.report.flush()
+	for _, t := range c.trees {
+		_ = t.endBefore() // undo goes by times where it is not complete
+	}
 	return err
 }
 
@@ -114,11 +118,15 @@ func (c *child) setUp(cfg *config, roots []int) error {
 		// Not from here: the supervisor may be slow, and a request waits.
 		go func() { _ = c.send((&packet{kind: msgLimit, max: limit, used: used}).encode()) }()
 	}}
+	run := ""
 	open := newFiles(fileLimit(), q)
 	for i, v := range cfg.Workspace.Views {
 		up, err := store.CreateView(v.Source)
 		if err != nil {
 			return err
+		}
+		if run == "" {
+			run = before.RunName(up.TmpName())
 		}
 		r, err := rules.New(rules.ForView(&cfg.Workspace, i))
 		if err != nil {
@@ -128,6 +136,11 @@ func (c *child) setUp(cfg *config, roots []int) error {
 		t.quota, t.report, t.files, t.ids = q, c.report, open, cfg.Identity
 		t.live = cfg.Workspace.Mode == belljar.ModeLive || cfg.Workspace.Mode == belljar.ModeWorktree
 		t.readOnly = v.ReadOnly || cfg.Workspace.Mode == belljar.ModeReadOnly
+		if keepsBefore(&cfg.Workspace) && !t.readOnly {
+			if err := t.keepBefore(&cfg.Workspace, run); err != nil {
+				return err
+			}
+		}
 		if err := t.prepare(); err != nil {
 			return fmt.Errorf("open %q: %w", v.Source, err)
 		}

@@ -10,6 +10,9 @@ import (
 
 // acquire gives the open data of n; the caller releases it.
 func (t *tree) acquire(n *node, write bool) (*openFile, error) {
+	if write && t.before != nil {
+		t.before.Busy()
+	}
 	t.shape.RLock()
 	defer t.shape.RUnlock()
 	n.data.mu.Lock()

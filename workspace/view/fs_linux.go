@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/before"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -47,6 +48,7 @@ type tree struct {
 	quota    *quota
 	top      topMeta
 	report   *reporter
+	before   *before.Writer // nil: nothing is changed on the host
 
 	// shape is held for writing by what changes the names of directories, for
 	// reading by everything that uses names. It is never held during data transfer.

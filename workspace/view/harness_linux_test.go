@@ -129,6 +129,7 @@ type worldOptions struct {
 	disk    int64
 	hide    []belljar.Pattern
 	hold    []belljar.Pattern
+	pass    []belljar.Pattern
 	seed    func(host string)
 	host    string // an existing project
 	shadow  string
@@ -165,7 +166,7 @@ func newWorld(t testing.TB, o worldOptions) *world {
 	plan := &belljar.Plan{
 		Identity: belljar.Identity{HostUID: os.Getuid(), HostGID: os.Getgid(), UID: os.Getuid(), GID: os.Getgid()},
 		Workspace: belljar.Workspace{
-			Dir: w.host, Mode: o.mode, Views: views, Hide: o.hide, Hold: o.hold, Shadow: w.shadow,
+			Dir: w.host, Mode: o.mode, Views: views, Hide: o.hide, Hold: o.hold, Pass: o.pass, Shadow: w.shadow,
 		},
 		Limits: belljar.Limits{Disk: o.disk},
 	}

@@ -54,7 +54,9 @@ func (t *tree) create(parent uint64, name string, m making, out *fuse.EntryOut) 
 		return nil, false, err
 	}
 	if toHost {
-		err = m.build(d.lower, name)
+		if err = t.keepNew(&s, m.entry); err == nil {
+			err = m.build(d.lower, name)
+		}
 	} else {
 		err = t.makePrivate(d, &s, &m)
 		t.mu.Lock()
@@ -170,6 +172,15 @@ func (t *tree) makePrivateDir(s *spot, perm uint32) error {
 	defer unix.Close(fd)
 	if err := t.upper.MakeDir(s.rel, perm, false); err != nil {
 		return err
+	}
+	if s.verdict.Kind == rules.Pass {
+		// The host's folder, which kept what is hidden or held in it, is the new one.
+		if err := t.keep(s, fd, "."); err != nil {
+			return err
+		}
+		if err := unix.Chmod(procPath(fd), s.lowerSt.Mode&unix.S_ISGID|perm|0o700); err != nil {
+			return err
+		}
 	}
 	ents, err := readDir(fd)
 	if err != nil {
@@ -349,6 +360,9 @@ func (t *tree) link(n, q *node, name string, out *fuse.EntryOut) error {
 		if n.data.f != nil {
 			t.files.retire(n.data.f)
 		}
+	}
+	if err := errors.Join(t.keep(&s, d.lower, baseName(s.rel)), t.keepNew(&to, rules.File)); err != nil {
+		return err
 	}
 	if err := unix.Linkat(d.lower, baseName(s.rel), e.lower, name, 0); err != nil {
 		return err

@@ -94,6 +94,9 @@ func (t *tree) exchange(m *move) error {
 	if m.from.st.Mode&unix.S_IFMT != unix.S_IFREG || m.to.st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return unix.EINVAL
 	}
+	if err := t.keepMove(m); err != nil {
+		return err
+	}
 	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
 		return err
 	}

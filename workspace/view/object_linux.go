@@ -76,7 +76,7 @@ func (m *move) renamesLog() bool {
 // forThisRun says that the removal of something of this verdict must not outlive
 // the run: it will never be applied, and the next run needs a whole repository.
 func (t *tree) forThisRun(v *rules.Verdict) bool {
-	return v.Lasting || v.Cache || t.live && v.Class == rules.GitData
+	return v.Lasting || v.Cache || (t.live || v.ByPass) && v.Class == rules.GitData
 }
 
 // clockStep is by how much the clock of file systems may be behind.
@@ -148,6 +148,9 @@ func (t *tree) lands(m *move) error {
 			return err
 		}
 		return t.takeMoved(m)
+	}
+	if err := t.keep(&m.from, m.dp.lower, m.old); err != nil {
+		return err
 	}
 	return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, unix.RENAME_NOREPLACE)
 }

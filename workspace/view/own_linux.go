@@ -31,7 +31,13 @@ func (t *tree) own(n *node, d *dirs, s *spot) error {
 		return unix.EPERM
 	case s.verdict.Kind != rules.Pass, s.verdict.Lasting && n.typ == unix.S_IFREG && !t.partOfMade(n):
 		return t.copyUp(n, d, s)
-	case n.typ == unix.S_IFREG && t.foreign(&s.st):
+	}
+	if n.parent != nil {
+		if err := t.keep(s, d.lower, path.Base(s.rel)); err != nil {
+			return err
+		}
+	}
+	if n.typ == unix.S_IFREG && t.foreign(&s.st) {
 		return t.separate(n, d, s)
 	}
 	return nil
@@ -168,7 +174,7 @@ func (t *tree) copyFile(dir int, name string, to int, as string) error {
 	}
 	dst := os.NewFile(uintptr(out), as)
 	defer dst.Close()
-	if _, err := dst.ReadFrom(from); err != nil {
+	if err := shadow.CopySparse(dst, from); err != nil {
 		return err
 	}
 	shadow.CopyXattrs(in, out)

@@ -120,6 +120,9 @@ func (t *tree) take(d dirs, name string, s *spot, v rules.Verdict, dir bool) err
 	case s.upper && !visible:
 		return t.upper.Remove(s.rel)
 	case v.Kind == rules.Pass && (!s.upper || s.both):
+		if err := t.keep(s, d.lower, name); err != nil {
+			return err
+		}
 		err := unix.Unlinkat(d.lower, name, flags)
 		if err == nil && s.upper {
 			return t.upper.Remove(s.rel)

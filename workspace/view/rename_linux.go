@@ -184,6 +184,9 @@ func (m *move) relocks() bool {
 // relock ends the removal: the host's file is replaced as if it had been visible,
 // so that host and sandbox go on with one index.
 func (t *tree) relock(m *move) error {
+	if err := t.keepMove(m); err != nil {
+		return err
+	}
 	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {
 		return err
 	}
@@ -199,6 +202,9 @@ func (t *tree) moveFile(m *move) error {
 	case m.relocks():
 		return t.relock(m)
 	case passes && !held:
+		if err := t.keepMove(m); err != nil {
+			return err
+		}
 		return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags)
 	case passes && m.from.verdict.Kind != rules.Pass:
 		return t.moveOut(m)
@@ -219,6 +225,10 @@ func (t *tree) moveOut(m *move) error {
 	t.quiesce(t.kid(m.p, m.old))
 	tmp := t.upper.TmpName()
 	if err := t.copyTmp(m.from.dir(m.dp), m.old, tmp); err != nil {
+		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
+		return err
+	}
+	if err := t.keep(&m.to, m.dq.lower, m.new); err != nil {
 		unix.Unlinkat(t.upper.TmpDir(), tmp, 0)
 		return err
 	}
@@ -324,6 +334,9 @@ func (t *tree) moveDir(m *move) error {
 		return unix.EXDEV
 	}
 	if err := t.linksStay(m); err != nil {
+		return err
+	}
+	if err := t.keepTree(m); err != nil {
 		return err
 	}
 	if err := unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, m.flags); err != nil {

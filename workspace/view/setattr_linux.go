@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -157,7 +158,7 @@ func (t *tree) chmod(n *node, at int, name string, mode uint32, s *spot) error {
 		// lists the shadow.
 		mode |= 0o700
 	}
-	if n.isDir() && s.upper && s.both {
+	if n.isDir() && s.upper && s.both && s.verdict.Kind != rules.Pass {
 		if err := t.noteMode(s); err != nil {
 			return err
 		}

@@ -36,6 +36,8 @@
 //     below mean gives EXDEV, so that mv copies and each entry is judged.
 //   - A write that was acknowledged is in the host's file (or the shadow's): nothing
 //     is buffered here, a kill loses nothing and leaves no litter.
+//   - Of what the run changes on the host, package before has what was there, before it is
+//     touched first.
 //   - A file with links that were not made here is separated from them before its
 //     first change. Links that leave the tree are held.
 //   - The bytes that a run adds to host and shadow are bounded: ENOSPC, and one event.

@@ -194,6 +194,9 @@ func (w *watcher) tell(ev fanEvent) {
 	if p == nil {
 		return
 	}
+	if w.t.before != nil && ev.mask&(changesNames|unix.FAN_MODIFY) != 0 {
+		w.t.before.HostChanged(join(w.t.rel(p), ev.name))
+	}
 	if names {
 		p.touch()
 		w.t.note.entry(id, ev.name)

@@ -1,4 +1,4 @@
-package workspace
+package shadow
 
 import (
 	"io"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copySparse copies from into the empty file to. Holes stay holes, so that a file
+// CopySparse copies from into the empty file to. Holes stay holes, so that a file
 // takes no more room on the host than it did in the shadow.
-func copySparse(to, from *os.File) error {
+func CopySparse(to, from *os.File) error {
 	st, err := from.Stat()
 	if err != nil {
 		return err

@@ -1,0 +1,135 @@
+package view
+
+import (
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/workspace/before"
+	"github.com/belljar-dev/belljar/workspace/rules"
+	"github.com/belljar-dev/belljar/workspace/shadow"
+)
+
+// keepsBefore says whether something may be changed on the host that an undo is to
+// bring back. A worktree is the sandbox's own.
+func keepsBefore(w *belljar.Workspace) bool {
+	return w.Mode == belljar.ModeLive || w.Mode == belljar.ModeReview && len(w.Pass) > 0
+}
+
+// keepBefore makes t write down what the host has before it changes it.
+func (t *tree) keepBefore(w *belljar.Workspace, run string) (err error) {
+	dir := filepath.Join(w.Shadow, "views", shadow.Key(t.upper.Source))
+	t.before, err = before.NewWriter(dir, run, string(w.Mode), t.copyFile)
+	return err
+}
+
+// keep writes down what the host has at (dir, name), which is s, before its first
+// change. Git's objects are only added.
+func (t *tree) keep(s *spot, dir int, name string) error {
+	if t.before == nil || s.rel == "" || s.verdict.Lasting && s.lowerSt.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	return t.before.Keep(s.rel, dir, name)
+}
+
+// keepNew writes down that the host has nothing at s.
+func (t *tree) keepNew(s *spot, e rules.Entry) error {
+	if t.before == nil || s.verdict.Lasting && e != rules.Dir {
+		return nil
+	}
+	return t.before.New(s.rel)
+}
+
+// keepMove writes down both ends of a rename on the host.
+func (t *tree) keepMove(m *move) error {
+	if err := t.keep(&m.from, m.dp.lower, m.old); err != nil {
+		return err
+	}
+	return t.keep(&m.to, m.dq.lower, m.new)
+}
+
+// keepTree writes down all that changes its path when a folder of the host is renamed.
+func (t *tree) keepTree(m *move) error {
+	if t.before == nil {
+		return nil
+	}
+	if err := t.keepMove(m); err != nil {
+		return err
+	}
+	return t.keepBelow(m.from.rel, m.to.rel, t.before.Made(m.from.rel))
+}
+
+func (t *tree) keepBelow(from, to string, made bool) error {
+	fd, err := walk(t.lower, from)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ents, err := readDir(fd)
+	if err != nil {
+		return err
+	}
+	arrives := make([]string, len(ents))
+	for i, e := range ents {
+		arrives[i] = join(to, e.Name)
+		if made {
+			continue // so is all in it
+		}
+		if err := t.before.Keep(join(from, e.Name), fd, e.Name); err != nil {
+			return err
+		}
+	}
+	if err := t.before.New(arrives...); err != nil {
+		return err
+	}
+	for i, e := range ents {
+		if e.Mode&unix.S_IFMT == unix.S_IFDIR {
+			rel := join(from, e.Name)
+			if err := t.keepBelow(rel, arrives[i], made || t.before.Made(rel)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// endBefore writes down how the run leaves what it changed.
+func (t *tree) endBefore() error {
+	if t.before == nil {
+		return nil
+	}
+	dir, fd := "", t.lower
+	defer func() {
+		if dir != "" {
+			unix.Close(fd)
+		}
+	}()
+	return t.before.End(func(rel string) (*shadow.Base, error) {
+		if d := parentOf(rel); d != dir {
+			if dir != "" {
+				unix.Close(fd)
+			}
+			dir, fd = "", t.lower
+			if d != "" {
+				at, err := walk(t.lower, d)
+				if err != nil {
+					if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
+						return nil, nil
+					}
+					return nil, err
+				}
+				dir, fd = d, at
+			}
+		}
+		var st unix.Stat_t
+		switch err := statAt(fd, baseName(rel), &st); err {
+		case nil:
+			return shadow.StatBase(&st), nil
+		case unix.ENOENT:
+			return nil, nil
+		default:
+			return nil, err
+		}
+	})
+}
