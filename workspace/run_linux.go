@@ -124,6 +124,7 @@ type ranAt struct {
 func (p Project) places(r run) ([]ranAt, error) {
 	var out []ranAt
 	for _, in := range r.trees {
+		var here []ranAt
 		host, err := unix.Open(in.source, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			continue // the tree is gone
@@ -136,16 +137,74 @@ func (p Project) places(r run) ([]ranAt, error) {
 				return nil, err
 			}
 			if at != nil {
-				out = append(out, *at)
+				here = append(here, *at)
 			}
 		}
 		_ = unix.Close(host)
+		keepOnly(here)
+		out = append(out, withParents(in, here)...)
 	}
 	return out, nil
 }
 
+// withParents makes the folders stay, or come back, that the run made and in which
+// something comes back that the user had put there.
+func withParents(in ranIn, list []ranAt) []ranAt {
+	made := map[string]bool{}
+	for _, pl := range in.log.Places {
+		if pl.Was == nil {
+			made[pl.Path] = true
+		}
+	}
+	needed := map[string]bool{}
+	for _, a := range list {
+		for dir, _ := splitRel(a.Path); a.step.Before != nil && made[dir]; dir, _ = splitRel(dir) {
+			needed[dir] = true
+		}
+	}
+	if len(needed) == 0 {
+		return list
+	}
+	out := make([]ranAt, 0, len(list))
+	for _, a := range list {
+		if !needed[a.Path] {
+			out = append(out, a)
+			continue
+		}
+		delete(needed, a.Path)
+		if f := a.step.After; f == nil || f.kind() != KindDir {
+			out = append(out, a) // in the way
+		}
+	}
+	for dir := range needed { // nothing is there
+		b := shadow.Base{Mode: unix.S_IFDIR | 0o755}
+		a := ranAt{Place: before.Place{Path: dir, Was: &b}, source: in.source, dir: in.dir}
+		a.step = step{Source: []byte(in.source), Path: []byte(dir), Before: &state{Base: b}}
+		out = append(out, a)
+	}
+	return out
+}
+
+// keepOnly leaves a file alone that the run moved, where nothing was kept of what it
+// holds: it is the only one there is.
+func keepOnly(list []ranAt) {
+	lost := map[uint64]*ranAt{}
+	for i, a := range list {
+		if a.lost != "" && a.Was != nil && a.step.After == nil && kindOf(a.Was.Mode) == KindFile {
+			lost[a.Was.Ino] = &list[i]
+		}
+	}
+	for i, a := range list {
+		if f := a.step.After; a.Was == nil && f != nil && f.kind() == KindFile && lost[f.Ino] != nil {
+			list[i].lost = "it holds what was " + quote(lost[f.Ino].Path) + ", and is left where it is"
+		}
+	}
+}
+
 // unknown is a state that the host never has: what is there is not the run's.
 var unknown = state{Base: shadow.Base{Mode: unix.S_IFREG, Size: -1, MTime: -1}}
+
+func (s *state) unknown() bool { return s != nil && s.Size == unknown.Size }
 
 // slack is by how much the time of a log may be behind what the run did.
 const slack = 1500 * time.Millisecond
@@ -239,7 +298,7 @@ func (a *ranAt) sums() (sum, attrs string, err error) {
 // ours says whether what the host has is what the run left.
 func (in ranIn) ours(pl before.Place, is *shadow.Base, changed int64) bool {
 	switch {
-	case pl.Host:
+	case pl.Host && is != nil:
 		return false
 	case !pl.Said:
 		return is == nil || changed <= in.last.Add(slack).UnixNano()
@@ -263,7 +322,7 @@ func order(places []ranAt) []ranAt {
 			made = append(made, a)
 		case f == nil:
 			gone = append(gone, a)
-		case f.Size != -1 && (b.kind() == KindDir) != (f.kind() == KindDir):
+		case !f.unknown() && (b.kind() == KindDir) != (f.kind() == KindDir):
 			one, two := a, a
 			one.step.After, two.step.Before = nil, nil
 			gone, made = append(gone, one), append(made, two)
@@ -277,7 +336,7 @@ func order(places []ranAt) []ranAt {
 }
 
 // adopt makes the run the journal "back", which is then taken back.
-func (p Project) adopt(places []ranAt, paths []string) (err error) {
+func (p Project) adopt(name string, places []ranAt, paths []string) (err error) {
 	dir := p.journalDir("run")
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -305,6 +364,9 @@ func (p Project) adopt(places []ranAt, paths []string) (err error) {
 	if err := os.WriteFile(filepath.Join(dir, "log"), data, 0o600); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, ofRun), []byte(name), 0o600); err != nil {
+		return err
+	}
 	if err := p.choosePart(dir, paths); err != nil {
 		return err
 	}
@@ -324,10 +386,14 @@ func (p Project) undoRun(ctx context.Context, r run, paths []string) ([]Outcome,
 			kept = append(kept, a)
 			continue
 		}
-		out = append(out, Outcome{Change: a.change(p), Status: Failed, Why: "its former content was not kept: " + terminal.Escape(a.lost)})
+		why := terminal.Escape(a.lost)
+		if a.Was != nil {
+			why = "its former content was not kept: " + why
+		}
+		out = append(out, Outcome{Change: a.change(p), Status: Failed, Why: why})
 	}
 	if len(kept) > 0 {
-		if err := p.adopt(kept, paths); err != nil {
+		if err := p.adopt(r.name, kept, paths); err != nil {
 			return nil, err
 		}
 	}
@@ -441,6 +507,24 @@ func (r run) forget() error {
 	return errors.Join(errs...)
 }
 
+// forgetTaken forgets the run that became the journal "back" before a kill.
+func (p Project) forgetTaken() error {
+	name, err := os.ReadFile(filepath.Join(p.journalDir("back"), ofRun))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	all, e := p.runs()
+	if err = errors.Join(err, e); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.name == string(name) {
+			return r.forget()
+		}
+	}
+	return nil
+}
+
 // change is the place for people.
 func (a *ranAt) change(p Project) Change {
 	c := Change{Source: a.source, Path: a.Path, inProject: a.source == p.Dir, Op: OpModify}
@@ -456,7 +540,7 @@ func (a *ranAt) change(p Project) Change {
 			c.Op = OpMode
 		}
 	}
-	if f := a.step.After; f != nil && f.Size == -1 {
+	if f := a.step.After; f.unknown() {
 		c.Size, c.Conflict = 0, "the host has changed it since"
 	}
 	return c
@@ -490,14 +574,14 @@ func (p Project) LastRun() (*Run, error) {
 	return out, nil
 }
 
-// newest says whether the newest run ended after the last apply.
+// newest is the newest run, where it ended after the last apply and the last undo that left something.
 func (p Project) newest() (*run, error) {
 	all, err := p.runs()
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	r := &all[len(all)-1]
-	if st, err := os.Stat(filepath.Join(p.journalDir("last"), "log")); err == nil && st.ModTime().After(r.last) {
+	if name, at := p.finished(); name != "" && at.After(r.last) {
 		return nil, nil
 	}
 	return r, nil

@@ -46,12 +46,13 @@ func (p Project) Undo(ctx context.Context, paths ...string) ([]Outcome, error) {
 			return out, err
 		} // else it left nothing changed
 	}
-	if err := p.choosePart(p.journalDir("last"), paths); errors.Is(err, fs.ErrNotExist) {
+	next, _ := p.finished()
+	if err := p.choosePart(p.journalDir(next), paths); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(p.journalDir("last"), p.journalDir("back")); err != nil {
+	if err := os.Rename(p.journalDir(next), p.journalDir("back")); err != nil {
 		return nil, undoError(p, err)
 	}
 	return p.takeBack(ctx)
@@ -86,6 +87,9 @@ func (p Project) unfinished() bool {
 func (p Project) recover(ctx context.Context) ([]Outcome, error) {
 	var out []Outcome
 	if _, err := os.Lstat(p.journalDir("back")); err == nil {
+		if err := p.forgetTaken(); err != nil {
+			return out, undoError(p, err)
+		}
 		if out, err = p.takeBack(ctx); err != nil {
 			return out, err
 		}
@@ -261,7 +265,10 @@ func (u *undoing) end(dir string) error {
 			return err
 		}
 	}
-	return u.p.finish("back")
+	if _, err := os.Lstat(filepath.Join(dir, ofRun)); err == nil {
+		return u.p.finish("back", "rest")
+	}
+	return u.p.finish("back", "last")
 }
 
 func (u *undoing) close() {
@@ -384,6 +391,7 @@ func (t *tree) undo(s step, blobs int) error {
 	switch {
 	case s.Before.same(now):
 		return t.rebase(rel) // the step was not taken, or is taken back already
+	case s.After.unknown() && now == nil: // the user has removed it: nothing is overwritten
 	case !s.After.same(now):
 		return errConflict
 	case s.Before == nil && now.kind() != KindDir && t.judge(rel, entryOf(now.Mode)).Lasting:
@@ -396,6 +404,9 @@ func (t *tree) undo(s step, blobs int) error {
 		return err
 	}
 	if err := t.turn(rel, now, s.Before, blobs); err != nil {
+		if err == unix.ENOENT && now == nil {
+			return errConflict // the folder above is gone as well
+		}
 		return err
 	}
 	return t.rebase(rel)
