@@ -45,6 +45,8 @@ type step struct {
 	Path   []byte `json:"path"`   // in it
 	Before *state `json:"before,omitempty"`
 	After  *state `json:"after,omitempty"`
+	// Hidden says that the sandbox did not see it: it never waits.
+	Hidden bool `json:"hidden,omitempty"`
 	// Void says that the step before this line was not taken.
 	Void bool `json:"void,omitempty"`
 }

@@ -224,7 +224,7 @@ func (t *tree) ran(in ranIn, pl before.Place) (*ranAt, error) {
 	if same, err := at.asBefore(t, is); same || err != nil {
 		return nil, err
 	}
-	at.step = step{Source: []byte(in.source), Path: []byte(pl.Path)}
+	at.step = step{Source: []byte(in.source), Path: []byte(pl.Path), Hidden: pl.Hidden}
 	if pl.Was != nil {
 		b := *pl.Was
 		at.step.Before = &state{Base: b}

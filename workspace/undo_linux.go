@@ -16,6 +16,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
@@ -315,6 +316,7 @@ func (u *undoing) step(s step) error {
 	var in *notes
 	stays := err == unix.ENOTEMPTY || err == errLasting // a new folder in which the host has something by now, too
 	switch {
+	case err == nil && s.Hidden:
 	case err == nil && s.After == nil:
 		in = u.gone
 	case err != nil && !stays:
@@ -400,8 +402,11 @@ func (t *tree) undo(s step, blobs int) error {
 	if lock := t.gitLock(rel, now); lock != "" {
 		return errors.New("git has locked it: " + quote(lock) + " exists")
 	}
-	if err := t.waitAgain(rel, now); err != nil {
-		return err
+	// What the sandbox cannot see has no place in what it will see: it moved along with a folder.
+	if hidden := s.Hidden || now != nil && t.judge(rel, entryOf(now.Mode)).Kind == rules.Hide; !hidden {
+		if err := t.waitAgain(rel, now); err != nil {
+			return err
+		}
 	}
 	if err := t.turn(rel, now, s.Before, blobs); err != nil {
 		if err == unix.ENOENT && now == nil {

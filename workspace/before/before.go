@@ -78,6 +78,8 @@ type line struct {
 	Blob string       `json:"blob,omitempty"`
 	Lost string       `json:"lost,omitempty"`
 	Mode string       `json:"mode,omitempty"`
+	// Hidden is said of what the sandbox does not see.
+	Hidden bool `json:"hidden,omitempty"`
 }
 
 // A Place is one place that a run changed, or was about to.
@@ -91,6 +93,8 @@ type Place struct {
 	Lost string // why the content was not kept; empty: it was
 	// Host says that somebody on the host changed it after the run had.
 	Host bool
+	// Hidden says that the sandbox does not see it: it came along with a folder.
+	Hidden bool
 	// Said says that Left, nil for nothing, is what the run left.
 	Said bool
 	Left *shadow.Base
@@ -166,12 +170,12 @@ func (l *Log) take(text []byte, at map[string]int) error {
 			return errors.New("there are too many")
 		}
 		at[path] = len(l.Places)
-		l.Places = append(l.Places, Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost})
+		l.Places = append(l.Places, Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost, Hidden: x.Hidden})
 	case x.Mark == First: // the first word counts
 	case !known:
 		return errors.New("it is about a place that was not touched")
 	case x.Mark == Again:
-		l.Places[i] = Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost}
+		l.Places[i] = Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost, Hidden: x.Hidden}
 	case x.Mark == Host:
 		l.Places[i].Host = true
 	case x.Mark == Left:

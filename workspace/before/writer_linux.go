@@ -90,7 +90,15 @@ func (w *Writer) Busy() { w.busy.Store(true) }
 // Keep writes down what the host has at (dir, name), which is rel, before it is
 // touched for the first time, or again after somebody on the host has changed it. An
 // error means that the place must not be touched.
-func (w *Writer) Keep(rel string, dir int, name string) error {
+func (w *Writer) Keep(rel string, dir int, name string) error { return w.keep(rel, dir, name, false) }
+
+// KeepHidden is [Writer.Keep] of what the sandbox does not see: it must not get into
+// what waits for it.
+func (w *Writer) KeepHidden(rel string, dir int, name string) error {
+	return w.keep(rel, dir, name, true)
+}
+
+func (w *Writer) keep(rel string, dir int, name string, hidden bool) error {
 	w.busy.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +106,7 @@ func (w *Writer) Keep(rel string, dir int, name string) error {
 	if old != nil && (!old.host || old.again >= maxAgain) || !w.notes(rel) {
 		return nil
 	}
-	l := line{Path: []byte(rel)}
+	l := line{Path: []byte(rel), Hidden: hidden}
 	if old != nil {
 		l.Mark = Again
 	}
@@ -125,13 +133,18 @@ func (w *Writer) Keep(rel string, dir int, name string) error {
 }
 
 // New writes down that the host has nothing at each of the places.
-func (w *Writer) New(rels ...string) error {
+func (w *Writer) New(rels ...string) error { return w.absent(rels, false) }
+
+// NewHidden is [Writer.New] of what the sandbox will not see there.
+func (w *Writer) NewHidden(rels ...string) error { return w.absent(rels, true) }
+
+func (w *Writer) absent(rels []string, hidden bool) error {
 	w.busy.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var lines []line
 	for _, rel := range rels {
-		if l := (line{Path: []byte(rel)}); w.seen[rel] == nil && w.notes(rel) && w.admits(l) {
+		if l := (line{Path: []byte(rel), Hidden: hidden}); w.seen[rel] == nil && w.notes(rel) && w.admits(l) {
 			lines = append(lines, l)
 		}
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -57,12 +58,12 @@ func (t *tree) keepTree(m *move) error {
 	if err := t.keepMove(m); err != nil {
 		return err
 	}
-	return t.keepBelow(m.from.rel, m.to.rel, m.from.state)
+	return t.keepBelow(m.from.rel, m.to.rel, m.from.state, false)
 }
 
-// keepBelow keeps what is in from, also where the run made that folder: the host may
-// have put something into it.
-func (t *tree) keepBelow(from, to string, state rules.State) error {
+// keepBelow keeps what is in from, also where the run made that folder: the host may have
+// put something into it. What is hidden, or lies in a folder that is, moves along.
+func (t *tree) keepBelow(from, to string, state rules.State, hidden bool) error {
 	fd, err := walk(t.lower, from)
 	if err != nil {
 		return err
@@ -73,25 +74,31 @@ func (t *tree) keepBelow(from, to string, state rules.State) error {
 		return err
 	}
 	made := t.before.Made(from)
-	var arrives []string
-	below := make([]rules.State, len(ents))
+	var arrives, unseen []string
+	below, hides := make([]rules.State, len(ents)), make([]bool, len(ents))
 	for i, e := range ents {
 		var v rules.Verdict
 		below[i], v = state.Judge(e.Name, entryOf(e.Mode))
-		arrives = append(arrives, join(to, e.Name))
+		keep := t.before.Keep
+		if hides[i] = hidden || v.Kind == rules.Hide; hides[i] {
+			unseen = append(unseen, join(to, e.Name))
+			keep = t.before.KeepHidden
+		} else {
+			arrives = append(arrives, join(to, e.Name))
+		}
 		if v.Lasting && e.Mode&unix.S_IFMT != unix.S_IFDIR && made {
 			continue // an object that the run added is not written down
 		}
-		if err := t.before.Keep(join(from, e.Name), fd, e.Name); err != nil {
+		if err := keep(join(from, e.Name), fd, e.Name); err != nil {
 			return err
 		}
 	}
-	if err := t.before.New(arrives...); err != nil {
+	if err := errors.Join(t.before.New(arrives...), t.before.NewHidden(unseen...)); err != nil {
 		return err
 	}
 	for i, e := range ents {
 		if e.Mode&unix.S_IFMT == unix.S_IFDIR {
-			if err := t.keepBelow(join(from, e.Name), join(to, e.Name), below[i]); err != nil {
+			if err := t.keepBelow(join(from, e.Name), join(to, e.Name), below[i], hides[i]); err != nil {
 				return err
 			}
 		}

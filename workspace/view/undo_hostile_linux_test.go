@@ -208,3 +208,40 @@ func git(t *testing.T, dir, args string) {
 		t.Fatalf("git %s: %v: %s", args, err, out)
 	}
 }
+
+// A secret that the sandbox cannot see does not get into what waits, where the next run
+// would see it, when a folder around it was moved and is moved back.
+func TestUndoRunHidden(t *testing.T) {
+	const secret = "TOKEN=secret"
+	hide := globs("**/vault") // of that run only: undo does not know of it
+	w := newWorld(t, worldOptions{hide: hide, seed: func(host string) {
+		write(t, host+"/config/.env", secret)
+		write(t, host+"/config/plain", "old")
+		write(t, host+"/config/vault/f", secret)
+	}})
+	w.sh(`mv config moved; test ! -e moved/.env`)
+	w.server.Close()
+	p := workspace.Project{Dir: w.host, Shadow: w.shadow}
+	undone(t, p)
+	if got := read(t, w.host+"/config/.env"); got != secret {
+		t.Errorf("config/.env is %q", got)
+	}
+	absent(t, w.host+"/moved")
+	v := newWorld(t, worldOptions{hide: hide, host: w.host, shadow: w.shadow})
+	if got := v.sh(`find . | sort; cat moved/.env moved/vault/f config/.env config/vault/f 2>/dev/null || :`); strings.Contains(got, "secret") || strings.Contains(got, ".env") {
+		t.Errorf("the next run sees\n%s", got)
+	}
+	v.server.Close()
+	changes, err := p.Pending()
+	must(t, err)
+	for _, c := range changes {
+		if strings.HasSuffix(c.Path, ".env") || strings.Contains(c.Path, "vault") {
+			t.Errorf("%s %s waits", c.Op, c.Path)
+		}
+	}
+	_, err = p.Apply(context.Background())
+	must(t, err)
+	if got := read(t, w.host+"/config/.env"); got != secret {
+		t.Errorf("after apply config/.env is %q", got)
+	}
+}
