@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,8 @@ type run struct {
 	trees []ranIn
 	live  bool // of mode live; else of mode review, with patterns of what passes
 	cut   bool // there was more than is written down
+	// untouched says that nothing of ours has changed the host since.
+	untouched bool
 }
 
 type ranIn struct {
@@ -38,6 +41,7 @@ type ranIn struct {
 	dir    string // of the images
 	log    before.Log
 	last   time.Time
+	strict bool // what has changed later than that, in any way, is not the run's
 }
 
 // runs finds what undo can take back of runs, the oldest first.
@@ -70,8 +74,29 @@ func (p Project) runs() ([]run, error) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b run) int { return strings.Compare(a.name, b.name) })
+	// By their ends: one that was started ahead is older than it looks.
+	slices.SortFunc(out, func(a, b run) int { return cmp.Or(a.last.Compare(b.last), strings.Compare(a.name, b.name)) })
+	if n := len(out); n > 0 {
+		out[n-1].untouched = !p.turnedSince(out[n-1].last)
+	}
 	return out, nil
+}
+
+// turnedSince says whether an apply or undo may have changed the host since then.
+func (p Project) turnedSince(at time.Time) bool {
+	st, err := os.Stat(p.journalDir(turned))
+	_, applied := p.finished()
+	return err == nil && st.ModTime().After(at) || applied.After(at)
+}
+
+// turned is the file beside the journals that is as old as the last undo.
+const turned = "turned"
+
+func (p Project) noteTurn() error {
+	if err := os.MkdirAll(filepath.Dir(p.journalDir(turned)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(p.journalDir(turned), nil, 0o600)
 }
 
 func readRun(source, dir string) (ranIn, error) {
@@ -125,6 +150,7 @@ func (p Project) places(r run) ([]ranAt, error) {
 	var out []ranAt
 	for _, in := range r.trees {
 		var here []ranAt
+		in.strict = r.untouched
 		host, err := unix.Open(in.source, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			continue // the tree is gone
@@ -206,6 +232,9 @@ var unknown = state{Base: shadow.Base{Mode: unix.S_IFREG, Size: -1, MTime: -1}}
 
 func (s *state) unknown() bool { return s != nil && s.Size == unknown.Size }
 
+// clockStep is by how much the clock of file systems may be behind.
+const clockStep = 20 * time.Millisecond
+
 // slack is by how much the time of a log may be behind what the run did.
 const slack = 1500 * time.Millisecond
 
@@ -235,7 +264,7 @@ func (t *tree) ran(in ranIn, pl before.Place) (*ranAt, error) {
 			at.step.Before.Blob = "0" // for now: see bringImages
 		}
 	}
-	if !in.ours(pl, is, now.Ctim.Nano()) {
+	if !in.ours(pl, is, &now) {
 		u := unknown
 		at.step.After = &u
 		return at, nil
@@ -296,7 +325,8 @@ func (a *ranAt) sums() (sum, attrs string, err error) {
 }
 
 // ours says whether what the host has is what the run left.
-func (in ranIn) ours(pl before.Place, is *shadow.Base, changed int64) bool {
+func (in ranIn) ours(pl before.Place, is *shadow.Base, now *unix.Stat_t) bool {
+	changed := now.Ctim.Nano()
 	switch {
 	case pl.Host && is != nil:
 		return false
@@ -306,6 +336,11 @@ func (in ranIn) ours(pl before.Place, is *shadow.Base, changed int64) bool {
 		return pl.Left == nil && is == nil
 	case kindOf(is.Mode) == KindDir:
 		return kindOf(pl.Left.Mode) == KindDir && pl.Left.Mode == is.Mode
+	}
+	// Who saves a file can set its time back, but not when that was. Another name of it,
+	// as some backups make, is no edit.
+	if in.strict && kindOf(is.Mode) == KindFile && now.Nlink == 1 && changed > in.last.Add(clockStep).UnixNano() {
+		return false
 	}
 	// Not the inode: a later run that was taken back brought the file, not the inode.
 	return pl.Left.Mode == is.Mode && pl.Left.Size == is.Size && (pl.Left.MTime == is.MTime || kindOf(is.Mode) == KindSymlink && pl.Left.Ino == is.Ino)
@@ -397,7 +432,7 @@ func (p Project) undoRun(ctx context.Context, r run, paths []string) ([]Outcome,
 			return nil, err
 		}
 	}
-	if err := r.forget(); err != nil {
+	if err := errors.Join(p.noteTurn(), r.forget()); err != nil {
 		return out, undoError(p, err)
 	}
 	if len(kept) == 0 {

@@ -169,6 +169,9 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 	if u.store, err = shadow.Create(p.Shadow); err != nil {
 		return nil, undoError(p, err)
 	}
+	if err := p.noteTurn(); err != nil {
+		return nil, undoError(p, err)
+	}
 	for _, s := range slices.Backward(steps) {
 		err := ctx.Err() // the next command goes on
 		if err == nil {
@@ -186,7 +189,7 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 			}
 		}
 	}
-	if err := u.end(dir); err != nil {
+	if err := errors.Join(p.noteTurn(), u.end(dir)); err != nil {
 		return u.out, undoError(p, err)
 	}
 	return u.out, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -245,5 +246,38 @@ func TestAgain(t *testing.T) {
 	}
 	if p := b.log("1").Places[0]; string(p.Text) != strconv.Itoa(maxAgain) || !p.Host {
 		t.Errorf("%q, host %v", p.Text, p.Host)
+	}
+}
+
+// The runs that ended last are kept, whenever they were started.
+func TestForgetByEnd(t *testing.T) {
+	b := newBench(t)
+	for i := range 6 {
+		w := b.writer(strconv.Itoa(i))
+		must(t, w.New("f"))
+		must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
+		must(t, unix.Close(w.dir)) // as the end of its process does
+		at := time.Unix(1_000_000_000-int64(i), 0)
+		must(t, os.Chtimes(filepath.Join(w.name, "log"), at, at))
+	}
+	b.writer("9")
+	for i, want := range []bool{true, true, true, false} {
+		if _, err := os.Stat(filepath.Join(b.view, "before", strconv.Itoa(i))); (err == nil) != want {
+			t.Errorf("run %d: %v", i, err)
+		}
+	}
+}
+
+// While the server ends nothing new is touched: nobody would know of it.
+func TestKeepEnded(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "old")
+	b.write("g", "old")
+	w := b.writer("1")
+	must(t, w.Keep("f", b.fd, "f"))
+	must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
+	must(t, w.Keep("f", b.fd, "f"))
+	if w.Keep("g", b.fd, "g") == nil || w.New("h") == nil {
+		t.Error("a place may be touched that is not kept")
 	}
 }

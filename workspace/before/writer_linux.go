@@ -1,6 +1,7 @@
 package before
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -55,6 +56,10 @@ type seen struct {
 	again int  // how often it was kept anew after that
 }
 
+// errEnded is for a place that is touched for the first time while the server ends:
+// nobody would know of it.
+var errEnded error = unix.ESHUTDOWN
+
 // CopyFile copies the file (dir, name) with permissions, times and attributes to the new
 // name (to, as).
 type CopyFile func(dir int, name string, to int, as string) error
@@ -103,6 +108,9 @@ func (w *Writer) keep(rel string, dir int, name string, hidden bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	old := w.seen[rel]
+	if old == nil && w.ended {
+		return errEnded
+	}
 	if old != nil && (!old.host || old.again >= maxAgain) || !w.notes(rel) {
 		return nil
 	}
@@ -144,6 +152,9 @@ func (w *Writer) absent(rels []string, hidden bool) error {
 	defer w.mu.Unlock()
 	var lines []line
 	for _, rel := range rels {
+		if w.ended && w.seen[rel] == nil {
+			return errEnded
+		}
 		if l := (line{Path: []byte(rel), Hidden: hidden}); w.seen[rel] == nil && w.notes(rel) && w.admits(l) {
 			lines = append(lines, l)
 		}
@@ -412,13 +423,21 @@ func forgetOld(parent, mine string) {
 	if err != nil {
 		return
 	}
+	ended := func(e os.DirEntry) (at int64) { // 0: it changed nothing
+		if st, err := os.Lstat(filepath.Join(parent, e.Name(), "log")); err == nil {
+			at = st.ModTime().UnixNano()
+		}
+		return at
+	}
+	// By their ends: one that was started ahead is older than it looks.
+	slices.SortStableFunc(ents, func(a, b os.DirEntry) int { return cmp.Compare(ended(a), ended(b)) })
 	kept := 0
 	for _, e := range slices.Backward(ents) {
 		dir := filepath.Join(parent, e.Name())
 		if e.Name() == mine {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(dir, "log")); err == nil {
+		if ended(e) != 0 {
 			if kept++; kept < KeepRuns { // with the one that begins
 				continue
 			}

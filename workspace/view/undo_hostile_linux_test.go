@@ -11,6 +11,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/belljar-dev/belljar/workspace"
+	"golang.org/x/sys/unix"
 )
 
 // What the user puts into a folder that the run made is his: it is kept when the run
@@ -196,6 +197,36 @@ func TestUndoRunThenApply(t *testing.T) {
 		if got := read(t, w.host+"/"+n); got != "old" {
 			t.Errorf("%s is %q", n, got)
 		}
+	}
+}
+
+// An edit that leaves size and time of a file as they were is one.
+func TestUndoRunSameTime(t *testing.T) {
+	w := newWorld(t, worldOptions{seed: func(host string) { write(t, host+"/f", "old"); write(t, host+"/g", "old") }})
+	w.sh(`printf new >f; printf new >g`)
+	w.server.Close()
+	st, err := os.Stat(w.host + "/f")
+	must(t, err)
+	logs, err := filepath.Glob(w.shadow + "/views/*/before/*/log")
+	must(t, err)
+	log, err := os.Stat(logs[0])
+	must(t, err)
+	eventually(t, "the clock goes on", func() bool {
+		write(t, w.host+"/f", "his")
+		must(t, os.Chtimes(w.host+"/f", st.ModTime(), st.ModTime()))
+		var now unix.Stat_t
+		must(t, unix.Stat(w.host+"/f", &now))
+		return now.Ctim.Nano() > log.ModTime().UnixNano()+int64(clockStep)
+	})
+	must(t, os.Link(w.host+"/g", w.shadow+"/backup"))
+	p := workspace.Project{Dir: w.host, Shadow: w.shadow}
+	out, err := p.Undo(context.Background())
+	must(t, err)
+	if len(out) != 2 {
+		t.Errorf("undo: %v", out)
+	}
+	if f, g := read(t, w.host+"/f"), read(t, w.host+"/g"); f != "his" || g != "old" {
+		t.Errorf("f is %q, g %q", f, g)
 	}
 }
 
