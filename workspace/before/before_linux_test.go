@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -228,6 +229,9 @@ func TestRoom(t *testing.T) {
 	must(t, w.Keep("f", b.fd, "f"))
 	must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
 	l := b.log("1")
+	if slices.ContainsFunc(l.Places, func(p Place) bool { return p.Path == "late" }) {
+		t.Error("what the run made is taken for what was there before it")
+	}
 	if last := l.Places[len(l.Places)-1]; !l.Full || last.Path != "f" || string(last.Text) != "old" {
 		t.Errorf("full %v, last %.20q %q", l.Full, last.Path, last.Text)
 	}
