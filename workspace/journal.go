@@ -16,12 +16,16 @@ import (
 //	undo/next    the apply that goes on, or that was killed
 //	undo/back    being taken back, to the end
 //	undo/last    the last finished apply
+//	undo/rest    what could not be taken back yet of what a run did
 //
 // Which steps were taken is not written down: a step was taken where the host has
 // what the step was to leave.
 
 // journalHead is the first line of a log.
 const journalHead = "belljar-undo 1\n"
+
+// ofRun is the file of a journal that was made of what a run did. It names the run.
+const ofRun = "of-run"
 
 // maxStep bounds one line of a log: two paths and a link's text in base64.
 const maxStep = 64 << 10
@@ -41,6 +45,8 @@ type step struct {
 	Path   []byte `json:"path"`   // in it
 	Before *state `json:"before,omitempty"`
 	After  *state `json:"after,omitempty"`
+	// Hidden says that the sandbox did not see it: it never waits.
+	Hidden bool `json:"hidden,omitempty"`
 	// Void says that the step before this line was not taken.
 	Void bool `json:"void,omitempty"`
 }

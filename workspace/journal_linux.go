@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -128,13 +129,13 @@ func (j *journal) close() error {
 	if err != nil {
 		return err
 	}
-	return j.p.finish("next")
+	return j.p.finish("next", "last")
 }
 
-// finish makes a journal the last one. The one before is forgotten.
-func (p Project) finish(name string) error {
+// finish makes a journal the one of that name. The one before is forgotten.
+func (p Project) finish(name, as string) error {
 	gone := p.journalDir("gone")
-	last := p.journalDir("last")
+	last := p.journalDir(as)
 	if err := os.RemoveAll(gone); err != nil {
 		return err
 	}
@@ -145,6 +146,16 @@ func (p Project) finish(name string) error {
 		return err
 	}
 	return os.RemoveAll(gone)
+}
+
+// finished is the newest journal that undo may take, and when it was finished.
+func (p Project) finished() (name string, at time.Time) {
+	for _, n := range []string{"last", "rest"} {
+		if st, err := os.Stat(filepath.Join(p.journalDir(n), "log")); err == nil && (name == "" || st.ModTime().After(at)) {
+			name, at = n, st.ModTime()
+		}
+	}
+	return name, at
 }
 
 // stateAt describes (d, name), nil when nothing is there.

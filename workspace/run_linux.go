@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,8 @@ type run struct {
 	trees []ranIn
 	live  bool // of mode live; else of mode review, with patterns of what passes
 	cut   bool // there was more than is written down
+	// untouched says that nothing of ours has changed the host since.
+	untouched bool
 }
 
 type ranIn struct {
@@ -38,6 +41,7 @@ type ranIn struct {
 	dir    string // of the images
 	log    before.Log
 	last   time.Time
+	strict bool // what has changed later than that, in any way, is not the run's
 }
 
 // runs finds what undo can take back of runs, the oldest first.
@@ -70,8 +74,29 @@ func (p Project) runs() ([]run, error) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b run) int { return strings.Compare(a.name, b.name) })
+	// By their ends: one that was started ahead is older than it looks.
+	slices.SortFunc(out, func(a, b run) int { return cmp.Or(a.last.Compare(b.last), strings.Compare(a.name, b.name)) })
+	if n := len(out); n > 0 {
+		out[n-1].untouched = !p.turnedSince(out[n-1].last)
+	}
 	return out, nil
+}
+
+// turnedSince says whether an apply or undo may have changed the host since then.
+func (p Project) turnedSince(at time.Time) bool {
+	st, err := os.Stat(p.journalDir(turned))
+	_, applied := p.finished()
+	return err == nil && st.ModTime().After(at) || applied.After(at)
+}
+
+// turned is the file beside the journals that is as old as the last undo.
+const turned = "turned"
+
+func (p Project) noteTurn() error {
+	if err := os.MkdirAll(filepath.Dir(p.journalDir(turned)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(p.journalDir(turned), nil, 0o600)
 }
 
 func readRun(source, dir string) (ranIn, error) {
@@ -124,6 +149,8 @@ type ranAt struct {
 func (p Project) places(r run) ([]ranAt, error) {
 	var out []ranAt
 	for _, in := range r.trees {
+		var here []ranAt
+		in.strict = r.untouched
 		host, err := unix.Open(in.source, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			continue // the tree is gone
@@ -136,16 +163,77 @@ func (p Project) places(r run) ([]ranAt, error) {
 				return nil, err
 			}
 			if at != nil {
-				out = append(out, *at)
+				here = append(here, *at)
 			}
 		}
 		_ = unix.Close(host)
+		keepOnly(here)
+		out = append(out, withParents(in, here)...)
 	}
 	return out, nil
 }
 
+// withParents makes the folders stay, or come back, that the run made and in which
+// something comes back that the user had put there.
+func withParents(in ranIn, list []ranAt) []ranAt {
+	made := map[string]bool{}
+	for _, pl := range in.log.Places {
+		if pl.Was == nil {
+			made[pl.Path] = true
+		}
+	}
+	needed := map[string]bool{}
+	for _, a := range list {
+		for dir, _ := splitRel(a.Path); a.step.Before != nil && made[dir]; dir, _ = splitRel(dir) {
+			needed[dir] = true
+		}
+	}
+	if len(needed) == 0 {
+		return list
+	}
+	out := make([]ranAt, 0, len(list))
+	for _, a := range list {
+		if !needed[a.Path] {
+			out = append(out, a)
+			continue
+		}
+		delete(needed, a.Path)
+		if f := a.step.After; f == nil || f.kind() != KindDir {
+			out = append(out, a) // in the way
+		}
+	}
+	for dir := range needed { // nothing is there
+		b := shadow.Base{Mode: unix.S_IFDIR | 0o755}
+		a := ranAt{Place: before.Place{Path: dir, Was: &b}, source: in.source, dir: in.dir}
+		a.step = step{Source: []byte(in.source), Path: []byte(dir), Before: &state{Base: b}}
+		out = append(out, a)
+	}
+	return out
+}
+
+// keepOnly leaves a file alone that the run moved, where nothing was kept of what it
+// holds: it is the only one there is.
+func keepOnly(list []ranAt) {
+	lost := map[uint64]*ranAt{}
+	for i, a := range list {
+		if a.lost != "" && a.Was != nil && a.step.After == nil && kindOf(a.Was.Mode) == KindFile {
+			lost[a.Was.Ino] = &list[i]
+		}
+	}
+	for i, a := range list {
+		if f := a.step.After; a.Was == nil && f != nil && f.kind() == KindFile && lost[f.Ino] != nil {
+			list[i].lost = "it holds what was " + quote(lost[f.Ino].Path) + ", and is left where it is"
+		}
+	}
+}
+
 // unknown is a state that the host never has: what is there is not the run's.
 var unknown = state{Base: shadow.Base{Mode: unix.S_IFREG, Size: -1, MTime: -1}}
+
+func (s *state) unknown() bool { return s != nil && s.Size == unknown.Size }
+
+// clockStep is by how much the clock of file systems may be behind.
+const clockStep = 20 * time.Millisecond
 
 // slack is by how much the time of a log may be behind what the run did.
 const slack = 1500 * time.Millisecond
@@ -165,7 +253,7 @@ func (t *tree) ran(in ranIn, pl before.Place) (*ranAt, error) {
 	if same, err := at.asBefore(t, is); same || err != nil {
 		return nil, err
 	}
-	at.step = step{Source: []byte(in.source), Path: []byte(pl.Path)}
+	at.step = step{Source: []byte(in.source), Path: []byte(pl.Path), Hidden: pl.Hidden}
 	if pl.Was != nil {
 		b := *pl.Was
 		at.step.Before = &state{Base: b}
@@ -176,7 +264,7 @@ func (t *tree) ran(in ranIn, pl before.Place) (*ranAt, error) {
 			at.step.Before.Blob = "0" // for now: see bringImages
 		}
 	}
-	if !in.ours(pl, is, now.Ctim.Nano()) {
+	if !in.ours(pl, is, &now) {
 		u := unknown
 		at.step.After = &u
 		return at, nil
@@ -237,9 +325,10 @@ func (a *ranAt) sums() (sum, attrs string, err error) {
 }
 
 // ours says whether what the host has is what the run left.
-func (in ranIn) ours(pl before.Place, is *shadow.Base, changed int64) bool {
+func (in ranIn) ours(pl before.Place, is *shadow.Base, now *unix.Stat_t) bool {
+	changed := now.Ctim.Nano()
 	switch {
-	case pl.Host:
+	case pl.Host && is != nil:
 		return false
 	case !pl.Said:
 		return is == nil || changed <= in.last.Add(slack).UnixNano()
@@ -247,6 +336,11 @@ func (in ranIn) ours(pl before.Place, is *shadow.Base, changed int64) bool {
 		return pl.Left == nil && is == nil
 	case kindOf(is.Mode) == KindDir:
 		return kindOf(pl.Left.Mode) == KindDir && pl.Left.Mode == is.Mode
+	}
+	// Who saves a file can set its time back, but not when that was. Another name of it,
+	// as some backups make, is no edit.
+	if in.strict && kindOf(is.Mode) == KindFile && now.Nlink == 1 && changed > in.last.Add(clockStep).UnixNano() {
+		return false
 	}
 	// Not the inode: a later run that was taken back brought the file, not the inode.
 	return pl.Left.Mode == is.Mode && pl.Left.Size == is.Size && (pl.Left.MTime == is.MTime || kindOf(is.Mode) == KindSymlink && pl.Left.Ino == is.Ino)
@@ -263,7 +357,7 @@ func order(places []ranAt) []ranAt {
 			made = append(made, a)
 		case f == nil:
 			gone = append(gone, a)
-		case f.Size != -1 && (b.kind() == KindDir) != (f.kind() == KindDir):
+		case !f.unknown() && (b.kind() == KindDir) != (f.kind() == KindDir):
 			one, two := a, a
 			one.step.After, two.step.Before = nil, nil
 			gone, made = append(gone, one), append(made, two)
@@ -277,7 +371,7 @@ func order(places []ranAt) []ranAt {
 }
 
 // adopt makes the run the journal "back", which is then taken back.
-func (p Project) adopt(places []ranAt, paths []string) (err error) {
+func (p Project) adopt(name string, places []ranAt, paths []string) (err error) {
 	dir := p.journalDir("run")
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -305,6 +399,9 @@ func (p Project) adopt(places []ranAt, paths []string) (err error) {
 	if err := os.WriteFile(filepath.Join(dir, "log"), data, 0o600); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, ofRun), []byte(name), 0o600); err != nil {
+		return err
+	}
 	if err := p.choosePart(dir, paths); err != nil {
 		return err
 	}
@@ -324,14 +421,18 @@ func (p Project) undoRun(ctx context.Context, r run, paths []string) ([]Outcome,
 			kept = append(kept, a)
 			continue
 		}
-		out = append(out, Outcome{Change: a.change(p), Status: Failed, Why: "its former content was not kept: " + terminal.Escape(a.lost)})
+		why := terminal.Escape(a.lost)
+		if a.Was != nil {
+			why = "its former content was not kept: " + why
+		}
+		out = append(out, Outcome{Change: a.change(p), Status: Failed, Why: why})
 	}
 	if len(kept) > 0 {
-		if err := p.adopt(kept, paths); err != nil {
+		if err := p.adopt(r.name, kept, paths); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.forget(); err != nil {
+	if err := errors.Join(p.noteTurn(), r.forget()); err != nil {
 		return out, undoError(p, err)
 	}
 	if len(kept) == 0 {
@@ -441,6 +542,24 @@ func (r run) forget() error {
 	return errors.Join(errs...)
 }
 
+// forgetTaken forgets the run that became the journal "back" before a kill.
+func (p Project) forgetTaken() error {
+	name, err := os.ReadFile(filepath.Join(p.journalDir("back"), ofRun))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	all, e := p.runs()
+	if err = errors.Join(err, e); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.name == string(name) {
+			return r.forget()
+		}
+	}
+	return nil
+}
+
 // change is the place for people.
 func (a *ranAt) change(p Project) Change {
 	c := Change{Source: a.source, Path: a.Path, inProject: a.source == p.Dir, Op: OpModify}
@@ -456,7 +575,7 @@ func (a *ranAt) change(p Project) Change {
 			c.Op = OpMode
 		}
 	}
-	if f := a.step.After; f != nil && f.Size == -1 {
+	if f := a.step.After; f.unknown() {
 		c.Size, c.Conflict = 0, "the host has changed it since"
 	}
 	return c
@@ -490,14 +609,14 @@ func (p Project) LastRun() (*Run, error) {
 	return out, nil
 }
 
-// newest says whether the newest run ended after the last apply.
+// newest is the newest run, where it ended after the last apply and the last undo that left something.
 func (p Project) newest() (*run, error) {
 	all, err := p.runs()
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	r := &all[len(all)-1]
-	if st, err := os.Stat(filepath.Join(p.journalDir("last"), "log")); err == nil && st.ModTime().After(r.last) {
+	if name, at := p.finished(); name != "" && at.After(r.last) {
 		return nil, nil
 	}
 	return r, nil

@@ -26,3 +26,31 @@ func TestRunOfNothing(t *testing.T) {
 		t.Errorf("the newest run is %+v", r)
 	}
 }
+
+// An undo of a run that is killed before the run is forgotten takes it back once.
+func TestRunTakenOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	dir := filepath.Join(w.Shadow, "views", shadow.Key(w.Dir), "before", "1")
+	_, err := shadow.Create(w.Shadow)
+	w.ok(err)
+	w.ok(os.MkdirAll(dir, 0o700))
+	w.ok(os.WriteFile(filepath.Join(w.Dir, "new"), []byte("the run's"), 0o600))
+	w.ok(os.WriteFile(filepath.Join(dir, "log"), []byte("belljar-before 1\n{\"path\":\"bmV3\"}\n"), 0o600))
+	all, err := w.runs()
+	w.ok(err)
+	if len(all) != 1 {
+		t.Fatalf("runs: %+v", all)
+	}
+	places, err := w.places(all[0])
+	w.ok(err)
+	w.ok(w.adopt("1", places, nil)) // and killed
+	out, err := w.Undo(t.Context())
+	w.ok(err)
+	if len(out) != 1 || out[0].Status != Undone {
+		t.Errorf("after the kill: %v", out)
+	}
+	w.ok(os.WriteFile(filepath.Join(w.Dir, "new"), []byte("the user's"), 0o600))
+	if out, err := w.Undo(t.Context()); err != nil || len(out) > 0 {
+		t.Errorf("undo again: %v %v", out, err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/terminal"
+	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
@@ -46,12 +47,13 @@ func (p Project) Undo(ctx context.Context, paths ...string) ([]Outcome, error) {
 			return out, err
 		} // else it left nothing changed
 	}
-	if err := p.choosePart(p.journalDir("last"), paths); errors.Is(err, fs.ErrNotExist) {
+	next, _ := p.finished()
+	if err := p.choosePart(p.journalDir(next), paths); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(p.journalDir("last"), p.journalDir("back")); err != nil {
+	if err := os.Rename(p.journalDir(next), p.journalDir("back")); err != nil {
 		return nil, undoError(p, err)
 	}
 	return p.takeBack(ctx)
@@ -86,6 +88,9 @@ func (p Project) unfinished() bool {
 func (p Project) recover(ctx context.Context) ([]Outcome, error) {
 	var out []Outcome
 	if _, err := os.Lstat(p.journalDir("back")); err == nil {
+		if err := p.forgetTaken(); err != nil {
+			return out, undoError(p, err)
+		}
 		if out, err = p.takeBack(ctx); err != nil {
 			return out, err
 		}
@@ -164,6 +169,9 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 	if u.store, err = shadow.Create(p.Shadow); err != nil {
 		return nil, undoError(p, err)
 	}
+	if err := p.noteTurn(); err != nil {
+		return nil, undoError(p, err)
+	}
 	for _, s := range slices.Backward(steps) {
 		err := ctx.Err() // the next command goes on
 		if err == nil {
@@ -181,7 +189,7 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 			}
 		}
 	}
-	if err := u.end(dir); err != nil {
+	if err := errors.Join(p.noteTurn(), u.end(dir)); err != nil {
 		return u.out, undoError(p, err)
 	}
 	return u.out, nil
@@ -261,7 +269,10 @@ func (u *undoing) end(dir string) error {
 			return err
 		}
 	}
-	return u.p.finish("back")
+	if _, err := os.Lstat(filepath.Join(dir, ofRun)); err == nil {
+		return u.p.finish("back", "rest")
+	}
+	return u.p.finish("back", "last")
 }
 
 func (u *undoing) close() {
@@ -308,6 +319,7 @@ func (u *undoing) step(s step) error {
 	var in *notes
 	stays := err == unix.ENOTEMPTY || err == errLasting // a new folder in which the host has something by now, too
 	switch {
+	case err == nil && s.Hidden:
 	case err == nil && s.After == nil:
 		in = u.gone
 	case err != nil && !stays:
@@ -384,6 +396,7 @@ func (t *tree) undo(s step, blobs int) error {
 	switch {
 	case s.Before.same(now):
 		return t.rebase(rel) // the step was not taken, or is taken back already
+	case s.After.unknown() && now == nil: // the user has removed it: nothing is overwritten
 	case !s.After.same(now):
 		return errConflict
 	case s.Before == nil && now.kind() != KindDir && t.judge(rel, entryOf(now.Mode)).Lasting:
@@ -392,10 +405,16 @@ func (t *tree) undo(s step, blobs int) error {
 	if lock := t.gitLock(rel, now); lock != "" {
 		return errors.New("git has locked it: " + quote(lock) + " exists")
 	}
-	if err := t.waitAgain(rel, now); err != nil {
-		return err
+	// What the sandbox cannot see has no place in what it will see: it moved along with a folder.
+	if hidden := s.Hidden || now != nil && t.judge(rel, entryOf(now.Mode)).Kind == rules.Hide; !hidden {
+		if err := t.waitAgain(rel, now); err != nil {
+			return err
+		}
 	}
 	if err := t.turn(rel, now, s.Before, blobs); err != nil {
+		if err == unix.ENOENT && now == nil {
+			return errConflict // the folder above is gone as well
+		}
 		return err
 	}
 	return t.rebase(rel)

@@ -12,6 +12,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/plan"
+	"github.com/belljar-dev/belljar/terminal"
 	"github.com/belljar-dev/belljar/workspace"
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ in the project that you stand in. PATH selects what lies at or below it.
 
 func (a *App) diffCommand() *cobra.Command {
 	var o workspace.DiffOptions
-	var asJSON bool
+	var asJSON, landed bool
 	c := &cobra.Command{
 		Use:     "diff [NAME] [PATH…]",
 		Short:   "show what waits to be applied, the dangerous first",
@@ -33,17 +34,64 @@ func (a *App) diffCommand() *cobra.Command {
 itself here, then what else to look at, with the reason (packages of a lock file that
 come from elsewhere, new executables, links that lead out, characters that are not seen
 or reorder text), then what you run, then all others.
+
+With --landed it lists instead what the last run let land by itself, in mode live and by
+workspace.pass, and what of that undo could not take back.
 ` + whatWaits,
 		Example:           "  belljar diff --stat\n  belljar diff .git/hooks\n  belljar diff mine src",
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
+			if landed {
+				return a.diffLanded(args, o, asJSON)
+			}
 			return a.diff(c.Context(), args, o, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&o.Stat, "stat", false, "one line per file")
 	c.Flags().BoolVar(&o.NameOnly, "name-only", false, "names only")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&landed, "landed", false, "names of what the last run let land by itself")
 	return c
+}
+
+// diffLanded lists what the last run changed here by itself, one line each.
+func (a *App) diffLanded(args []string, o workspace.DiffOptions, asJSON bool) error {
+	t, err := a.target(args, false)
+	if err != nil {
+		return err
+	}
+	r, err := t.LastRun()
+	if err != nil {
+		return err
+	}
+	changes := []workspace.Change{} // never null
+	if r != nil {
+		changes = append(append(changes, r.Changes...), r.Lost...)
+		if r.Cut {
+			a.note("the run changed more places than are written down: not all are listed")
+		}
+	}
+	if changes, err = t.Select(changes, t.paths...); err != nil {
+		return t.explain(err)
+	}
+	switch {
+	case asJSON:
+		return a.printJSON(changes)
+	case len(changes) == 0:
+		a.note("nothing landed by itself")
+	}
+	for _, c := range changes {
+		if o.NameOnly {
+			fmt.Fprintln(a.Out, c.Name())
+			continue
+		}
+		line := fmt.Sprintf("%s %s", c.Op, c.Name())
+		if c.Conflict != "" {
+			line += ": undo leaves it: " + terminal.Escape(c.Conflict)
+		}
+		fmt.Fprintln(a.Out, line)
+	}
+	return nil
 }
 
 func (a *App) diff(ctx context.Context, args []string, o workspace.DiffOptions, asJSON bool) error {
@@ -207,10 +255,31 @@ func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
 	for _, ch := range gone {
 		fmt.Fprintln(a.Out, "discarded", ch.Name())
 	}
+	if err == nil && len(gone) > 0 {
+		a.hintRemoved(t)
+	}
 	if err == nil && len(gone) == 0 {
 		a.note("nothing waits")
 	}
 	return t.explain(err)
+}
+
+// hintRemoved says that what the last run removed here may have been what was thrown
+// away: a file that left a folder that passes is gone from it, and waits where it went.
+func (a *App) hintRemoved(t *target) {
+	r, err := t.LastRun()
+	if err != nil || r == nil {
+		return // it is a hint
+	}
+	n := 0
+	for _, c := range r.Changes {
+		if c.Op == workspace.OpDelete && c.Conflict == "" {
+			n++
+		}
+	}
+	if n > 0 {
+		fmt.Fprintf(a.Err, "belljar: hint: the last run removed files here by itself, or moved them (%d): belljar undo brings them back, belljar diff --landed lists them\n", n)
+	}
 }
 
 // A target is what a command about waiting changes is about.

@@ -253,6 +253,13 @@ func TestPass(t *testing.T) {
 	}
 	r = w.belljar("diff")
 	mustContain(t, "diff", r.out, "src/.vscode/tasks.json", "landed by itself in the last run", "  modify src/a", "  add src/b")
+	if r := w.belljar("diff", "--landed", "--name-only", "src"); r.status != 0 || sortLines(r.out) != sortLines("src/a\nsrc/b\n") {
+		t.Errorf("diff --landed --name-only: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	var landed []struct{ Path, Op string }
+	if err := json.Unmarshal([]byte(w.belljar("diff", "--landed", "--json").out), &landed); err != nil || len(landed) != 2 {
+		t.Errorf("diff --landed --json: %v %+v", err, landed)
+	}
 	if r := w.belljar("undo", "src/a"); r.status != 0 || w.read("src/a") != "old\n" || !w.exists("src/b") {
 		t.Errorf("undo src/a: status %d\n%s%s", r.status, r.out, r.errout)
 	}
@@ -261,5 +268,27 @@ func TestPass(t *testing.T) {
 	}
 	if r := w.belljar("apply"); r.status != 0 || w.read("src/a") != "new\n" || w.exists("lib/b") || !w.exists("src/.vscode/tasks.json") {
 		t.Errorf("apply: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+}
+
+// TestPassDiscarded: what left a folder that passes is gone from it, and waits where it
+// went; who throws that away is told how it comes back.
+func TestPassDiscarded(t *testing.T) {
+	w := newWorld(t)
+	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\nworkspace: {mode: review, pass: [\"src/**\"]}\n")
+	w.write("src/a", "the only one\n")
+	w.sh(`mv src/a a`)
+	if w.exists("src/a") || w.exists("a") {
+		t.Fatal("it has not moved out of what passes, or it has landed")
+	}
+	r := w.belljar("discard")
+	if r.status != 0 || !strings.Contains(r.errout, "(1): belljar undo brings them back") {
+		t.Errorf("discard: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if r := w.belljar("undo"); r.status != 0 || w.read("src/a") != "the only one\n" {
+		t.Errorf("undo: status %d\n%s%s", r.status, r.out, r.errout)
+	}
+	if r := w.belljar("diff", "--landed"); r.status != 0 || !strings.Contains(r.errout, "nothing landed by itself") {
+		t.Errorf("diff --landed: status %d\n%s%s", r.status, r.out, r.errout)
 	}
 }

@@ -11,12 +11,15 @@
 // is on disk, with its content, before the place is touched: a run that is killed leaves
 // for each place either a whole line or an untouched place. When the server ends in order
 // it adds how it left each place. Without that, what was changed later than the log was
-// is not the run's.
+// is not the run's. What somebody on the host has saved at a place that the run had
+// touched is kept anew before the run touches it again: that is what comes back.
 //
 // # Limitations
 //
-// Contents over [MaxFile], or beyond [MaxRun] in all, are not kept: the line says so.
-// Beyond [MaxPlaces] places nothing is written down, and a line says that. Nothing is synced: a
+// Contents over [MaxFile], or beyond [MaxRun] in all, are not kept, nor those that we may
+// not read: the line says so. Where there is no room for it, or it fails, the place is
+// not touched. Beyond [MaxPlaces] places nothing is written down, and a line says that;
+// new places have a count of their own. Nothing is synced: a
 // power cut may lose it. Two names of one file come back as two files. Of the top folder
 // itself, and of objects of git, nothing is kept.
 package before
@@ -39,9 +42,15 @@ const (
 
 	// maxInline is what stands in the line itself: making a file takes longer.
 	maxInline = 16 << 10
-	// maxLine bounds one line, maxLog all: a path and a link's text or content, in base64.
+	// maxLine bounds one line: a path and a link's text or content, in base64.
 	maxLine = 128 << 10
-	maxLog  = 1 << 30
+	// maxLog bounds the first lines of new places, and those of all others: who reads a
+	// log reads all of it, and nobody else counts it.
+	maxLog = 64 << 20
+	// maxOver bounds the memory for new places that are not written down any more.
+	maxOver = 1 << 20
+	// maxAgain is how often a place is kept anew that the host goes on to change.
+	maxAgain = 16
 )
 
 const head = "belljar-before 1\n"
@@ -54,6 +63,7 @@ const (
 	First Mark = ""      // what was there before the first touch
 	Left  Mark = "left"  // what the run left there
 	Host  Mark = "host"  // somebody on the host changed it during the run
+	Again Mark = "again" // what the host had made of it, before the run touched it again
 	Full  Mark = "full"  // later places are not written down
 	Done  Mark = "done"  // the server ended in order: all that it left is said
 	Begun Mark = "begun" // the first line: Mode
@@ -68,17 +78,23 @@ type line struct {
 	Blob string       `json:"blob,omitempty"`
 	Lost string       `json:"lost,omitempty"`
 	Mode string       `json:"mode,omitempty"`
+	// Hidden is said of what the sandbox does not see.
+	Hidden bool `json:"hidden,omitempty"`
 }
 
 // A Place is one place that a run changed, or was about to.
 type Place struct {
 	Path string
-	Was  *shadow.Base // before; nil: nothing was there
-	Text []byte       // of a link, or the content of a file without Blob
-	Blob string       // name of the file with the content
-	Lost string       // why the content was not kept; empty: it was
-	// Host says that somebody on the host changed it during the run, too.
+	// Was is what was there before, or what somebody on the host had made of it before
+	// the run touched it for the last time; nil: nothing was there.
+	Was  *shadow.Base
+	Text []byte // of a link, or the content of a file without Blob
+	Blob string // name of the file with the content
+	Lost string // why the content was not kept; empty: it was
+	// Host says that somebody on the host changed it after the run had.
 	Host bool
+	// Hidden says that the sandbox does not see it: it came along with a folder.
+	Hidden bool
 	// Said says that Left, nil for nothing, is what the run left.
 	Said bool
 	Left *shadow.Base
@@ -150,14 +166,16 @@ func (l *Log) take(text []byte, at map[string]int) error {
 	i, known := at[path]
 	switch {
 	case x.Mark == First && !known:
-		if len(l.Places) >= MaxPlaces {
+		if len(l.Places) >= 2*MaxPlaces {
 			return errors.New("there are too many")
 		}
 		at[path] = len(l.Places)
-		l.Places = append(l.Places, Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost})
+		l.Places = append(l.Places, Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost, Hidden: x.Hidden})
 	case x.Mark == First: // the first word counts
 	case !known:
 		return errors.New("it is about a place that was not touched")
+	case x.Mark == Again:
+		l.Places[i] = Place{Path: path, Was: x.Was, Text: x.Text, Blob: x.Blob, Lost: x.Lost, Hidden: x.Hidden}
 	case x.Mark == Host:
 		l.Places[i].Host = true
 	case x.Mark == Left:

@@ -1,10 +1,14 @@
 package before
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -167,4 +171,117 @@ func FuzzParse(f *testing.F) {
 			seen[p.Path] = true
 		}
 	})
+}
+
+// Where there is no room, or another trouble of our own, the place is not to be touched.
+func TestKeepFails(t *testing.T) {
+	b := newBench(t)
+	b.write("f", strings.Repeat("x", maxInline+1))
+	for _, fails := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.EIO} {
+		w, err := NewWriter(b.view, "1", "live", func(int, string, int, string) error { return fails })
+		must(t, err)
+		if err := w.Keep("f", b.fd, "f"); !errors.Is(err, fails) {
+			t.Errorf("kept although %v: %v", fails, err)
+		}
+		must(t, os.RemoveAll(w.name))
+	}
+	w, err := NewWriter(b.view, "1", "live", func(int, string, int, string) error { return unix.EACCES })
+	must(t, err)
+	must(t, w.Keep("f", b.fd, "f")) // nor can who is inside read it
+	if l := b.log("1"); l.Places[0].Lost == "" {
+		t.Error("nothing says that it is lost")
+	}
+}
+
+// A write that was cut, and could not be taken back, spoils no other line.
+func TestTorn(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "old")
+	w := b.writer("1")
+	must(t, w.Keep("f", b.fd, "f"))
+	_, err := w.log.Write([]byte(`{"path":"Zg`))
+	must(t, err)
+	w.torn = int64(len(`{"path":"Zg`))
+	must(t, w.New("g"))
+	if l := b.log("1"); len(l.Places) != 2 || l.Places[1].Path != "g" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// What a program makes takes nothing of the room for what was there before, also where
+// it is touched again, and however long its names are.
+func TestRoom(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "old")
+	w := b.writer("1")
+	long := strings.Repeat(strings.Repeat("n", 250)+"/", 100)
+	for i := range 2 * maxLog / len(long) {
+		must(t, w.New(long+strconv.Itoa(i)))
+	}
+	st, err := w.log.Stat()
+	must(t, err)
+	if st.Size() > maxLog+maxLine {
+		t.Errorf("the log takes %d", st.Size())
+	}
+	b.write("late", "made by the run")
+	must(t, w.New("late"))
+	must(t, w.Keep("late", b.fd, "late"))
+	must(t, w.Keep("f", b.fd, "f"))
+	must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
+	l := b.log("1")
+	if slices.ContainsFunc(l.Places, func(p Place) bool { return p.Path == "late" }) {
+		t.Error("what the run made is taken for what was there before it")
+	}
+	if last := l.Places[len(l.Places)-1]; !l.Full || last.Path != "f" || string(last.Text) != "old" {
+		t.Errorf("full %v, last %.20q %q", l.Full, last.Path, last.Text)
+	}
+}
+
+// What the host has made of a place is kept anew, at most some times.
+func TestAgain(t *testing.T) {
+	b := newBench(t)
+	w := b.writer("1")
+	for i := range 2 * maxAgain {
+		b.write("f", strconv.Itoa(i))
+		must(t, w.Keep("f", b.fd, "f"))
+		b.write("f", "the run's")
+		must(t, w.Keep("f", b.fd, "f"))
+		w.HostChanged("f")
+	}
+	if p := b.log("1").Places[0]; string(p.Text) != strconv.Itoa(maxAgain) || !p.Host {
+		t.Errorf("%q, host %v", p.Text, p.Host)
+	}
+}
+
+// The runs that ended last are kept, whenever they were started.
+func TestForgetByEnd(t *testing.T) {
+	b := newBench(t)
+	for i := range 6 {
+		w := b.writer(strconv.Itoa(i))
+		must(t, w.New("f"))
+		must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
+		must(t, unix.Close(w.dir)) // as the end of its process does
+		at := time.Unix(1_000_000_000-int64(i), 0)
+		must(t, os.Chtimes(filepath.Join(w.name, "log"), at, at))
+	}
+	b.writer("9")
+	for i, want := range []bool{true, true, true, false} {
+		if _, err := os.Stat(filepath.Join(b.view, "before", strconv.Itoa(i))); (err == nil) != want {
+			t.Errorf("run %d: %v", i, err)
+		}
+	}
+}
+
+// While the server ends nothing new is touched: nobody would know of it.
+func TestKeepEnded(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "old")
+	b.write("g", "old")
+	w := b.writer("1")
+	must(t, w.Keep("f", b.fd, "f"))
+	must(t, w.End(func(string) (*shadow.Base, error) { return nil, nil }))
+	must(t, w.Keep("f", b.fd, "f"))
+	if w.Keep("g", b.fd, "g") == nil || w.New("h") == nil {
+		t.Error("a place may be touched that is not kept")
+	}
 }

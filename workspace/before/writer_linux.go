@@ -1,8 +1,10 @@
 package before
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,18 +30,35 @@ type Writer struct {
 	mu    sync.Mutex
 	log   *os.File // nil before the first place
 	seen  map[string]*seen
+	made  budget              // places at which nothing was
+	was   budget              // all others: what a program makes takes nothing from them
+	over  map[uint64]struct{} // places that were made beyond the budget, by their hash
+	seed  maphash.Seed
 	n     int
 	bytes int64
 	full  bool
 	ended bool
+	torn  int64 // bytes at the end of the log that are no line
 
-	busy atomic.Bool // something was written since the last pulse
+	busy atomic.Bool   // something was written since the last pulse
+	host atomic.Uint64 // see HostChanges
+}
+
+// A budget is what was written down of one kind of places.
+type budget struct {
+	places int
+	bytes  int // of the log
 }
 
 type seen struct {
-	made bool // nothing was there
-	host bool // told that the host changed it
+	made  bool // nothing was there
+	host  bool // somebody on the host has changed it since it was kept
+	again int  // how often it was kept anew after that
 }
+
+// errEnded is for a place that is touched for the first time while the server ends:
+// nobody would know of it.
+var errEnded error = unix.ESHUTDOWN
 
 // CopyFile copies the file (dir, name) with permissions, times and attributes to the new
 // name (to, as).
@@ -53,7 +72,7 @@ func RunName(unique string) string { return fmt.Sprintf("%016x-%s", time.Now().U
 
 // NewWriter is for the view in the folder view of a shadow. The oldest runs go.
 func NewWriter(view, run, mode string, copy CopyFile) (*Writer, error) {
-	w := &Writer{name: filepath.Join(view, "before", run), mode: mode, copy: copy, seen: map[string]*seen{}}
+	w := &Writer{name: filepath.Join(view, "before", run), mode: mode, copy: copy, seen: map[string]*seen{}, over: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	if err := os.MkdirAll(w.name, 0o700); err != nil {
 		return nil, fmt.Errorf("keep what undo needs: %w", err)
 	}
@@ -74,15 +93,31 @@ func NewWriter(view, run, mode string, copy CopyFile) (*Writer, error) {
 func (w *Writer) Busy() { w.busy.Store(true) }
 
 // Keep writes down what the host has at (dir, name), which is rel, before it is
-// touched for the first time. An error means that the place must not be touched.
-func (w *Writer) Keep(rel string, dir int, name string) error {
+// touched for the first time, or again after somebody on the host has changed it. An
+// error means that the place must not be touched.
+func (w *Writer) Keep(rel string, dir int, name string) error { return w.keep(rel, dir, name, false) }
+
+// KeepHidden is [Writer.Keep] of what the sandbox does not see: it must not get into
+// what waits for it.
+func (w *Writer) KeepHidden(rel string, dir int, name string) error {
+	return w.keep(rel, dir, name, true)
+}
+
+func (w *Writer) keep(rel string, dir int, name string, hidden bool) error {
 	w.busy.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seen[rel] != nil || !w.admits(rel) {
+	old := w.seen[rel]
+	if old == nil && w.ended {
+		return errEnded
+	}
+	if old != nil && (!old.host || old.again >= maxAgain) || !w.notes(rel) {
 		return nil
 	}
-	l := line{Path: []byte(rel)}
+	l := line{Path: []byte(rel), Hidden: hidden}
+	if old != nil {
+		l.Mark = Again
+	}
 	var st unix.Stat_t
 	switch err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err {
 	case nil:
@@ -91,24 +126,37 @@ func (w *Writer) Keep(rel string, dir int, name string) error {
 	default:
 		return err
 	}
+	if !w.admits(l) {
+		return nil
+	}
 	if err := w.open(); err != nil {
 		return err
 	}
 	if l.Was != nil {
-		w.content(&l, dir, name, &st)
+		if err := w.content(&l, dir, name, &st); err != nil {
+			return err
+		}
 	}
-	return w.first(l)
+	return w.write(l)
 }
 
 // New writes down that the host has nothing at each of the places.
-func (w *Writer) New(rels ...string) error {
+func (w *Writer) New(rels ...string) error { return w.absent(rels, false) }
+
+// NewHidden is [Writer.New] of what the sandbox will not see there.
+func (w *Writer) NewHidden(rels ...string) error { return w.absent(rels, true) }
+
+func (w *Writer) absent(rels []string, hidden bool) error {
 	w.busy.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var lines []line
 	for _, rel := range rels {
-		if w.seen[rel] == nil && w.admits(rel) {
-			lines = append(lines, line{Path: []byte(rel)})
+		if w.ended && w.seen[rel] == nil {
+			return errEnded
+		}
+		if l := (line{Path: []byte(rel), Hidden: hidden}); w.seen[rel] == nil && w.notes(rel) && w.admits(l) {
+			lines = append(lines, l)
 		}
 	}
 	if len(lines) == 0 {
@@ -117,10 +165,10 @@ func (w *Writer) New(rels ...string) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	return w.first(lines...)
+	return w.write(lines...)
 }
 
-// Made says whether the run made what is at rel, so that all below is new.
+// Made says whether there was nothing at rel before the run.
 func (w *Writer) Made(rel string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,37 +182,74 @@ func (w *Writer) HostChanged(rel string) {
 	defer w.mu.Unlock()
 	if s := w.seen[rel]; s != nil && !s.host && !w.ended {
 		s.host = true
-		_, _ = w.log.Write(line{Mark: Host, Path: []byte(rel)}.encode())
+		w.host.Add(1)
+		_ = w.append(line{Mark: Host, Path: []byte(rel)}.encode()) // else End says so
 	}
 }
 
-// admits says whether one more place may be written down. With mu held.
-func (w *Writer) admits(rel string) bool {
-	if w.ended || w.full || rel == "" || len(rel) > 1<<15 {
+// HostChanges counts what [Writer.HostChanged] was told of places that the run has
+// touched: who writes through a descriptor that was open before asks for Keep again.
+func (w *Writer) HostChanges() uint64 { return w.host.Load() }
+
+// notes says whether rel is one that is written down at all. With mu held.
+func (w *Writer) notes(rel string) bool {
+	if w.ended || rel == "" || len(rel) > 1<<15 {
 		return false
 	}
-	if len(w.seen) < MaxPlaces {
+	_, over := w.over[maphash.String(w.seed, rel)]
+	return !over
+}
+
+// admits says whether there is room for l. With mu held.
+func (w *Writer) admits(l line) bool {
+	b := &w.was
+	if l.Was == nil {
+		b = &w.made
+	}
+	if b.places < MaxPlaces && b.bytes < maxLog {
 		return true
 	}
-	w.full = true
-	_, _ = w.log.Write(line{Mark: Full}.encode())
+	if l.Was == nil && len(w.over) < maxOver {
+		// Else, touched again, it would be taken for the user's, and use up his room.
+		w.over[maphash.Bytes(w.seed, l.Path)] = struct{}{}
+	}
+	if !w.full {
+		w.full = true
+		_ = w.append(line{Mark: Full}.encode()) // else End says so
+	}
 	return false
 }
 
-// first appends lines in one write, so that a kill cuts only the last.
-func (w *Writer) first(lines ...line) error {
+// write appends lines in one write, so that a kill cuts only the last.
+func (w *Writer) write(lines ...line) error {
 	var b []byte
+	var made, was budget
 	for _, l := range lines {
-		b = append(b, l.encode()...)
+		x := l.encode()
+		b = append(b, x...)
+		to := &was
+		if l.Was == nil {
+			to = &made
+		}
+		to.places++
+		to.bytes += len(x)
 	}
 	if err := w.append(b); err != nil {
 		return err
 	}
+	w.made.add(made)
+	w.was.add(was)
 	for _, l := range lines {
-		w.seen[string(l.Path)] = &seen{made: l.Was == nil}
+		s := &seen{made: l.Was == nil}
+		if old := w.seen[string(l.Path)]; old != nil {
+			s.again = old.again + 1
+		}
+		w.seen[string(l.Path)] = s
 	}
 	return nil
 }
+
+func (b *budget) add(c budget) { b.places, b.bytes = b.places+c.places, b.bytes+c.bytes }
 
 // append writes all of b or nothing.
 func (w *Writer) append(b []byte) error {
@@ -172,43 +257,55 @@ func (w *Writer) append(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.log.Write(b); err != nil {
-		_ = w.log.Truncate(at)
+	if w.torn > 0 {
+		if err := w.log.Truncate(at - w.torn); err != nil {
+			return err
+		}
+		at, w.torn = at-w.torn, 0
+	}
+	if n, err := w.log.Write(b); err != nil {
+		if w.log.Truncate(at) != nil {
+			w.torn = int64(n)
+		}
 		return err
 	}
 	return nil
 }
 
-// content keeps the text of a link or the content of a file, or says why not.
-func (w *Writer) content(l *line, dir int, name string, st *unix.Stat_t) {
+// content keeps the text of a link or the content of a file, or says why that is not
+// kept. The error is of our own side: room, descriptors, a disk.
+func (w *Writer) content(l *line, dir int, name string, st *unix.Stat_t) error {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
 		b := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(dir, name, b)
-		if err != nil {
-			l.Lost = err.Error()
-			return
-		}
-		l.Text = b[:n]
+		l.Text = b[:max(n, 0)]
+		return err
 	case unix.S_IFREG:
-		if err := w.file(l, dir, name, st); err != nil {
-			l.Lost = err.Error()
+		err := w.file(l, dir, name, st)
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			l.Lost = "it could not be read: " + err.Error()
+			return nil
 		}
+		return err
 	case unix.S_IFDIR, unix.S_IFIFO:
 	default:
 		l.Lost = "it is a socket or a device"
 	}
+	return nil
 }
 
 func (w *Writer) file(l *line, dir int, name string, st *unix.Stat_t) error {
 	size := max(st.Size, st.Blocks*512)
 	switch {
 	case st.Blocks*512 > MaxFile || st.Size > MaxRun:
-		return fmt.Errorf("it was larger than the %d MiB that are kept of one file", MaxFile>>20)
+		l.Lost = fmt.Sprintf("it was larger than the %d MiB that are kept of one file", MaxFile>>20)
+		return nil
 	case w.bytes+min(size, st.Blocks*512+4096) > MaxRun:
-		return fmt.Errorf("the run had changed more than the %d MiB that are kept", MaxRun>>20)
+		l.Lost = fmt.Sprintf("the run had changed more than the %d MiB that are kept", MaxRun>>20)
+		return nil
 	}
-	if st.Size <= maxInline {
+	if st.Size <= maxInline && w.was.bytes < maxLog/2 {
 		if done, err := w.inline(l, dir, name, st); done || err != nil {
 			return err
 		}
@@ -219,7 +316,7 @@ func (w *Writer) file(l *line, dir int, name string, st *unix.Stat_t) error {
 		_ = unix.Unlinkat(w.dir, blob, 0)
 		if err := w.copy(dir, name, w.dir, blob); err != nil {
 			_ = unix.Unlinkat(w.dir, blob, 0)
-			return fmt.Errorf("it could not be read: %w", err)
+			return err
 		}
 		var now unix.Stat_t
 		if err := unix.Fstatat(dir, name, &now, unix.AT_SYMLINK_NOFOLLOW); err == nil && now.Ino == st.Ino && now.Size == st.Size && now.Mtim == st.Mtim {
@@ -235,7 +332,7 @@ func (w *Writer) file(l *line, dir int, name string, st *unix.Stat_t) error {
 func (w *Writer) inline(l *line, dir int, name string, st *unix.Stat_t) (bool, error) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false, fmt.Errorf("it could not be read: %w", err)
+		return false, err
 	}
 	defer unix.Close(fd)
 	if n, err := unix.Flistxattr(fd, nil); err == nil && n > 0 && shadow.AttrSum(fd) != "-" {
@@ -244,7 +341,7 @@ func (w *Writer) inline(l *line, dir int, name string, st *unix.Stat_t) (bool, e
 	b := make([]byte, st.Size+1)
 	n, err := unix.Pread(fd, b, 0)
 	if err != nil {
-		return false, fmt.Errorf("it could not be read: %w", err)
+		return false, err
 	}
 	if n > maxInline {
 		return false, nil
@@ -298,7 +395,13 @@ func (w *Writer) End(stat func(rel string) (*shadow.Base, error)) error {
 	sort.Strings(rels)
 	var b []byte
 	var errs []error
+	if w.full { // said again: there may have been no room
+		b = append(b, line{Mark: Full}.encode()...)
+	}
 	for _, rel := range rels {
+		if w.seen[rel].host {
+			b = append(b, line{Mark: Host, Path: []byte(rel)}.encode()...)
+		}
 		base, err := stat(rel)
 		if err != nil {
 			errs = append(errs, err)
@@ -320,13 +423,21 @@ func forgetOld(parent, mine string) {
 	if err != nil {
 		return
 	}
+	ended := func(e os.DirEntry) (at int64) { // 0: it changed nothing
+		if st, err := os.Lstat(filepath.Join(parent, e.Name(), "log")); err == nil {
+			at = st.ModTime().UnixNano()
+		}
+		return at
+	}
+	// By their ends: one that was started ahead is older than it looks.
+	slices.SortStableFunc(ents, func(a, b os.DirEntry) int { return cmp.Compare(ended(a), ended(b)) })
 	kept := 0
 	for _, e := range slices.Backward(ents) {
 		dir := filepath.Join(parent, e.Name())
 		if e.Name() == mine {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(dir, "log")); err == nil {
+		if ended(e) != 0 {
 			if kept++; kept < KeepRuns { // with the one that begins
 				continue
 			}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -57,10 +58,12 @@ func (t *tree) keepTree(m *move) error {
 	if err := t.keepMove(m); err != nil {
 		return err
 	}
-	return t.keepBelow(m.from.rel, m.to.rel, t.before.Made(m.from.rel))
+	return t.keepBelow(m.from.rel, m.to.rel, m.from.state, false)
 }
 
-func (t *tree) keepBelow(from, to string, made bool) error {
+// keepBelow keeps what is in from, also where the run made that folder: the host may have
+// put something into it. What is hidden, or lies in a folder that is, moves along.
+func (t *tree) keepBelow(from, to string, state rules.State, hidden bool) error {
 	fd, err := walk(t.lower, from)
 	if err != nil {
 		return err
@@ -70,28 +73,83 @@ func (t *tree) keepBelow(from, to string, made bool) error {
 	if err != nil {
 		return err
 	}
-	arrives := make([]string, len(ents))
+	made := t.before.Made(from)
+	var arrives, unseen []string
+	below, hides := make([]rules.State, len(ents)), make([]bool, len(ents))
 	for i, e := range ents {
-		arrives[i] = join(to, e.Name)
-		if made {
-			continue // so is all in it
+		var v rules.Verdict
+		below[i], v = state.Judge(e.Name, entryOf(e.Mode))
+		keep := t.before.Keep
+		if hides[i] = hidden || v.Kind == rules.Hide; hides[i] {
+			unseen = append(unseen, join(to, e.Name))
+			keep = t.before.KeepHidden
+		} else {
+			arrives = append(arrives, join(to, e.Name))
 		}
-		if err := t.before.Keep(join(from, e.Name), fd, e.Name); err != nil {
+		if v.Lasting && e.Mode&unix.S_IFMT != unix.S_IFDIR && made {
+			continue // an object that the run added is not written down
+		}
+		if err := keep(join(from, e.Name), fd, e.Name); err != nil {
 			return err
 		}
 	}
-	if err := t.before.New(arrives...); err != nil {
+	if err := errors.Join(t.before.New(arrives...), t.before.NewHidden(unseen...)); err != nil {
 		return err
 	}
 	for i, e := range ents {
 		if e.Mode&unix.S_IFMT == unix.S_IFDIR {
-			rel := join(from, e.Name)
-			if err := t.keepBelow(rel, arrives[i], made || t.before.Made(rel)); err != nil {
+			if err := t.keepBelow(join(from, e.Name), join(to, e.Name), below[i], hides[i]); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// hostChanges is [before.Writer.HostChanges].
+func (t *tree) hostChanges() uint64 {
+	if t.before == nil {
+		return 0
+	}
+	return t.before.HostChanges()
+}
+
+// keepOpened keeps what the host has made of a file since f was opened to write to it.
+// The caller holds tree.shape and the node's data.mu.
+func (t *tree) keepOpened(f *openFile) error {
+	if t.before == nil || f.upper || f.kept == t.before.HostChanges() {
+		return nil
+	}
+	seen := t.before.HostChanges()
+	var st unix.Stat_t
+	if err := unix.Fstat(f.fd, &st); err != nil {
+		return err
+	}
+	if st.Nlink > 0 {
+		if err := t.keepNamed(f, st.Ino); err != nil {
+			return err
+		}
+	}
+	f.kept = seen
+	return nil
+}
+
+// keepNamed keeps f under the name that it has on the host by now.
+func (t *tree) keepNamed(f *openFile, ino uint64) error {
+	rel, ok := t.relOf(f)
+	if !ok {
+		return unix.ESTALE // it has left the tree
+	}
+	d, err := walk(t.lower, parentOf(rel))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(d)
+	var st unix.Stat_t
+	if err := statAt(d, baseName(rel), &st); err != nil || st.Ino != ino || t.rules.Explain(rel).Lasting {
+		return nil // that name is gone, others are not this descriptor's
+	}
+	return t.before.Keep(rel, d, baseName(rel))
 }
 
 // endBefore writes down how the run leaves what it changed.

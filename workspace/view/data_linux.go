@@ -23,6 +23,11 @@ func (t *tree) acquire(n *node, write bool) (*openFile, error) {
 			t.files.retire(f)
 			return nil, unix.ESTALE
 		case f.rw || !write:
+			if write {
+				if err := t.keepOpened(f); err != nil {
+					return nil, err
+				}
+			}
 			t.files.use(f)
 			return f, nil
 		case f.pinned:
@@ -38,6 +43,7 @@ func (t *tree) openData(n *node, write bool) (*openFile, error) {
 	if n.typ != unix.S_IFREG {
 		return nil, unix.EINVAL
 	}
+	kept := t.hostChanges()
 	d, s, err := t.locate(n)
 	defer func() { d.close() }()
 	if err != nil {
@@ -62,7 +68,7 @@ func (t *tree) openData(n *node, write bool) (*openFile, error) {
 		unix.Close(fd)
 		return nil, unix.ESTALE
 	}
-	return t.install(n, &openFile{n: n, fd: fd, rw: write, upper: s.upper, gen: t.generation()}), nil
+	return t.install(n, &openFile{n: n, fd: fd, rw: write, upper: s.upper, gen: t.generation(), kept: kept}), nil
 }
 
 // install makes f the data of n. The caller holds n.data.mu.
@@ -158,21 +164,26 @@ func (t *tree) harmless(f *openFile, write bool) bool {
 	if st.Nlink == 0 || f.upper {
 		return true
 	}
-	b := make([]byte, 2*unix.PathMax)
-	k, err := unix.Readlink(procPath(f.fd), b)
-	if err != nil {
-		return false
-	}
-	r, err := unix.Readlink(procPath(t.lower), b[k:])
-	if err != nil {
-		return false
-	}
-	rel, ok := strings.CutPrefix(string(b[:k]), string(b[k:k+r])+"/")
+	rel, ok := t.relOf(f)
 	if !ok {
 		return false
 	}
 	v := t.rules.Explain(rel)
 	return v.Kind == rules.Pass && !v.LockOnly && !v.Lasting || v.Kind != rules.Hide && !write
+}
+
+// relOf is the name of an open file on the host, wherever that has moved it in the tree.
+func (t *tree) relOf(f *openFile) (string, bool) {
+	b := make([]byte, 2*unix.PathMax)
+	k, err := unix.Readlink(procPath(f.fd), b)
+	if err != nil {
+		return "", false
+	}
+	r, err := unix.Readlink(procPath(t.lower), b[k:])
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(string(b[:k]), string(b[k:k+r])+"/")
 }
 
 // Read reads data.

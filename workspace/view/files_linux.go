@@ -20,6 +20,7 @@ type openFile struct {
 	rw     bool
 	upper  bool
 	gen    uint64 // of the watcher, when its name was last checked
+	kept   uint64 // hostChanges, when what the host has was last kept
 	pinned bool   // its name is gone inside: never closed before the node is
 	// Guarded by files.mu.
 	users int

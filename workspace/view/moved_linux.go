@@ -29,6 +29,9 @@ func (t *tree) moved(m *move) {
 		first = n.told&toldWrite == 0
 		n.told |= toldWrite
 	}
+	if m.exists {
+		delete(t.made, m.to.lowerSt.Ino) // replaced: the number may become the host's
+	}
 	m.p.seen, m.q.seen = m.p.seen && !m.touchesShadow(), m.q.seen && !m.touchesShadow()
 	t.mu.Unlock()
 	if m.exists && m.to.frees() {

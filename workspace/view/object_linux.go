@@ -136,6 +136,11 @@ func (t *tree) lands(m *move) error {
 			return err
 		}
 	}
+	if !held {
+		if err := t.keep(&m.from, m.dp.lower, m.old); err != nil {
+			return err
+		}
+	}
 	switch {
 	case m.to.lower && held:
 		return t.takeMoved(m)
@@ -148,9 +153,6 @@ func (t *tree) lands(m *move) error {
 			return err
 		}
 		return t.takeMoved(m)
-	}
-	if err := t.keep(&m.from, m.dp.lower, m.old); err != nil {
-		return err
 	}
 	return unix.Renameat2(m.dp.lower, m.old, m.dq.lower, m.new, unix.RENAME_NOREPLACE)
 }
