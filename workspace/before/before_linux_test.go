@@ -1,9 +1,11 @@
 package before
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -167,4 +169,31 @@ func FuzzParse(f *testing.F) {
 			seen[p.Path] = true
 		}
 	})
+}
+
+// TestBeginTogether: runs that begin at once, and clean up behind those that ended, do not
+// take each other's folders.
+func TestBeginTogether(t *testing.T) {
+	b := newBench(t)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 200 {
+				w, err := NewWriter(b.view, fmt.Sprintf("%04d-%d", n, i), "live", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				err = w.New("made")
+				if err == nil {
+					err = w.End(func(string) (*shadow.Base, error) { return nil, nil })
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				unix.Close(w.dir)
+			}
+		})
+	}
+	all.Wait()
 }
