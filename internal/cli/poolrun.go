@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/api"
@@ -159,7 +160,7 @@ func (a *App) runPooled(ctx context.Context, h *host, f *planFlags, p *prepared)
 	}
 	list, _ := h.dirs.WarmRuns(like.key) // what cannot be read is not taken
 	for _, e := range list {
-		if ran, err := a.takeOne(ctx, e, p, &like); ran {
+		if ran, err := a.takeOne(ctx, h, e, p, &like); ran {
 			if p.gateway.Keys != nil {
 				_ = p.gateway.Keys.Close() // the sandbox has its own
 			}
@@ -173,7 +174,7 @@ func (a *App) runPooled(ctx context.Context, h *host, f *planFlags, p *prepared)
 }
 
 // takeOne takes e, if it is there to be taken.
-func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *likeness) (ran bool, err error) {
+func (a *App) takeOne(ctx context.Context, h *host, e sandbox.Entry, p *prepared, like *likeness) (ran bool, err error) {
 	s, ours, done, err := a.session()
 	if err != nil {
 		return true, err
@@ -186,7 +187,7 @@ func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *l
 	words := &takenWords{session: s, errs: a.Err}
 	stream, err := e.Control().Take(ctx, q, words.note)
 	if err != nil {
-		return notTaken(e, c.Path, err)
+		return h.notTaken(ctx, e, c.Path, err)
 	}
 	defer stream.Close()
 	ahead.DiscardRest()
@@ -201,15 +202,40 @@ func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *l
 
 // notTaken says whether err, of a take, is the end of the run. Where nobody knows whether
 // the command ran it is: nothing is run twice.
-func notTaken(e sandbox.Entry, command string, err error) (ran bool, _ error) {
+func (h *host) notTaken(ctx context.Context, e sandbox.Entry, command string, err error) (ran bool, _ error) {
 	var told *belljar.Error
 	switch k := belljar.KindOf(err); {
 	case k == belljar.KindConflict || k == belljar.KindNoSuch: // nothing was started
 		return false, nil
 	case errors.As(err, &told) && (k == belljar.KindNotFound || k == belljar.KindRefused):
 		return true, &belljar.Error{Op: "start command", ID: command, Kind: k, Err: told.Err, Hint: told.Hint}
+	case h.ranNothing(ctx, e):
+		return false, nil
 	}
 	return true, &belljar.Error{Op: "run in warm sandbox", ID: e.Name, Err: err, Hint: "whether the command ran is told by: belljar log " + e.Name}
+}
+
+// goneWait is how long a sandbox that broke off is given to end.
+const goneWait = 10 * time.Second
+
+// ranNothing says that the sandbox e, which ended or was killed while it was to be taken,
+// was not: that is on record before the command starts, and no kill takes it back.
+func (h *host) ranNothing(ctx context.Context, e sandbox.Entry) bool {
+	ctx, cancel := context.WithTimeout(ctx, goneWait)
+	defer cancel()
+	if h.dirs.Await(ctx, e) != nil {
+		return false
+	}
+	info, err := event.Find(h.dirs.State, e.ID)
+	return err == nil && info.ID == e.ID && info.Start != nil && untaken(info)
+}
+
+// untaken says whether nothing of the record tells that anything ran.
+func untaken(i event.Info) bool {
+	for range event.Read(i.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake, belljar.EventExec}}) {
+		return false // also a line that cannot be read
+	}
+	return true
 }
 
 // takenWords are what the supervisor of a sandbox that was taken tells: at once while the

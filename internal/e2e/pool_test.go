@@ -218,6 +218,34 @@ func TestPoolDiffers(t *testing.T) {
 	}
 }
 
+// TestPoolCaller: a run whose caller hands down something else than that of the pool, or has
+// belljar itself trust or reach something else, starts cold.
+func TestPoolCaller(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	before := w.env
+	for _, v := range []string{"SSL_CERT_FILE=/dev/null", "HTTPS_PROXY=http://u:p@127.0.0.1:9", "GODEBUG=x509sha1=1"} {
+		w.env = append(before[:len(before):len(before)], v)
+		if w.took(names) {
+			t.Errorf("%s: a run took what was made without", v)
+		}
+	}
+	w.env = before
+	for _, line := range []string{"ulimit -s 4096", "exec taskset -c 0 \"$@\"", "exec setpriv --no-new-privs \"$@\""} {
+		c := w.cmd(t.Context(), "run", "--", "cat", "/etc/hostname")
+		c.Args = append([]string{"sh", "-c", line + "; exec \"$@\"", "sh"}, append([]string{binary}, c.Args[1:]...)...)
+		c.Path = "/bin/sh"
+		out, err := c.Output()
+		if err != nil || names[strings.TrimSpace(string(out))] {
+			t.Errorf("%s: %q %v", line, out, err)
+		}
+	}
+	if names = w.full(1); !w.took(names) {
+		t.Error("the same is not taken")
+	}
+}
+
 // TestPoolRace: two that come for one get one each, of which one started cold.
 func TestPoolRace(t *testing.T) {
 	w := newWorld(t)
