@@ -227,12 +227,10 @@ func (h *host) ranNothing(ctx context.Context, e sandbox.Entry) bool {
 		return false
 	}
 	info, err := event.Find(h.dirs.State, e.ID)
-	return err == nil && info.ID == e.ID && info.Start != nil && untaken(info)
-}
-
-// untaken says whether nothing of the record tells that anything ran.
-func untaken(i event.Info) bool {
-	for range event.Read(i.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake, belljar.EventExec}}) {
+	if err != nil || info.ID != e.ID || info.Start == nil {
+		return false
+	}
+	for range event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake}}) {
 		return false // also a line that cannot be read
 	}
 	return true
