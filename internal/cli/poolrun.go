@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -173,6 +174,10 @@ func (a *App) runPooled(ctx context.Context, h *host, f *planFlags, p *prepared)
 	return false, nil
 }
 
+// takenGrace is what a sandbox that was taken gets to end itself, as one that starts cold
+// does five seconds after whoever called asked twice.
+const takenGrace = 15 * time.Second
+
 // takeOne takes e, if it is there to be taken.
 func (a *App) takeOne(ctx context.Context, h *host, e sandbox.Entry, p *prepared, like *likeness) (ran bool, err error) {
 	s, ours, done, err := a.session()
@@ -191,7 +196,7 @@ func (a *App) takeOne(ctx context.Context, h *host, e sandbox.Entry, p *prepared
 	}
 	defer stream.Close()
 	ahead.DiscardRest()
-	status, err := a.relay(ctx, stream, s, ours)
+	status, err := a.relay(ctx, stream, s, ours, leaving{on: []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}, after: takenGrace})
 	words.print()
 	if a.status != 0 {
 		return true, nil

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -243,6 +244,43 @@ func TestPoolCaller(t *testing.T) {
 	}
 	if names = w.full(1); !w.took(names) {
 		t.Error("the same is not taken")
+	}
+}
+
+// TestPoolSignals: a command that is killed ends its run at once, and one that takes the
+// caller's signals is not left by a caller who sends several.
+func TestPoolSignals(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	start := time.Now()
+	if r := w.trySh("cat /etc/hostname; kill -9 $$"); r.status != 137 || !names[strings.TrimSpace(r.out)] {
+		t.Errorf("%+v", r)
+	}
+	if d := time.Since(start); d > 4*time.Second {
+		t.Errorf("a command that was killed ended after %s", d)
+	}
+	names = w.full(1)
+	c := w.cmd(t.Context(), "run", "--", "sh", "-c", `n=0; trap 'n=$((n+1)); echo $n' INT; cat /etc/hostname; i=0; while [ $i -lt 40 ]; do sleep 0.1; i=$((i+1)); done; exit 6`)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || !names[lines.Text()] {
+		t.Errorf("it started cold: %q", lines.Text())
+	}
+	for _, want := range []string{"1", "2", "3"} {
+		_ = c.Process.Signal(syscall.SIGINT)
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("%q, want %s", lines.Text(), want)
+		}
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != 6 {
+		t.Errorf("%s", c.ProcessState)
 	}
 }
 
