@@ -95,13 +95,15 @@ func readRun(source, dir string) (ranIn, error) {
 	return in, nil
 }
 
+// addRun adds a tree of a run, which is called by its first touch in any tree.
 func addRun(list []run, name string, in ranIn) []run {
-	i := slices.IndexFunc(list, func(r run) bool { return r.name == name })
+	i := slices.IndexFunc(list, func(r run) bool { return before.Unique(r.name) == before.Unique(name) })
 	if i < 0 {
 		i = len(list)
 		list = append(list, run{name: name})
 	}
 	r := &list[i]
+	r.name = min(r.name, name)
 	r.trees = append(r.trees, in)
 	r.cut = r.cut || in.log.Full
 	r.live = r.live || in.log.Mode != string(belljar.ModeReview)

@@ -7,7 +7,9 @@
 //	SHADOW/views/KEY/before/RUN/log   one line per place, in the order of the first touch
 //	SHADOW/views/KEY/before/RUN/N     a content that is too large for its line
 //
-// RUN begins with the time of the start in hexadecimal, so that runs are in order. A line
+// RUN begins with the time of the start in hexadecimal, from the first touch on with that
+// of the first touch in this tree, so that runs are in order; what follows it is the same
+// in every tree. A line
 // is on disk, with its content, before the place is touched: a run that is killed leaves
 // for each place either a whole line or an untouched place. When the server ends in order
 // it adds how it left each place. Without that, what was changed later than the log was
@@ -26,6 +28,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
@@ -45,6 +48,14 @@ const (
 )
 
 const head = "belljar-before 1\n"
+
+// Unique is what the names of one run have in common in all trees.
+func Unique(run string) string {
+	if _, unique, ok := strings.Cut(run, "-"); ok {
+		return unique
+	}
+	return run
+}
 
 // Mark says what a line is about.
 type Mark string

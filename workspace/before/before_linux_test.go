@@ -197,3 +197,21 @@ func TestBeginTogether(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestOrder: a run that waited for its command comes behind one that has ended meanwhile,
+// and is kept as the newer one.
+func TestOrder(t *testing.T) {
+	b := newBench(t)
+	waits, err := NewWriter(b.view, RunName("waits"), "live", nil)
+	must(t, err)
+	ran, err := NewWriter(b.view, RunName("ran"), "live", nil)
+	must(t, err)
+	must(t, ran.New("f"))
+	must(t, waits.New("f"))
+	must(t, waits.End(func(string) (*shadow.Base, error) { return nil, nil }))
+	ents, err := os.ReadDir(filepath.Join(b.view, "before"))
+	must(t, err)
+	if len(ents) != 2 || Unique(ents[0].Name()) != "ran" || Unique(ents[1].Name()) != "waits" {
+		t.Errorf("%v", ents)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -305,6 +306,14 @@ func (w *Writer) open() error {
 		return errors.Join(fmt.Errorf("keep what undo needs: %w", err), log.Close())
 	}
 	w.log = log
+	// A sandbox may have waited for its command: runs are in the order of what they change.
+	// Where that fails it has the place that it had.
+	if _, unique, ok := strings.Cut(w.name[strings.LastIndexByte(w.name, '/')+1:], "-"); ok {
+		now := filepath.Join(filepath.Dir(w.name), RunName(unique))
+		if unix.Renameat(unix.AT_FDCWD, w.name, unix.AT_FDCWD, now) == nil {
+			w.name = now
+		}
+	}
 	go w.beat()
 	return nil
 }
