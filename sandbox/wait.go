@@ -60,7 +60,7 @@ func (r *run) watch(ctx context.Context) {
 
 // staysGrace is how long a tier may take to notice that a process of its own has died,
 // where the sandbox does not end with its command anyhow.
-const staysGrace = 250 * time.Millisecond
+const staysGrace = time.Second
 
 // exited is the end by a command that ended with s. A command that was killed may have
 // been killed because a process of the tier died: then that is the reason.

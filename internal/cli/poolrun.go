@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/api"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/internal/peer"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
 )
@@ -223,22 +224,36 @@ func (h *host) notTaken(ctx context.Context, e sandbox.Entry, command string, er
 // goneWait is how long a sandbox that broke off is given to end.
 const goneWait = 10 * time.Second
 
-// ranNothing says that the sandbox e, which ended or was killed while it was to be taken,
-// was not: that is on record before the command starts, and no kill takes it back.
+// ranNothing says that the sandbox e, which broke off while it was to be taken by this
+// process, was not taken by it: who takes one is on record before the command starts, and no
+// kill takes that back.
 func (h *host) ranNothing(ctx context.Context, e sandbox.Entry) bool {
+	if by, ok := h.taker(e); ok && by != "" {
+		return by != peer.Self()
+	}
 	ctx, cancel := context.WithTimeout(ctx, goneWait)
 	defer cancel()
 	if h.dirs.Await(ctx, e) != nil {
 		return false
 	}
+	by, ok := h.taker(e)
+	return ok && by != peer.Self()
+}
+
+// taker is who took the sandbox e, by its record; empty: nobody. It is not ok where the
+// record cannot tell.
+func (h *host) taker(e sandbox.Entry) (by string, ok bool) {
 	info, err := event.Find(h.dirs.State, e.ID)
 	if err != nil || info.ID != e.ID || info.Start == nil {
-		return false
+		return "", false
 	}
-	for range event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake}}) {
-		return false // also a line that cannot be read
+	for x, err := range event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake}}) {
+		if err != nil || x.Take == nil || x.Take.By == "" {
+			return "", false
+		}
+		return x.Take.By, true
 	}
-	return true
+	return "", true
 }
 
 // takenWords are what the supervisor of a sandbox that was taken tells: at once while the

@@ -247,7 +247,7 @@ func TestPoolCaller(t *testing.T) {
 	}
 }
 
-// TestPoolSignals: a command that is killed ends its run at once, and one that takes the
+// TestPoolSignals: a command that is killed ends its run soon, and one that takes the
 // caller's signals is not left by a caller who sends several.
 func TestPoolSignals(t *testing.T) {
 	w := newWorld(t)
@@ -282,6 +282,37 @@ func TestPoolSignals(t *testing.T) {
 	if _ = c.Wait(); c.ProcessState.ExitCode() != 6 {
 		t.Errorf("%s", c.ProcessState)
 	}
+}
+
+// TestPoolUndo: what runs left can be applied and taken back while others wait to be taken;
+// the newest run is the one that began last, whenever its sandbox was made.
+func TestPoolUndo(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	w.sh("echo cold > f", "--hide", "*.none")
+	if out := w.sh("cat /etc/hostname; echo pooled > f; echo x > .envrc"); !names[strings.TrimSpace(out)] {
+		t.Errorf("it started cold: %s", out)
+	}
+	w.full(1)
+	if log := w.belljar("log"); !strings.Contains(log.out, "echo pooled") {
+		t.Errorf("the newest run is another one: %+v", log)
+	}
+	if list := w.belljar("log", "--list"); strings.Count(list.out, "\n") != 3 {
+		t.Errorf("what nobody took is listed: %s", list.out)
+	}
+	w.full(1)
+	if r := w.belljar("apply"); r.status != 0 || w.read(".envrc") != "x\n" {
+		t.Errorf("%+v", r)
+	}
+	w.full(1)
+	if r := w.belljar("undo"); r.status != 0 || w.exists(".envrc") {
+		t.Errorf("%+v", r)
+	}
+	if r := w.belljar("undo"); r.status != 0 || w.read("f") != "cold\n" {
+		t.Errorf("%+v: %q", r, w.read("f"))
+	}
+	w.full(1)
 }
 
 // TestPoolRace: two that come for one get one each, of which one started cold.
