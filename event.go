@@ -78,6 +78,9 @@ type StartEvent struct {
 	Policy    string   `json:"policy"` // SHA-256 of the merged policy
 	UID       int      `json:"uid"`
 	Host      string   `json:"host"`
+	// Warm says that it was made for whoever comes: Argv is not what ran, but Argv of its
+	// [TakeEvent]. Without one nothing ran.
+	Warm bool `json:"warm,omitempty"`
 	// Previous is the head of the record that this user's state closed last: it
 	// anchors that record in this one.
 	Previous string `json:"previous,omitempty"`

@@ -34,12 +34,16 @@ type Info struct {
 	Path   string              `json:"path"`
 	Status Status              `json:"status"`
 	Time   time.Time           `json:"time"`            // of the start
+	Taken  time.Time           `json:"taken,omitzero"`  // when a sandbox that had waited was taken
 	Last   time.Time           `json:"last,omitzero"`   // of the last line, where that can be read
 	EndAt  time.Time           `json:"end_at,omitzero"` // of the end
 	Start  *belljar.StartEvent `json:"start,omitempty"` // nil when damaged
 	End    *belljar.EndEvent   `json:"end,omitempty"`   // nil without an end event
 	Bytes  int64               `json:"bytes"`           // size of its files
 	Fault  string              `json:"fault,omitempty"` // why it is damaged
+
+	// Untaken says that the sandbox waited to be taken, or still waits: nothing ran in it.
+	Untaken bool `json:"untaken,omitempty"`
 }
 
 // List lists the records of a state folder, oldest first. It reads the first and
@@ -96,6 +100,9 @@ func inspect(state, id string) Info {
 		return i
 	}
 	i.Start, i.Time, i.Name = first.Start, first.Time, first.Start.Name
+	if first.Start.Warm {
+		i.findTake()
+	}
 	line, err := endOf(i.Path)
 	if err != nil {
 		i.Fault = err.Error()
@@ -111,13 +118,31 @@ func inspect(state, id string) Info {
 		return i
 	case last.End != nil:
 		i.Status, i.End, i.EndAt = Ended, last.End, last.Time
-		if len(last.End.Argv) > 0 {
-			i.Start.Argv = last.End.Argv
-		}
 	default:
 		i.Status = Killed
 	}
 	return i
+}
+
+// findTake says whether the sandbox was taken, and for what. That is soon told of one that
+// was; the record of one that was not is short.
+func (i *Info) findTake() {
+	i.Untaken = true
+	for e, err := range Read(i.Path, Filter{Kinds: []belljar.EventKind{belljar.EventTake}}) {
+		i.Untaken = false // a line that cannot be read may be this one
+		if err == nil && e.Take != nil {
+			i.Taken, i.Start.Argv = e.Time, e.Take.Argv
+		}
+		return
+	}
+}
+
+// used is when somebody began to use the sandbox.
+func (i *Info) used() time.Time {
+	if i.Taken.IsZero() {
+		return i.Time
+	}
+	return i.Taken
 }
 
 func firstEntry(f *os.File) (Entry, error) {
@@ -147,7 +172,7 @@ func Find(state, name string) (Info, error) {
 		return fail(errors.New("nothing is on record yet"), "start something with belljar run -- COMMAND")
 	}
 	if name == "" {
-		return newest(state, ids, func(Info) bool { return true })
+		return newest(state, ids, func(i Info) bool { return !i.Untaken })
 	}
 	if _, ok := slices.BinarySearch(ids, name); ok {
 		return inspect(state, name), nil
@@ -172,11 +197,12 @@ func Find(state, name string) (Info, error) {
 
 // FindIn returns the record that a user in the folder dir means without a name: the
 // newest of the project that dir belongs to, or else the newest of all. A damaged
-// record may be of any project and is not passed over.
+// record may be of any project and is not passed over; one of a sandbox in which nothing
+// ran is.
 func FindIn(state, dir string) (Info, error) {
 	ids, err := recordIDs(state)
 	if err == nil {
-		here := func(i Info) bool { return i.Start == nil || within(dir, i.Start.Workspace) }
+		here := func(i Info) bool { return i.Start == nil || within(dir, i.Start.Workspace) && !i.Untaken }
 		if i, err := newest(state, ids, here); err == nil {
 			return i, nil
 		}
@@ -190,15 +216,18 @@ func within(dir, top string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// newest returns the record that started last among those that fit. Ids tell seconds
-// apart; within one the first lines do.
+// newest returns the record whose sandbox was used last among those that fit. Ids tell
+// seconds apart; within one the first lines do. What began earlier may have been taken later:
+// then it was written since.
 func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
 	var best Info
 	for _, id := range slices.Backward(ids) {
-		if best.ID != "" && second(id) != second(best.ID) {
-			break
+		earlier := best.ID != "" && second(id) != second(best.ID)
+		if earlier && !writtenSince(recordPath(state, id), best.used()) {
+			continue
 		}
-		if i := inspect(state, id); fits(i) && (best.ID == "" || i.Time.After(best.Time)) {
+		i := inspect(state, id)
+		if fits(i) && (best.ID == "" || i.used().After(best.used()) && (!earlier || !i.Taken.IsZero())) {
 			best = i
 		}
 	}
@@ -206,6 +235,12 @@ func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
 		return Info{}, errors.New("none")
 	}
 	return best, nil
+}
+
+// writtenSince says whether the first file of a record was written to at t or later.
+func writtenSince(path string, t time.Time) bool {
+	fi, err := os.Lstat(path)
+	return err == nil && !fi.ModTime().Before(t)
 }
 
 // second is the part of an id that is a time.

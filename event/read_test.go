@@ -380,3 +380,32 @@ func TestTimelineTellsTheTree(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestFindTaken: without a name the sandbox that was used last is meant, whenever it was
+// made, and none that nobody took.
+func TestFindTaken(t *testing.T) {
+	state := t.TempDir()
+	warm := func(o *CreateOptions) { o.Start.Warm, o.Start.Argv, o.Start.Workspace = true, []string{"sh"}, "/work" }
+	taken := newRecord(t, state, "20261128-120000-aa", warm)
+	newRecord(t, state, "20261128-130000-bb", func(o *CreateOptions) { o.Start.Workspace = "/work" }).Close(belljar.EndEvent{})
+	waits := newRecord(t, state, "20261128-140000-cc", warm)
+	defer waits.Close(belljar.EndEvent{})
+	for _, find := range []func() (Info, error){
+		func() (Info, error) { return FindIn(state, "/work") }, func() (Info, error) { return Find(state, "") },
+	} {
+		if i, err := find(); err != nil || !strings.HasSuffix(i.ID, "bb") {
+			t.Errorf("%s, %v", i.ID, err)
+		}
+	}
+	if err := taken.Record(t.Context(), belljar.Event{Kind: belljar.EventTake, Take: &belljar.TakeEvent{Argv: []string{"make"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := FindIn(state, "/work"); err != nil || !strings.HasSuffix(i.ID, "aa") || i.Start.Argv[0] != "make" || i.Untaken {
+		t.Errorf("%+v, %v", i, err)
+	}
+	taken.Close(belljar.EndEvent{})
+	all, err := List(state)
+	if err != nil || len(all) != 3 || all[0].Untaken || !all[2].Untaken {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -348,6 +348,7 @@ func (r *run) startRecord() error {
 		Start: belljar.StartEvent{
 			ID: r.p.ID, Name: r.p.Name, Argv: r.p.Command.Argv, Workspace: r.p.Workspace.Dir, Tier: r.p.Tier,
 			Version: belljar.Version, Binary: ProgramHash(r.o.Dirs.State), Policy: r.o.PolicyHash, UID: os.Getuid(), Host: host,
+			Warm: r.o.Warm != nil,
 		},
 	})
 	if err != nil {
@@ -392,7 +393,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if err := r.serveControl(ctx, scratch); err != nil {
 		return err
 	}
-	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: r.o.Warm == nil, Stays: len(r.p.Setup) > 0 || r.o.Warm != nil}
+	spec := &belljar.Spec{Plan: r.p, Dir: scratch, View: v, Attach: gw.Attach, Events: &r.counts, Early: r.o.Warm == nil, Stays: r.stays()}
 	if r.commands, err = r.newCommands(); err != nil {
 		return err
 	}
@@ -432,6 +433,9 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	}
 	return nil
 }
+
+// stays says that the sandbox does not end with the first command that runs in it.
+func (r *run) stays() bool { return len(r.p.Setup) > 0 || r.o.Warm != nil }
 
 // opened says which program inside opened a connection.
 func (r *run) opened(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error) {

@@ -58,11 +58,19 @@ func (r *run) watch(ctx context.Context) {
 	})
 }
 
+// staysGrace is how long a tier may take to notice that a process of its own has died,
+// where the sandbox does not end with its command anyhow.
+const staysGrace = time.Second
+
 // exited is the end by a command that ended with s. A command that was killed may have
 // been killed because a process of the tier died: then that is the reason.
 func (r *run) exited(ctx context.Context, s belljar.ExitStatus) belljar.End {
 	if s.Signal == belljar.Signal(syscall.SIGKILL) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		wait := grace // as the sandbox ends with its command
+		if r.stays() {
+			wait = staysGrace
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 		defer cancel()
 		if end, err := r.inst.Wait(ctx); err == nil && end.Reason == belljar.EndCrashed {
 			return end

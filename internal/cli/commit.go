@@ -38,7 +38,7 @@ func (a *App) commitOptions(t *target, message string) (workspace.CommitOptions,
 	}
 	agent, sandbox := "", ""
 	for _, i := range slices.Backward(infos) {
-		if i.Start != nil && i.Start.Workspace == t.Dir && len(i.Start.Argv) > 0 && (t.name == "" || i.Name == t.name) {
+		if i.Start != nil && !i.Untaken && i.Start.Workspace == t.Dir && len(i.Start.Argv) > 0 && (t.name == "" || i.Name == t.name) {
 			agent, sandbox = plainWord(path.Base(i.Start.Argv[0])), plainWord(i.Name)
 			break
 		}

@@ -99,7 +99,7 @@ func (a *App) completeNames(paths bool) completer {
 		var out []cobra.Completion
 		seen := map[string]bool{}
 		for _, i := range slices.Backward(infos) {
-			if i.Start == nil || seen[i.Name] || !strings.HasPrefix(i.Name, word) || terminal.Escape(i.Name) != i.Name {
+			if i.Start == nil || i.Untaken || seen[i.Name] || !strings.HasPrefix(i.Name, word) || terminal.Escape(i.Name) != i.Name {
 				continue
 			}
 			seen[i.Name] = true

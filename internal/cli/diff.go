@@ -98,7 +98,7 @@ func (a *App) diff(ctx context.Context, args []string, o workspace.DiffOptions, 
 	if done, err := a.diffWorktree(ctx, args, o, asJSON); done || err != nil {
 		return err
 	}
-	t, err := a.target(args, false)
+	t, err := a.target(ctx, args, false)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ type applyOptions struct {
 }
 
 func (a *App) apply(ctx context.Context, args []string, o applyOptions) error {
-	t, err := a.target(args, true)
+	t, err := a.target(ctx, args, true)
 	if err != nil {
 		return err
 	}
@@ -244,10 +244,11 @@ func (a *App) discard(ctx context.Context, args []string, asJSON bool) error {
 	if done, err := a.discardWorktree(args, asJSON); done || err != nil {
 		return err
 	}
-	t, err := a.target(args, false)
+	t, err := a.target(ctx, args, false)
 	if err != nil {
 		return err
 	}
+	t.host.clearPools(ctx, t.Dir)
 	gone, err := t.Discard(ctx, t.paths...)
 	if asJSON {
 		return errors.Join(t.explain(err), a.printJSON(append([]workspace.Change{}, gone...))) // never null
@@ -305,7 +306,7 @@ func (t *target) explain(err error) error {
 
 // target finds the project that is meant and the paths in it. A broken policy keeps
 // nobody from looking at what waits, but from letting it land.
-func (a *App) target(args []string, changesHost bool) (*target, error) {
+func (a *App) target(ctx context.Context, args []string, changesHost bool) (*target, error) {
 	h, err := a.enter()
 	if err != nil {
 		return nil, err
@@ -348,6 +349,9 @@ func (a *App) target(args []string, changesHost bool) (*target, error) {
 	}
 	if err := t.discover(); err != nil && changesHost {
 		return nil, err // likewise what a link of a hidden name leads to
+	}
+	if changesHost {
+		h.clearPools(ctx, dir)
 	}
 	if err := a.recover(t); err != nil && changesHost {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,7 +120,7 @@ func (a *App) exec(ctx context.Context, f *execFlags, name string, args []string
 		return notStarted(err, e.Name, args[0])
 	}
 	defer stream.Close()
-	status, err := a.relay(ctx, stream, s, ours)
+	status, err := a.relay(ctx, stream, s, ours, leaving{on: []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, after: askedGrace})
 	if a.status != 0 { // the user did not wait for the end
 		return nil
 	}
@@ -141,11 +142,11 @@ func notStarted(err error, name, command string) error {
 
 // relay connects s, whose inner ends ours are, with stream until the command has ended and
 // everything that it printed is there.
-func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session, ours *belljar.Command) (belljar.ExitStatus, error) {
+func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session, ours *belljar.Command, l leaving) (belljar.ExitStatus, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	asked := make(chan syscall.Signal, 1)
-	defer a.passOn(stream, func(s syscall.Signal) {
+	defer a.passOn(stream, l, func(s syscall.Signal) {
 		asked <- s
 		_ = stream.Close()
 		cancel()
@@ -188,9 +189,16 @@ func (a *App) relay(ctx context.Context, stream *api.Stream, s *terminal.Session
 	return status, nil
 }
 
+// leaving is when somebody waits for a command no longer: so long after the second of the
+// signals that ask for its end.
+type leaving struct {
+	on    []syscall.Signal
+	after time.Duration
+}
+
 // passOn passes signals on to the command behind stream; the function that it returns ends
-// that. Who asks for the end twice waits no longer than grace for it: then leave is called.
-func (a *App) passOn(stream *api.Stream, leave func(syscall.Signal)) (stop func()) {
+// that. Who asks for the end twice waits no longer than l says: then leave is called.
+func (a *App) passOn(stream *api.Stream, l leaving, leave func(syscall.Signal)) (stop func()) {
 	signals := make(chan os.Signal, 8)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
 		if !signal.Ignored(s) {
@@ -214,10 +222,10 @@ func (a *App) passOn(stream *api.Stream, leave func(syscall.Signal)) (stop func(
 				if !ok {
 					continue
 				}
-				if n == syscall.SIGINT || n == syscall.SIGTERM || n == syscall.SIGHUP {
+				if slices.Contains(l.on, n) {
 					last = n
 					if asks++; asks == 2 {
-						over = time.After(askedGrace)
+						over = time.After(l.after)
 					}
 				}
 				go stream.Signal(belljar.Signal(n)) // the other side may not read

@@ -57,7 +57,7 @@ A time is a date, a date and a time, a time of today, or how long ago: 30m, 7d, 
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more until the sandbox ends")
 	c.Flags().BoolVar(&f.list, "list", false, "list the records")
 	c.PersistentFlags().BoolVar(&f.asJSON, "json", false, "print JSON")
-	c.Flags().BoolVar(&f.all, "all", false, "of all sandboxes, one after the other")
+	c.Flags().BoolVar(&f.all, "all", false, "of all sandboxes, one after the other; with --list: also those that waited in a pool and were not taken")
 	f.pick.flags(c)
 	c.ValidArgsFunction = a.completeNames(false)
 	c.AddCommand(a.logVerifyCommand(&f), a.logSummaryCommand(&f), a.logClaimsCommand(&f))
@@ -107,8 +107,8 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 	switch {
 	case err != nil:
 		return err
-	case f.all && (f.follow || f.list || name != ""):
-		return usage(errors.New("--all shows what all sandboxes did: it goes with no name, --follow or --list"), "")
+	case f.all && (f.follow || name != ""):
+		return usage(errors.New("--all shows what all sandboxes did: it goes with no name and no --follow"), "")
 	}
 	h, err := a.enter()
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 	}
 	switch {
 	case f.list:
-		return a.logList(h, f.asJSON)
+		return a.logList(h, f)
 	case f.all:
 		return a.logAll(ctx, h, filter, f.asJSON)
 	}
@@ -150,12 +150,17 @@ func (a *App) log(ctx context.Context, f *logFlags, name string) error {
 // useColor: a terminal, and NO_COLOR is not set (no-color.org).
 func useColor(f *os.File) bool { return os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())) }
 
-func (a *App) logList(h *host, asJSON bool) error {
+// logList lists the records, those of sandboxes of a pool that nobody took only with --all:
+// nothing ran in these.
+func (a *App) logList(h *host, f *logFlags) error {
 	infos, err := event.List(h.dirs.State)
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if !f.all {
+		infos = slices.DeleteFunc(infos, func(i event.Info) bool { return i.Untaken })
+	}
+	if f.asJSON {
 		return a.printJSON(append([]event.Info{}, infos...)) // never null
 	}
 	return table(a.Out, "NAME\tSTARTED\tSTATUS\tCOMMAND", func(w io.Writer) {

@@ -33,7 +33,8 @@ const (
 const (
 	poolStatus = "status"
 	poolStop   = "stop"
-	poolLook   = "look" // a run found nothing for it: is what waits still what would be made?
+	poolClear  = "clear" // what waits is in the way of who changes what waits in the project
+	poolLook   = "look"  // a run found nothing for it: is what waits still what would be made?
 )
 
 func (a *App) poolCommand() *cobra.Command {
@@ -225,6 +226,30 @@ func (h *host) askPools(workspace string) {
 		}
 	}
 }
+
+// clearPools has what waits in the pools of a project end, so that what its runs left can be
+// applied, thrown away or taken back, and returns when it has. It fails in silence: whoever
+// needs the project for themselves is told what runs there.
+func (h *host) clearPools(ctx context.Context, workspace string) {
+	ids, _ := h.dirs.PoolIDs()
+	if len(ids) == 0 {
+		return
+	}
+	for _, id := range ids {
+		_, _ = h.askPool(id, poolClear+" "+strconv.Quote(workspace))
+	}
+	ctx, cancel := context.WithTimeout(ctx, clearWait)
+	defer cancel()
+	runs, _ := h.dirs.Runs()
+	for _, e := range runs {
+		if e.Warm != "" && e.Workspace == workspace {
+			_ = h.dirs.Await(ctx, e)
+		}
+	}
+}
+
+// clearWait bounds what it takes to end what waits; one may have been taken just now.
+const clearWait = 5 * time.Second
 
 func (a *App) poolStopCommand() *cobra.Command {
 	var all bool

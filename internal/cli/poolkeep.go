@@ -29,6 +29,7 @@ const (
 	poolSettle = 300 * time.Millisecond // what a run that took one gets before the next is started
 	poolAgain  = time.Second            // after a start that failed; longer each time
 	poolTries  = 5                      // starts that fail, one after the other, end the pool
+	poolAside  = 2 * time.Second        // for who changes what waits in the project
 	poolShort  = 10 * time.Second       // until memory is looked at again
 	poolLooks  = 2 * time.Second        // between looks whether what waits is stale
 	poolEnd    = 20 * time.Second       // for what waits to end
@@ -195,6 +196,13 @@ func (p *pool) answer(c poolCall, line []string) {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	if c.word == poolStatus {
 		_ = json.NewEncoder(c.conn).Encode(p.poolInfo)
+		return
+	}
+	if c.word == poolClear+" "+strconv.Quote(p.Workspace) {
+		p.notBefore = time.Now().Add(poolAside)
+		for m := range p.members {
+			p.dismiss(m)
+		}
 		return
 	}
 	if c.word == poolLook+" "+strconv.Quote(p.Workspace) && p.Warm > 0 && time.Since(p.looked) > poolLooks {

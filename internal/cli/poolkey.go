@@ -17,6 +17,7 @@ import (
 	"github.com/belljar-dev/belljar/api"
 	"github.com/belljar-dev/belljar/credential/login"
 	"github.com/belljar-dev/belljar/internal/rootid"
+	"github.com/belljar-dev/belljar/internal/self"
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
@@ -118,7 +119,9 @@ func put(w hash.Hash, words ...string) {
 type surroundings struct {
 	Program, Root fileID
 	Sources       map[string]fileID // of what is mounted and served, of certificates and credentials
+	Ceiling       fileID            // of which a plan does not tell what may be allowed later
 	Namespaces    []string
+	Inherits      []string // from whoever calls
 	Groups        []int
 	GID           int
 	AsRoot        bool
@@ -154,7 +157,7 @@ func identify(path string, contents bool) fileID {
 func (p *prepared) surroundings(h *host) surroundings {
 	s := surroundings{
 		Program: identify("/proc/self/exe", true), Root: identify("/", false), Sources: map[string]fileID{},
-		GID: os.Getgid(), AsRoot: rootid.StartedAsRoot(), Home: h.home, Repositories: p.repos, Certs: p.facts.Certs,
+		Ceiling: identify(ceilingFile, true), Inherits: inherits(), GID: os.Getgid(), AsRoot: rootid.StartedAsRoot(), Home: h.home, Repositories: p.repos, Certs: p.facts.Certs,
 	}
 	s.Groups, _ = os.Getgroups()
 	slices.Sort(s.Groups)
@@ -192,11 +195,12 @@ func (p *prepared) surroundings(h *host) surroundings {
 	return s
 }
 
-// proof is of what is secret: values of variables, and all of the environment where
-// commands are run with it.
+// proof is of what is secret: values of variables, those that our own processes obey, and
+// all of the environment where commands are run with it.
 func (p *prepared) proof(h *host, l *likeness) string {
 	sum := hmac.New(sha256.New, []byte(l.key))
 	put(sum, fmt.Sprintf("%#v", p.gateway.UpstreamAuth))
+	put(sum, p.obeyed(h)...)
 	for i, e := range p.public.Env {
 		if i < len(l.env) && e != p.plan.Env[i] {
 			put(sum, "env", l.env[i])
@@ -221,4 +225,16 @@ func (p *prepared) proof(h *host, l *likeness) string {
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// obeyed are the variables by which our own processes reach the internet and the user:
+// they are those of the sandbox's start.
+func (p *prepared) obeyed(h *host) []string {
+	more := []string{"ZONEINFO"}
+	if n := p.policy.Notify(); n != nil && n.Desktop {
+		more = append(more, "DBUS_SESSION_BUS_ADDRESS")
+	}
+	env := self.Environ(h.env, more...)
+	slices.Sort(env)
+	return slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, "LANG=") }) // the command's alone
 }

@@ -10,11 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/api"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/internal/ahead"
+	"github.com/belljar-dev/belljar/internal/peer"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/belljar-dev/belljar/terminal"
 )
@@ -159,7 +162,7 @@ func (a *App) runPooled(ctx context.Context, h *host, f *planFlags, p *prepared)
 	}
 	list, _ := h.dirs.WarmRuns(like.key) // what cannot be read is not taken
 	for _, e := range list {
-		if ran, err := a.takeOne(ctx, e, p, &like); ran {
+		if ran, err := a.takeOne(ctx, h, e, p, &like); ran {
 			if p.gateway.Keys != nil {
 				_ = p.gateway.Keys.Close() // the sandbox has its own
 			}
@@ -172,8 +175,12 @@ func (a *App) runPooled(ctx context.Context, h *host, f *planFlags, p *prepared)
 	return false, nil
 }
 
+// takenGrace is what a sandbox that was taken gets to end itself, as one that starts cold
+// does five seconds after whoever called asked twice.
+const takenGrace = 15 * time.Second
+
 // takeOne takes e, if it is there to be taken.
-func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *likeness) (ran bool, err error) {
+func (a *App) takeOne(ctx context.Context, h *host, e sandbox.Entry, p *prepared, like *likeness) (ran bool, err error) {
 	s, ours, done, err := a.session()
 	if err != nil {
 		return true, err
@@ -186,11 +193,11 @@ func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *l
 	words := &takenWords{session: s, errs: a.Err}
 	stream, err := e.Control().Take(ctx, q, words.note)
 	if err != nil {
-		return notTaken(e, c.Path, err)
+		return h.notTaken(ctx, e, c.Path, err)
 	}
 	defer stream.Close()
 	ahead.DiscardRest()
-	status, err := a.relay(ctx, stream, s, ours)
+	status, err := a.relay(ctx, stream, s, ours, leaving{on: []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}, after: takenGrace})
 	words.print()
 	if a.status != 0 {
 		return true, nil
@@ -201,15 +208,52 @@ func (a *App) takeOne(ctx context.Context, e sandbox.Entry, p *prepared, like *l
 
 // notTaken says whether err, of a take, is the end of the run. Where nobody knows whether
 // the command ran it is: nothing is run twice.
-func notTaken(e sandbox.Entry, command string, err error) (ran bool, _ error) {
+func (h *host) notTaken(ctx context.Context, e sandbox.Entry, command string, err error) (ran bool, _ error) {
 	var told *belljar.Error
 	switch k := belljar.KindOf(err); {
 	case k == belljar.KindConflict || k == belljar.KindNoSuch: // nothing was started
 		return false, nil
 	case errors.As(err, &told) && (k == belljar.KindNotFound || k == belljar.KindRefused):
 		return true, &belljar.Error{Op: "start command", ID: command, Kind: k, Err: told.Err, Hint: told.Hint}
+	case h.ranNothing(ctx, e):
+		return false, nil
 	}
 	return true, &belljar.Error{Op: "run in warm sandbox", ID: e.Name, Err: err, Hint: "whether the command ran is told by: belljar log " + e.Name}
+}
+
+// goneWait is how long a sandbox that broke off is given to end.
+const goneWait = 10 * time.Second
+
+// ranNothing says that the sandbox e, which broke off while it was to be taken by this
+// process, was not taken by it: who takes one is on record before the command starts, and no
+// kill takes that back.
+func (h *host) ranNothing(ctx context.Context, e sandbox.Entry) bool {
+	if by, ok := h.taker(e); ok && by != "" {
+		return by != peer.Self()
+	}
+	ctx, cancel := context.WithTimeout(ctx, goneWait)
+	defer cancel()
+	if h.dirs.Await(ctx, e) != nil {
+		return false
+	}
+	by, ok := h.taker(e)
+	return ok && by != peer.Self()
+}
+
+// taker is who took the sandbox e, by its record; empty: nobody. It is not ok where the
+// record cannot tell.
+func (h *host) taker(e sandbox.Entry) (by string, ok bool) {
+	info, err := event.Find(h.dirs.State, e.ID)
+	if err != nil || info.ID != e.ID || info.Start == nil {
+		return "", false
+	}
+	for x, err := range event.Read(info.Path, event.Filter{Kinds: []belljar.EventKind{belljar.EventTake}}) {
+		if err != nil || x.Take == nil || x.Take.By == "" {
+			return "", false
+		}
+		return x.Take.By, true
+	}
+	return "", true
 }
 
 // takenWords are what the supervisor of a sandbox that was taken tells: at once while the

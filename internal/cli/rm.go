@@ -92,6 +92,15 @@ func (a *App) rmWhich(h *host, kept []sandbox.Kept, name string) (called, projec
 			}
 		}
 	}
+	projects := map[string]bool{}
+	for _, k := range kept {
+		if k.Name == name && (k.Kind == sandbox.KeptHome || k.Kind == sandbox.KeptSandbox) {
+			projects[k.Project] = true
+		}
+	}
+	if len(projects) > 1 {
+		return "", "", &belljar.Error{Op: "find sandbox", ID: name, Kind: belljar.KindConflict, Err: errors.New("sandboxes of several projects have that name"), Hint: "go to the project that you mean"}
+	}
 	if info, err := event.Find(h.dirs.State, name); err == nil && info.Start != nil {
 		return info.Name, sandbox.ProjectKey(info.Start.Workspace), nil
 	}

@@ -54,6 +54,9 @@ HEAD, and sees nothing else of the project; belljar merge NAME brings it home. W
 			if err := a.checkName(c, f.called); err != nil {
 				return err
 			}
+			if f.keep && f.called != "" {
+				return usage(errors.New("--keep keeps a name's HOME, and --called is a name without one"), "--keep --name "+f.called)
+			}
 			if f.keep && f.name == "" {
 				f.name = unusedName(args[0])
 			}

@@ -39,7 +39,7 @@ that you stand in. PATH selects what lies at or below it; the rest can be taken 
 }
 
 func (a *App) undo(ctx context.Context, args []string, asJSON bool) error {
-	t, err := a.target(args, true)
+	t, err := a.target(ctx, args, true)
 	if err != nil {
 		return err
 	}

@@ -203,3 +203,25 @@ func TestShell(t *testing.T) {
 	s.keys("exit", "Enter")
 	s.want("HOST>")
 }
+
+// TestRemoveKeptOfOthers: a name that several projects have is removed in the project that is
+// stood in only.
+func TestRemoveKeptOfOthers(t *testing.T) {
+	w := newWorld(t)
+	other := filepath.Join(w.home, "other")
+	w.write(filepath.Join(other, "f"), "x")
+	w.sh("true", "--keep", "--name", "same")
+	w.sh("true", "--keep", "--name", "same", "--workspace", other)
+	c := w.cmd(t.Context(), "rm", "same")
+	c.Dir = w.home
+	out, _ := c.CombinedOutput()
+	if c.ProcessState.ExitCode() != 125 || !strings.Contains(string(out), "several projects") {
+		t.Errorf("%s %s", c.ProcessState, out)
+	}
+	if r := w.belljar("rm", "same"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := w.belljar("start", "same"); r.status != 0 { // the one that is left
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -216,6 +217,102 @@ func TestPoolDiffers(t *testing.T) {
 	if out := w.sh("cat /etc/hostname README", same...); names[strings.SplitN(out, "\n", 2)[0]] || !strings.Contains(out, "another project") {
 		t.Errorf("a run took what serves a folder that was moved away: %s", out)
 	}
+}
+
+// TestPoolCaller: a run whose caller hands down something else than that of the pool, or has
+// belljar itself trust or reach something else, starts cold.
+func TestPoolCaller(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	before := w.env
+	for _, v := range []string{"SSL_CERT_FILE=/dev/null", "HTTPS_PROXY=http://u:p@127.0.0.1:9", "GODEBUG=x509sha1=1"} {
+		w.env = append(before[:len(before):len(before)], v)
+		if w.took(names) {
+			t.Errorf("%s: a run took what was made without", v)
+		}
+	}
+	w.env = before
+	for _, line := range []string{"ulimit -s 4096", "exec taskset -c 0 \"$@\"", "exec setpriv --no-new-privs \"$@\""} {
+		c := w.cmd(t.Context(), "run", "--", "cat", "/etc/hostname")
+		c.Args = append([]string{"sh", "-c", line + "; exec \"$@\"", "sh"}, append([]string{binary}, c.Args[1:]...)...)
+		c.Path = "/bin/sh"
+		out, err := c.Output()
+		if err != nil || names[strings.TrimSpace(string(out))] {
+			t.Errorf("%s: %q %v", line, out, err)
+		}
+	}
+	if names = w.full(1); !w.took(names) {
+		t.Error("the same is not taken")
+	}
+}
+
+// TestPoolSignals: a command that is killed ends its run soon, and one that takes the
+// caller's signals is not left by a caller who sends several.
+func TestPoolSignals(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	start := time.Now()
+	if r := w.trySh("cat /etc/hostname; kill -9 $$"); r.status != 137 || !names[strings.TrimSpace(r.out)] {
+		t.Errorf("%+v", r)
+	}
+	if d := time.Since(start); d > 4*time.Second {
+		t.Errorf("a command that was killed ended after %s", d)
+	}
+	names = w.full(1)
+	c := w.cmd(t.Context(), "run", "--", "sh", "-c", `n=0; trap 'n=$((n+1)); echo $n' INT; cat /etc/hostname; i=0; while [ $i -lt 40 ]; do sleep 0.1; i=$((i+1)); done; exit 6`)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || !names[lines.Text()] {
+		t.Errorf("it started cold: %q", lines.Text())
+	}
+	for _, want := range []string{"1", "2", "3"} {
+		_ = c.Process.Signal(syscall.SIGINT)
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("%q, want %s", lines.Text(), want)
+		}
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != 6 {
+		t.Errorf("%s", c.ProcessState)
+	}
+}
+
+// TestPoolUndo: what runs left can be applied and taken back while others wait to be taken;
+// the newest run is the one that began last, whenever its sandbox was made.
+func TestPoolUndo(t *testing.T) {
+	w := newWorld(t)
+	w.pool(1)
+	names := w.full(1)
+	w.sh("echo cold > f", "--hide", "*.none")
+	if out := w.sh("cat /etc/hostname; echo pooled > f; echo x > .envrc"); !names[strings.TrimSpace(out)] {
+		t.Errorf("it started cold: %s", out)
+	}
+	w.full(1)
+	if log := w.belljar("log"); !strings.Contains(log.out, "echo pooled") {
+		t.Errorf("the newest run is another one: %+v", log)
+	}
+	if list := w.belljar("log", "--list"); strings.Count(list.out, "\n") != 3 {
+		t.Errorf("what nobody took is listed: %s", list.out)
+	}
+	w.full(1)
+	if r := w.belljar("apply"); r.status != 0 || w.read(".envrc") != "x\n" {
+		t.Errorf("%+v", r)
+	}
+	w.full(1)
+	if r := w.belljar("undo"); r.status != 0 || w.exists(".envrc") {
+		t.Errorf("%+v", r)
+	}
+	if r := w.belljar("undo"); r.status != 0 || w.read("f") != "cold\n" {
+		t.Errorf("%+v: %q", r, w.read("f"))
+	}
+	w.full(1)
 }
 
 // TestPoolRace: two that come for one get one each, of which one started cold.

@@ -47,7 +47,7 @@ func Check(c *net.UnixConn) (string, error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("uid %d, process %d", cred.Uid, cred.Pid), nil
+	return name(int(cred.Uid), int(cred.Pid)), nil
 }
 
 // sameNamespaces says whether pid lives in our user and PID namespaces, by what the kernel

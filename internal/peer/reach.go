@@ -22,3 +22,10 @@ func Reach(dir, name string) (path string, done func(), err error) {
 	}
 	return "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + name, func() { _ = d.Close() }, nil
 }
+
+// Self is what [Check] says of this process.
+func Self() string { return name(os.Getuid(), os.Getpid()) }
+
+func name(uid, pid int) string {
+	return "uid " + strconv.Itoa(uid) + ", process " + strconv.Itoa(pid)
+}

@@ -7,7 +7,7 @@
 //	SHADOW/views/KEY/before/RUN/log   one line per place, in the order of the first touch
 //	SHADOW/views/KEY/before/RUN/N     a content that is too large for its line
 //
-// RUN begins with the time of the start in hexadecimal, so that runs are in order. A line
+// RUN begins with the time of the start in hexadecimal, and is the same in every tree. A line
 // is on disk, with its content, before the place is touched: a run that is killed leaves
 // for each place either a whole line or an untouched place. When the server ends in order
 // it adds how it left each place. Without that, what was changed later than the log was

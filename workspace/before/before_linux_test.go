@@ -2,11 +2,13 @@ package before
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -284,4 +286,31 @@ func TestKeepEnded(t *testing.T) {
 	if w.Keep("g", b.fd, "g") == nil || w.New("h") == nil {
 		t.Error("a place may be touched that is not kept")
 	}
+}
+
+// TestBeginTogether: runs that begin at once, and clean up behind those that ended, do not
+// take each other's folders.
+func TestBeginTogether(t *testing.T) {
+	b := newBench(t)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 200 {
+				w, err := NewWriter(b.view, fmt.Sprintf("%04d-%d", n, i), "live", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				err = w.New("made")
+				if err == nil {
+					err = w.End(func(string) (*shadow.Base, error) { return nil, nil })
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				unix.Close(w.dir)
+			}
+		})
+	}
+	all.Wait()
 }

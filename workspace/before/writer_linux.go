@@ -73,20 +73,56 @@ func RunName(unique string) string { return fmt.Sprintf("%016x-%s", time.Now().U
 // NewWriter is for the view in the folder view of a shadow. The oldest runs go.
 func NewWriter(view, run, mode string, copy CopyFile) (*Writer, error) {
 	w := &Writer{name: filepath.Join(view, "before", run), mode: mode, copy: copy, seen: map[string]*seen{}, over: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
-	if err := os.MkdirAll(w.name, 0o700); err != nil {
-		return nil, fmt.Errorf("keep what undo needs: %w", err)
+	parent := filepath.Dir(w.name)
+	err := os.MkdirAll(parent, 0o700)
+	if err == nil {
+		err = locked(parent, unix.LOCK_SH, func() (err error) {
+			w.dir, err = claim(w.name)
+			return err
+		})
 	}
-	fd, err := unix.Open(w.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("keep what undo needs: %w", err)
 	}
-	if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil { // told from those that have ended
-		unix.Close(fd)
-		return nil, fmt.Errorf("keep what undo needs: %w", err)
-	}
-	w.dir = fd
-	forgetOld(filepath.Dir(w.name), run)
+	// Others who begin or clean up just now do so for us.
+	_ = locked(parent, unix.LOCK_EX|unix.LOCK_NB, func() error { forgetOld(parent, run); return nil })
 	return w, nil
+}
+
+// claim makes the folder of a run, which is told from those that have ended by its lock.
+func claim(dir string) (fd int, err error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return -1, err
+	}
+	if fd, err = unix.Open(dir, dirFlags, 0); err != nil {
+		return -1, err
+	}
+	if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+
+// locked calls f while the folder parent of all runs is locked: a run that begins shares
+// it, so that nobody takes its folder for one that has ended before that has its own lock.
+func locked(parent string, how int, f func() error) error {
+	fd, err := unix.Open(parent, dirFlags, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for {
+		switch err := unix.Flock(fd, how); err {
+		case nil:
+			return f()
+		case unix.EINTR:
+		default:
+			return err
+		}
+	}
 }
 
 // Busy says that the run goes on to change what it has touched.
@@ -417,7 +453,7 @@ func (w *Writer) End(stat func(rel string) (*shadow.Base, error)) error {
 }
 
 // forgetOld removes the oldest runs that have ended, but for some, and those that
-// changed nothing.
+// changed nothing. Nobody begins meanwhile: parent is locked.
 func forgetOld(parent, mine string) {
 	ents, err := os.ReadDir(parent)
 	if err != nil {
@@ -442,7 +478,7 @@ func forgetOld(parent, mine string) {
 				continue
 			}
 		}
-		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		fd, err := unix.Open(dir, dirFlags, 0)
 		if err != nil {
 			continue
 		}
