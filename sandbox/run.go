@@ -434,12 +434,12 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 }
 
 // opened says which program inside opened a connection.
-func (r *run) opened(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error) {
+func (r *run) opened(ctx context.Context, from, to netip.AddrPort, began time.Time) (belljar.Opened, error) {
 	r.mu.Lock()
 	inst := r.inst
 	r.mu.Unlock()
 	if o, ok := inst.(belljar.Opener); ok {
-		return o.Opened(ctx, from, to)
+		return o.Opened(ctx, from, to, began)
 	}
 	return belljar.Opened{}, errors.New("the tier does not tell which program opened a connection")
 }
