@@ -197,7 +197,7 @@ func Remove(state, id string, seen ...Witness) error {
 		return op(err, belljar.KindInternal)
 	}
 	defer a.close()
-	f, err := os.Open(recordPath(state, id))
+	f, err := openPlain(recordPath(state, id))
 	if errors.Is(err, os.ErrNotExist) {
 		return op(err, belljar.KindNoSuch)
 	}

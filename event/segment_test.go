@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/belljar-dev/belljar"
 )
 
@@ -189,6 +191,26 @@ func TestSegmentAttacks(t *testing.T) {
 			put(t, segmentPath(path, 1), append(get(t, segmentPath(path, 1)), get(t, segmentPath(path, 2))...))
 			remove(t, segmentPath(path, 2))
 		}, []string{"order: a segment begins here, in the midst of segment 1", "cut: segment 2 is not there"}},
+		"a pipe": {func(t *testing.T, path, _ string, _ int) {
+			remove(t, segmentPath(path, 2))
+			if err := unix.Mkfifo(segmentPath(path, 2), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read", "no regular file"}},
+		"a pipe first": {func(t *testing.T, path, _ string, _ int) {
+			remove(t, path)
+			if err := unix.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read", "no regular file"}},
+		"a link": {func(t *testing.T, path, _ string, _ int) {
+			if err := os.Rename(segmentPath(path, 2), path+".x"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(path+".x", segmentPath(path, 2)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read"}},
 		"emptied": {func(t *testing.T, path, _ string, last int) {
 			put(t, segmentPath(path, last), nil)
 		}, []string{"has no line: those that it began with are missing"}},
