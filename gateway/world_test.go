@@ -322,7 +322,7 @@ func (w *world) client(proxy bool) *http.Client {
 		tr.Proxy = http.ProxyURL(mustURL("http://198.18.0.1:3128"))
 	}
 	w.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &http.Client{Transport: tr, Timeout: 2 * time.Minute} // of what hangs; a busy machine may need long
 }
 
 func (w *world) get(c *http.Client, url string) (int, string) {
