@@ -340,10 +340,11 @@ type Warmer interface {
 // An Opener is an [Instance] of a tier that enforces [ReqPrograms].
 type Opener interface {
 	// Opened says which program opened the connection between two addresses, as the
-	// sandbox's link has them. It may be given the credentials whose
+	// sandbox's link has them, whose first packet came at the time began: what was opened
+	// later with the same addresses is another one. It may be given the credentials whose
 	// [Credential.Programs] name it unless Refused says why not. An error means that it
 	// could not be told.
-	Opened(ctx context.Context, from, to netip.AddrPort) (o Opened, err error)
+	Opened(ctx context.Context, from, to netip.AddrPort, began time.Time) (o Opened, err error)
 }
 
 // Opened is who opened a connection.

@@ -162,7 +162,7 @@ func (a *anchors) settleOne(id string) error {
 	if !validID(id) {
 		return nil
 	}
-	f, err := os.OpenFile(recordPath(a.state, id), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := openPlain(recordPath(a.state, id))
 	if errors.Is(err, os.ErrNotExist) {
 		// Killed while it was being made, or deleted; its anchor, if there is one, tells.
 		if err := os.RemoveAll(newDir(a.state, id)); err != nil {

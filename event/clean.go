@@ -34,6 +34,7 @@ func clean(e belljar.Event) belljar.Event {
 		x.Proto, x.Host, x.Addr = cleanString(x.Proto), cleanString(x.Host), cleanString(x.Addr)
 		x.Reason, x.Fix = cleanString(x.Reason), cleanString(x.Fix)
 		x.Method, x.Path, x.Credential = cleanString(x.Method), cleanString(x.Path), cleanString(x.Credential)
+		x.Program = cleanString(x.Program)
 		e.Net = &x
 	case e.File != nil:
 		x := *e.File

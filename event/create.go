@@ -197,7 +197,7 @@ func Remove(state, id string, seen ...Witness) error {
 		return op(err, belljar.KindInternal)
 	}
 	defer a.close()
-	f, err := os.Open(recordPath(state, id))
+	f, err := openPlain(recordPath(state, id))
 	if errors.Is(err, os.ErrNotExist) {
 		return op(err, belljar.KindNoSuch)
 	}
@@ -216,8 +216,18 @@ func Remove(state, id string, seen ...Witness) error {
 	if err := a.add(last); err != nil {
 		return op(err, belljar.KindInternal)
 	}
-	if err := os.RemoveAll(filepath.Join(state, recordsDir, id)); err != nil {
+	// Whole or gone, whatever ends us; what one left that was ended goes with the next.
+	if err := os.Rename(filepath.Dir(recordPath(state, id)), goneDir(state, id)); err != nil {
 		return op(err, belljar.KindInternal)
+	}
+	left, err := filepath.Glob(goneDir(state, "*"))
+	if err != nil {
+		return op(err, belljar.KindInternal)
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return op(err, belljar.KindInternal)
+		}
 	}
 	_ = os.Remove(filepath.Join(state, openDir, id))
 	return nil

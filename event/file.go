@@ -21,6 +21,11 @@ func newDir(state, id string) string {
 	return filepath.Join(state, recordsDir, ".new-"+id)
 }
 
+// goneDir is the folder of a record that is being removed.
+func goneDir(state, id string) string {
+	return filepath.Join(state, recordsDir, ".gone-"+id)
+}
+
 // validID says whether id may be the name of a folder.
 func validID(id string) bool {
 	if id == "" || len(id) > 128 {

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -46,7 +44,7 @@ func readHistory(state string) (*history, error) {
 	for _, m := range marks {
 		h.open[m.Name()] = true
 	}
-	f, err := os.OpenFile(filepath.Join(state, anchorsFile), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := openPlain(filepath.Join(state, anchorsFile))
 	if errors.Is(err, os.ErrNotExist) {
 		h.fault(0, "there are no anchors")
 		return h, nil

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/belljar-dev/belljar"
 )
 
@@ -83,7 +81,7 @@ func recordIDs(state string) ([]string, error) {
 // inspect reads the ends of one record.
 func inspect(state, id string) Info {
 	i := Info{ID: id, Path: recordPath(state, id), Status: Damaged}
-	f, err := os.OpenFile(i.Path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := openPlain(i.Path)
 	if err != nil {
 		i.Fault = err.Error()
 		return i

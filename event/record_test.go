@@ -211,8 +211,14 @@ func TestRemove(t *testing.T) {
 		t.Fatal("a running record was removed")
 	}
 	r.Close(belljar.EndEvent{})
+	if err := os.MkdirAll(filepath.Join(goneDir(state, "half"), "x"), 0o700); err != nil { // of one that was killed
+		t.Fatal(err)
+	}
 	if err := Remove(state, "gone"); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(state, recordsDir)); err != nil || len(left) != 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 	rep := mustVerify(t, state, "gone", Missing)
 	if len(rep.Notes) != 1 {

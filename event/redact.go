@@ -236,7 +236,7 @@ func (r redactor) redact(e belljar.Event) belljar.Event {
 		e.Exec = &x
 	case e.Net != nil:
 		x := *e.Net
-		x.Path, x.Reason, x.Fix = r.text(x.Path), r.text(x.Reason), r.text(x.Fix)
+		x.Path, x.Reason, x.Fix, x.Program = r.text(x.Path), r.text(x.Reason), r.text(x.Fix), r.text(x.Program)
 		e.Net = &x
 	case e.Ask != nil:
 		x := *e.Ask

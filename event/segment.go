@@ -122,7 +122,25 @@ func endOf(first string) ([]byte, error) {
 }
 
 func openSegment(first string, i int) (*os.File, error) {
-	return os.OpenFile(segmentPath(first, i), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	return openPlain(segmentPath(first, i))
+}
+
+// openPlain opens a file to read. Somebody may have put something else into its place: a pipe
+// would be waited for, and a link leads elsewhere.
+func openPlain(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%q is no regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // segments are the files of a record that is being read, one after the other.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/belljar-dev/belljar"
 )
 
@@ -189,6 +191,26 @@ func TestSegmentAttacks(t *testing.T) {
 			put(t, segmentPath(path, 1), append(get(t, segmentPath(path, 1)), get(t, segmentPath(path, 2))...))
 			remove(t, segmentPath(path, 2))
 		}, []string{"order: a segment begins here, in the midst of segment 1", "cut: segment 2 is not there"}},
+		"a pipe": {func(t *testing.T, path, _ string, _ int) {
+			remove(t, segmentPath(path, 2))
+			if err := unix.Mkfifo(segmentPath(path, 2), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read", "no regular file"}},
+		"a pipe first": {func(t *testing.T, path, _ string, _ int) {
+			remove(t, path)
+			if err := unix.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read", "no regular file"}},
+		"a link": {func(t *testing.T, path, _ string, _ int) {
+			if err := os.Rename(segmentPath(path, 2), path+".x"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(path+".x", segmentPath(path, 2)); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"form: it cannot be read"}},
 		"emptied": {func(t *testing.T, path, _ string, last int) {
 			put(t, segmentPath(path, last), nil)
 		}, []string{"has no line: those that it began with are missing"}},
@@ -349,14 +371,14 @@ func FuzzSegments(f *testing.F) {
 	f.Add(parts[0], parts[1], parts[2], 2)
 	f.Add(parts[0], []byte{}, []byte("\n\nx"), 7)
 	f.Add([]byte("x"), parts[1][:100], []byte(nil), 3)
+	state := f.TempDir() // one for all: a folder for each costs more than what is looked at
+	first := recordPath(state, "s")
+	if err := os.MkdirAll(filepath.Dir(first), 0o700); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, a, b, c []byte, last int) {
-		state := t.TempDir()
-		dir := filepath.Join(state, recordsDir, "s")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
 		last = 2 + max(0, last)%1000
-		first := recordPath(state, "s")
+		defer os.Remove(segmentPath(first, last))
 		for i, part := range map[int][]byte{0: a, 1: b, last: c} {
 			put(t, segmentPath(first, i), part)
 		}

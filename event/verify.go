@@ -146,7 +146,8 @@ func verifyOne(state, id string, known *history) (Report, error) {
 		return r, nil
 	}
 	if err != nil {
-		return r, err
+		r.unreadable(err)
+		return r, nil
 	}
 	defer f.Close()
 	alive := running(f)
@@ -158,12 +159,20 @@ func verifyOne(state, id string, known *history) (Report, error) {
 	}
 	defer in.files.Close()
 	if err := c.read(in); err != nil {
-		return r, err
+		r.unreadable(err)
+		return r, nil
 	}
 	r.Bytes = c.size
 	c.finish(alive)
 	known.judge(&r, &c, state)
 	return r, nil
+}
+
+// unreadable says that there is something that could not be read: one such record does not keep
+// others from being judged.
+func (r *Report) unreadable(err error) {
+	r.Status = Damaged
+	r.fault(FaultForm, 0, "it cannot be read: %v", err)
 }
 
 // A chain reads the lines of one record and judges how they hang together.

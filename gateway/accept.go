@@ -84,12 +84,13 @@ func (a *attempt) finish(ctx context.Context) {
 
 // open completes the handshake.
 func (a *attempt) open() (*inside, bool) {
+	began := time.Now() // nothing but its first packet was there yet
 	c, err := a.r.Accept(a.buffer)
 	if err != nil {
 		return nil, false
 	}
 	a.conn = c
-	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers, from: a.r.Src, to: a.r.Dst}
+	in := &inside{Conn: &touched{Conn: c, flow: a.f}, abort: c.Abort, flow: a.f, buffers: a.g.buffers, from: a.r.Src, to: a.r.Dst, began: began}
 	in.look()
 	a.f.own(c)
 	return in, true
@@ -241,8 +242,9 @@ type inside struct {
 	abort func()
 	flow  *flow
 	// from and to are the ends of the connection as the link has them; invalid where there
-	// are streams and no packets.
+	// are streams and no packets. began is before the sandbox could send anything on it.
 	from, to netip.AddrPort
+	began    time.Time
 
 	buffers *buffers // nil: none to lend
 }

@@ -308,11 +308,13 @@ func (g *Gateway) notTLS(ctx context.Context, p *passage) {
 	p.in.linger()
 }
 
-// linger ends the connection so that what was sent last can still be read.
+// linger ends the connection so that what was sent last can still be read. What arrives is
+// taken from the connection itself: net/http's goroutine of an HTTP/2 connection that is over may
+// still read from br, which two must not do at once.
 func (in *inside) linger() {
 	_ = in.CloseWrite()
 	_ = in.SetReadDeadline(time.Now().Add(time.Second))
-	_, _ = io.CopyN(io.Discard, in.br, 64<<10)
+	_, _ = io.CopyN(io.Discard, in.Conn, 64<<10)
 }
 
 // serveHTTP serves requests on a connection from inside.

@@ -63,7 +63,7 @@ type Options struct {
 	JudgeLine func(ctx context.Context, c agenthook.Call) agenthook.Verdict
 	// Opened says which program opened a connection ([belljar.Opener]); it is asked for
 	// credentials that are for some programs. Nil: nobody knows.
-	Opened func(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error)
+	Opened func(ctx context.Context, from, to netip.AddrPort, began time.Time) (belljar.Opened, error)
 	// Roots verify the servers of connections whose TLS is ended; nil for the system's
 	// (with SSL_CERT_FILE and SSL_CERT_DIR).
 	Roots *x509.CertPool
@@ -84,7 +84,7 @@ type Gateway struct {
 
 	authority *certs.Authority // nil: TLS is not ended
 	keys      *credential.Keys // nil: no credentials
-	opened    func(context.Context, netip.AddrPort, netip.AddrPort) (belljar.Opened, error)
+	opened    func(ctx context.Context, from, to netip.AddrPort, began time.Time) (belljar.Opened, error)
 	logins    []Login
 	kept      atomic.Int64 // bytes of requests that may be sent again
 	commands  refusedCommands

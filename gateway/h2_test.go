@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -244,4 +246,25 @@ func TestAnswersOfOneFrame(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestLinger: the reader of a connection that is over is left to whoever may still read from it.
+func TestLinger(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	in := &inside{Conn: here, br: bufio.NewReader(nobodyReads{t})}
+	done := make(chan struct{})
+	go func() { defer close(done); defer here.Close(); in.linger() }()
+	if _, err := there.Write([]byte("the rest")); err != nil {
+		t.Error(err)
+	}
+	there.Close()
+	<-done
+}
+
+type nobodyReads struct{ t *testing.T }
+
+func (r nobodyReads) Read([]byte) (int, error) {
+	r.t.Error("it was read from")
+	return 0, io.EOF
 }

@@ -389,7 +389,7 @@ func (h *seen) opened(ctx context.Context) (belljar.Opened, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openedTimeout)
 	defer cancel()
-	return h.g.opened(ctx, h.in.from, h.in.to)
+	return h.g.opened(ctx, h.in.from, h.in.to, h.in.began)
 }
 
 // openedTimeout bounds the wait for who opened a connection.

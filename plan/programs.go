@@ -62,7 +62,7 @@ func runsAnything(name string) bool {
 		"nvim", "ld.so", "ld-linux", "ld-musl",
 	} {
 		rest, ok := strings.CutPrefix(name, n)
-		if ok && strings.Trim(rest, "0123456789.-_") == "" || ok && strings.HasPrefix(n, "ld-") {
+		if ok && (rest == "" || strings.ContainsRune("0123456789.-_", rune(rest[0])) || strings.HasPrefix(n, "ld-")) { // perl5.40-x86_64-linux-gnu, vim.basic
 			return true
 		}
 	}

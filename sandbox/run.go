@@ -438,12 +438,12 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 func (r *run) stays() bool { return len(r.p.Setup) > 0 || r.o.Warm != nil }
 
 // opened says which program inside opened a connection.
-func (r *run) opened(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error) {
+func (r *run) opened(ctx context.Context, from, to netip.AddrPort, began time.Time) (belljar.Opened, error) {
 	r.mu.Lock()
 	inst := r.inst
 	r.mu.Unlock()
 	if o, ok := inst.(belljar.Opener); ok {
-		return o.Opened(ctx, from, to)
+		return o.Opened(ctx, from, to, began)
 	}
 	return belljar.Opened{}, errors.New("the tier does not tell which program opened a connection")
 }

@@ -108,9 +108,9 @@ func TestInitExec(t *testing.T) {
 // TestOpener: questions and answers arrive as they were sent, whatever is in them.
 func TestOpener(t *testing.T) {
 	from, to := netip.MustParseAddrPort("10.0.0.2:40000"), netip.MustParseAddrPort("[fd00::2]:443")
-	id, a, b := decodeQuestion([questionSize]byte(encodeQuestion(7, from, to)))
-	if id != 7 || a != from || b != to {
-		t.Errorf("%d %s %s", id, a, b)
+	id, a, b, at := decodeQuestion([questionSize]byte(encodeQuestion(7, from, to, 1<<40)))
+	if id != 7 || a != from || b != to || at != 1<<40 {
+		t.Errorf("%d %s %s %d", id, a, b, at)
 	}
 	id, o, err := decodeAnswer(appendOpener(number(recordOpener, 9), "/usr/bin/x", "no\x00t\xff")[1:])
 	if want := (belljar.Opened{Program: "/usr/bin/x", Refused: "no\ufffdt\ufffd"}); err != nil || id != 9 || o != want {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,7 @@ type openers struct {
 var _ belljar.Opener = (*instance)(nil)
 
 // Opened implements [belljar.Opener].
-func (in *instance) Opened(ctx context.Context, from, to netip.AddrPort) (belljar.Opened, error) {
+func (in *instance) Opened(ctx context.Context, from, to netip.AddrPort, began time.Time) (belljar.Opened, error) {
 	if scopeOf(in.plan) == nil {
 		return belljar.Opened{}, errors.New("the plan has no credential that is for some programs")
 	}
@@ -34,7 +35,7 @@ func (in *instance) Opened(ctx context.Context, from, to netip.AddrPort) (bellja
 		return belljar.Opened{}, err
 	}
 	defer q.over(id)
-	if err := in.events.ask(encodeQuestion(id, from, to)); err != nil {
+	if err := in.events.ask(encodeQuestion(id, from, to, monotonic()-int64(time.Since(began)))); err != nil {
 		return belljar.Opened{}, err
 	}
 	select {

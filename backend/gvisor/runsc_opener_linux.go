@@ -15,8 +15,8 @@ import (
 	"github.com/belljar-dev/belljar"
 )
 
-// questionSize is a number and two addresses with ports.
-const questionSize = idSize + 2*(16+2)
+// questionSize is a number, two addresses with ports and a time.
+const questionSize = idSize + 2*(16+2) + 8
 
 // maxOpener bounds each text of an answer.
 const maxOpener = 4096
@@ -42,20 +42,20 @@ func (s *sink) makeScope(config any) error {
 	return s.scope.scopeCalls(table)
 }
 
-func encodeQuestion(id uint64, from, to netip.AddrPort) []byte {
+func encodeQuestion(id uint64, from, to netip.AddrPort, at int64) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, id)
 	for _, a := range []netip.AddrPort{from, to} {
 		ip := a.Addr().As16()
 		b = binary.LittleEndian.AppendUint16(append(b, ip[:]...), a.Port())
 	}
-	return b
+	return binary.LittleEndian.AppendUint64(b, uint64(at))
 }
 
-func decodeQuestion(b [questionSize]byte) (id uint64, from, to netip.AddrPort) {
-	at := func(i int) netip.AddrPort {
+func decodeQuestion(b [questionSize]byte) (id uint64, from, to netip.AddrPort, at int64) {
+	end := func(i int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[i:i+16])).Unmap(), binary.LittleEndian.Uint16(b[i+16:]))
 	}
-	return binary.LittleEndian.Uint64(b[:]), at(idSize), at(idSize + 18)
+	return binary.LittleEndian.Uint64(b[:]), end(idSize), end(idSize + 18), int64(binary.LittleEndian.Uint64(b[questionSize-8:]))
 }
 
 // appendOpener writes who opened a connection: two texts, with a zero between them.

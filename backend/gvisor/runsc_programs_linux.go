@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/mm"
 	"gvisor.dev/gvisor/pkg/sentry/socket"
 	"gvisor.dev/gvisor/pkg/sentry/vfs"
+	"gvisor.dev/gvisor/pkg/tcpip"
 
 	"github.com/belljar-dev/belljar"
 )
@@ -26,11 +28,13 @@ import (
 // as its program only if
 //
 //   - it was executed without a variable by which the C library or the dynamic linker loads
-//     code, and nobody traced it, before or since;
+//     code, and without a filter that answers its system calls (openat may say "0", which is
+//     what we put there); and nobody traced it, before or since;
 //   - its file is one of those programs, and all that it may execute, and ever could, is
 //     mapped from files that nothing inside can write;
 //   - it called connect itself, after its execve: a child that only was forked, or a
-//     socket that was connected before, is nobody's.
+//     socket that was connected before, is nobody's; nor is one whose connect came after the
+//     connection that is asked about, with whose addresses it was made anew.
 //
 // While it is asked for, nothing inside may write into another process's memory or take a
 // descriptor out of it, and there are no user namespaces, in which files could be mounted
@@ -83,6 +87,7 @@ type start struct {
 
 // An opener is who called connect for a socket.
 type opener struct {
+	at      int64 // when, by CLOCK_MONOTONIC
 	group   *kernel.ThreadGroup
 	start   *start
 	program string
@@ -111,6 +116,8 @@ func (s *scope) executes(t *kernel.Task, env []string) {
 		x.taint = "it was started with " + name + ", by which code is loaded into it"
 	case t.Tracer() != nil:
 		x.taint = traced
+	case t.SeccompMode() != linux.SECCOMP_MODE_NONE:
+		x.taint = "it was started with a filter of its system calls, which answers some of them instead"
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,10 +180,13 @@ func (s *scope) startOf(g *kernel.ThreadGroup) *start {
 
 // connects notes that t is about to connect the socket f.
 func (s *scope) connects(t *kernel.Task, f *vfs.FileDescription) {
-	o := &opener{group: t.ThreadGroup()}
+	o := &opener{at: monotonic(), group: t.ThreadGroup()}
 	m := t.MemoryManager()
 	s.mu.Lock()
 	o.start = s.startOf(o.group)
+	if before := s.conns[f]; before != nil && before.group == o.group && before.start == o.start {
+		o.at = before.at // it asks what has become of its first connect
+	}
 	s.mu.Unlock()
 	o.program, o.fault = s.judge(t, t, m, o.start)
 	s.mu.Lock()
@@ -258,6 +268,8 @@ func (s *scope) maps(ctx context.Context, m *mm.MemoryManager) (fault string) {
 	m.ReadMapsDataInto(ctx, func(start, _ hostarch.Addr, perm hostarch.AccessType, _ string, _ uint64, _, _ uint32, _ uint64, name string) {
 		switch {
 		case fault != "" || !perm.Execute:
+		case perm.Write:
+			fault = madeCode
 		case name == "" && start == vdso || name == "[vsyscall]" || name == "[usertrap]": // gVisor's own; programs cannot give such names
 		case !s.fixed(name):
 			fault = fmt.Sprintf("it has code that is not from a read-only file (%q)", strings.ToValidUTF8(name[:min(len(name), 200)], replacement))
@@ -268,7 +280,10 @@ func (s *scope) maps(ctx context.Context, m *mm.MemoryManager) (fault string) {
 
 // fixed says whether nothing inside can write the file at path.
 func (s *scope) fixed(file string) bool {
-	for at := path.Clean(file); strings.HasPrefix(at, "/"); at = path.Dir(at) {
+	if path.Clean(file) != file {
+		return false // what a file without a place is called is up to whoever made it: memfd_create
+	}
+	for at := file; strings.HasPrefix(at, "/"); at = path.Dir(at) {
 		if fixed, ok := s.Places[at]; ok {
 			return fixed
 		}
@@ -279,8 +294,9 @@ func (s *scope) fixed(file string) bool {
 	return false
 }
 
-// opened says who opened the connection between two addresses of the sandbox's link.
-func (s *scope) opened(from, to netip.AddrPort) (program, fault string) {
+// opened says who opened the connection between two addresses of the sandbox's link, whose
+// first packet was there at the time at.
+func (s *scope) opened(from, to netip.AddrPort, at int64) (program, fault string) {
 	f, o := s.find(from, to)
 	if f == nil {
 		return "an unknown program", "it is not known who did"
@@ -288,6 +304,9 @@ func (s *scope) opened(from, to netip.AddrPort) (program, fault string) {
 	leader := o.group.Leader()
 	ctx := leader.AsyncContext()
 	defer f.DecRef(ctx)
+	if o.at > at { // of a connection that is over, somebody else has the port
+		return "an unknown program", "it has ended the connection, whose port another program uses now"
+	}
 	if o.fault != "" {
 		return o.program, o.fault
 	}
@@ -336,36 +355,51 @@ func (s *scope) find(from, to netip.AddrPort) (*vfs.FileDescription, *opener) {
 	return nil, nil
 }
 
-// is says whether f is connected from one address to the other.
+// is says whether f is connected from one address to the other on the link. What the program
+// is shown may be other ones (see localhostEndpoint), which a connection within the sandbox can
+// have as well.
 func is(f *vfs.FileDescription, from, to netip.AddrPort) bool {
-	k := f.Impl().(socket.Socket) // nothing else is noted
-	a, _, err := k.GetSockName(nil)
+	ep := endpoint(f)
+	if l, ok := ep.(*localhostEndpoint); ok {
+		ep = l.Endpoint
+	}
+	if ep == nil {
+		return false
+	}
+	mine, err := ep.GetLocalAddress()
 	if err != nil {
 		return false
 	}
-	b, _, err := k.GetPeerName(nil)
-	if err != nil {
-		return false
-	}
-	mine, other := addrPort(a), addrPort(b)
-	if mine.Addr().IsLoopback() && other.Addr().IsLoopback() && (to.Addr() == belljar.LocalhostIPv4 || to.Addr() == belljar.LocalhostIPv6) {
-		return mine.Port() == from.Port() && other.Port() == to.Port() // it shows what the program expects: see localhostEndpoint
-	}
-	return mine == from && other == to
+	other, err := ep.GetRemoteAddress()
+	return err == nil && addrPort(mine) == from && addrPort(other) == to
 }
 
-func addrPort(a linux.SockAddr) netip.AddrPort {
-	switch a := a.(type) {
-	case *linux.SockAddrInet:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), swap(a.Port))
-	case *linux.SockAddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), swap(a.Port))
+// endpoint is that of a socket of gVisor's network, whose type has no name outside; nil of
+// another one.
+func endpoint(f *vfs.FileDescription) tcpip.Endpoint {
+	v := reflect.Indirect(reflect.ValueOf(f.Impl()))
+	if v.Kind() != reflect.Struct {
+		return nil
 	}
-	return netip.AddrPort{}
+	v = v.FieldByName("Endpoint")
+	if !v.IsValid() || !v.CanInterface() {
+		return nil
+	}
+	ep, _ := v.Interface().(tcpip.Endpoint)
+	return ep
 }
 
-// swap is a port of a socket address, which is in the network's order.
-func swap(p uint16) uint16 { return p<<8 | p>>8 }
+func addrPort(a tcpip.FullAddress) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(a.Addr.AsSlice())
+	return netip.AddrPortFrom(ip.Unmap(), a.Port)
+}
+
+// monotonic is the time of the host's clock that is never set, which every process of it has.
+func monotonic() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail with this clock
+	return t.Nano()
+}
 
 // scopeCalls are the system calls that are other ones while it is asked who opened a
 // connection.
@@ -439,7 +473,8 @@ func isTCP(k socket.Socket) bool {
 // have changed everything, whatever is mapped when it is asked.
 func (s *scope) mmap(call kernel.SyscallFn) kernel.SyscallFn {
 	return func(t *kernel.Task, no uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
-		if args[2].Int()&linux.PROT_EXEC != 0 && !s.fixedFile(t, args[3].Int(), args[4].Int()) {
+		prot := args[2].Int()
+		if prot&linux.PROT_EXEC != 0 && (prot&linux.PROT_WRITE != 0 || !s.fixedFile(t, args[3].Int(), args[4].Int())) {
 			s.taint(t, madeCode)
 		}
 		return call(t, no, args)
@@ -476,11 +511,13 @@ func (s *scope) executable(at int, bit int32) func(kernel.SyscallFn) kernel.Sysc
 // ptrace taints who is traced, before anything is done to it.
 func (s *scope) ptrace(call kernel.SyscallFn) kernel.SyscallFn {
 	return func(t *kernel.Task, no uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
-		if args[0].Int64() == linux.PTRACE_TRACEME {
-			s.taint(t, traced)
-		} else {
-			s.taint(t.PIDNamespace().TaskWithID(kernel.ThreadID(args[1].Int())), traced)
+		target := t
+		if args[0].Int64() != linux.PTRACE_TRACEME {
+			target = t.PIDNamespace().TaskWithID(kernel.ThreadID(args[1].Int()))
 		}
-		return call(t, no, args)
+		s.taint(target, traced)
+		n, control, err := call(t, no, args)
+		s.taint(target, traced) // the call waits while the target executes a program: it is another one by now
+		return n, control, err
 	}
 }

@@ -218,8 +218,8 @@ func (s *sink) read() {
 		case err == nil && n == answerSize && s.asks != nil:
 			s.asks.answer(binary.LittleEndian.Uint64(b[:8]), b[8] == answerRun)
 		case err == nil && n == questionSize && s.scope != nil:
-			id, from, to := decodeQuestion(b)
-			program, fault := s.scope.opened(from, to)
+			id, from, to, at := decodeQuestion(b)
+			program, fault := s.scope.opened(from, to, at)
 			_ = s.write(appendOpener(number(recordOpener, id), program, fault)) // gone: read sees it too
 		default:
 			s.asks.end()

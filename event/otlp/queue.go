@@ -45,6 +45,12 @@ func Enqueue(state, id string, d Destination) error {
 	return save(state, id, &item{Destination: d})
 }
 
+// Queued says whether the record id is to be sent, and was not yet sent whole.
+func Queued(state, id string) bool {
+	_, err := os.Lstat(filepath.Join(state, queueDir, id))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func save(state, id string, it *item) error {
 	b, err := json.Marshal(it)
 	if err != nil {

@@ -82,3 +82,15 @@ func TestBorrowedReader(t *testing.T) {
 		})
 	}
 }
+
+// TestImpossibleStatus: a status that cannot be written is not passed on as another one.
+func TestImpossibleStatus(t *testing.T) {
+	for code, want := range map[int]string{200: "HTTP/1.1 200 ", -1200: "", 99: "", 1200: "", 10_200: ""} {
+		var out strings.Builder
+		s := &session{bw: bufio.NewWriter(&out)}
+		_, err := s.respond(&http.Request{Method: "HEAD"}, &http.Response{StatusCode: code, Header: http.Header{}, ContentLength: -1}, false)
+		if (err == nil) != (want != "") || !strings.HasPrefix(out.String(), want) || want == "" && out.Len() > 0 {
+			t.Errorf("%d: %q, %v", code, out.String(), err)
+		}
+	}
+}

@@ -12,6 +12,9 @@ import (
 
 // respond writes a response and says whether the connection may go on.
 func (s *session) respond(req *http.Request, resp *http.Response, closing bool) (bool, error) {
+	if resp.StatusCode < 100 || resp.StatusCode > 999 { // over HTTP/2 net/http takes any number
+		return false, errors.New("the server's status is none")
+	}
 	removeHop(resp.Header)
 	resp.Header.Del("Content-Length")
 	bodyless := req.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
@@ -65,7 +68,7 @@ func (s *session) writeHead(resp *http.Response) error {
 	return err
 }
 
-// threeDigits is a status as it is written; net/http takes none that is longer.
+// threeDigits is a status as it is written; others are not passed on.
 func threeDigits(code int) string { return strconv.Itoa(1000 + code)[1:] }
 
 // copyBody passes on what arrives as it arrives. It starts with a small buffer and

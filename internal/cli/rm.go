@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -119,15 +120,20 @@ func within(dir, top string) bool {
 
 func (a *App) pruneCommand() *cobra.Command {
 	var asJSON bool
-	kinds := []string{string(sandbox.KeptHome), string(sandbox.KeptSandbox), string(sandbox.KeptCache), string(sandbox.KeptOutput)}
+	var older string
+	kinds := []string{string(sandbox.KeptHome), string(sandbox.KeptSandbox), string(sandbox.KeptCache), string(sandbox.KeptOutput), string(keptRecord)}
 	c := &cobra.Command{
-		Use:     "prune [homes] [sandboxes] [caches] [output]",
+		Use:     "prune [homes] [sandboxes] [caches] [output] [records]",
 		Short:   "show what is kept and how much it is, and remove it",
 		GroupID: "run",
-		Long: `Lists what sandboxes have left on disk beside their records and what waits: HOMEs of
-named sandboxes, sandboxes that belljar start starts again, caches of tools (per project),
-output of detached sandboxes. With words, removes all of those kinds that no running
-sandbox uses.
+		Long: `Lists what sandboxes have left on disk beside what waits: HOMEs of named sandboxes, sandboxes
+that belljar start starts again, caches of tools (per project), output of detached
+sandboxes, records. With words, removes all of those kinds that no running sandbox uses;
+with --older only what was not used so long.
+
+Records are removed with --older only, and never one of a sandbox that runs or is kept, one
+of whose changes some wait, or one that was not sent yet. belljar log verify NAME then says
+that the record was removed, and where it ended.
 `,
 		ValidArgs: kinds,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -136,51 +142,87 @@ sandbox uses.
 					return usage(fmt.Errorf("%q is nothing that is kept", k), "there is: "+strings.Join(kinds, ", "))
 				}
 			}
-			return a.prune(args, asJSON)
+			var before time.Time
+			if c.Flags().Changed("older") {
+				t, ok := when(older, time.Now())
+				if !ok || older == "" {
+					return usage(fmt.Errorf("--older %q is no time", older), "write 30d, 12h or 2026-01-31")
+				}
+				before = t
+			}
+			if before.IsZero() && slices.Contains(args, string(keptRecord)) {
+				return usage(errors.New("records are removed by their age"), "such as belljar prune records --older 30d")
+			}
+			if len(args) == 0 && !before.IsZero() {
+				return usage(errors.New("--older is for what is removed"), "say which: belljar prune "+strings.Join(kinds, " ")+" --older "+older)
+			}
+			return a.prune(c.Context(), args, before, asJSON)
 		},
 	}
+	c.Flags().StringVar(&older, "older", "", "remove only what was last used before `TIME`: a date, or so long ago (30d, 12h)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: what is kept, or what was removed")
 	return c
 }
 
-func (a *App) prune(kinds []string, asJSON bool) error {
+// prune lists what is kept, or removes what of the kinds was last used before a time; the zero
+// time is none.
+func (a *App) prune(ctx context.Context, kinds []string, before time.Time, asJSON bool) error {
 	h, err := a.enter()
 	if err != nil {
 		return err
 	}
 	a.sweep(h)
 	list := append([]sandbox.Kept{}, h.dirs.Kept()...) // never null
-	var total int64
 	if len(kinds) > 0 {
-		var gone []sandbox.Kept
-		for _, k := range list {
-			if !slices.Contains(kinds, string(k.Kind)) {
-				continue
-			}
-			err := h.dirs.Remove(k)
-			if belljar.KindOf(err) == belljar.KindConflict && err != nil {
-				a.note("%s", terminal.Escape(err.Error()))
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			gone, total = append(gone, k), total+k.Bytes
+		gone, err := a.removeKept(ctx, h, list, kinds, before)
+		if err != nil {
+			return err
 		}
 		if asJSON {
 			return a.printJSON(append([]sandbox.Kept{}, gone...))
 		}
+		var total int64
+		for _, k := range gone {
+			total += k.Bytes
+		}
 		a.note("%d removed, %s", len(gone), size(total))
 		return nil
 	}
-	if asJSON {
-		return a.printJSON(list)
+	records, err := h.keptRecords()
+	if err != nil {
+		return err
 	}
-	if len(list) == 0 {
+	if asJSON {
+		return a.printJSON(append(list, records...))
+	}
+	if list = append(list, oneLine(records)...); len(list) == 0 {
 		a.note("nothing is kept")
 		return nil
 	}
 	return a.printKept(h, list)
+}
+
+// removeKept removes what of the kinds was last used before a time, if there is one.
+func (a *App) removeKept(ctx context.Context, h *host, list []sandbox.Kept, kinds []string, before time.Time) (gone []sandbox.Kept, err error) {
+	for _, k := range list {
+		if !slices.Contains(kinds, string(k.Kind)) || !before.IsZero() && !k.Used.Before(before) {
+			continue
+		}
+		err := h.dirs.Remove(k)
+		if belljar.KindOf(err) == belljar.KindConflict && err != nil {
+			a.note("%s", terminal.Escape(err.Error()))
+			continue
+		}
+		if err != nil {
+			return gone, err
+		}
+		gone = append(gone, k)
+	}
+	if !slices.Contains(kinds, string(keptRecord)) {
+		return gone, nil
+	}
+	records, err := a.pruneRecords(ctx, h, before) // last: who is kept no more needs none
+	return append(gone, records...), err
 }
 
 // keptSize is what k takes, as far as it can be counted.

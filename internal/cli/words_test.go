@@ -51,7 +51,7 @@ func TestWrongWords(t *testing.T) {
 		"exec --env X box true":  "error: --env \"X\" has no value\nhint: --env NAME=VALUE: nothing of your own environment is handed on",
 		"exec --dir tmp box ls":  "error: --dir \"tmp\" is not absolute\nhint: name the folder as it is called inside",
 		"stop":                   "error: NAME is missing\nhint: usage: belljar stop NAME… [flags]",
-		"prune frob":             "error: \"frob\" is nothing that is kept\nhint: there is: homes, sandboxes, caches, output",
+		"prune frob":             "error: \"frob\" is nothing that is kept\nhint: there is: homes, sandboxes, caches, output, records",
 		"start box ls":           "error: belljar start: unexpected \"ls\"\nhint: COMMAND comes behind --: belljar start box -- ls",
 		"start --no-tty":         "error: NAME is missing\nhint: usage: belljar start [flags] NAME [--] [COMMAND…]",
 		"shell --mode live box":  "error: flags are for a new sandbox, and box is one that runs\nhint: leave them out; belljar exec has flags of its own",

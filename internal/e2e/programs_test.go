@@ -62,6 +62,16 @@ if how == "attached":
     p.communicate(('url = "https://localhost:%d/v1/attached"\nheader = "x-acme-key: %s"\n' % (port, token)).encode())
 if how == "engine": # it is told to load code of ours
     subprocess.run(["/usr/bin/curl", "--engine", "/tmp/none.so"] + curl[1:])
+if how == "named": # ... which calls itself a file that nobody can write
+    fd = libc.memfd_create(b"x/../../usr/lib/none.so", 0)
+    os.write(fd, open("/tmp/none.so", "rb").read())
+    subprocess.run(["/usr/bin/curl", "--engine", "/proc/self/fd/%d" % fd] + curl[1:], pass_fds=[fd])
+if how == "filtered": # its system calls are what we say: openat opens descriptor 0
+    libc.prctl(38, 1, 0, 0, 0)
+    insns = (ctypes.c_uint64 * 4)(*[c | a << 16 | b << 24 | k << 32 for c, a, b, k in [(0x20, 0, 0, 0), (0x15, 0, 1, 157), (0x06, 0, 0, 0x50000), (0x06, 0, 0, 0x7fff0000)]])
+    class prog(ctypes.Structure): _fields_ = [("n", ctypes.c_ushort), ("p", ctypes.c_void_p)]
+    if libc.prctl(22, 2, ctypes.byref(prog(4, ctypes.addressof(insns)))): print("filter", os.strerror(ctypes.get_errno()))
+    os.execv(curl[0], curl)
 if how == "namespace":
     print("unshare", libc.unshare(0x10000000), os.strerror(ctypes.get_errno()))
 `
@@ -74,7 +84,7 @@ func TestCredentialOfOneProgram(t *testing.T) {
 	s := newSecureServer(t, w.home)
 	w.env = append(w.env, "ACME_KEY="+realKey, "NODE_EXTRA_CA_CERTS="+s.ca)
 	w.write("borrow.py", borrows)
-	w.write("none.c", "int nothing;\n")
+	w.write("none.c", "unsigned long v_check(unsigned long v) { return v; }\nint bind_engine(void *e, const char *id, void *f) { return 1; }\n") // an engine of OpenSSL
 	w.write("belljar-test.yaml", `version: 1
 network: {allow: [{host: localhost, ports: [`+s.port+`], methods: [GET], paths: ["/v1/**"]}]}
 credentials:
@@ -108,7 +118,7 @@ LD_LIBRARY_PATH=/tmp curl -sS -H "$h" $u/library
 OPENSSL_CONF=/tmp/x curl -sS -H "$h" $u/openssl
 $(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 2>/dev/null | head -1) /usr/bin/curl -sS -H "$h" $u/loader
 wget -qO- --header "$h" $u/wget || echo wget failed
-for how in forked taken written traced attached engine namespace; do echo "== $how"; python3 borrow.py ` + s.port + ` $how 2>&1; done
+for how in forked taken written traced attached engine named filtered namespace; do echo "== $how"; python3 borrow.py ` + s.port + ` $how 2>&1; done
 `
 	r := w.trySh(line, "--policy", "belljar-test.yaml")
 	t.Log(r.out, r.errout)

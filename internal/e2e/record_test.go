@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,5 +174,70 @@ func TestRecordSegments(t *testing.T) {
 	mustContain(t, "a segment is missing", r.out, "segment 1 is not there")
 	if r.status != 1 {
 		t.Errorf("verify: %+v", r)
+	}
+}
+
+// TestPruneRecords: records are removed by age, but for those that somebody needs; what is
+// removed is not missing.
+func TestPruneRecords(t *testing.T) {
+	w := newWorld(t)
+	w.sh("true", "--name", "one")
+	w.sh("true", "--name", "two")
+	w.detach("runs", "--", "sleep", "1000")
+	w.sh("true", "--name", "kept", "--keep")
+	id := func(name string) string {
+		var start struct{ Start struct{ ID string } }
+		first, _, _ := strings.Cut(w.belljar("log", "--json", name).out, "\n")
+		if err := json.Unmarshal([]byte(first), &start); err != nil || start.Start.ID == "" {
+			t.Fatalf("%v: %s", err, first)
+		}
+		return start.Start.ID
+	}
+	one, runs, kept := id("one"), id("runs"), id("kept")
+	var list []struct {
+		Kind, Name string
+		Bytes      int64
+	}
+	if err := json.Unmarshal([]byte(w.belljar("prune", "--json").out), &list); err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, k := range list {
+		if k.Kind == "records" && k.Bytes > 0 {
+			records++
+		}
+	}
+	if records != 4 {
+		t.Errorf("%+v", list)
+	}
+	mustContain(t, "what is kept", w.belljar("prune").out, "records")
+	for _, args := range [][]string{{"records"}, {"--older", "0s"}, {"records", "--older", "soon"}, {"records", "--older", ""}} {
+		if r := w.belljar(append([]string{"prune"}, args...)...); r.status != 2 {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	if r := w.belljar("prune", "records", "--older", "1d"); r.status != 0 || !strings.Contains(r.errout, "0 removed") {
+		t.Errorf("%+v", r)
+	}
+	r := w.belljar("prune", "records", "--older", "0s")
+	mustContain(t, "what is removed", r.errout, "2 removed", "record "+runs+" stays: its sandbox runs", "record "+kept+" stays: its sandbox is kept: belljar rm kept")
+	if r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := os.Lstat(filepath.Join(w.state(), "records", one)); !os.IsNotExist(err) {
+		t.Errorf("%s is there: %v", one, err)
+	}
+	w.belljar("stop", "runs")
+	r = w.belljar("log", "verify", one)
+	mustContain(t, "what is said of one", r.out+r.errout, "removed by belljar")
+	if r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r = w.belljar("log", "verify", "--all"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	w.sh("true", "--name", "three")
+	if r = w.belljar("log", "verify", "three"); r.status != 0 {
+		t.Errorf("%+v", r)
 	}
 }
