@@ -364,7 +364,7 @@ func (m *maker) note(format string, a ...any) {
 // anew there, under the same name.
 func (m *maker) inside(file string) (at []string, err error) {
 	for _, v := range m.p.Workspace.Views {
-		if under(file, v.Source) {
+		if under(file, v.Source) || under(file, v.Target) { // a worktree is served in the project's place
 			return nil, errors.New(quoted(file) + " lies in " + quoted(v.Target) + ", which is served to the sandbox and can change: nothing can be kept away there")
 		}
 	}

@@ -127,3 +127,28 @@ func TestDeniedItself(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestDeniedInside: a file is met where the nearest mount over it says, and what is served or
+// may be written is no place to deny anything.
+func TestDeniedInside(t *testing.T) {
+	m := &maker{p: &belljar.Plan{
+		Workspace: belljar.Workspace{Views: []belljar.View{{Source: "/state/tree", Target: "/src/app"}}}, // a worktree
+		Mounts: []belljar.Mount{
+			{Kind: belljar.MountBind, Source: "/usr", Target: "/usr", ReadOnly: true},
+			{Kind: belljar.MountBind, Source: "/usr/lib/x", Target: "/opt/x", ReadOnly: true},
+			{Kind: belljar.MountTmpfs, Target: "/usr/cover"},
+			{Kind: belljar.MountBind, Source: "/state/home", Target: "/home/u"},
+			{Kind: belljar.MountSymlink, Target: "/etc/alternatives/vi", Content: "/usr/bin/vim"},
+		},
+	}}
+	for file, want := range map[string]string{
+		"/usr/bin/x": "/usr/bin/x", "/usr/lib/x/y": "/opt/x/y /usr/lib/x/y", "/usr/cover/y": "", "/var/x": "", "/etc/alternatives/vi": "/etc/alternatives/vi",
+		"/src/app/bin/x": "served", "/state/tree/bin/x": "served", "/state/home/bin/x": "written inside",
+	} {
+		at, err := m.inside(file)
+		slices.Sort(at)
+		if got := strings.Join(at, " "); err == nil && got != want || err != nil && !strings.Contains(err.Error(), want) || err != nil && want == "" {
+			t.Errorf("%s: %q %v", file, got, err)
+		}
+	}
+}
