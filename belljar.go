@@ -76,7 +76,10 @@ type Plan struct {
 	HomeFiles []HomeFile  `json:"home_files,omitempty"` // written into a HOME that does not have them, before the first command
 	Network   Network     `json:"network"`
 	Commands  *Commands   `json:"commands,omitempty"` // rules for commands, where there are any
-	Limits    Limits      `json:"limits"`
+	// Denied are the rules of Commands that ask or deny, in a tier that does not enforce
+	// [ReqCommands]: what holds each.
+	Denied []DeniedProgram `json:"denied,omitempty"`
+	Limits Limits          `json:"limits"`
 
 	// Enforcement lists, per requirement, what holds it in this tier on this
 	// host. It contains a gap only where the user said --best-effort.
@@ -244,11 +247,12 @@ const (
 	ReqDisk       Requirement = "limit-disk"
 	ReqFiles      Requirement = "limit-files"
 	ReqTime       Requirement = "limit-time"
-	ReqExec       Requirement = "record-exec" // every execve is on record, from outside
-	ReqCommands   Requirement = "commands"    // programs that a rule for commands refuses do not run
-	ReqPrograms   Requirement = "programs"    // it is known which program opened a connection
-	ReqSupervisor Requirement = "supervisor"  // who takes the supervisor over, by what it parses, finds little that it may do
-	ReqDeath      Requirement = "death"       // the death of any process of ours ends the sandbox
+	ReqExec       Requirement = "record-exec"     // every execve is on record, from outside
+	ReqCommands   Requirement = "commands"        // programs that a rule for commands refuses do not run
+	ReqDenied     Requirement = "denied-programs" // programs that a rule denies with any arguments cannot be read or executed
+	ReqPrograms   Requirement = "programs"        // it is known which program opened a connection
+	ReqSupervisor Requirement = "supervisor"      // who takes the supervisor over, by what it parses, finds little that it may do
+	ReqDeath      Requirement = "death"           // the death of any process of ours ends the sandbox
 )
 
 // Enforcement says how one requirement is held.

@@ -33,3 +33,17 @@ type CommandContext struct {
 	Writable []string `json:"writable"` // folders that may be written
 	Programs []string `json:"programs"` // folders whose programs are what their names say
 }
+
+// A DeniedProgram is a rule for commands in a tier whose kernel asks nobody before it runs a
+// program ([ReqDenied]).
+type DeniedProgram struct {
+	Verdict string `json:"verdict"` // "ask" or "deny"
+	Pattern string `json:"pattern"`
+	Reason  string `json:"reason,omitempty"`
+	// Files are what the program is inside. A tier covers each, a link itself and not what it
+	// leads to, by an empty file that nobody may read or execute. All of them exist, in what
+	// nothing inside can write.
+	Files []string `json:"files,omitempty"`
+	// Gap says why the rule does not hold; empty: it does.
+	Gap string `json:"gap,omitempty"`
+}

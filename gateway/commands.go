@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // A RefusedCommand is a program that a rule for commands kept from running, and why.
@@ -41,5 +45,21 @@ func (g *Gateway) refusedCommands() []RefusedCommand {
 	defer l.mu.Unlock()
 	out := append([]RefusedCommand{}, l.list...)
 	slices.Reverse(out)
+	return out
+}
+
+// A DeniedProgram is a program that cannot run inside, and why.
+type DeniedProgram struct {
+	Files  []string `json:"files"`
+	Reason string   `json:"reason"`
+}
+
+// deniedPrograms are those that are kept from running.
+func deniedPrograms(l []belljar.DeniedProgram) (out []DeniedProgram) {
+	for _, d := range l {
+		if d.Gap == "" && len(d.Files) > 0 {
+			out = append(out, DeniedProgram{d.Files, fmt.Sprintf("%s (rule %s)", cmp.Or(d.Reason, "the policy denies it"), d.Pattern)})
+		}
+	}
 	return out
 }

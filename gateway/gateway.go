@@ -58,6 +58,8 @@ type Options struct {
 	// Notice takes lines for the user, such as that a budget is almost spent; it must not
 	// wait. Nil: nobody is told.
 	Notice func(line string)
+	// Denied are programs that cannot run inside, for the page to tell.
+	Denied []belljar.DeniedProgram
 	// JudgeLine judges the lines that agents' hooks submit to the gateway's page; it may wait,
 	// and is called from several goroutines. Nil: there is nothing to judge by.
 	JudgeLine func(ctx context.Context, c agenthook.Call) agenthook.Verdict
@@ -88,6 +90,7 @@ type Gateway struct {
 	logins    []Login
 	kept      atomic.Int64 // bytes of requests that may be sent again
 	commands  refusedCommands
+	denied    []DeniedProgram
 	judgeLine func(context.Context, agenthook.Call) agenthook.Verdict // nil: there are no rules
 	lines     lines
 	questions *approval.Queue // nil: nobody answers
@@ -169,6 +172,7 @@ func New(o Options) (*Gateway, error) {
 		opened:    o.Opened,
 		logins:    o.Logins,
 		questions: o.Questions,
+		denied:    deniedPrograms(o.Denied),
 		judgeLine: o.JudgeLine,
 		h2:        httpproxy.NewH2(),
 		git:       git.NewBudget(gitMemory),

@@ -292,6 +292,8 @@ type Overview struct {
 	Models []string `json:"models,omitempty"`
 	// Commands are those that rules kept from running, the newest first.
 	Commands []RefusedCommand `json:"commands"`
+	// Denied are programs that cannot run, in tiers that do not ask before each.
+	Denied []DeniedProgram `json:"denied,omitempty"`
 }
 
 // maxShown bounds the lists of the page.
@@ -312,7 +314,7 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 		o.Proposable = append(o.Proposable, Proposal{Host: a.host, Port: a.port, Method: a.method, Path: a.path})
 	}
 	o.Models = h.g.modelLines()
-	o.Commands = h.g.refusedCommands()
+	o.Commands, o.Denied = h.g.refusedCommands(), h.g.denied
 	if wantJSON {
 		return jsonReply(o)
 	}
@@ -342,6 +344,12 @@ func (h *page) overview(wantJSON bool) *httpproxy.Reply {
 	}
 	for _, c := range o.Commands {
 		fmt.Fprintf(&b, "  %s\n    %s\n", printable(c.Command), printable(c.Reason))
+	}
+	if len(o.Denied) > 0 {
+		b.WriteString("\nprograms that do not run (\"Permission denied\"), whatever the arguments:\n")
+	}
+	for _, d := range o.Denied {
+		fmt.Fprintf(&b, "  %s\n    %s\n", printable(strings.Join(d.Files, " ")), printable(d.Reason))
 	}
 	b.WriteString(proposableText(o.Proposable))
 	fmt.Fprintf(&b, "\nabout one host: http://%s/?host=NAME[:PORT]\n", belljar.PolicyHost)

@@ -16,7 +16,7 @@ import (
 // programs run; and guards are about lines.
 //
 // A rule matches by each name that the program goes by: its file, the path by which it was
-// called, its first argument. Words are compared as [Judge.Line] does, options before a
+// called, its first argument; by each as it is, where it is a path, and by its last part. Words are compared as [Judge.Line] does, options before a
 // subcommand left out. Of a program that is run by one that interprets it, the command is
 // that of the script (node /usr/bin/npm run x is npm run x); of several programs in one file
 // it is the one that runs.
@@ -56,6 +56,9 @@ type execve struct {
 func (x *execve) names(names, args []string, depth int) {
 	var seen []string
 	for _, n := range names {
+		if path.IsAbs(n) {
+			x.words(append([]string{n}, args...)) // a rule may name a file
+		}
 		base := path.Base(n)
 		if n == "" || slices.Contains(seen, base) {
 			continue

@@ -18,6 +18,7 @@ func execJudge(t testing.TB) *Judge {
 		{Verdict: "deny", Pattern: "pip install *"},
 		{Verdict: "deny", Pattern: "wget *"},
 		{Verdict: "deny", Pattern: "bash"},
+		{Verdict: "deny", Pattern: "/opt/one/tool *"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +34,8 @@ func TestExec(t *testing.T) {
 	}{
 		{"/usr/bin/true", "", "true", Allow},
 		{"/usr/bin/ls", "", "ls /usr/bin/sudo", Allow},
+		{"/opt/one/tool", "/tmp/link", "tool x", Deny}, // by its path
+		{"/opt/two/tool", "", "tool x", Allow},
 		{"/usr/bin/sudo", "", "sudo", Deny},
 		{"/usr/bin/sudo", "", "harmless id", Deny},            // called by another name
 		{"/project/link", "", "/usr/bin/sudo id", Deny},       // another file, which may do by its name

@@ -9,9 +9,9 @@ import (
 
 // required are the requirements that every plan has, in the order of tables. A
 // kernel of its own and the record of every exec are what some tiers cannot give
-// by their nature: they are told, and asked for by choosing another tier. Rules for commands
-// are required where a policy has them, and who opened a connection is where a credential
-// is for some programs.
+// by their nature: they are told, and asked for by choosing another tier. Of rules for
+// commands each is looked at ([maker.deny]); who opened a connection is required where a
+// credential is for some programs.
 var required = []belljar.Requirement{
 	belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses, belljar.ReqSockets,
 	belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
@@ -26,9 +26,6 @@ func (m *maker) enforcement() error {
 	}
 	m.p.Enforcement = slices.Clone(m.c.Requirements)
 	needs := required
-	if c := m.p.Commands; c != nil && c.Holds() {
-		needs = append(slices.Clip(needs), belljar.ReqCommands)
-	}
 	if ForPrograms(m.f.Credentials) {
 		needs = append(slices.Clip(needs), belljar.ReqPrograms)
 	}

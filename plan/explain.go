@@ -21,7 +21,8 @@ type Explanation struct {
 	Subject string `json:"subject"` // canonical
 	// Verdict is allow or refuse for a host; for a path pass, hold, hide or deny in the
 	// project, read, write, private or refuse elsewhere; pass, set or refuse for a
-	// variable; the value for a limit; stand-in or refuse for a credential.
+	// variable; the value for a limit; stand-in or refuse for a credential; allow, ask or
+	// refuse for a command.
 	Verdict string `json:"verdict"`
 	// Allowed says that the host can be reached, that the host's file is visible, that
 	// the variable has a value.
@@ -40,11 +41,12 @@ type Reasoned struct {
 }
 
 // Kinds are the kinds of subjects that [Reasoned.Explain] knows.
-func Kinds() []string { return []string{"path", "host", "env", "limit", "credential"} }
+func Kinds() []string { return []string{"path", "host", "env", "limit", "credential", "command"} }
 
 // Explain says what the plan means for one subject: a path (absolute, below ~/, or
 // relative to the current folder), a host (a name or an address, with an optional
-// port, 443 without one), a variable, a limit, a credential. Paths are looked up on the host, links
+// port, 443 without one), a variable, a limit, a credential, a command with its arguments
+// (as one word of the question). Paths are looked up on the host, links
 // followed, as the sandbox would find them. An error means that the question makes no
 // sense; it is a *[belljar.Error] of KindUsage.
 func (r Reasoned) Explain(kind, subject string) (Explanation, error) {
@@ -63,7 +65,7 @@ func (r Reasoned) Explain(kind, subject string) (Explanation, error) {
 	case "credential":
 		err = x.credential(&e)
 	case "command":
-		err = errors.New("commands are not yet part of a policy")
+		err = x.command(&e)
 	default:
 		err = fmt.Errorf("nothing of kind %q can be explained: kinds are %s", kind, strings.Join(Kinds(), ", "))
 	}

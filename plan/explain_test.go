@@ -184,7 +184,7 @@ func TestExplainHostsEnvAndLimits(t *testing.T) {
 	})
 	for _, q := range [][2]string{
 		{"host", ""}, {"host", "a b"}, {"host", "a:x"}, {"host", "*.acme.dev"}, {"path", ""}, {"path", "a\x00b"}, {"limit", "x"},
-		{"env", "A=b"}, {"env", ""}, {"env", "a\x1b"}, {"command", "ls"}, {"credential", "A=b"}, {"x", "y"},
+		{"env", "A=b"}, {"env", ""}, {"env", "a\x1b"}, {"command", ""}, {"command", "a; b"}, {"credential", "A=b"}, {"x", "y"},
 	} {
 		if e, err := r.Explain(q[0], q[1]); belljar.KindOf(err) != belljar.KindUsage {
 			t.Errorf("%q: %+v %v", q, e, err)

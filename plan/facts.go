@@ -37,6 +37,7 @@ type Facts struct {
 	Credentials []belljar.Credential `json:"credentials,omitempty"`
 	Programs    []ProgramFile        `json:"programs,omitempty"` // that credentials of the policy are for
 	Logins      []Login              `json:"logins,omitempty"`   // as the caller found them, too
+	Denied      []DeniedName         `json:"denied,omitempty"`   // programs that rules for commands deny whole
 	CA          string               `json:"ca,omitempty"`
 	// Signing is the public half of the sandbox's key for git, in one line; empty: none is
 	// made. Its private half is the file [SigningKey] of the run's private folder.

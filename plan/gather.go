@@ -36,6 +36,7 @@ type GatherOptions struct {
 	Read, Write []string // paths of files rules, absolute
 	Worktree    bool     // the sandbox gets a work tree of its own, so that the project must be a repository
 	Programs    []string // that credentials are for, absolute
+	Denied      []string // programs that rules deny whole: [DeniedPrograms]
 	Registries  []string // kinds that the policy asks for; others are not looked at
 }
 
@@ -47,6 +48,7 @@ type gatherer struct {
 	f   *Facts
 	// shallow leaves out what programs need: only where they are is asked.
 	shallow bool
+	hard    *hardLinks        // found when first needed
 	links   map[string]string // links crossed on the way to something visible
 }
 
@@ -74,6 +76,7 @@ func Gather(ctx context.Context, o GatherOptions) (*Facts, error) {
 	w.trustPlaces()
 	w.rules()
 	w.programs()
+	w.denied()
 	w.f.Git = w.gitUser()
 	w.registries(ctx)
 	w.finish()

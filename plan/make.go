@@ -95,6 +95,9 @@ func build(w wishes, f *Facts, c belljar.Capabilities) (*belljar.Plan, error) {
 	m.commandAndEnv()
 	m.homeFiles()
 	m.p.Mounts = m.t.sorted()
+	if err := m.deny(); err != nil {
+		return nil, err
+	}
 	return m.p, m.checkPrograms()
 }
 

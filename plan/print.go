@@ -48,6 +48,7 @@ func Print(w io.Writer, p *belljar.Plan) error {
 		for _, r := range c.Rules {
 			row(r.Verdict, quoted(r.Pattern), r.Reason, strings.Trim(at(r.Origin), " ()"))
 		}
+		printDenied(row, p.Denied)
 	}
 	if len(p.Setup) > 0 {
 		head("setup")
@@ -91,6 +92,19 @@ func Print(w io.Writer, p *belljar.Plan) error {
 	t.Flush()
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// printDenied says what holds each rule where the tier does not ask about programs.
+func printDenied(row func(...string), l []belljar.DeniedProgram) {
+	for _, d := range l {
+		if d.Gap != "" {
+			row("not held", quoted(d.Pattern), d.Gap)
+			continue
+		}
+		for _, f := range d.Files {
+			row("covered", quoted(f), "so that "+quoted(d.Pattern)+" does not run; another program that does the same may")
+		}
+	}
 }
 
 func printPatterns(row func(...string), what string, ps []belljar.Pattern) {

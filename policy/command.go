@@ -168,6 +168,26 @@ func (d *decoder) place(n ast.Node, key string) (string, bool) {
 	return path.Clean(s), true
 }
 
+// MatchesCommand says whether the pattern of a rule matches one simple command.
+func MatchesCommand(text, line string) (bool, error) {
+	words, err := pattern.Words(line)
+	if err != nil {
+		return false, err
+	}
+	p, err := pattern.Parse(text)
+	return err == nil && p.Match(words), nil
+}
+
+// WholeProgram is the program that a pattern is about, whatever its arguments; false for one
+// that is about some of its commands, or about more than one program.
+func WholeProgram(text string) (name string, whole bool) {
+	p, err := pattern.Parse(text)
+	if err != nil {
+		return "", false
+	}
+	return p.Program()
+}
+
 // allowedCommands is commands.allow: a permission, compared by pattern.
 func allowedCommands() keyRule {
 	covers := func(s *state) func(command) bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/approval"
+	"github.com/belljar-dev/belljar/internal/ablate"
 	"github.com/belljar-dev/belljar/internal/agenthook"
 	"github.com/belljar-dev/belljar/judge"
 )
@@ -52,7 +53,7 @@ const byDescriptor = "/dev/fd/"
 
 // newCommands is nil when no rule of the plan asks or denies.
 func (r *run) newCommands() (*commands, error) {
-	if r.p.Commands == nil || !r.p.Commands.Holds() {
+	if r.p.Commands == nil || !r.p.Commands.Holds() || ablate.Off(ablate.Commands) {
 		return nil, nil
 	}
 	j, err := judge.New(*r.p.Commands)

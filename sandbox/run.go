@@ -383,7 +383,7 @@ func (r *run) startParts(ctx context.Context, scratch string) error {
 	if r.lines != nil {
 		o.JudgeLine = r.lines.judge
 	}
-	o.Opened = r.opened
+	o.Opened, o.Denied = r.opened, r.p.Denied
 	gw, err := gateway.New(o)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ var guards = map[string]string{
 	ablate.Guard: "network/guard-private", ablate.Target: "network/sni,network/host-header", ablate.Terminal: "terminal/clipboard",
 	ablate.StandIns: "credentials/environment,credentials/anywhere,credentials/other-header", ablate.Places: "credentials/elsewhere,credentials/foreign",
 	ablate.Answers: "credentials/answer", ablate.Limits: "limits/memfd",
+	ablate.Commands: "denied/direct,denied/loader,denied/copy,denied/link,denied/descriptor",
 }
 
 // tierGuards are the same for the layers of which each tier is made. All rows of
@@ -39,7 +40,7 @@ var tierGuards = map[string]map[string]string{
 	"gvisor": {
 		ablate.Filter: "confined/filter", ablate.Capabilities: "confined/capabilities,confined/new-privileges",
 		ablate.Descriptors: "confined/descriptors", ablate.NSPID: "confined/ns-pid", ablate.NSNet: "confined/ns-net",
-		ablate.NSIPC: "confined/ns-ipc", ablate.NSUTS: "confined/ns-uts",
+		ablate.NSIPC: "confined/ns-ipc", ablate.NSUTS: "confined/ns-uts", ablate.Programs: "programs/other,programs/copy",
 	},
 }
 

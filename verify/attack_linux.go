@@ -21,7 +21,7 @@ import (
 
 // plans of the phases: what the sandbox is started with.
 var (
-	phases = []phase{phaseMain, phaseTerminal, phaseMalloc, phaseMemfd, phaseTmpfs, phaseLimits, phaseReview}
+	phases = []phase{phaseMain, phaseTerminal, phaseMalloc, phaseMemfd, phaseTmpfs, phaseLimits, phaseRules, phaseReview}
 	// allowed are the names that the sandbox may reach; what they resolve to is the attack.
 	allowed = []string{
 		"allowed.test:80", "allowed.test:443", "private.test:80", "meta.test:80", "loop.test:80", "loop.test:5000",
@@ -39,6 +39,11 @@ func (w *world) attack(ctx context.Context, l Launcher) (told, error) {
 		}
 	}
 	go w.takeHits()
+	if len(ofPhase(rows, phaseRules)) > 0 {
+		if err := w.serveTool(); err != nil {
+			return told{}, fmt.Errorf("open a decoy service: %w", err)
+		}
+	}
 	if err := w.listenDecoys(); err != nil {
 		return told{}, fmt.Errorf("open decoy sockets: %w", err)
 	}
@@ -254,6 +259,8 @@ func (w *world) flags(p phase, j *Job) error {
 	}
 	j.Time = "500s" // whatever hangs
 	switch p {
+	case phaseRules:
+		return w.rules(j)
 	case phaseReview:
 		j.Mode = "review"
 	case phaseLimits:

@@ -21,7 +21,7 @@ const nonceName = "nonce"
 // plant writes the decoys of HOME and the project.
 func (w *world) plant() error {
 	home, proj := w.secret("home"), w.secret("project")
-	for _, later := range []string{"env", "late", "victim", "ipc", "credential", "other"} {
+	for _, later := range []string{"env", "late", "victim", "ipc", "credential", "other", "tool"} {
 		w.secret(later)
 	}
 	all := map[string]string{

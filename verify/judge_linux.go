@@ -43,6 +43,9 @@ func judge(a *Attack, r *row, s, c finding, enforced []belljar.Enforcement) {
 		a.Result = Works
 	case r.works:
 		a.Result, a.Reason = Broken, cmp.Or(s.Detail, "it had no effect")
+		if gap := gapOf(r, enforced); gap != "" {
+			a.Result, a.Excused, a.Reason = NotJudged, true, "the tier declares that it does not hold this: "+gap
+		}
 	case s.Effect:
 		a.Result, a.Reason = Through, cmp.Or(s.Detail, "its effect was seen outside")
 		if gap := gapOf(r, enforced); gap != "" {

@@ -22,6 +22,7 @@ const (
 	phaseTime     phase = "time"     //
 	phaseReview   phase = "review"   // mode review; runs alone
 	phaseTerminal phase = "terminal" // with a terminal
+	phaseRules    phase = "rules"    // with rules about programs
 )
 
 // A row is one attack, or one thing that must work.
@@ -77,7 +78,7 @@ type judgement struct {
 func allRows() []*row {
 	lists := [][]row{
 		readRows(), writeRows(), linkRows(), gitRows(), hostRows(), networkRows(), proxyRows(), socketRows(),
-		credentialRows(), processRows(), kernelRows(), secondRows(), confinedRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
+		credentialRows(), ruleRows(), processRows(), kernelRows(), secondRows(), confinedRows(), limitRows(), terminalRows(), controlRows(), worksRows(),
 	}
 	var out []*row
 	for _, l := range lists {

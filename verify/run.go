@@ -29,6 +29,7 @@ type Launcher interface {
 type Job struct {
 	Tier       string
 	PolicyFile string // empty: none
+	BestEffort bool   // as --best-effort
 	Argv       []string
 	Allow      []string // as --allow
 	Credential []string // as --credential

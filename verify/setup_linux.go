@@ -171,7 +171,7 @@ func (w *world) environment() []string {
 	env := []string{
 		"HOME=" + w.home, "PATH=" + safePath, "LANG=C.UTF-8", "TERM=xterm-256color", "XDG_RUNTIME_DIR=" + run,
 		"AWS_SECRET_ACCESS_KEY=" + w.secret("env"), "GITHUB_TOKEN=" + w.secret("env"), "MY_PRIVATE_THING=" + w.secret("env"),
-		keyVariable + "=" + w.secret("credential"), otherVariable + "=" + w.secret("other"),
+		keyVariable + "=" + w.secret("credential"), otherVariable + "=" + w.secret("other"), toolVariable + "=" + w.secret("tool"),
 		"SSH_AUTH_SOCK=" + run + "/agent.sock", "DBUS_SESSION_BUS_ADDRESS=unix:path=" + run + "/bus",
 		"DISPLAY=:0", "DOCKER_HOST=unix:///run/docker.sock",
 	}

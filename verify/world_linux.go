@@ -134,7 +134,7 @@ func (w *world) secret(name string) string {
 	}
 	if w.secrets[name] == "" {
 		w.secrets[name] = "decoy-" + rand.Text()
-		if name == "credential" || name == "other" { // told apart from those that lie in files
+		if name == "credential" || name == "other" || name == "tool" { // told apart from those that lie in files
 			w.secrets[name] = keyPrefix + rand.Text()
 		}
 	}

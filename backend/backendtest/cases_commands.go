@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 )
 
 var commandCases = []tcase{
+	{name: "commands/denied", why: "a program that the plan denies is covered, and stays so", holds: belljar.ReqDenied, plan: denyEnv, run: programDenied},
 	{name: "commands/refused", why: "a program that must not run does not", holds: belljar.ReqCommands, exec: refuseMarked, run: commandRefused},
 	{name: "commands/waits", why: "a program that somebody is asked about waits, and nothing else does", holds: belljar.ReqCommands, exec: waitMarked, run: func(t *testing.T, s *box) {
 		s.want("/bin/echo marked > /tmp/out & /bin/echo other; /bin/true; test ! -s /tmp/out || echo early; kill -KILL $!; wait $!; echo $?", "other\n137")
@@ -25,6 +27,32 @@ var commandCases = []tcase{
 			t.Errorf("%d of 80 refusals are on record", n)
 		}
 	}},
+}
+
+// programDenied: a program that the plan has covered is neither executed nor read, by
+// whatever way, and the cover stays. The host's file is what it was.
+func programDenied(t *testing.T, s *box) {
+	r := s.sh(`/usr/bin/env; echo direct $?; /bin/env; echo link $?
+for ld in /lib*/ld-linux*.so.* /lib/ld-musl*; do if test -e $ld; then $ld /usr/bin/env; echo loader $?; fi; done
+cat /usr/bin/env > /tmp/copy; echo read $?; ln /usr/bin/env /tmp/hard; echo hard $?
+(exec 5</usr/bin/env && exec /proc/self/fd/5); echo descriptor $?
+chmod 755 /usr/bin/env; echo mode $?; umount -l -i /usr/bin/env; echo umount $?; rm -f /usr/bin/env; echo rm $?
+/usr/bin/env; echo still $?; /bin/true && echo others run`)
+	for _, line := range strings.Split(strings.TrimSpace(r.out), "\n") {
+		if strings.HasSuffix(line, " 0") {
+			t.Errorf("it worked: %s", line)
+		}
+	}
+	if !strings.HasSuffix(r.out, "still 126\nothers run\n") || strings.Contains(r.out, "PATH=") {
+		t.Errorf("%s", r)
+	}
+	if st, err := os.Stat("/usr/bin/env"); err != nil || st.Size() == 0 || st.Mode()&0o111 == 0 {
+		t.Errorf("the host's file is %v %v", st, err)
+	}
+}
+
+func denyEnv(p *belljar.Plan) {
+	p.Denied = []belljar.DeniedProgram{{Verdict: "deny", Pattern: "env *", Files: []string{"/usr/bin/env"}}}
 }
 
 func marked(e *belljar.ExecEvent) bool { return slices.Contains(e.Argv, "marked") }

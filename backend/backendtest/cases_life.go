@@ -278,7 +278,7 @@ func waitInstance(t *testing.T, s *box) {
 var requirements = []belljar.Requirement{
 	belljar.ReqKernel, belljar.ReqReads, belljar.ReqWrites, belljar.ReqView, belljar.ReqNetwork, belljar.ReqProcesses,
 	belljar.ReqSockets, belljar.ReqPrivileges, belljar.ReqCalls, belljar.ReqDescriptor, belljar.ReqTerminal, belljar.ReqMemory, belljar.ReqPids,
-	belljar.ReqCPUs, belljar.ReqDisk, belljar.ReqFiles, belljar.ReqTime, belljar.ReqExec, belljar.ReqCommands, belljar.ReqPrograms, belljar.ReqSupervisor, belljar.ReqDeath,
+	belljar.ReqCPUs, belljar.ReqDisk, belljar.ReqFiles, belljar.ReqTime, belljar.ReqExec, belljar.ReqCommands, belljar.ReqDenied, belljar.ReqPrograms, belljar.ReqSupervisor, belljar.ReqDeath,
 }
 
 func probeComplete(t *testing.T, s *box) {

@@ -64,6 +64,7 @@ var requirements = []belljar.Enforcement{
 	{Requirement: belljar.ReqExec, Level: belljar.Enforced, By: "a sink in gVisor's execve that waits until the event is taken"},
 	{Requirement: belljar.ReqCommands, Level: belljar.Approximate, By: "the same sink: execve fails with EPERM, judged by the kernel's own copy of the arguments",
 		Gap: "a program is what it is called: a copy under another name, and what an interpreter does by itself, are not recognised"},
+	{Requirement: belljar.ReqDenied, Level: belljar.None, Gap: "files of programs are not covered: rules are held by asking before each program (commands)"},
 	{Requirement: belljar.ReqPrograms, Level: belljar.Enforced, By: "gVisor notes the file, the start and the mappings of the process that connects; no memory of another is written"},
 	{Requirement: belljar.ReqDeath, Level: belljar.Enforced, By: "all processes live in one PID namespace whose first process watches the supervisor by a socket"},
 }

@@ -70,6 +70,9 @@ func (b *Backend) start(ctx context.Context, s *belljar.Spec) (*instance, error)
 		return nil, err
 	}
 	job.Masked = hostSockets(s.Plan)
+	for _, d := range s.Plan.Denied {
+		job.Denied = append(job.Denied, d.Files...)
+	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}

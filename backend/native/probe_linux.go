@@ -75,7 +75,11 @@ var requirements = []belljar.Enforcement{
 	},
 	{
 		Requirement: belljar.ReqCommands, Level: belljar.None,
-		Gap: "programs are started by the host's kernel, which asks nobody", Remedy: "use --tier gvisor",
+		Gap: "programs are started by the host's kernel, which asks nobody: rules that ask, or are about arguments, do not hold", Remedy: "use --tier gvisor",
+	},
+	{
+		Requirement: belljar.ReqDenied, Level: belljar.Approximate, By: "an empty file that nobody may read or execute is mounted over each file of a program that a rule denies whole",
+		Gap: "another program that does the same, a copy under another name and a program that the host installs anew meanwhile are not covered", Remedy: "use --tier gvisor",
 	},
 	{
 		Requirement: belljar.ReqPrograms, Level: belljar.None,

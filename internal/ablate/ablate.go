@@ -29,9 +29,9 @@ const (
 	Target   = "gateway: SNI and Host check"
 	StandIns = "credential: stand-ins"
 	Places   = "credential: places"
-	Programs = "credential: programs"
 	Answers  = "credential: search of answers"
 	Terminal = "terminal: filter"
+	Commands = "rules for commands"
 	Limits   = "limit: watcher"
 )
 
@@ -58,14 +58,15 @@ const (
 	NSIPC        = "IPC namespace"
 	NSUTS        = "UTS namespace"
 	NSCgroup     = "cgroup namespace"
+	Programs     = "credential: programs"
 )
 
 // Layers lists those that every tier has.
 func Layers() []string {
-	return []string{Home, Mounts, Etc, Env, Hide, Hold, Links, Review, Disk, Decide, Guard, Target, StandIns, Places, Answers, Terminal, Limits}
+	return []string{Home, Mounts, Etc, Env, Hide, Hold, Links, Review, Disk, Decide, Guard, Target, StandIns, Places, Answers, Terminal, Commands, Limits}
 }
 
 // TierLayers lists those of which a tier is made.
 func TierLayers() []string {
-	return []string{Filter, Landlock, Capabilities, NoNewPrivs, Descriptors, ProcMask, UserLimits, NSPID, NSNet, NSIPC, NSUTS, NSCgroup}
+	return []string{Filter, Landlock, Capabilities, NoNewPrivs, Descriptors, ProcMask, UserLimits, NSPID, NSNet, NSIPC, NSUTS, NSCgroup, Programs}
 }

@@ -15,8 +15,8 @@ func (a *App) policyExplain() *cobra.Command {
 	var command string
 	c := &cobra.Command{
 		Use:   "explain [flags] KIND SUBJECT",
-		Short: "say what a run here would make of one path, host, variable, limit or credential",
-		Long: `KIND is path, host, env, limit or credential. Answers from the very plan that a run with these
+		Short: "say what a run here would make of one path, host, variable, limit, credential or command",
+		Long: `KIND is path, host, env, limit, credential or command. Answers from the very plan that a run with these
 flags would have: the verdict, the layer, the file and the line that decided, and what
 would change it. Without --for, the plan of a shell.
 `,

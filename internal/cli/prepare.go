@@ -382,6 +382,7 @@ func gather(ctx context.Context, o plan.GatherOptions, pol *policy.Policy) (*pla
 	for _, c := range pol.Credentials() {
 		o.Programs = append(o.Programs, c.Programs...)
 	}
+	o.Denied = plan.DeniedPrograms(pol.Commands())
 	mode, _ := pol.Mode()
 	o.Worktree = mode == belljar.ModeWorktree
 	return plan.Gather(ctx, o)

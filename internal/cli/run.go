@@ -206,10 +206,19 @@ func (a *App) printGaps(p *belljar.Plan) {
 	if !p.BestEffort {
 		return
 	}
+	for _, d := range p.Denied {
+		if d.Gap != "" {
+			a.note("not enforced here: %s: the rule %s: %s", belljar.ReqCommands, terminal.Escape(d.Pattern), terminal.Escape(d.Gap))
+		}
+	}
 	for _, e := range p.Enforcement {
-		asked := e.Requirement != belljar.ReqCommands && e.Requirement != belljar.ReqPrograms ||
-			e.Requirement == belljar.ReqCommands && p.Commands != nil ||
-			e.Requirement == belljar.ReqPrograms && plan.ForPrograms(p.Network.Credentials)
+		asked := true
+		switch e.Requirement {
+		case belljar.ReqCommands, belljar.ReqDenied:
+			asked = false // said above, rule by rule
+		case belljar.ReqPrograms:
+			asked = plan.ForPrograms(p.Network.Credentials)
+		}
 		if e.Level == belljar.None && asked {
 			a.note("not enforced here: %s: %s", e.Requirement, terminal.Escape(e.Gap))
 		}

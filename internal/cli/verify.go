@@ -130,7 +130,7 @@ type launcher struct{ a *App }
 
 // planFlags are the flags of run that start j.
 func (launcher) planFlags(j *verify.Job) *planFlags {
-	f := &planFlags{policyFile: j.PolicyFile}
+	f := &planFlags{policyFile: j.PolicyFile, bestEffort: j.BestEffort}
 	f.Tier, f.Allow, f.Credential, f.Mode = j.Tier, j.Allow, j.Credential, j.Mode
 	f.Memory, f.Processes, f.Disk, f.Time = j.Memory, j.Processes, j.Disk, j.Time
 	return f

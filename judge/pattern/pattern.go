@@ -144,6 +144,21 @@ func (p Pattern) First() (string, bool) {
 	return p.words[0].pieces[0], true
 }
 
+// Program is the program of which the pattern matches every command, whatever its
+// arguments: its first word, where a lone * and nothing else follows it.
+func (p Pattern) Program() (name string, whole bool) {
+	name, ok := p.First()
+	if !ok || name == "" || len(p.words) < 2 {
+		return "", false
+	}
+	for _, w := range p.words[1:] {
+		if !w.rest {
+			return "", false
+		}
+	}
+	return name, true
+}
+
 // Match says whether the words of a simple command match.
 func (p Pattern) Match(words []string) bool {
 	return len(p.words) > 0 && matchWords(p.words, words, func(w word, s string) bool { return w.match(s) })

@@ -252,6 +252,9 @@ func openSource(source string, noLinks bool) (int, error) {
 // descriptor.
 func (s *Root) Open(target string) (int, error) { return s.open(target, 0) }
 
+// OpenItself is as Open, but opens a link at the end of target itself.
+func (s *Root) OpenItself(target string) (int, error) { return s.open(target, unix.O_NOFOLLOW) }
+
 // MountPoint opens target, making a directory or an empty file of it where it is
 // missing. The caller closes the descriptor.
 func (s *Root) MountPoint(target string, dir bool) (int, error) { return s.mountPoint(target, dir) }

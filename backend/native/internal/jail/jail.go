@@ -47,6 +47,7 @@ type Job struct {
 	Steps    []Step   `json:"steps"` // in this order
 	Writable []string `json:"writable"`
 	Masked   []string `json:"masked,omitempty"` // sockets of the host, covered by an empty file
+	Denied   []string `json:"denied,omitempty"` // programs, or links to them, covered by a file that nobody may use
 	Hostname string   `json:"hostname"`
 	CPUs     int      `json:"cpus"`
 	// Pinned: CPUs are fewer than the host has.

@@ -179,6 +179,9 @@ func (j *jail) mask(root *stage.Root) error {
 			return err
 		}
 	}
+	if err := j.deny(root); err != nil {
+		return err
+	}
 	target := ""
 	for i := range j.job.Steps {
 		if j.job.Steps[i].Kind == StepProc {
