@@ -245,7 +245,7 @@ func TestTelemetryPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\notlp: {endpoint: \"https://otel.test\", headers: ~/none}\n")
-	if r := w.belljar("run", "--", "true"); r.status != 2 || !strings.Contains(r.errout, "read headers for the receiver") {
+	if r := w.belljar("run", "--", "true"); r.status != 2 || !strings.Contains(r.errout, "read headers of requests") {
 		t.Errorf("%+v", r)
 	}
 }
