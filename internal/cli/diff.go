@@ -42,7 +42,7 @@ workspace.pass, and what of that undo could not take back.
 		ValidArgsFunction: a.completeNames(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			if landed {
-				return a.diffLanded(args, o, asJSON)
+				return a.diffLanded(c.Context(), args, o, asJSON)
 			}
 			return a.diff(c.Context(), args, o, asJSON)
 		},
@@ -55,8 +55,8 @@ workspace.pass, and what of that undo could not take back.
 }
 
 // diffLanded lists what the last run changed here by itself, one line each.
-func (a *App) diffLanded(args []string, o workspace.DiffOptions, asJSON bool) error {
-	t, err := a.target(args, false)
+func (a *App) diffLanded(ctx context.Context, args []string, o workspace.DiffOptions, asJSON bool) error {
+	t, err := a.target(ctx, args, false)
 	if err != nil {
 		return err
 	}
