@@ -145,6 +145,7 @@ func TestRecordHidesSecrets(t *testing.T) {
 
 // A record goes on in further files while the supervisor is confined, and is one to whoever reads it.
 func TestRecordSegments(t *testing.T) {
+	testenv.Need(t, "user") // root has one state for all, with records of others
 	w := newWorld(t)
 	w.write("belljar.yaml", "version: 1\nlimits: {log: 8MiB}\n")
 	w.sh("i=0; while [ $i -lt 10000 ]; do : >f$i; i=$((i+1)); done", "--name", "long") // files are on record in every tier
@@ -180,6 +181,7 @@ func TestRecordSegments(t *testing.T) {
 // TestPruneRecords: records are removed by age, but for those that somebody needs; what is
 // removed is not missing.
 func TestPruneRecords(t *testing.T) {
+	testenv.Need(t, "user") // root has one state for all, with records of others
 	w := newWorld(t)
 	w.sh("true", "--name", "one")
 	w.sh("true", "--name", "two")
