@@ -69,7 +69,7 @@ func TestControlGroups(t *testing.T) {
 			}
 			w := newWorld(t)
 			r := w.inNamespace(os.Getuid(), syscall.CLONE_NEWNS|syscall.CLONE_NEWCGROUP, prepare,
-				"run", "--memory", "300MiB", "--processes", "40", "--", "python3", "-c", `
+				"run", "--memory", "700MiB", "--processes", "40", "--", "python3", "-c", `
 import os, time
 n = 0
 try:
@@ -87,7 +87,7 @@ print("not ended")
 			}
 			mustContain(t, "output", r.out, "stopped 11")
 			mustLack(t, "output", r.out, "not ended")
-			mustContain(t, "the message", r.errout, "belljar: error: the memory limit of 300MiB")
+			mustContain(t, "the message", r.errout, "belljar: error: the memory limit of 700MiB")
 		})
 	}
 }
