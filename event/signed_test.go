@@ -244,12 +244,17 @@ func FuzzHead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	ours, err := parseHead(b, "h")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(b)
 	f.Add([]byte(`{"seq":0,"prev":"`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		_, _ = parseWitness(in)
 		a, err := parseHead(in, "h")
-		if err == nil && (a.ID != "h" || strings.TrimRight(string(in), " \n") != strings.TrimRight(string(b), " \n")) {
+		// The fuzzer's processes make a key each, and get the first inputs of another one.
+		if err == nil && string(a.Key) == string(ours.Key) && (a.ID != "h" || strings.TrimRight(string(in), " \n") != strings.TrimRight(string(b), " \n")) {
 			t.Errorf("a head that nobody signed: %q", in)
 		}
 	})

@@ -469,7 +469,7 @@ func TestManyDetached(t *testing.T) {
 	for i := range n {
 		name := "box" + strconv.Itoa(i)
 		began := time.Now()
-		r := w.belljar("run", "--detach", "--name", name, "--memory", "256MiB", "--", "sh", "-c", "echo ready; exec sleep 1000")
+		r := w.belljar("run", "--detach", "--name", name, "--", "sh", "-c", "echo ready; exec sleep 1000")
 		if r.status != 0 {
 			t.Fatalf("%+v", r)
 		}

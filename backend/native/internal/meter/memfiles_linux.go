@@ -213,7 +213,7 @@ func kilobytes(text, key string) int64 {
 	if len(f) == 0 {
 		return 0
 	}
-	return number([]byte(f[0])) << 10
+	return min(max(number([]byte(f[0])), 0), math.MaxInt64>>10) << 10
 }
 
 // sharedOf sums the shares of a list of mappings, without the files in seen, as far as
@@ -226,7 +226,7 @@ func sharedOf(r io.Reader, seen map[inode]int64) (int64, error) {
 		line := s.Text()
 		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
 			if f := strings.Fields(v); counts && len(f) > 0 {
-				sum += number([]byte(f[0])) << 10
+				sum += min(max(number([]byte(f[0])), 0), math.MaxInt64>>20) << 10
 			}
 			continue
 		}

@@ -35,6 +35,7 @@ func TestParse(t *testing.T) {
 func FuzzProcess(f *testing.F) {
 	f.Add([]byte("socket"), smaps)
 	f.Add([]byte("1 (x"), "-\nPss:\n")
+	f.Add([]byte("0"), "Size:10000000000000000")
 	f.Add([]byte{}, "a-b c d e f /memfd:\nPss: x kB\n")
 	f.Fuzz(func(t *testing.T, stat []byte, maps string) {
 		_, _ = sharedOf(strings.NewReader(maps), nil)
