@@ -31,6 +31,9 @@ type CreateOptions struct {
 	Uncommitted bool
 }
 
+// newPrefix begins the name of a worktree that is being made.
+const newPrefix = ".new-"
+
 // stale is how old what a creation that was killed left must be to be taken away.
 const stale = 24 * time.Hour
 
@@ -63,7 +66,7 @@ func Create(ctx context.Context, o CreateOptions) (*Info, error) {
 		return nil, err
 	}
 	sweep(parent)
-	tmp, err := os.MkdirTemp(parent, ".new-")
+	tmp, err := os.MkdirTemp(parent, newPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -77,14 +80,16 @@ func Create(ctx context.Context, o CreateOptions) (*Info, error) {
 	return i, nil
 }
 
-// sweep removes what creations left that were killed, and worktrees that are empty.
+// sweep removes what creations left that were killed, and worktrees that are empty. What is being made now is empty
+// at first, too: it stays until it is stale.
 func sweep(parent string) {
 	names, _ := os.ReadDir(parent)
 	for _, n := range names {
-		_ = os.Remove(filepath.Join(parent, n.Name())) // only what is empty goes
-	}
-	left, _ := filepath.Glob(filepath.Join(parent, ".new-*"))
-	for _, p := range left {
+		p := filepath.Join(parent, n.Name())
+		if !strings.HasPrefix(n.Name(), newPrefix) {
+			_ = os.Remove(p) // only what is empty goes
+			continue
+		}
 		if st, err := os.Lstat(p); err == nil && time.Since(st.ModTime()) > stale {
 			_ = os.RemoveAll(p)
 		}

@@ -3,12 +3,15 @@ package worktree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/internal/testenv"
@@ -132,6 +135,28 @@ func TestCreate(t *testing.T) {
 				t.Error("the user's changes are gone")
 			}
 		})
+	}
+}
+
+// Each creation removes what killed ones left, and nothing of one that goes on beside it.
+func TestCreateAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	rules := l.rules()
+	var g errgroup.Group
+	for i := range 8 {
+		g.Go(func() error {
+			for n := range 25 {
+				name := fmt.Sprintf("at-%d-%d", i, n)
+				dir := filepath.Join(l.dir, "worktrees", name)
+				if _, err := Create(context.Background(), CreateOptions{Source: l.src, Dir: dir, Name: name, Rules: rules}); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 
