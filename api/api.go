@@ -41,8 +41,6 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -121,23 +119,7 @@ func kinds() map[belljar.Kind]string {
 }
 
 // Listen makes the socket in dir, which is private. Whoever removes dir removes it.
-func Listen(dir string) (*net.UnixListener, error) {
-	at, done, err := peer.Reach(dir, SocketName)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	if err := os.Chmod(filepath.Join(dir, SocketName), 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
-}
+func Listen(dir string) (*net.UnixListener, error) { return peer.Listen(dir, SocketName) }
 
 // ended says whether err means that nobody listens any more.
 func ended(err error) bool {

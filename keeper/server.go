@@ -40,22 +40,8 @@ type server struct {
 
 // listen makes the socket in the private folder dir, for whoever holds its lock.
 func listen(dir, name string) (*net.UnixListener, error) {
-	at, done, err := peer.Reach(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	_ = os.Remove(at) // of one that was killed
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false) // by that name it may be another's
-	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
+	_ = os.Remove(filepath.Join(dir, name)) // of one that was killed
+	return peer.Listen(dir, name)
 }
 
 // serve answers on l until there was no client for s.idle, or ctx ends.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,7 +98,7 @@ func (a *App) keepPool(ctx context.Context, f *planFlags, number int, line []str
 		return fail(err)
 	}
 	defer release()
-	l, err := listenPool(h.dirs.Pool(id))
+	l, err := peer.Listen(h.dirs.Pool(id), poolSocket)
 	if err != nil {
 		return fail(err)
 	}
@@ -129,20 +128,6 @@ func redirectToNull(fd int) error {
 	}
 	defer null.Close()
 	return redirect(int(null.Fd()), fd)
-}
-
-func listenPool(dir string) (*net.UnixListener, error) {
-	at, done, err := peer.Reach(dir, poolSocket)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	return l, os.Chmod(filepath.Join(dir, poolSocket), 0o600)
 }
 
 // accept hears who may speak, one after the other.
