@@ -45,41 +45,59 @@ func (a *App) detach(f *planFlags, args []string) error {
 		return err
 	}
 	ahead.DiscardRest()
-	fail := func(err error) error { return &belljar.Error{Op: "start the supervisor", Err: err} }
+	var r report
+	runs, err := a.startBehind(behind{supervisorArgv0, "start the supervisor", "the command ran", 4 << 10}, h.dirs.Runtime, &r)
+	if runs {
+		_, err = fmt.Fprintln(a.Out, r.Name)
+	}
+	return err
+}
+
+// A behind is a process of ours that outlives the caller's terminal.
+type behind struct {
+	argv0 string
+	op    string // what is done, in errors
+	until string // what it answers at
+	most  int64  // bytes of its answer
+}
+
+// startBehind starts this program once more with the same line, as b, in a session of its own,
+// and returns when it has written its answer to [fdReport], or has ended. What it printed
+// until then is told. Where it ended runs is false, and the status is its own.
+func (a *App) startBehind(b behind, runtime string, answer any) (runs bool, err error) {
+	fail := func(err error) error { return &belljar.Error{Op: b.op, Err: err} }
 	said, say, err := os.Pipe()
 	if err != nil {
-		return fail(err)
+		return false, fail(err)
 	}
 	defer said.Close()
-	words, err := nameless(h.dirs.Runtime)
+	words, err := nameless(runtime)
 	if err != nil {
 		_ = say.Close()
-		return fail(err)
+		return false, fail(err)
 	}
 	defer words.Close()
 	c := &exec.Cmd{
-		Path: "/proc/self/exe", Args: append([]string{supervisorArgv0}, os.Args[1:]...), Env: os.Environ(),
+		Path: "/proc/self/exe", Args: append([]string{b.argv0}, os.Args[1:]...), Env: os.Environ(),
 		Stderr: words, ExtraFiles: []*os.File{say}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	err = c.Start()
 	_ = say.Close()
 	if err != nil {
-		return fail(err)
+		return false, fail(err)
 	}
-	var r report
-	runs := json.NewDecoder(io.LimitReader(said, 4<<10)).Decode(&r) == nil
+	runs = json.NewDecoder(io.LimitReader(said, b.most)).Decode(answer) == nil
 	if !runs {
 		err = c.Wait()
 	}
 	_, _ = io.Copy(a.Err, io.NewSectionReader(words, 0, maxWords))
 	if runs {
-		_, err := fmt.Fprintln(a.Out, r.Name)
-		return err
+		return true, nil
 	}
 	if a.status = c.ProcessState.ExitCode(); a.status > 0 {
-		return nil // told
+		return false, nil // told
 	}
-	return fail(fmt.Errorf("it ended before the command ran: %v", err))
+	return false, fail(fmt.Errorf("it ended before %s: %v", b.until, err))
 }
 
 // inputWait is what the writer of a pipe gets to show that there is something to read.

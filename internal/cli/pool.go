@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -96,41 +95,12 @@ func (a *App) poolStart(ctx context.Context, f *planFlags, number int, line []st
 	if err != nil {
 		return err
 	}
-	fail := func(err error) error { return &belljar.Error{Op: "start the pool", Err: err} }
-	said, say, err := os.Pipe()
-	if err != nil {
-		return fail(err)
-	}
-	defer said.Close()
-	words, err := nameless(h.dirs.Runtime)
-	if err != nil {
-		_ = say.Close()
-		return fail(err)
-	}
-	defer words.Close()
-	c := &exec.Cmd{
-		Path: "/proc/self/exe", Args: append([]string{poolArgv0}, os.Args[1:]...), Env: os.Environ(),
-		Stderr: words, ExtraFiles: []*os.File{say}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-	}
-	err = c.Start()
-	_ = say.Close()
-	if err != nil {
-		return fail(err)
-	}
 	var r poolInfo
-	runs := json.NewDecoder(io.LimitReader(said, 64<<10)).Decode(&r) == nil
-	if !runs {
-		err = c.Wait()
-	}
-	_, _ = io.Copy(a.Err, io.NewSectionReader(words, 0, maxWords))
+	runs, err := a.startBehind(behind{poolArgv0, "start the pool", "a sandbox was ready", 64 << 10}, h.dirs.Runtime, &r)
 	if runs {
-		_, err := fmt.Fprintln(a.Out, r.ID)
-		return err
+		_, err = fmt.Fprintln(a.Out, r.ID)
 	}
-	if a.status = c.ProcessState.ExitCode(); a.status > 0 {
-		return nil // told
-	}
-	return fail(fmt.Errorf("it ended before a sandbox was ready: %v", err))
+	return err
 }
 
 func (a *App) poolLsCommand() *cobra.Command {
