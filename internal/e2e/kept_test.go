@@ -63,9 +63,7 @@ func TestStart(t *testing.T) {
 // TestStartAfterReboot: everything of ours is killed and the runtime folder is gone; the
 // sandbox starts again, and what waited waits.
 func TestStartAfterReboot(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root has one state for all tests")
-	}
+	testenv.Need(t, "user") // root has one state for all tests
 	w := newWorld(t)
 	w.detach("box", "--keep", "--", "sh", "-c", "echo mine >> ~/mark; echo held > .envrc; echo new > made; echo ready; exec sleep 1000")
 	eventually(t, "ready", func() bool { return strings.Contains(w.belljar("logs", "box").out, "ready\n") })
