@@ -40,6 +40,25 @@ func TestPidfds(t *testing.T) {
 	}
 }
 
+// Where /proc is not, the same are found: of three that are open, the middle one is closed again.
+func TestPolled(t *testing.T) {
+	var fds [3]int
+	for i := range fds {
+		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds[i] = fd
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[2])
+	unix.Close(fds[1])
+	got := polled()
+	if !slices.Contains(got, fds[0]) || slices.Contains(got, fds[1]) || !slices.Contains(got, fds[2]) {
+		t.Errorf("of %d and %d, and not %d, these were found: %d", fds[0], fds[2], fds[1], got)
+	}
+}
+
 func TestProgram(t *testing.T) {
 	const allow = unix.SECCOMP_RET_ALLOW
 	no := func(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }

@@ -143,7 +143,8 @@ func outerEnd(inside *os.File) (*os.File, error) {
 		return nil, err
 	}
 	all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all))
+	// Without a protocol at first: bind would wait until no processor can be in the hook of a socket that had one.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the packet socket: %w", err)
 	}
