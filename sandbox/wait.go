@@ -189,8 +189,11 @@ func (r *run) stop(ctx context.Context) {
 	_ = r.questions.Close()
 	_ = r.inst.Close() // idempotent, like the others: undo reports their errors
 	r.drain()
-	_ = r.view.Close() // its last events arrive
-	_ = r.stopGateway()
+	// Their last events arrive. Each waits for the kernel to take back what it watched or received with.
+	var both sync.WaitGroup
+	both.Go(func() { _ = r.view.Close() })
+	both.Go(func() { _ = r.stopGateway() })
+	both.Wait()
 	for what, n := range r.session.Dropped() {
 		_ = r.counts.Record(ctx, belljar.Event{Kind: belljar.EventTerminal, Terminal: &belljar.TerminalEvent{What: what, Count: int64(n)}})
 	}
