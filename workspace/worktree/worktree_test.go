@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -157,6 +158,32 @@ func TestCreateAtOnce(t *testing.T) {
 	}
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Of creations of one worktree at once one makes it, whole.
+func TestCreateTheSameAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	rules := l.rules()
+	for n := range 25 {
+		name := fmt.Sprintf("same-%d", n)
+		dir := filepath.Join(l.dir, "worktrees", name)
+		var g errgroup.Group
+		var made atomic.Int32
+		for range 4 {
+			g.Go(func() error {
+				_, err := Create(context.Background(), CreateOptions{Source: l.src, Dir: dir, Name: name, Rules: rules})
+				if err == nil {
+					made.Add(1)
+				} else if errors.Is(err, ErrThere) {
+					_, err = Load(dir)
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil || made.Load() != 1 {
+			t.Fatalf("%d made it: %v", made.Load(), err)
+		}
 	}
 }
 
