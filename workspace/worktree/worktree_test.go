@@ -187,6 +187,61 @@ func TestCreateTheSameAtOnce(t *testing.T) {
 	}
 }
 
+// Merges that follow each other at once never take the lock of one that goes on for one that a
+// killed merge left.
+func TestIndexLockAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	var g errgroup.Group
+	var holders, taken atomic.Int32
+	for range 8 {
+		g.Go(func() error {
+			r, err := openRepo(context.Background(), l.src.GitDir, l.src.Common)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			for range 1000 {
+				lock, err := (&landing{merging: &merging{r: r, res: &Merged{}}}).lockIndex()
+				if err != nil {
+					return err
+				}
+				if lock == nil {
+					continue
+				}
+				taken.Add(1)
+				alone := holders.Add(1) == 1
+				holders.Add(-1)
+				if err := errors.Join(r.git.Remove(indexLock), lock.Close()); err != nil || !alone {
+					return fmt.Errorf("alone: %t, %w", alone, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if taken.Load() == 0 {
+		t.Error("nobody had the lock")
+	}
+}
+
+// The same branch is brought home by several at once: all find it there.
+func TestFetchTheSameAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	l.sh(Tree(l.made), "echo x > x; git add x; git commit -qm x", "GIT_AUTHOR_NAME=n", "GIT_AUTHOR_EMAIL=e", "GIT_COMMITTER_NAME=n", "GIT_COMMITTER_EMAIL=e")
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error {
+			_, err := l.fetch()
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestUncommitted(t *testing.T) {
 	l := newLab(t, `echo dirty >> a.txt; git rm -q src/deep/c; echo new > new.txt; echo o > x.o; mkdir -p d/e; echo n > d/e/f; echo S > d/.env
 rm link; mkdir link; echo in > link/x; git init -q nested; rm run.sh; ln -s a.txt run.sh`)
