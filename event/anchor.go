@@ -78,7 +78,7 @@ func openAnchors(state string, key headSigner, seen []Witness) (*anchors, error)
 }
 
 func (a *anchors) load() error {
-	if err := lockWithin(a.file, anchorWait); err != nil {
+	if err := lockWithin(a.file, unix.LOCK_EX, anchorWait); err != nil {
 		return fmt.Errorf("lock anchors: %w", err)
 	}
 	line, size, err := lastLine(a.file)
@@ -219,6 +219,10 @@ func anchorEnd(r *Record) error {
 		return err
 	}
 	defer a.close()
+	// Before the anchor: whoever reads that it has ended finds that nobody writes it.
+	if err := flock(r.lock, unix.LOCK_UN); err != nil {
+		return fmt.Errorf("close record: %w", err)
+	}
 	if err := a.add(anchor{What: anchorEnded, ID: r.id, At: r.seq - 1, Head: r.head, Size: r.size}); err != nil {
 		return err
 	}

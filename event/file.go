@@ -41,10 +41,10 @@ func validID(id string) bool {
 	return true
 }
 
-// lockWithin locks f exclusively, waiting for at most d. Waiting is the kernel's:
+// lockWithin locks f as how says, waiting for at most d. Waiting is the kernel's:
 // who came first is served first, however many wait. After an error the caller
 // closes f: the lock may still be given to it.
-func lockWithin(f *os.File, d time.Duration) error {
+func lockWithin(f *os.File, how int, d time.Duration) error {
 	// The wait has a descriptor of its own, which nobody closes under it.
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -52,7 +52,7 @@ func lockWithin(f *os.File, d time.Duration) error {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- flockFD(fd, unix.LOCK_EX)
+		done <- flockFD(fd, how)
 		unix.Close(fd)
 	}()
 	late := time.NewTimer(d)

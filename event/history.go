@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/belljar-dev/belljar/terminal"
 )
 
@@ -20,6 +22,7 @@ type history struct {
 	of     map[string][]int // indexes of all, by id
 	faults []Fault
 	open   map[string]bool // records that are marked as being written
+	exist  []string        // ids of the records that are there, sorted
 	key    string          // the public key of this user's; empty where there is none
 }
 
@@ -35,25 +38,41 @@ func readAnchors(state string, seen []Witness) (*history, error) {
 	return h, err
 }
 
+// readHistory reads the anchors while nobody adds one: a record is not found between its folder
+// and its anchor then.
 func readHistory(state string) (*history, error) {
 	h := &history{of: make(map[string][]int), open: make(map[string]bool)}
-	marks, err := os.ReadDir(filepath.Join(state, openDir))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	for _, m := range marks {
-		h.open[m.Name()] = true
-	}
 	f, err := openPlain(filepath.Join(state, anchorsFile))
 	if errors.Is(err, os.ErrNotExist) {
 		h.fault(0, "there are no anchors")
-		return h, nil
+		return h, h.list(state)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if err := lockWithin(f, unix.LOCK_SH, anchorWait); err != nil {
+		return nil, fmt.Errorf("lock anchors: %w", err)
+	}
+	if err := h.list(state); err != nil {
+		return nil, err
+	}
 	return h, h.read(f)
+}
+
+// list finds the records that are there, and those that are being written.
+func (h *history) list(state string) (err error) {
+	if h.exist, err = recordIDs(state); err != nil {
+		return err
+	}
+	marks, err := os.ReadDir(filepath.Join(state, openDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, m := range marks {
+		h.open[m.Name()] = true
+	}
+	return nil
 }
 
 func (h *history) fault(line int, format string, args ...any) {
@@ -107,9 +126,9 @@ func (h *history) read(f *os.File) error {
 	}
 }
 
-// ids adds to those that exist the ids that should: sorted, each once.
-func (h *history) ids(exist []string) []string {
-	all := slices.Clone(exist)
+// ids are those that exist and those that should: sorted, each once.
+func (h *history) ids() []string {
+	all := slices.Clone(h.exist)
 	for id, at := range h.of {
 		if len(at) > 0 && !h.removed(id) && validID(id) {
 			all = append(all, id)

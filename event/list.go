@@ -53,7 +53,9 @@ func List(state string) ([]Info, error) {
 	}
 	var infos []Info
 	for _, id := range ids {
-		infos = append(infos, inspect(state, id))
+		if i := inspect(state, id); i.Status != Missing {
+			infos = append(infos, i)
+		}
 	}
 	slices.SortStableFunc(infos, func(a, b Info) int { return a.Time.Compare(b.Time) })
 	return infos, nil
@@ -78,8 +80,30 @@ func recordIDs(state string) ([]string, error) {
 	return ids, nil
 }
 
-// inspect reads the ends of one record.
+// removed says whether the record in file is gone as a whole, as [Remove] leaves nothing of it.
+func removed(file string) bool {
+	_, err := os.Lstat(filepath.Dir(file))
+	return filepath.Base(file) == eventsFile && errors.Is(err, os.ErrNotExist)
+}
+
+// orRemoved is err, which reading the record in file failed with, or that it is gone.
+func orRemoved(file string, err error) error {
+	if removed(file) {
+		return errors.New("it was removed meanwhile")
+	}
+	return err
+}
+
+// inspect reads the ends of one record. One that is removed meanwhile is missing, not damaged.
 func inspect(state, id string) Info {
+	i := readEnds(state, id)
+	if i.Status == Damaged && removed(i.Path) {
+		i.Status, i.Fault = Missing, "it was removed"
+	}
+	return i
+}
+
+func readEnds(state, id string) Info {
 	i := Info{ID: id, Path: recordPath(state, id), Status: Damaged}
 	f, err := openPlain(i.Path)
 	if err != nil {
@@ -173,7 +197,10 @@ func Find(state, name string) (Info, error) {
 		return newest(state, ids, func(i Info) bool { return !i.Untaken })
 	}
 	if _, ok := slices.BinarySearch(ids, name); ok {
-		return inspect(state, name), nil
+		if i := inspect(state, name); i.Status != Missing {
+			return i, nil
+		}
+		return fail(errors.New("it was removed meanwhile"), "")
 	}
 	if i, err := newest(state, ids, func(i Info) bool { return i.Name == name }); err == nil {
 		return i, nil
@@ -188,7 +215,7 @@ func Find(state, name string) (Info, error) {
 	case 0:
 		return fail(errors.New("no sandbox of that name is on record"), "belljar log --list shows what is")
 	case 1:
-		return inspect(state, fit[0]), nil
+		return Find(state, fit[0])
 	}
 	return fail(fmt.Errorf("%d records begin like that, %s and %s among them", len(fit), fit[0], fit[1]), "write more of the id")
 }
@@ -225,7 +252,7 @@ func newest(state string, ids []string, fits func(Info) bool) (Info, error) {
 			continue
 		}
 		i := inspect(state, id)
-		if fits(i) && (best.ID == "" || i.used().After(best.used()) && (!earlier || !i.Taken.IsZero())) {
+		if i.Status != Missing && fits(i) && (best.ID == "" || i.used().After(best.used()) && (!earlier || !i.Taken.IsZero())) {
 			best = i
 		}
 	}

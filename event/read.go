@@ -21,7 +21,7 @@ func Read(file string, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		r, err := openReader(file, f)
 		if err != nil {
-			yield(Entry{}, fmt.Errorf("read record: %w", err))
+			yield(Entry{}, fmt.Errorf("read record: %w", orRemoved(file, err)))
 			return
 		}
 		defer r.files.Close()
@@ -42,13 +42,13 @@ func Follow(ctx context.Context, file string, f Filter) iter.Seq2[Entry, error] 
 	return func(yield func(Entry, error) bool) {
 		in, err := openSegment(file, 0) // which its writer has locked
 		if err != nil {
-			yield(Entry{}, fmt.Errorf("follow record: %w", err))
+			yield(Entry{}, fmt.Errorf("follow record: %w", orRemoved(file, err)))
 			return
 		}
 		defer in.Close()
 		r, err := openReader(file, f)
 		if err != nil {
-			yield(Entry{}, fmt.Errorf("follow record: %w", err))
+			yield(Entry{}, fmt.Errorf("follow record: %w", orRemoved(file, err)))
 			return
 		}
 		defer r.files.Close()

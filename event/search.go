@@ -171,6 +171,9 @@ func (w *worker) run(ctx context.Context, s *share) {
 			err = w.read(ctx, f, s, p)
 			f.Close()
 		}
+		if err != nil && removed(s.record.Path) {
+			break // it is no record any more
+		}
 		if err != nil && ctx.Err() == nil {
 			w.batch = append(w.batch, finding{err: fmt.Errorf("search record %s: %w", s.record.ID, err)})
 		}

@@ -96,7 +96,7 @@ func Verify(state, id string, seen ...Witness) (Report, error) {
 	if !validID(id) {
 		return fail(errors.New("the anchors name an impossible id"), belljar.KindInternal)
 	}
-	r, err := verifyOne(state, id, known)
+	r, known, err := verifyNow(state, id, known, seen)
 	if err != nil {
 		return fail(err, belljar.KindInternal)
 	}
@@ -112,23 +112,42 @@ func VerifyAll(state string, seen ...Witness) ([]Report, error) {
 	fail := func(err error) ([]Report, error) {
 		return nil, &belljar.Error{Op: "verify records", Err: err}
 	}
-	ids, err := recordIDs(state) // first: a record that begins meanwhile is anchored by then
-	if err != nil {
-		return fail(err)
-	}
 	known, err := readAnchors(state, seen)
 	if err != nil {
 		return fail(err)
 	}
 	var reports []Report
-	for _, id := range known.ids(ids) {
-		r, err := verifyOne(state, id, known)
+	for _, id := range known.ids() {
+		r, now, err := verifyNow(state, id, known, seen)
 		if err != nil {
 			return fail(err)
+		}
+		if known = now; r.Status == Missing && known.removed(id) {
+			continue // it was removed meanwhile
 		}
 		reports = append(reports, r)
 	}
 	return reports, nil
+}
+
+// verifyTries is how often a record in which something is wrong is judged, while others go on to be
+// written and removed.
+const verifyTries = 8
+
+// verifyNow is [verifyOne], which finds nothing wrong in what was removed, or has ended, since the
+// anchors were read: then these have more lines, and it judges by them. It returns what it went by.
+func verifyNow(state, id string, known *history, seen []Witness) (r Report, by *history, err error) {
+	for range verifyTries {
+		if r, err = verifyOne(state, id, known); err == nil && r.OK() {
+			return r, known, nil
+		}
+		now, e := readAnchors(state, seen)
+		if e != nil || len(now.hashes) == len(known.hashes) {
+			break
+		}
+		known = now
+	}
+	return r, known, err
 }
 
 func verifyOne(state, id string, known *history) (Report, error) {

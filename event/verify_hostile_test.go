@@ -44,7 +44,7 @@ func TestLockedAnchorsAreToldAfterAWhile(t *testing.T) {
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if err := lockWithin(g, 5e6); err == nil {
+	if err := lockWithin(g, unix.LOCK_EX, 5e6); err == nil {
 		t.Error("two processes have the lock")
 	}
 	g.Close()
@@ -54,7 +54,7 @@ func TestLockedAnchorsAreToldAfterAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	if err := lockWithin(h, time.Minute); err != nil {
+	if err := lockWithin(h, unix.LOCK_EX, time.Minute); err != nil {
 		t.Error(err)
 	}
 }
@@ -87,7 +87,7 @@ func TestLockIsFairToMany(t *testing.T) {
 				return
 			}
 			defer f.Close()
-			if err := lockWithin(f, time.Minute); err != nil {
+			if err := lockWithin(f, unix.LOCK_EX, time.Minute); err != nil {
 				t.Error(err)
 				return
 			}

@@ -40,6 +40,9 @@ type Options struct {
 	// Notify says how the user is told of questions and of the end; nil: in lines only.
 	Notify   *Notify
 	KeepHome bool // HOME outlives the run
+	// MadeWorktree says that the sandbox's worktree was made for this run: it goes with one
+	// that does not start.
+	MadeWorktree bool
 	// Recipe is what the sandbox is started from again; nil: it is not kept.
 	Recipe *Recipe
 	// Repositories were found in the project: commits that are made to them inside are
@@ -80,19 +83,20 @@ type Result struct {
 
 // A run carries what the steps of [Run] share.
 type run struct {
-	o      Options
-	p      *belljar.Plan
-	began  time.Time
-	undo   rollback
-	rec    *event.Record
-	counts counter
-	marks  *marks
-	repos  []gitcommits.Repository // as they were before the start
-	own    *worktree.Info          // of a sandbox with a worktree
-	ownErr error
-	view   *view.Server
-	gw     *gateway.Gateway
-	gwGone chan struct{} // closed when the gateway has ended
+	o       Options
+	p       *belljar.Plan
+	began   time.Time
+	undo    rollback
+	rec     *event.Record
+	counts  counter
+	marks   *marks
+	repos   []gitcommits.Repository // as they were before the start
+	own     *worktree.Info          // of a sandbox with a worktree
+	ownErr  error
+	started bool // the command runs, or has run
+	view    *view.Server
+	gw      *gateway.Gateway
+	gwGone  chan struct{} // closed when the gateway has ended
 
 	commands    *commands // nil: no rule is about them
 	lines       *lines    // nil: there are no rules
@@ -148,6 +152,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		r.end(belljar.EndEvent{End: end, Status: belljar.KindOf(err).ExitStatus()})
 		return Result{}, errors.Join(err, r.undo.run())
 	}
+	r.started = true
 	status, end := r.wait(ctx)
 	r.tellEnd(status, end)
 	r.stop(ctx)
@@ -192,6 +197,9 @@ func (r *run) start(ctx context.Context) error {
 	}
 	r.place = c
 	r.undo.add(c.release) // with the scratch folder and a HOME that is not kept
+	if err := r.loadWorktree(); err != nil {
+		return err
+	}
 	if r.o.Recipe != nil {
 		r.o.Recipe.ID = r.p.ID
 		if err := r.o.Dirs.saveRecipe(*r.o.Recipe); err != nil {
@@ -365,9 +373,6 @@ func (r *run) startRecord() error {
 func (r *run) startParts(ctx context.Context, scratch string) error {
 	v := startView(ctx, view.Options{Plan: r.p, Events: &r.counts})
 	r.undo.add(v.close)
-	if r.p.Workspace.Mode == belljar.ModeWorktree {
-		r.own, r.ownErr = worktree.Load(filepath.Dir(r.p.Workspace.Tree()))
-	}
 	r.repos = repositories(ctx, &r.p.Workspace, borrowed(r.p), r.o.Repositories) // while the server starts
 	o := r.o.Gateway
 	r.startQuestions(ctx)

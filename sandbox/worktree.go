@@ -3,6 +3,8 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -57,12 +59,45 @@ func (d Dirs) EmptyWorktree(dir string) error {
 	return err
 }
 
-// RemoveWorktree removes the folder of a worktree in our state, whatever the sandbox
-// left in it.
-func (d Dirs) RemoveWorktree(dir string) error {
+// RemoveWorktree removes the folder of the worktree in our state that name has for the
+// workspace, whatever the sandbox left in it, unless that runs.
+func (d Dirs) RemoveWorktree(dir, workspace, name string) error {
+	guard, err := d.guard() // nothing starts meanwhile
+	if err != nil {
+		return err
+	}
+	defer guard.Close()
+	if e, runs, err := d.named(workspace, name); runs || err != nil {
+		if runs {
+			err = &belljar.Error{Op: "remove the worktree of", ID: name, Kind: belljar.KindConflict, Err: fmt.Errorf("its sandbox runs (process %d)", e.PID), Hint: "belljar stop " + name}
+		}
+		return err
+	}
 	rel, err := filepath.Rel(d.State, dir)
 	if err != nil {
 		return err
 	}
 	return removeBelow(d.State, rel)
+}
+
+// loadWorktree loads the worktree of a sandbox that has one. Who made or found it had no
+// claim to its name yet: what somebody removed since is gone.
+func (r *run) loadWorktree() error {
+	w := &r.p.Workspace
+	if w.Mode != belljar.ModeWorktree {
+		return nil
+	}
+	dir := filepath.Dir(w.Tree())
+	if r.own, r.ownErr = worktree.Load(dir); errors.Is(r.ownErr, fs.ErrNotExist) {
+		return &belljar.Error{Op: "start sandbox", ID: r.p.Name, Kind: belljar.KindConflict, Err: errors.New("its worktree was removed meanwhile"), Hint: "run it again: it gets a new one"}
+	}
+	if r.o.MadeWorktree {
+		r.undo.add(func() error {
+			if r.started {
+				return nil
+			}
+			return r.o.Dirs.EmptyWorktree(dir)
+		})
+	}
+	return nil
 }

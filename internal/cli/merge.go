@@ -377,7 +377,7 @@ func (a *App) discardWorktree(args []string, asJSON bool) (done bool, err error)
 	if t.info != nil && t.running() {
 		return true, &belljar.Error{Op: "discard", ID: name, Kind: belljar.KindConflict, Err: errors.New("its sandbox runs"), Hint: "end it first"}
 	}
-	if err := t.h.dirs.RemoveWorktree(t.dir); err != nil {
+	if err := t.h.dirs.RemoveWorktree(t.dir, t.source.Project, name); err != nil {
 		return true, &belljar.Error{Op: "discard", ID: name, Err: err}
 	}
 	if asJSON {

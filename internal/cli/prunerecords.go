@@ -92,8 +92,11 @@ func (a *App) pruneRecords(ctx context.Context, h *host, before time.Time) ([]sa
 		why := p.needed(&i)
 		if why == "" {
 			err = event.Remove(h.dirs.State, i.ID, seen...)
-			if belljar.KindOf(err) == belljar.KindConflict {
+			switch belljar.KindOf(err) {
+			case belljar.KindConflict:
 				why = "its sandbox runs"
+			case belljar.KindNoSuch:
+				continue // as above
 			}
 		}
 		switch {

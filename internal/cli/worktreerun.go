@@ -44,24 +44,36 @@ func (a *App) worktree(ctx context.Context, h *host, p *prepared, f *planFlags) 
 		return nil
 	}
 	dir := filepath.Dir(ws.Tree())
-	info, err := worktree.Load(dir)
-	switch {
-	case err == nil && f.uncommitted:
-		return usage(fmt.Errorf("the worktree of %s is there already", p.plan.Name), "leave --uncommitted out, or choose another --name")
-	case err == nil:
-		a.note("%s goes on in its worktree, branch %s, made %s", p.plan.Name, info.Branch, info.Created.Local().Format(time.DateTime))
-	case !errors.Is(err, fs.ErrNotExist):
-		return &belljar.Error{Op: "open the worktree of", ID: p.plan.Name, Err: err, Hint: "belljar discard " + p.plan.Name + " removes it"}
-	default:
-		if err := a.makeWorktree(ctx, p, f, dir); err != nil {
-			return err
+	err := a.findWorktree(p, f, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = a.makeWorktree(ctx, p, f, dir); err == nil {
+			p.made = dir
+		} else if errors.Is(err, worktree.ErrThere) { // another run of that name has just made it
+			err = a.findWorktree(p, f, dir)
 		}
-		p.made = dir
+	}
+	if err != nil {
+		return err
 	}
 	// The folder that the user stands in may not be committed.
 	if rel, err := filepath.Rel(ws.Dir, p.plan.Command.Dir); err != nil || !isFolder(filepath.Join(ws.Tree(), rel)) {
 		p.plan.Command.Dir = ws.Dir
 	}
+	return nil
+}
+
+// findWorktree says that the run goes on in the worktree that is there; fs.ErrNotExist: none is.
+func (a *App) findWorktree(p *prepared, f *planFlags, dir string) error {
+	info, err := worktree.Load(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return err
+	case err != nil:
+		return &belljar.Error{Op: "open the worktree of", ID: p.plan.Name, Err: err, Hint: "belljar discard " + p.plan.Name + " removes it"}
+	case f.uncommitted:
+		return usage(fmt.Errorf("the worktree of %s is there already", p.plan.Name), "leave --uncommitted out, or choose another --name")
+	}
+	a.note("%s goes on in its worktree, branch %s, made %s", p.plan.Name, info.Branch, info.Created.Local().Format(time.DateTime))
 	return nil
 }
 
@@ -82,6 +94,7 @@ func (a *App) makeWorktree(ctx context.Context, p *prepared, f *planFlags, dir s
 // runPrepared runs the sandbox. A worktree that is new and in which nothing was done
 // goes with it, unless the user gave it a name.
 func (a *App) runPrepared(ctx context.Context, h *host, p *prepared, o sandbox.Options) (sandbox.Result, error) {
+	o.MadeWorktree = p.made != ""
 	res, err := sandbox.Run(ctx, o)
 	if p.made == "" {
 		return res, err
@@ -89,7 +102,7 @@ func (a *App) runPrepared(ctx context.Context, h *host, p *prepared, o sandbox.O
 	s := &res.Summary
 	idle := !p.facts.Named && s.Branch != nil && s.Branch.Commits == 0 && s.Branch.Err == nil && s.Passed == s.Git && s.Commits.Commits == 0 &&
 		s.Kept == 0 && s.Unread == nil
-	if err != nil && res.End.Reason == "" || idle {
+	if idle && res.End.Reason != "" {
 		err = errors.Join(err, h.dirs.EmptyWorktree(p.made))
 	}
 	return res, err

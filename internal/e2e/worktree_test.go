@@ -3,10 +3,12 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -318,5 +320,31 @@ func TestWorktreeAgents(t *testing.T) {
 	w.nothingHolds(realKey)
 	if _, err := os.Stat(filepath.Join(w.proj, "mine.txt")); err != nil {
 		t.Error("the user's own file is gone")
+	}
+}
+
+// Of runs of one name that begin at once one has the name. What it does in the worktree stays,
+// whoever of them made that.
+func TestWorktreeOfOneNameAtOnce(t *testing.T) {
+	w := gitWorld(t)
+	for n := range 6 {
+		name := fmt.Sprint("same-", n)
+		var wg sync.WaitGroup
+		var results [4]result
+		for i := range results {
+			wg.Go(func() {
+				results[i] = w.belljar("run", "--mode", "worktree", "--name", name, "--", "sh", "-c", "echo mine >> "+fmt.Sprint("w", i))
+			})
+		}
+		wg.Wait()
+		diff := w.belljar("diff", name)
+		for i, r := range results {
+			switch {
+			case r.status == 0 && !strings.Contains(diff.out+diff.errout, fmt.Sprint("w", i)):
+				t.Errorf("%s: what run %d wrote is lost: %q %s", name, i, diff.out, diff.errout)
+			case r.status != 0 && !strings.Contains(r.errout, "it runs already"):
+				t.Errorf("%s: run %d: status %d, %s", name, i, r.status, r.errout)
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,7 +38,11 @@ const newPrefix = ".new-"
 // stale is how old what a creation that was killed left must be to be taken away.
 const stale = 24 * time.Hour
 
-// Create makes a worktree from HEAD, whole or not at all.
+// ErrThere says that there is a worktree in the folder already: somebody made one meanwhile.
+var ErrThere = errors.New("the worktree is there already")
+
+// Create makes a worktree from HEAD, whole or not at all. Of several that make one in the same
+// folder one does, and the others get [ErrThere].
 func Create(ctx context.Context, o CreateOptions) (*Info, error) {
 	r, err := openRepo(ctx, o.Source.GitDir, o.Source.Common)
 	if err != nil {
@@ -75,6 +80,9 @@ func Create(ctx context.Context, o CreateOptions) (*Info, error) {
 		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
 	if err := os.Rename(tmp, o.Dir); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = ErrThere
+		}
 		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
 	return i, nil

@@ -143,7 +143,10 @@ func (l *landing) lockIndex() (*os.File, error) {
 			if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 				_, err = f.WriteAt([]byte(ours), 0)
 			}
-			return f, err
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("lock the index: %w", err), l.r.git.Remove(indexLock), f.Close())
+			}
+			return f, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("lock the index: %w", err)
@@ -169,6 +172,15 @@ func (l *landing) takeOver() bool {
 	b := make([]byte, len(ours))
 	if n, _ := f.ReadAt(b, 0); string(b[:n]) != ours || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
+	}
+	// A merge that has just ended removed it before it gave back the lock of the file: what has the
+	// name now may be another's.
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	if now, err := l.r.git.Lstat(indexLock); err != nil || !os.SameFile(mine, now) {
+		return errors.Is(err, fs.ErrNotExist)
 	}
 	l.killed = l.r.git.Remove(indexLock) == nil
 	return l.killed

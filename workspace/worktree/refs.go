@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"time"
@@ -19,7 +20,7 @@ func (r *repo) setRef(dir *os.Root, ref, old, id, why string) (err error) {
 		}
 	}
 	lock := ref + ".lock"
-	f, err := dir.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := lockRef(dir, lock)
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", ref, err)
 	}
@@ -40,6 +41,9 @@ func (r *repo) setRef(dir *os.Root, ref, old, id, why string) (err error) {
 		if err != nil {
 			return err
 		}
+		if now == id { // another merge brought the same home
+			return dir.Remove(lock)
+		}
 		if now != old {
 			return fmt.Errorf("%s has moved meanwhile", ref)
 		}
@@ -52,6 +56,22 @@ func (r *repo) setRef(dir *os.Root, ref, old, id, why string) (err error) {
 	}
 	r.log(dir, ref, old, id, why)
 	return nil
+}
+
+// refPatience is how long a reference that another program moves is waited for, as git does.
+const refPatience = time.Second
+
+// lockRef makes the file that is git's lock of a reference.
+func lockRef(dir *os.Root, lock string) (*os.File, error) {
+	for until := time.Now().Add(refPatience); ; time.Sleep(10 * time.Millisecond) {
+		f, err := dir.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		switch {
+		case !errors.Is(err, fs.ErrExist):
+			return f, err
+		case time.Now().After(until):
+			return nil, fmt.Errorf("another program moves it, or one that was killed left %s, which may be removed then", lock)
+		}
+	}
 }
 
 // log notes where a reference was, as git does, so that git can go back. It is kept for

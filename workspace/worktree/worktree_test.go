@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -153,6 +154,87 @@ func TestCreateAtOnce(t *testing.T) {
 				}
 			}
 			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of creations of one worktree at once one makes it, whole.
+func TestCreateTheSameAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	rules := l.rules()
+	for n := range 25 {
+		name := fmt.Sprintf("same-%d", n)
+		dir := filepath.Join(l.dir, "worktrees", name)
+		var g errgroup.Group
+		var made atomic.Int32
+		for range 4 {
+			g.Go(func() error {
+				_, err := Create(context.Background(), CreateOptions{Source: l.src, Dir: dir, Name: name, Rules: rules})
+				if err == nil {
+					made.Add(1)
+				} else if errors.Is(err, ErrThere) {
+					_, err = Load(dir)
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil || made.Load() != 1 {
+			t.Fatalf("%d made it: %v", made.Load(), err)
+		}
+	}
+}
+
+// Merges that follow each other at once never take the lock of one that goes on for one that a
+// killed merge left.
+func TestIndexLockAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	var g errgroup.Group
+	var holders, taken atomic.Int32
+	for range 8 {
+		g.Go(func() error {
+			r, err := openRepo(context.Background(), l.src.GitDir, l.src.Common)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			for range 1000 {
+				lock, err := (&landing{merging: &merging{r: r, res: &Merged{}}}).lockIndex()
+				if err != nil {
+					return err
+				}
+				if lock == nil {
+					continue
+				}
+				taken.Add(1)
+				alone := holders.Add(1) == 1
+				holders.Add(-1)
+				if err := errors.Join(r.git.Remove(indexLock), lock.Close()); err != nil || !alone {
+					return fmt.Errorf("alone: %t, %w", alone, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if taken.Load() == 0 {
+		t.Error("nobody had the lock")
+	}
+}
+
+// The same branch is brought home by several at once: all find it there.
+func TestFetchTheSameAtOnce(t *testing.T) {
+	l := newLab(t, "")
+	l.sh(Tree(l.made), "echo x > x; git add x; git commit -qm x", "GIT_AUTHOR_NAME=n", "GIT_AUTHOR_EMAIL=e", "GIT_COMMITTER_NAME=n", "GIT_COMMITTER_EMAIL=e")
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error {
+			_, err := l.fetch()
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
