@@ -235,7 +235,7 @@ func (t *tree) leaf(e shadow.Entry) error {
 	}
 	c.Class, c.Reason = v.Class, v.Reason
 	if c.Class == "" {
-		c.Class, c.Reason = byContent(c)
+		c.Class, c.Reason = byContent(c, now)
 	}
 	if c.Conflict == "" {
 		c.Conflict = blocked
@@ -281,14 +281,19 @@ func (t *tree) pinned(rel string, e rules.Entry) string {
 	return ""
 }
 
-// byContent classifies a change whose name is ordinary by what it is.
-func byContent(c Change) (rules.Class, string) {
+// byContent classifies a change whose name is ordinary by what it is, beside what the
+// host has there now: how the sandbox came to it decides nothing.
+func byContent(c Change, now *shadow.Base) (rules.Class, string) {
 	dir, _ := splitRel(c.Path)
 	switch {
 	case c.Kind == KindSymlink && rules.LinkLeaves(dir, c.Target):
 		return rules.Symlink, "the link leads out of the project"
-	case c.Kind == KindFile && c.Op == OpAdd && c.Perm&0o111 != 0:
+	case c.Kind != KindFile || c.Perm&0o111 == 0 || c.Op == OpDelete:
+		return "", ""
+	case now == nil || kindOf(now.Mode) != KindFile:
 		return rules.UserRun, "a new executable"
+	case now.Mode&0o111 == 0:
+		return rules.UserRun, "it was made executable"
 	}
 	return "", ""
 }
@@ -318,7 +323,7 @@ func (t *tree) compare(c *Change, e shadow.Entry, now *shadow.Base) (same bool, 
 	case content && perm:
 		return true, nil
 	case now != nil && now.Mode&unix.S_IFMT == unix.S_IFDIR && c.Kind != KindSpecial:
-		c.Conflict = t.instead(e, now.Mode)
+		c.Op, c.Conflict = OpModify, t.instead(e, now.Mode) // also below a folder that was made anew: a folder of the host goes
 	case content && !e.Base.SameAttrs(now) && !own.SameAttrs(now):
 		c.Conflict = "the host changed its attributes meanwhile"
 	case e.Base.Same(now):

@@ -193,6 +193,35 @@ func TestPendingClassifiesByContent(t *testing.T) {
 	w.wantList("add out", "add tool", "add in", "add text")
 }
 
+// What is executable now and was not is listed as such, however the sandbox made it: in
+// place, or below a folder that it made anew.
+func TestMadeExecutable(t *testing.T) {
+	w := newWorld(t, map[string]string{"edited": "1", "build/x": "1", "build/dir/f": "1", "was": "1"})
+	w.ok(os.Chmod(filepath.Join(w.Dir, "was"), 0o755))
+	waitForTick(t, filepath.Join(w.Dir, "tick"))
+	w.ok(os.Remove(filepath.Join(w.Dir, "tick")))
+	w.edit("edited", "2")
+	w.edit("was", "2")
+	w.put("edited", "2", 0o755)
+	w.put("was", "2", 0o755)
+	w.ok(w.view.MakeDir("build", 0o755, true))
+	w.put("build/x", "2", 0o755)
+	w.put("build/dir", "2", 0o755)
+	check := func() {
+		t.Helper()
+		for _, c := range w.pending() {
+			if want := map[bool]string{true: "", false: "user-run"}[c.Path == "was"]; string(c.Class) != want {
+				t.Errorf("%s %s: class %q (%s), want %q", c.Op, c.Path, c.Class, c.Reason, want)
+			}
+		}
+	}
+	check()
+	w.apply()
+	_, err := w.Undo(context.Background())
+	w.ok(err)
+	check()
+}
+
 func TestNothing(t *testing.T) {
 	cs, err := Pending(filepath.Join(t.TempDir(), "no"), t.TempDir())
 	if err != nil || len(cs) != 0 {
@@ -432,6 +461,23 @@ func TestFolderMadeAnew(t *testing.T) {
 	if _, err := w.view.Lookup("build"); err == nil {
 		t.Error("the opaque folder still covers the host's")
 	}
+}
+
+// A file in the place of a folder of the host is no addition, also where the folder around
+// it was made anew: undo lists it as it was listed before.
+func TestFileForFolderMadeAnew(t *testing.T) {
+	w := newWorld(t, map[string]string{"build/sub/x": "1"})
+	waitForTick(t, filepath.Join(w.Dir, "tick"))
+	w.ok(os.Remove(filepath.Join(w.Dir, "tick")))
+	w.ok(w.view.MakeDir("build", 0o755, true))
+	w.put("build/sub", "2", 0o644)
+	w.wantList("modify build/sub")
+	w.apply()
+	w.has("build/sub", "2")
+	_, err := w.Undo(context.Background())
+	w.ok(err)
+	w.has("build/sub/x", "1")
+	w.wantList("modify build/sub")
 }
 
 func TestHardLinksAreBroken(t *testing.T) {

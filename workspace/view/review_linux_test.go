@@ -90,7 +90,7 @@ func reviewBatch(t *testing.T, batch uint64, each int) {
 	}
 	wantSame(t, batch, "undo", before, look(t, w.host, names))
 	if got := pendingList(t, p); got != waits && !t.Failed() {
-		t.Logf("batch %d: waits after undo:\n%s\nand before:\n%s", batch, got, waits)
+		t.Errorf("batch %d: waits after undo, and before: %s", batch, differ(strings.Split(waits, "\n"), strings.Split(got, "\n")))
 	}
 	if batch%4 == 0 { // what waits again lands as it did
 		apply()
