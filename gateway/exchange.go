@@ -16,6 +16,7 @@ import (
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
 	"github.com/belljar-dev/belljar/gateway/git"
+	"github.com/belljar-dev/belljar/gateway/h1"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 )
 
@@ -30,6 +31,7 @@ type exchange struct {
 	g     *Gateway
 	ctx   context.Context // of Run
 	t     target
+	quick *h1.Client // for what it takes, in place of rt; nil: none
 	rt    http.RoundTripper
 	v     *credential.Verdict // nil: no credentials
 	leave func()              // gives the request's slot back; may be nil
@@ -58,8 +60,6 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	x.began = time.Now()
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.connected, Got1xxResponse: x.interim})
-	r = r.WithContext(ctx)
 	if r.Body != nil {
 		body := r.Body
 		if x.v != nil {
@@ -67,7 +67,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body = &requestBody{ReadCloser: body, x: x, r: r}
 	}
-	resp, err := x.g.repeating(x.rt, x.v).RoundTrip(r)
+	resp, err := x.g.repeating(sender{x}, x.v).RoundTrip(r)
 	if err != nil {
 		return nil, x.failed(err)
 	}
@@ -87,6 +87,37 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = body
 	}
 	return resp, nil
+}
+
+// A sender sends the requests of an exchange, by the quick way or the transport.
+type sender struct{ x *exchange }
+
+// RoundTrip implements [http.RoundTripper].
+func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := s.x
+	trace := &httptrace.ClientTrace{GotConn: x.connected, Got1xxResponse: x.interim}
+	if x.quick != nil && x.quick.Takes(r) {
+		if resp, err := x.quick.RoundTrip(r, x.whole(r, trace)); !errors.Is(err, h1.ErrOther) {
+			return resp, err
+		}
+	}
+	resp, err := x.rt.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	if err == nil && x.quick != nil {
+		x.quick.Learn(r.URL.Host, resp)
+	}
+	return resp, err
+}
+
+// whole is trace with what is in the request's own, behind it as net/http would put it.
+func (x *exchange) whole(r *http.Request, trace *httptrace.ClientTrace) *httptrace.ClientTrace {
+	outer := httptrace.ContextClientTrace(r.Context())
+	if outer == nil || outer.Got1xxResponse == nil {
+		return trace
+	}
+	return &httptrace.ClientTrace{GotConn: trace.GotConn, Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		_ = x.interim(code, h)
+		return outer.Got1xxResponse(code, h)
+	}}
 }
 
 // bound keeps an answer's body within what its rule allows. With an error, where the answer

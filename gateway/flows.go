@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -152,6 +154,15 @@ func (c *counted) ReadFrom(r io.Reader) (int64, error) {
 func (c *counted) Close() error {
 	c.flow.disown(c)
 	return c.Conn.Close()
+}
+
+// SyscallConn implements [syscall.Conn], where the connection is one of the kernel's.
+func (c *counted) SyscallConn() (syscall.RawConn, error) {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return sc.SyscallConn()
 }
 
 // CloseWrite passes on the end of what is sent.

@@ -161,9 +161,10 @@ func (h *seen) judge(r *http.Request) httpproxy.Action {
 			Status: http.StatusServiceUnavailable, Reason: "too many requests at once", Body: "belljar: too many requests at once\n",
 		}}
 	}
-	x.leave, x.rt = leave, h.g.pool.through(d.Rule, wide)
+	x.leave = leave
+	x.quick, x.rt = h.g.pool.through(d.Rule, wide)
 	if asked != nil {
-		x.rt = &tokens{asked, x}
+		x.quick, x.rt = nil, &tokens{asked, x}
 	}
 	if !d.Allow {
 		h.askRequest(x, approval.Subject{Host: h.t.host, Port: h.t.port, Method: r.Method, Path: path.Path, Query: approval.ShortQuery(path.Query)}, asks)

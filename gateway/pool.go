@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/gateway/h1"
 	"github.com/belljar-dev/belljar/gateway/httpproxy"
 )
 
@@ -46,12 +47,15 @@ type pool struct {
 }
 
 // transports are the connections of some rules, by the window of their answers.
-type transports struct{ wide, narrow *http.Transport }
+type transports struct {
+	wide, narrow *http.Transport
+	quick        *h1.Client // for what it takes, in place of either
+}
 
 func newPool(g *Gateway, roots *x509.CertPool) *pool {
 	p := &pool{g: g, flows: newFlows(MaxUpstream), slots: make(chan struct{}, MaxRequests), wide: make(chan struct{}, maxWide)}
-	p.public = transports{p.transport(roots, false, wideWindow), p.transport(roots, false, narrowWindow)}
-	p.private = transports{p.transport(roots, true, wideWindow), p.transport(roots, true, narrowWindow)}
+	p.public = transports{p.transport(roots, false, wideWindow), p.transport(roots, false, narrowWindow), p.quick(roots, false)}
+	p.private = transports{p.transport(roots, true, wideWindow), p.transport(roots, true, narrowWindow), p.quick(roots, true)}
 	return p
 }
 
@@ -60,7 +64,7 @@ func (p *pool) transport(roots *x509.CertPool, private bool, window int) *http.T
 		DialContext: func(ctx context.Context, _, hostport string) (net.Conn, error) {
 			return p.dial(ctx, hostport, private)
 		},
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(idleAll)},
+		TLSClientConfig:        verifying(roots),
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
@@ -80,16 +84,36 @@ func (p *pool) transport(roots *x509.CertPool, private bool, window int) *http.T
 	}
 }
 
-// through is the transport for requests that rule allows.
-func (p *pool) through(rule *belljar.NetRule, wide bool) *http.Transport {
+func (p *pool) quick(roots *x509.CertPool, private bool) *h1.Client {
+	return h1.New(h1.Options{
+		Dial: func(ctx context.Context, hostport string) (net.Conn, error) {
+			return p.dial(ctx, hostport, private)
+		},
+		TLS:         verifying(roots),
+		Handshake:   dialTimeout,
+		MaxHead:     httpproxy.MaxHead * 4,
+		Idle:        idleUpstream,
+		IdlePerHost: idlePerHost,
+		IdleAll:     idleAll,
+	})
+}
+
+// verifying is how servers are verified.
+func verifying(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(idleAll)}
+}
+
+// through is the way of requests that rule allows: the quick one for what it takes, and the
+// transport.
+func (p *pool) through(rule *belljar.NetRule, wide bool) (*h1.Client, *http.Transport) {
 	t := &p.public
 	if rule.Private {
 		t = &p.private
 	}
 	if wide {
-		return t.wide
+		return t.quick, t.wide
 	}
-	return t.narrow
+	return t.quick, t.narrow
 }
 
 var errUpstreamFull = errors.New("too many connections to the outside")
@@ -134,6 +158,8 @@ func (p *pool) closeIdle() {
 	for _, t := range []*http.Transport{p.public.wide, p.public.narrow, p.private.wide, p.private.narrow} {
 		t.CloseIdleConnections()
 	}
+	p.public.quick.CloseIdle()
+	p.private.quick.CloseIdle()
 }
 
 // close ends every connection to the outside.

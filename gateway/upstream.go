@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/belljar-dev/belljar"
@@ -107,3 +108,12 @@ func (p *prefixed) Read(b []byte) (int, error) {
 
 // CloseWrite passes on the end of what is sent.
 func (p *prefixed) CloseWrite() error { return closeWrite(p.Conn) }
+
+// SyscallConn implements [syscall.Conn], once nothing is left that was read too early.
+func (p *prefixed) SyscallConn() (syscall.RawConn, error) {
+	c, ok := p.Conn.(syscall.Conn)
+	if !ok || len(p.prefix) > 0 {
+		return nil, errors.ErrUnsupported
+	}
+	return c.SyscallConn()
+}
