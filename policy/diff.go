@@ -97,6 +97,7 @@ func Diff(old, new *Policy) []Change {
 	l = append(l, diffCredentials(a, b)...)
 	l = append(l, diffCommands(a, b)...)
 	l = append(l, diffOTLP(a, b)...)
+	l = append(l, diffRecords(a, b)...)
 	l = append(l, diffNotify(a, b)...)
 	l = append(l, diffSets(keySetup, a.setup, b.setup, true)...)
 	l = append(l, diffRules(a.work, keySetupAllow, a.setupRules, b.setupRules)...)

@@ -38,6 +38,7 @@ type document struct {
 	llm         list[belljar.LLMRule]
 	sign        *item[string]
 	otlp        *item[OTLP]
+	records     *item[int64]
 	notify      *item[Notify]
 	limits      map[string]item[int64]
 	pass        list[string]

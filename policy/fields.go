@@ -25,6 +25,7 @@ func (d *decoder) root(n ast.Node) {
 			d.doc.credentials = decodeList(d, p, "credentials", "credentials", d.credential)
 		},
 		"otlp":     d.otlp,
+		keyRecords: d.records,
 		keyNotify:  d.notify,
 		"commands": func(p pair) { d.fields(p.value, "commands", d.commandKeys()) },
 		"setup":    func(p pair) { d.fields(p.value, "setup", d.setupKeys()) },

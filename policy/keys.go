@@ -144,6 +144,11 @@ func commandKeys() []key {
 			"nothing, trusted or not", "records go there, and nowhere else", otlpRule{},
 		},
 		{
+			keyRecords, "size", "any", "records: 50GiB",
+			"How large all [records](record.md) together may be: before a run, the oldest that nothing needs are removed, as `belljar prune records` does it. At least 1MiB.",
+			"nothing, trusted or not", "the only bound", recordsRule{},
+		},
+		{
 			keyNotify, "mapping: desktop, bell, webhook, on", "none", "notify: {desktop: true, bell: true, webhook: {url: \"https://hooks.acme.dev/belljar\", headers: ~/.config/hook-headers}, on: [waits]}",
 			"How you are told that a run ended (`end`) or that something waits for an answer (`waits`), both without `on`: on the desktop, by the bell of a terminal that shows the run, by a request to a [webhook](running.md#being-told).",
 			"nothing, trusted or not", "told as well, and its webhook is the only one", notifyRule{},

@@ -291,6 +291,9 @@ func (p *Policy) canonical() []byte {
 	if o := p.OTLP(); o != nil {
 		all[keyOTLP] = o
 	}
+	if n := p.Records(); n > 0 {
+		all[keyRecords] = n
+	}
 	if n := p.Notify(); n != nil {
 		all[keyNotify] = n
 	}

@@ -27,6 +27,7 @@ type (
 		Setup       schemaSetup        `json:"setup,omitempty"`
 		Commands    schemaCommands     `json:"commands,omitempty"`
 		OTLP        schemaOTLP         `json:"otlp,omitempty"`
+		Records     size               `json:"records,omitempty"`
 		Notify      schemaNotify       `json:"notify,omitempty"`
 	}
 	schemaNotify        struct{}

@@ -23,6 +23,7 @@ type Shown struct {
 	Network    belljar.Network   `json:"network"`
 	GitSign    Value             `json:"git_sign"`
 	OTLP       *OTLP             `json:"otlp,omitempty"`
+	Records    int64             `json:"records,omitempty"`
 	Notify     *Notify           `json:"notify,omitempty"`
 	Limits     map[string]Value  `json:"limits"`
 	Env        ShownEnv          `json:"env"`
@@ -59,7 +60,7 @@ func (p *Policy) Shown() Shown {
 	word := func(i item[string]) Value { return Value{i.value, i.origin()} }
 	v := Shown{
 		Version: 1, Hash: p.Hash(), Presets: p.Presets(), Tier: word(s.tier), Mode: Value{string(s.mode.value), s.mode.origin()},
-		Read: p.Read(), Write: p.Write(), Hide: p.Hide(), Hold: p.Hold(), Pass: p.Pass(), Network: p.Network(), GitSign: word(s.sign), OTLP: p.OTLP(), Notify: p.Notify(), Limits: map[string]Value{},
+		Read: p.Read(), Write: p.Write(), Hide: p.Hide(), Hold: p.Hold(), Pass: p.Pass(), Network: p.Network(), GitSign: word(s.sign), OTLP: p.OTLP(), Records: p.Records(), Notify: p.Notify(), Limits: map[string]Value{},
 		Registries: []Value{}, Setup: []Value{}, Env: ShownEnv{Pass: []Value{}, Tools: ToolVariables(), Certs: CertVariables(), Set: map[string]Value{}},
 		Credentials: p.Credentials(), Commands: p.Commands(), Home: p.Home(), Sessions: p.Sessions(), Cuts: slices.Concat([]Cut{}, p.cuts),
 	}

@@ -27,6 +27,7 @@ type state struct {
 	llm         []item[belljar.LLMRule]
 	sign        item[string]
 	otlp        *item[OTLP]   // nil: none
+	records     *item[int64]  // nil: any size
 	notify      *item[Notify] // nil: none
 	limits      map[string]item[int64]
 	pass        []item[string]

@@ -36,6 +36,9 @@ func (p *Policy) YAML() ([]byte, error) {
 	if s.otlp != nil {
 		w.line(0, keyOTLP+": "+s.otlp.value.text(), asComment(s.otlp.origin()))
 	}
+	if s.records != nil {
+		w.line(0, keyRecords+": "+formatSize(s.records.value), asComment(s.records.origin()))
+	}
 	if s.notify != nil {
 		w.line(0, keyNotify+": "+s.notify.value.text(), asComment(s.notify.origin()))
 	}

@@ -20,8 +20,8 @@ func (a *App) logClaimsCommand(f *logFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "claims [NAME]",
 		Short: "compare what an agent says it ran with what was executed",
-		Long: `Compares the session files that Claude Code or Codex wrote in the sandbox NAME, or in the newest
-one of this project, with the programs on record: which command lines were executed, which were not, which ended
+		Long: `Compares the session files that Claude Code, Codex, Gemini CLI or OpenCode wrote in the sandbox NAME, or in
+the newest one of this project, with the programs on record: which command lines were executed, which were not, which ended
 otherwise than the agent says, and what was executed that it does not tell. What the agent says in words ("all tests
 pass") is not interpreted. Exits 1 when there is a difference.
 `,
@@ -75,7 +75,7 @@ func (a *App) claims(h *host, info event.Info, asJSON bool) error {
 		return fail(belljar.KindInternal, err, "")
 	case files == 0:
 		return fail(belljar.KindNoSuch, errors.New("no transcript of a known agent was kept"),
-			"sessions of Claude Code and Codex are kept per project when the agent is the command of the run, or its preset is given")
+			"sessions of Claude Code, Codex, Gemini CLI and OpenCode are kept per project when the agent is the command of the run, or its preset is given")
 	}
 	rep.Notes = append(append(rep.Notes, notes...), aside...)
 	if rep.Faults() > 0 {

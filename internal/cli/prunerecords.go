@@ -85,23 +85,10 @@ func (a *App) pruneRecords(ctx context.Context, h *host, before time.Time) ([]sa
 		if ctx.Err() != nil || !k.Used.Before(before) {
 			continue
 		}
-		i, err := event.Find(h.dirs.State, k.Name)
-		if err != nil || i.ID != k.Name {
-			continue // somebody else removed it
-		}
-		why := p.needed(&i)
-		if why == "" {
-			err = event.Remove(h.dirs.State, i.ID, seen...)
-			switch belljar.KindOf(err) {
-			case belljar.KindConflict:
-				why = "its sandbox runs"
-			case belljar.KindNoSuch:
-				continue // as above
-			}
-		}
+		why, err := p.remove(k.Name, seen)
 		switch {
 		case why != "":
-			a.note("record %s stays: %s", terminal.Escape(i.ID), terminal.Escape(why))
+			a.note("record %s stays: %s", terminal.Escape(k.Name), terminal.Escape(why))
 		case err != nil:
 			return gone, err
 		default:
@@ -109,6 +96,75 @@ func (a *App) pruneRecords(ctx context.Context, h *host, before time.Time) ([]sa
 		}
 	}
 	return gone, ctx.Err()
+}
+
+// remove removes a record, or says why it stays. One that is gone already was removed.
+func (p *recordPruner) remove(id string, seen []event.Witness) (why string, err error) {
+	i, err := event.Find(p.h.dirs.State, id)
+	if err != nil || i.ID != id {
+		return "", nil
+	}
+	if why = p.needed(&i); why != "" {
+		return why, nil
+	}
+	err = event.Remove(p.h.dirs.State, i.ID, seen...)
+	switch belljar.KindOf(err) {
+	case belljar.KindConflict:
+		return "its sandbox runs", nil
+	case belljar.KindNoSuch:
+		return "", nil
+	}
+	return "", err
+}
+
+// boundRecords removes the oldest records that nothing needs, until all together are no larger than
+// most; 0 is any size. What cannot be removed is said: it is no reason not to run.
+func (a *App) boundRecords(ctx context.Context, h *host, most int64) {
+	if most == 0 {
+		return
+	}
+	list, err := h.keptRecords()
+	var total int64
+	for _, k := range list {
+		total += k.Bytes
+	}
+	if err == nil && total > most {
+		total, err = a.removeOldest(ctx, h, list, total, most)
+	}
+	switch {
+	case err != nil:
+		a.note("records could not be kept within %s: %s", size(most), terminal.Escape(err.Error()))
+	case total > most:
+		a.note("all records are %s, more than the policy's %s, and all that are left are needed: belljar prune records --older 1d says by what", size(total), size(most))
+	}
+}
+
+// removeOldest is boundRecords where there is too much. It returns how much is left.
+func (a *App) removeOldest(ctx context.Context, h *host, list []sandbox.Kept, total, most int64) (int64, error) {
+	p, err := h.recordPruner()
+	if err != nil {
+		return total, err // which sandboxes are kept is not known
+	}
+	slices.SortStableFunc(list, func(x, y sandbox.Kept) int { return x.Used.Compare(y.Used) })
+	seen, done := h.witnesses(ctx)
+	defer done()
+	gone, freed := 0, int64(0)
+	for _, k := range list {
+		if total-freed <= most || ctx.Err() != nil {
+			break
+		}
+		why, err := p.remove(k.Name, seen)
+		if err != nil {
+			return total - freed, err
+		}
+		if why == "" {
+			gone, freed = gone+1, freed+k.Bytes
+		}
+	}
+	if gone > 0 {
+		a.note("%s removed, %s: all together may have %s", counted(gone, "old record", "old records"), size(freed), size(most))
+	}
+	return total - freed, ctx.Err()
 }
 
 // oneLine is what prune shows of all records of a project: there may be thousands.

@@ -124,6 +124,7 @@ func (a *App) run(ctx context.Context, f *planFlags, args []string) error {
 	a.hintKey(h, p.plan, p.agent, f.name != "")
 	a.hintBase(p.plan)
 	a.recoverProject(p.plan)
+	a.boundRecords(ctx, h, p.policy.Records())
 	if ran, err := a.runPooled(ctx, h, f, p); ran {
 		return err
 	}

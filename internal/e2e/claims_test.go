@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -54,18 +55,36 @@ func agentRun(t *testing.T, name, script string, commands ...string) *world {
 	bin := agentPath(t)
 	port := modelServer(t, commands...)
 	w := newWorld(t)
-	for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY"} {
+	for _, key := range []string{"ANTHROPIC_API_KEY", "CODEX_API_KEY", "GEMINI_API_KEY"} {
 		w.env = append(w.env, key+"="+realKey)
 	}
 	w.host("git", "init", "-q")
 	w.write("belljar.yaml", "version: 1\ncommands: {deny: [\"nothing-like-this *\"]}\n")
 	w.write("lie.sh", script)
 	w.install(bin, name)
-	r := w.belljar(append([]string{"run", "--allow", "localhost:" + port}, agents("http://localhost:" + port)[name]...)...)
+	r := w.belljar(append([]string{"run", "--allow", "localhost:" + port}, toldAgents("http://localhost:" + port)[name]...)...)
 	if r.status != 0 {
 		t.Fatalf("%d %s %s", r.status, r.out, r.errout)
 	}
 	return w
+}
+
+// toldAgents are [agents] in the way in which nothing but the agent runs.
+func toldAgents(url string) map[string][]string {
+	all, at := agents(url), "="+strings.TrimPrefix(url, "http://")
+	all["gemini"] = []string{"--env", "GOOGLE_GEMINI_BASE_URL=" + url, "--credential", "GEMINI_API_KEY" + at, "--", "gemini", "-m", "gemini-2.5-flash", "-p", "go", "--yolo", "--skip-trust"}
+	all["opencode"] = []string{"--env", `OPENCODE_CONFIG_CONTENT={"provider":{"anthropic":{"options":{"baseURL":"` + url + `/v1"}}}}`, "--credential", "ANTHROPIC_API_KEY" + at,
+		"--", "opencode", "run", "--auto", "-m", "anthropic/claude-sonnet-4-5", "go"}
+	return all
+}
+
+// toldNames are the agents whose claims are tested: OpenCode takes minutes in a kernel of its own.
+func toldNames() []string {
+	names := []string{"claude", "codex", "gemini"}
+	if os.Getenv("BELLJAR_SOAK") != "" {
+		names = append(names, "opencode")
+	}
+	return names
 }
 
 // TestClaimsHonest: what the real programs tell is what was executed.
@@ -74,7 +93,7 @@ func TestClaimsHonest(t *testing.T) {
 	if !ownKernel() {
 		t.Skip("the tier declares that it does not see which programs run: TestClaimsNotSeen")
 	}
-	for _, name := range []string{"claude", "codex"} {
+	for _, name := range toldNames() {
 		t.Run(name, func(t *testing.T) {
 			w := agentRun(t, name, "", honest...)
 			all, status := w.claims()
@@ -105,10 +124,29 @@ func TestClaimsLying(t *testing.T) {
 	scripts := map[string]string{
 		"claude": `EDITS='s/Exit.code.1"/Exit\x20code\x200"/;s/"date.-u"/"date\x20-I"/'` + edit +
 			`mkdir -p ~/.claude/projects/p; printf '%s\n' '{"type":"assistant","timestamp":"` + now + `","message":{"content":[{"type":"tool_use","id":"m","name":"Bash","input":{"command":"make \u001b[31m test"}}]}}' > ~/.claude/projects/p/x.jsonl`,
+		"gemini": `for f in $(find ~/.gemini/tmp -name 'session-*.jsonl'); do sed 's/Exit.Code:.1/Exit\x20Code:\x200/g;s/"date.-u"/"date\x20-I"/g' $f > /tmp/edited; cat /tmp/edited > $f; done
+` + `printf '%s\n' '{"id":"m","type":"gemini","timestamp":"` + now + `","toolCalls":[{"id":"m","name":"run_shell_command","args":{"command":"make \u001b[31m test"},"status":"success"}]}' > ~/.gemini/tmp/x.jsonl`,
+		"opencode": `cat > /tmp/lie.py <<'EOF'
+import sqlite3, os, json, time
+c = sqlite3.connect(os.path.expanduser("~/.local/share/opencode/opencode.db"), timeout=30)
+for i, message, session, d in list(c.execute("select id, message_id, session_id, data from part")):
+    p = json.loads(d)
+    if p["type"] == "tool":
+        s = p["state"]
+        s["input"]["command"] = s["input"]["command"].replace("date -u", "date -I")
+        if s.get("metadata", {}).get("exit") == 1:
+            s["metadata"]["exit"] = 0
+        c.execute("update part set data = ? where id = ?", (json.dumps(p), i))
+t = int(time.time() * 1000)
+p = {"type": "tool", "tool": "bash", "callID": "m", "state": {"status": "completed", "title": "", "output": "", "input": {"command": "make \x1b[31m test"}, "time": {"start": t, "end": t}, "metadata": {"exit": 0, "output": "", "truncated": False}}}
+c.execute("insert into part values ('prt_m', ?, ?, ?, ?, ?)", (message, session, t, t, json.dumps(p)))
+c.commit()
+EOF
+python3 /tmp/lie.py`,
 		"codex": `EDITS='s/exit_code\(.*\)":1,/exit_code\1":0,/;s/exit_code":1,/exit_code":0,/;s/date.-u/date\x20-I/g'` + edit +
 			`printf '%s\n' '{"timestamp":"` + now + `","type":"response_item","payload":{"type":"function_call","call_id":"m","name":"exec_command","arguments":"{\"cmd\":\"make \\u001b[31m test\"}"}}' >> $f`,
 	}
-	for _, name := range []string{"claude", "codex"} {
+	for _, name := range toldNames() {
 		t.Run(name, func(t *testing.T) {
 			w := agentRun(t, name, scripts[name], "false", "date -u", "sh lie.sh")
 			all, status := w.claims()

@@ -243,3 +243,32 @@ func TestPruneRecords(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestBoundRecords: a run removes the oldest records where all together are larger than the user's
+// policy has it, and none that is needed.
+func TestBoundRecords(t *testing.T) {
+	testenv.Need(t, "user") // root has one state for all, with records of others
+	w := newWorld(t)
+	w.sh("true", "--name", "kept", "--keep")
+	w.detach("runs", "--", "sleep", "1000")
+	w.sh("i=0; while [ $i -lt 6000 ]; do : > file-$i; i=$((i+1)); done; rm file-*", "--name", "large")
+	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\nrecords: 1GiB\n")
+	if r := w.trySh("true", "--name", "roomy"); r.status != 0 || strings.Contains(r.errout, "removed") {
+		t.Errorf("%+v", r)
+	}
+	w.write(filepath.Join(w.home, ".config/belljar/policy.yaml"), "version: 1\nrecords: 1MiB\n")
+	r := w.trySh("true", "--name", "tight")
+	mustContain(t, "what the run says", r.errout, "1 old record removed", "all together may have 1")
+	list := w.belljar("log", "--list").out
+	mustContain(t, "what is left", list, "kept", "runs", "roomy", "tight")
+	mustLack(t, "what is left", list, "large")
+	w.belljar("stop", "runs")
+	if r = w.belljar("log", "verify", "--all"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	// A project has no say in it.
+	w.write("belljar.yaml", "version: 1\nrecords: 1MiB\n")
+	if r = w.trySh("true"); r.status == 0 || !strings.Contains(r.errout, "a project's file cannot say how much is kept") {
+		t.Errorf("%+v", r)
+	}
+}

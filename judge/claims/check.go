@@ -40,7 +40,7 @@ func Check(told []*Claim, entries iter.Seq2[event.Entry, error]) (Report, error)
 	roots := make([]*execution, len(told))
 	parsed := 0
 	for i, c := range told {
-		reads[i] = read(c.Line)
+		reads[i] = read(c.forShell())
 		roots[i] = m.root(c)
 		for j := range reads[i].commands {
 			parsed += 1 + len(reads[i].commands[j].args)
@@ -112,7 +112,7 @@ func (c *Claim) in(t time.Time) bool {
 // has: one with the stated status, if there is one.
 func (m *matcher) root(c *Claim) *execution {
 	var best *execution
-	line := strings.TrimSpace(c.Line)
+	line := strings.TrimSpace(c.forShell())
 	list := m.shells[line]
 	// Claims are in order: what is too early for this one is so for all that follow.
 	for len(list) > 0 && (list[0].used || list[0].proc.claim != nil || list[0].at.Before(c.Time.Add(-slack))) {

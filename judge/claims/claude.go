@@ -49,7 +49,7 @@ type claudeOpen struct {
 	background bool
 }
 
-func newClaude(string) lineReader { return &claude{open: map[string]*claudeOpen{}} }
+func newClaude() lineReader { return &claude{open: map[string]*claudeOpen{}} }
 
 func (c *claude) claims() []*Claim { return c.all }
 

@@ -48,7 +48,7 @@ type codex struct {
 	begun map[string]*Claim
 }
 
-func newCodex(string) lineReader {
+func newCodex() lineReader {
 	return &codex{open: map[string][]*Claim{}, begun: map[string]*Claim{}}
 }
 

@@ -51,7 +51,7 @@ func (v Verdict) Fault() bool { return v == OtherStatus || v == NotExecuted || v
 // A Claim is one command line of a transcript. All of it comes from inside: escape it
 // before printing.
 type Claim struct {
-	Agent string    `json:"agent"` // claude, codex
+	Agent string    `json:"agent"` // a name of [Agents]
 	File  string    `json:"file"`  // of the transcript, below its folder
 	Line  string    `json:"line"`
 	Time  time.Time `json:"time"`           // when it was called
@@ -62,8 +62,17 @@ type Claim struct {
 	Failed bool `json:"failed,omitempty"`
 
 	id     string
+	given  string // what the program gives to a shell for it, where that is not Line
 	output string // the beginning of it
 	called bool   // by the model, not told by the program that ran it
+}
+
+// forShell is the line that a shell is given for c.
+func (c *Claim) forShell() string {
+	if c.given != "" {
+		return c.given
+	}
+	return c.Line
 }
 
 // A Finding is the verdict on one claim, or on something that was executed.

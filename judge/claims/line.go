@@ -280,12 +280,16 @@ func script(argv []string) (line string, ok bool) {
 var around = strings.Fields("eval source . builtin shopt setopt unalias unset pwd true exit")
 
 // lines are the lines that a shell was given by argv: its script, and what that gives to
-// eval, as Claude Code does with the line of a call. A script that runs anything besides is
+// eval, as Claude Code does with the line of a call, or what Gemini CLI put its own words
+// around. A script that runs anything besides is
 // nothing but itself.
 func lines(argv []string) []string {
 	s, ok := script(argv)
 	if !ok {
 		return nil
+	}
+	if m := geminiShell().FindStringSubmatch(s); m != nil {
+		return append([]string{s}, m[1])
 	}
 	out := []string{s}
 	if !strings.Contains(s, "eval") {

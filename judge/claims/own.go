@@ -11,7 +11,7 @@ import (
 
 // agentNames are the programs that are agents, or start them. A program is what the name of
 // its file says, only where the sandbox cannot write.
-var agentNames = []string{"claude", "claude.exe", "codex", "codex.js"}
+var agentNames = []string{"claude", "claude.exe", "codex", "codex.js", "gemini", "gemini.js", "opencode", "opencode.exe"}
 
 // ownPrograms are what agents are known to start by themselves: to look at the project and
 // the system, and to learn what the user's shell sets. Everything below them has to be of

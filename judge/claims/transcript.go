@@ -38,7 +38,17 @@ type Dir struct {
 type format struct {
 	sessions string // below HOME
 	file     func(name string) bool
-	reader   func(file string) lineReader
+	flat     bool // the files lie in that folder itself, not in folders below it
+	// read returns the claims of a file, and how many bytes of it were read: not many more
+	// than limit.
+	read func(in source, limit int64) ([]*Claim, int64, error)
+}
+
+// A source is an open transcript, a regular file, and the folder with what belongs to it.
+type source struct {
+	root *os.Root
+	name string
+	file *os.File
 }
 
 // A lineReader takes the lines of one file.
@@ -48,8 +58,22 @@ type lineReader interface {
 }
 
 var formats = map[string]format{
-	"claude": {".claude/projects", func(n string) bool { return strings.HasSuffix(n, ".jsonl") }, newClaude},
-	"codex":  {".codex/sessions", func(n string) bool { return strings.HasPrefix(n, "rollout-") && strings.HasSuffix(n, ".jsonl") }, newCodex},
+	"claude": {sessions: ".claude/projects", file: isLines, read: byLine(newClaude)},
+	"codex":  {sessions: ".codex/sessions", file: func(n string) bool { return strings.HasPrefix(n, "rollout-") && isLines(n) }, read: byLine(newCodex)},
+	"gemini": {sessions: ".gemini/tmp", file: isLines, read: byLine(newGemini)},
+	"opencode": {sessions: ".local/share/opencode", flat: true, read: readOpenCode,
+		file: func(n string) bool { return strings.HasPrefix(n, "opencode") && strings.HasSuffix(n, ".db") }},
+}
+
+func isLines(name string) bool { return strings.HasSuffix(name, ".jsonl") }
+
+// byLine reads files of lines.
+func byLine(reader func() lineReader) func(source, int64) ([]*Claim, int64, error) {
+	return func(in source, limit int64) ([]*Claim, int64, error) {
+		r := reader()
+		n, err := eachLine(io.LimitReader(in.file, limit+1), r.line)
+		return r.claims(), n, err
+	}
 }
 
 // Agents are the agents whose transcripts can be read, with the folder below HOME that
@@ -127,7 +151,7 @@ func (w *walker) folder(root *os.Root, at string, f format, agent string, depth 
 		for _, e := range list {
 			name := path.Join(at, e.Name())
 			switch {
-			case e.IsDir():
+			case e.IsDir() && !f.flat:
 				if err := w.folder(root, name, f, agent, depth+1); err != nil {
 					return err
 				}
@@ -159,23 +183,19 @@ func (w *walker) file(root *os.Root, name string, f format, agent string) error 
 	if w.files++; w.files > maxFiles {
 		return ErrBounds
 	}
-	in, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	in, err := open(root, name)
 	if err != nil {
 		return w.unreadable(name, err)
 	}
 	defer in.Close()
-	if st, err := in.Stat(); err != nil || !st.Mode().IsRegular() {
-		return w.unreadable(name, errors.New("no regular file"))
+	claims, n, err := f.read(source{root, name, in}, maxAllBytes-w.bytes)
+	if w.bytes += n; w.bytes > maxAllBytes || errors.Is(err, ErrBounds) {
+		return ErrBounds
 	}
-	r := f.reader(name)
-	n, err := eachLine(io.LimitReader(in, maxAllBytes-w.bytes+1), r.line)
 	if err != nil {
 		return w.unreadable(name, err)
 	}
-	if w.bytes += n; w.bytes > maxAllBytes {
-		return ErrBounds
-	}
-	for _, c := range r.claims() {
+	for _, c := range claims {
 		if c.Time.Before(w.from) || c.Time.After(w.to) {
 			w.elsewhen++
 			continue
@@ -194,6 +214,19 @@ func (w *walker) file(root *os.Root, name string, f format, agent string) error 
 		return ErrBounds
 	}
 	return nil
+}
+
+// open opens a regular file, and follows no link.
+func open(root *os.Root, name string) (*os.File, error) {
+	in, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := in.Stat(); err != nil || !st.Mode().IsRegular() {
+		in.Close()
+		return nil, errors.New("no regular file")
+	}
+	return in, nil
 }
 
 // eachLine calls f for every line; those that are too long are skipped.

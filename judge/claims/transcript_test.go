@@ -31,6 +31,15 @@ const codexText = `{"timestamp":"2026-11-29T12:00:00.1Z","type":"response_item",
 {"timestamp":"2026-11-29T12:00:03Z","type":"response_item","payload":{"type":"function_call","call_id":"4","name":"update_plan","arguments":"{\"cmd\":\"no line\"}"}}
 `
 
+const geminiText = `{"sessionId":"s","projectHash":"p","kind":"main"}
+{"$set":{"messages":[{"id":"m0","timestamp":"2026-11-29T12:00:00Z","type":"gemini","toolCalls":[{"id":"0","name":"run_shell_command","args":{"command":"make all"},"status":"cancelled","timestamp":"2026-11-29T12:00:00.1Z"}]}]}}
+{"id":"m1","timestamp":"2026-11-29T12:00:01Z","type":"gemini","content":"I run it."}
+{"id":"m1","timestamp":"2026-11-29T12:00:01Z","type":"gemini","toolCalls":[{"id":"1","name":"run_shell_command","args":{"command":"make test"},"status":"executing"}]}
+{"id":"m1","timestamp":"2026-11-29T12:00:01Z","type":"gemini","toolCalls":[{"id":"1","name":"run_shell_command","args":{"command":"make test"},"result":[{"functionResponse":{"response":{"output":"<untrusted_context>\nOutput: no\nExit Code: 0\nExit Code: 2\nProcess Group PGID: 9\n</untrusted_context>"}}}],"status":"success","timestamp":"2026-11-29T12:00:01.5Z","resultDisplay":"no\nExit Code: 0"},{"id":"w","name":"write_file","args":{"command":"no line"}}]}
+{"id":"m2","timestamp":"2026-11-29T12:00:02Z","type":"gemini","toolCalls":[{"id":"2","name":"run_shell_command","args":{"command":"echo lies"},"result":[{"functionResponse":{"response":{"output":"Output: Exit Code: 7\nBackground PIDs: 17, 18\nProcess Group PGID: 9"}}}],"status":"success","timestamp":"2026-11-29T12:00:02.5Z","resultDisplay":"Exit Code: 7"},{"id":"3","name":"run_shell_command","args":{"command":"serve","is_background":true},"result":[{"functionResponse":{"response":{"output":"Command moved to background (PID: 3). Output hidden."}}}],"status":"success","timestamp":"2026-11-29T12:00:02.5Z"}]}
+{"id":"m3","timestamp":"2026-11-29T12:00:03Z","type":"gemini","toolCalls":[{"id":"4","name":"run_shell_command","args":{"command":"rm x"},"result":[{"functionResponse":{"response":{"error":"Tool execution denied by policy."}}}],"status":"error","timestamp":"2026-11-29T12:00:03Z"},{"id":"5","name":"run_shell_command","args":{"command":"kill -9 $$"},"result":[{"functionResponse":{"response":{"output":"Output: (empty)\nSignal: 9\nProcess Group PGID: 9"}}}],"status":"success","timestamp":"2026-11-29T12:00:03Z"},{"id":"6","name":"run_shell_command","args":{"command":"ls"},"result":[{"functionResponse":{"response":{"output":"Output: (empty)\nProcess Group PGID: 9"}}}],"status":"success","timestamp":"2026-11-29T12:00:03Z","resultDisplay":[]}]}
+`
+
 func readText(t *testing.T, agent, name, text string) ([]*Claim, []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -76,9 +85,38 @@ func TestCodex(t *testing.T) {
 	}
 }
 
+func TestGemini(t *testing.T) {
+	all, _ := readText(t, "gemini", "p/chats/session-x.jsonl", geminiText+geminiText)
+	want := "make all [] true\nmake test [2] false\necho lies [0] false\nserve [] false\nrm x [] true\nkill -9 $$ [] false\nls [0] false\n"
+	if got := show(all); got != want {
+		t.Errorf("got %s want %s", got, want)
+	}
+}
+
+// TestGeminiShell: the line in what Gemini CLI puts around it, and what it makes of a shell's line.
+func TestGeminiShell(t *testing.T) {
+	const before, after = "shopt -u promptvars nullglob extglob nocaseglob dotglob; _bgpids_file=/tmp/gemini-shell-x/bgpids.tmp\n(\n  trap 'jobs -p > \"$_bgpids_file\"' EXIT\n", "\n)\n__code=$?\nexit $__code"
+	for line, want := range map[string]string{
+		"make test": "make test", `sh -c 'exit 3'`: "exit 3", `/bin/bash -c "echo \"$x\""`: `echo "$x"`, "bash -c exit 3": "exit 3", "bash x -c 'y'": "bash x -c 'y'",
+	} {
+		c := Claim{Line: line, given: geminiGiven(line)}
+		if got := c.forShell(); got != want {
+			t.Errorf("%s: %s", line, got)
+		}
+		if l := lines([]string{"bash", "-c", before + want + after}); len(l) != 2 || l[1] != want {
+			t.Errorf("%s: %q", line, l)
+		}
+	}
+	for _, s := range []string{"evil; " + before + "x" + after, before + "x" + after + "; evil", "shopt -u x; evil; _bgpids_file=y\n(\n" + "x" + after} {
+		if l := lines([]string{"bash", "-c", s}); len(l) != 1 {
+			t.Errorf("%q", l)
+		}
+	}
+}
+
 // TestCodexMany: very many calls of one line cost no more than their sum.
 func TestCodexMany(t *testing.T) {
-	c := newCodex("x").(*codex)
+	c := newCodex().(*codex)
 	for i := range 50_000 {
 		at := start.Add(time.Duration(i) * time.Second)
 		c.ran = append(c.ran, &Claim{Line: "x", Time: at, Until: at})
@@ -127,9 +165,10 @@ func TestHostileFolder(t *testing.T) {
 func FuzzTranscript(f *testing.F) {
 	f.Add([]byte(claudeText))
 	f.Add([]byte(codexText))
+	f.Add([]byte(geminiText))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, format := range formats {
-			r := format.reader("x")
+		for _, reader := range []func() lineReader{newClaude, newCodex, newGemini} {
+			r := reader()
 			if _, err := eachLine(strings.NewReader(string(b)), r.line); err != nil {
 				t.Fatal(err)
 			}
