@@ -46,7 +46,7 @@ type corpusCase struct {
 // corpus reads the cases of all files.
 func corpus(t *testing.T) (cases []corpusCase) {
 	t.Helper()
-	for _, name := range []string{"egress.jsonl", "egress-more.jsonl", "egress-further.jsonl"} {
+	for _, name := range []string{"egress.jsonl", "egress-more.jsonl", "egress-further.jsonl", "egress-written.jsonl"} {
 		b, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
-	if cases < 120 {
+	if cases < 220 {
 		t.Errorf("only %d cases", cases)
 	}
 }

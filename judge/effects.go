@@ -71,6 +71,12 @@ func (w *walk) effect(u use) {
 		}
 	case "write":
 		w.write(u.value)
+	case "output":
+		w.ask(guardOption, u.what+" writes a file")
+		w.write(u.value)
+	case "download":
+		w.write(u.value)
+		w.state.load(w.resolve(u.value))
 	case "delete":
 		w.remove(u.value, u.recursive)
 	case "move":
@@ -102,6 +108,8 @@ func (w *walk) effect(u use) {
 	case "code":
 		w.ask(guardOption, u.what+" runs a program from a file")
 		w.code(u.value)
+	case "lines":
+		w.read(u.value[strings.LastIndexByte(u.value, ':')+1:], false)
 	case "rev":
 		w.revision(u.value)
 	case "config":

@@ -35,7 +35,7 @@ func Guards() []Guard {
 		{guardControl, Deny, "A file is written that decides what runs later: shell start-up files, git hooks and configuration, settings of agents and editors, /etc."},
 		{guardOutside, Ask, "Something is written outside the writable folders, or used from outside the project."},
 		{guardDelete, Deny, "Recursive removal outside the writable folders; other removal outside is asked."},
-		{guardDevice, Deny, "A raw device is written."},
+		{guardDevice, Deny, "A raw device is written; asked where it is read."},
 		{guardEnv, Deny, "A variable that loads code into other programs (LD_PRELOAD, BASH_ENV, GIT_SSH_COMMAND); asked for those that re-route or re-configure (PATH, HTTP_PROXY)."},
 		{guardNet, Deny, "What came from the network is run by a shell or an interpreter."},
 		{guardSocket, Deny, "A connection by /dev/tcp or /dev/udp."},

@@ -111,6 +111,8 @@ func handlerOf(name string) handler {
 		return pytestCommand
 	case "ssh":
 		return sshCommand
+	case "download":
+		return downloadCommand
 	case "remotecopy":
 		return remoteCopy
 	}

@@ -256,9 +256,32 @@ func jqCommand(w *walk, c *cmd, u *table.Use) bool {
 	for i, e := range c.spec.Given(u) {
 		if o := u.Operands[i]; e == "value" && (strings.Contains(o, "import") || strings.Contains(o, "include")) && strings.Contains(o, `"`) {
 			w.ask(guardOption, "a filter of jq that imports a file")
+		} else if e == "value" && namesEnvironment(o) {
+			w.ask(guardOption, "a filter of jq that prints the environment")
 		}
 	}
 	return false
+}
+
+// namesEnvironment says whether a filter of jq holds $ENV or env, which is neither a key
+// nor text.
+func namesEnvironment(filter string) bool {
+	for from := 0; ; {
+		i := strings.Index(filter[from:], "env")
+		if i < 0 {
+			return strings.Contains(filter, "$ENV")
+		}
+		i += from
+		from = i + 3
+		if (i == 0 || !wordOrKey(filter[i-1])) && (from == len(filter) || !wordOrKey(filter[from]) || filter[from] == '.') {
+			return true
+		}
+	}
+}
+
+// wordOrKey says whether a byte before or after a word makes it another word, a key or text.
+func wordOrKey(c byte) bool {
+	return c == '_' || c == '.' || c == '$' || c == '"' || c == '-' || c == '@' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // sedCommand judges a script of sed; with -i the files are written.

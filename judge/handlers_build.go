@@ -12,6 +12,11 @@ import (
 // makeCommand judges operands of make: variables may replace programs, or run one.
 func makeCommand(w *walk, _ *cmd, u *table.Use) bool {
 	w.here()
+	for _, s := range u.Settings {
+		if s.Value == "-" && slices.Contains([]string{"-f", "--file", "--makefile"}, s.Name) {
+			w.ask(guardOption, "make obeys its standard input")
+		}
+	}
 	for _, o := range u.Operands {
 		name, v, set := strings.Cut(o, "=")
 		if !set {
@@ -90,6 +95,9 @@ func pytestCommand(w *walk, c *cmd, u *table.Use) bool {
 		}
 	}
 	for _, o := range u.Operands {
+		if strings.HasPrefix(o, "@") {
+			w.ask(guardOption, "arguments of pytest from a file: "+shell.Show(o))
+		}
 		file, _, _ := strings.Cut(o, "::")
 		w.within(file, c.name+" runs tests")
 	}
@@ -195,4 +203,43 @@ func remoteCopy(w *walk, _ *cmd, u *table.Use) bool {
 		w.tree(o)
 	}
 	return true
+}
+
+// downloadCommand: files that are named by their address hold what came from the network.
+func downloadCommand(w *walk, c *cmd, u *table.Use) bool {
+	dir, named := "", u.Has("-O", "--remote-name", "--remote-name-all", "-J", "--remote-header-name")
+	switch c.name {
+	case "curl":
+		dir, _ = u.Value("--output-dir")
+		if file, ok := u.Value("-o", "--output"); ok && dir != "" {
+			w.state.load(w.resolve(path.Join(dir, file)))
+		}
+	default:
+		dir, _ = u.Value("-P", "--directory-prefix")
+		named = !u.Has("-O", "--output-document")
+	}
+	if !named {
+		return false
+	}
+	for _, o := range append(u.Operands, valuesOf(u, "--url")...) {
+		address, _, _ := strings.Cut(o, "#")
+		bare, _, _ := strings.Cut(address, "?") // wget keeps what is asked in the name
+		for _, name := range []string{path.Base(address), path.Base(bare)} {
+			if name != "." && name != "/" {
+				w.state.load(w.resolve(path.Join(dir, name)))
+			}
+		}
+	}
+	return false
+}
+
+// valuesOf are all values of an option.
+func valuesOf(u *table.Use, name string) []string {
+	var l []string
+	for _, s := range u.Settings {
+		if s.Name == name && s.Given {
+			l = append(l, s.Value)
+		}
+	}
+	return l
 }

@@ -110,7 +110,12 @@ func gitPaths(w *walk, c *cmd, u *table.Use) bool {
 }
 
 func showsPatch(a string) bool {
-	return a == "--patch" || a == "--patch-with-stat" || strings.HasPrefix(a, "-L") || strings.HasPrefix(a, "-U") || strings.HasPrefix(a, "--unified") ||
+	for _, long := range []string{"--pat", "--bin", "--rem", "--dd", "--diff-m"} { // git takes abbreviations
+		if strings.HasPrefix(a, long) {
+			return true
+		}
+	}
+	return strings.HasPrefix(a, "-L") || strings.HasPrefix(a, "-U") || strings.HasPrefix(a, "--unified") ||
 		a == "-c" || a == "--cc" || a == "-m" || len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.ContainsAny(a, "pu")
 }
 

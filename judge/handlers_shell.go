@@ -116,6 +116,9 @@ func unsetCommand(w *walk, c *cmd, _ *table.Use) bool {
 			w.unsets = true
 			continue
 		}
+		if a == "PATH" {
+			w.environ(a, "") // programs are looked for in the working folder then
+		}
 		delete(w.state.funcs, a)
 		if _, ok := w.state.vars[a]; ok || a == "HOME" || a == "PWD" || a == "IFS" {
 			w.state.vars[a] = scalar("")
@@ -157,7 +160,22 @@ func inputCommand(w *walk, c *cmd, _ *table.Use) bool {
 			w.set(a)
 		}
 	}
+	w.readsName(c)
 	return true
+}
+
+// readsName: a line of what lists paths is one path, when it is read as a whole.
+func (w *walk) readsName(c *cmd) {
+	args := c.args
+	for len(args) > 0 && (args[0] == "-r" || args[0] == "-d" && len(args) > 1 && args[1] == "" || args[0] == "-rd" && len(args) > 1 && args[1] == "") {
+		if args[0] != "-r" {
+			args = args[1:]
+		}
+		args = args[1:]
+	}
+	if c.name == "read" && len(args) == 1 && isIdentifier(args[0]) && len(w.input.names) == 1 && !w.input.net {
+		w.assign(args[0], scalar(w.input.names[0]))
+	}
 }
 
 // waitCommand: -p sets a variable, whose subscript is evaluated.
@@ -277,6 +295,9 @@ func rebindCommand(w *walk, c *cmd, _ *table.Use) bool {
 // shellCommand: -c runs a line; otherwise a file, or standard input.
 func shellCommand(w *walk, c *cmd, _ *table.Use) bool {
 	line, operands, odd := shellArgs(c.args)
+	if !line && readsInput(c.args) {
+		operands = nil
+	}
 	if odd != "" {
 		w.ask(guardOption, "an option of "+c.name+" that runs a file or is not known: "+shell.Show(odd))
 	}
@@ -300,6 +321,20 @@ func shellCommand(w *walk, c *cmd, _ *table.Use) bool {
 		w.standardInput()
 	}
 	return true
+}
+
+// readsInput says whether a shell takes its operands as arguments of what it reads
+// from standard input.
+func readsInput(args []string) bool {
+	for _, a := range args {
+		if len(a) < 2 || a[0] != '-' && a[0] != '+' || a == "--" {
+			return false
+		}
+		if a[0] == '-' && a[1] != '-' && strings.Contains(a, "s") {
+			return true
+		}
+	}
+	return false
 }
 
 // script judges the text of sh -c: another shell, in which functions are not known to

@@ -57,7 +57,7 @@ func (w *walk) prints(argv []string, in input) input {
 		return out
 	}
 	for _, a := range argv {
-		out.net = out.net || shell.FromNet(a)
+		out.net = out.net || shell.FromNet(a) || len(w.state.loads) > 0 && w.state.loads[w.resolve(a)]
 	}
 	args := argv[1:]
 	switch argv[0] {
@@ -195,10 +195,18 @@ func (w *walk) gitLists(args []string) []string {
 		return false
 	}
 	switch args[0] {
-	case "ls-files", "grep":
-		return []string{string(shell.File)}
-	case "diff", "show", "log":
+	case "ls-files":
+		return w.pathspecs(args[1:])
+	case "grep":
+		if has("-l", "-L", "--name-only", "--files-with-matches", "--files-without-match") {
+			return []string{string(shell.File)}
+		}
+	case "diff":
 		if has("--name-only") {
+			return []string{string(shell.File)}
+		}
+	case "show", "log":
+		if has("--name-only") && has("--format=", "--pretty=", "--pretty=format:", "--pretty=tformat:") {
 			return []string{string(shell.File)}
 		}
 	case "rev-parse":
@@ -214,4 +222,29 @@ func (w *walk) gitLists(args []string) []string {
 		}
 	}
 	return nil
+}
+
+// pathspecs are the paths that git ls-files prints for its operands.
+func (w *walk) pathspecs(args []string) []string {
+	var out []string
+	for _, a := range args {
+		first, last := strings.IndexAny(a, "*?[\x01\x02"), strings.LastIndexAny(a, "*?]\x01\x02")
+		switch {
+		case strings.HasPrefix(a, "--format"):
+			return nil
+		case a == "" || a[0] == ':' || strings.HasPrefix(a, "-") && strings.ContainsAny(a, "xXE") || strings.HasPrefix(a, "--ex") || shell.Unknown(a):
+			return []string{string(shell.File)}
+		case a[0] == '-':
+		case first >= 0:
+			out = append(out, a[:first]+string(shell.File)+a[last+1:])
+		case isSource(a):
+			out = append(out, a)
+		default:
+			out = append(out, w.below(a))
+		}
+	}
+	if len(out) == 0 || len(out) > maxRounds {
+		return []string{string(shell.File)}
+	}
+	return out
 }

@@ -67,6 +67,9 @@ func (w *walk) read(field string, quiet bool) {
 		}
 		return
 	}
+	if strings.HasPrefix(p, "/dev/") && w.judge.harmless.Has(p) == place.No {
+		w.ask(guardDevice, "reads a device: "+shell.Show(p))
+	}
 	if w.judge.doubtful.Has(p) == place.Yes {
 		w.ask(guardSecret, "often holds a secret: "+shell.Show(p))
 	}

@@ -171,6 +171,7 @@ func (w *walk) command(c syntax.Command) {
 		w.stmts(c.Cond)
 		after := w.aside(func() { w.stmts(c.Do) })
 		w.state.join(after)
+		w.forget(c.Cond) // the last round of the condition has failed
 	case *syntax.ForClause:
 		w.loop(c)
 	case *syntax.CaseClause:

@@ -13,20 +13,9 @@ import (
 	"github.com/belljar-dev/belljar/workspace/shadow"
 )
 
-// beneath keeps every walk inside of the tree, on real directories.
-const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
-
 // openHost opens rel below the host's root. The error is a bare errno.
 func (t *tree) openHost(rel string, flags int) (int, error) {
-	if rel == "" {
-		rel = "."
-	}
-	for {
-		fd, err := unix.Openat2(t.host, rel, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: beneath})
-		if err != unix.EINTR && err != unix.EAGAIN {
-			return fd, err
-		}
-	}
+	return shadow.OpenBeneath(t.host, rel, flags)
 }
 
 // parent opens the directory of the host that holds rel.

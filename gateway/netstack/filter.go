@@ -101,6 +101,12 @@ func judgePayload(p payload) (verdict, Drop) {
 	switch {
 	case p.proto == protoTCP:
 		return deliver, Drop{}
+	case p.proto == protoUDP && (p.dst.IsMulticast() || p.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})):
+		drop := Drop{Proto: "udp", Addr: p.dst, Reason: "multicast and broadcast leave no sandbox"}
+		if len(p.body) >= 4 {
+			drop.Port = binary.BigEndian.Uint16(p.body[2:])
+		}
+		return refuse, drop
 	case p.proto == protoUDP:
 		return deliver, Drop{}
 	case p.proto == protoICMP4 && !p.v6 || p.proto == protoICMP6 && p.v6:

@@ -113,7 +113,7 @@ func (v *View) Lookup(rel string) (Entry, error) {
 
 // OpenFile opens the private copy of the file at rel for reading.
 func (v *View) OpenFile(rel string) (*os.File, error) {
-	fd, err := openBeneath(v.tree, rel, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	fd, err := OpenBeneath(v.tree, rel, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: rel, Err: err}
 	}
@@ -228,7 +228,7 @@ func (v *View) parent(rel string) (fd int, name string, err error) {
 // OpenDir opens the directory at rel inside the tree without following any
 // symbolic link; the error is a bare errno.
 func (v *View) OpenDir(rel string) (int, error) {
-	return openBeneath(v.tree, rel, unix.O_RDONLY|unix.O_DIRECTORY)
+	return OpenBeneath(v.tree, rel, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
 // writeAt puts data at (dir, name) by a rename.

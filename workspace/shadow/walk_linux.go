@@ -28,8 +28,9 @@ func List(fd int) ([]string, error) {
 
 const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
-// openBeneath opens rel below dir, in steps when it is longer than a path may be.
-func openBeneath(dir int, rel string, flags int) (int, error) {
+// OpenBeneath opens rel below dir, through real directories only and in steps when it
+// is longer than a path may be. The error is a bare errno.
+func OpenBeneath(dir int, rel string, flags int) (int, error) {
 	at := dir
 	for len(rel) > 4000 {
 		cut := strings.LastIndexByte(rel[:4000], '/')

@@ -83,6 +83,9 @@ func throughProc(p, dir string) (string, bool) {
 	case "root":
 		return "/" + below, true
 	case "cwd":
+		if parts[0] != "self" && parts[0] != "thread-self" {
+			return "/\x03" + below, true // the folder of another process
+		}
 		return dir + below, true
 	}
 	return "", false

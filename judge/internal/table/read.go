@@ -184,6 +184,9 @@ func (s *Spec) short(u *Use, args []string) []string {
 			rest = u.take(name, o, nil, rest)
 			continue
 		}
+		if s.Equals {
+			after = strings.TrimPrefix(after, "=")
+		}
 		return u.take(name, o, &after, rest)
 	}
 	return rest

@@ -66,6 +66,7 @@ type Spec struct {
 	Loose   bool    // options that are not listed are harmless
 	Numbers bool    // -5 is an option
 	Quiet   bool    // does not print the files that it reads
+	Equals  bool    // -f=FILE is -f FILE
 	Net     bool    // prints what comes from the network
 	Handler string
 	Subs    map[string]*Spec
@@ -78,13 +79,14 @@ type Spec struct {
 func effects() map[string]string {
 	return map[string]string{
 		"flag": "nothing", "value": "a value without effect", "read": "a file is read", "write": "a file is written",
+		"output": "a file is written where others only print: a question", "download": "a file is written with what came from the network",
 		"delete": "a file is removed", "move": "a file is moved away", "exec": "a shell line or a program with arguments is run",
 		"prog": "a program is run", "ask": "always a question", "inside": "a path that must be in the project",
 		"look": "a file is opened, its content not shown", "force": "history of a remote repository is lost",
 		"chdir": "the working folder of what follows", "config": "a setting of git", "remote": "a remote repository",
 		"data": "data, or @ and a file", "form": "a form field, or one of a file", "url": "an address",
 		"awk": "a program of awk", "sed": "a program of sed", "split": "a line that is split into arguments",
-		"line": "a shell line", "code": "a program in another language", "rev": "a revision, or revision:path",
+		"line": "a shell line", "code": "a program in another language", "rev": "a revision, or revision:path", "lines": "a range, a colon and a file",
 		"setenv": "NAME=VALUE", "unset": "a variable is taken away", "stdin": "what it runs gets arguments from input", "recurse": "folders are read or removed with all below",
 		"strip": "the variables are taken away", "mode": "permissions", "mark": "looked at by the handler", "make": "an operand of make",
 	}
@@ -228,6 +230,8 @@ func (s *Spec) say(words []string) error {
 		s.Numbers = true
 	case "quiet":
 		s.Quiet = true
+	case "equals":
+		s.Equals = true
 	case "net":
 		s.Net = true
 	case "handler":
