@@ -104,8 +104,11 @@ func (r *reading) stmt(st *syntax.Stmt, at place) {
 	if st == nil {
 		return
 	}
-	if st.Background || st.Negated {
+	if st.Negated {
 		at.end, at.status = false, false
+	}
+	if st.Background { // the line may end, and the agent end all of it, before it is executed
+		at = place{}
 	}
 	for _, x := range st.Redirs {
 		r.within(x.Word)

@@ -124,8 +124,9 @@ func openCodeClaim(b []byte) *Claim {
 	}
 	s := &p.State
 	c := &Claim{Line: s.Input.Command, Time: time.UnixMilli(s.Time.Start).UTC(), id: p.CallID, output: s.Output[:min(len(s.Output), maxOutput)]}
-	if s.Time.End > 0 {
-		c.Until = time.UnixMilli(s.Time.End).UTC()
+	// A time that JSON cannot say would keep all of the report from being printed.
+	if end := time.UnixMilli(s.Time.End).UTC(); s.Time.End > 0 && end.Year() < 9999 {
+		c.Until = end
 	}
 	c.Status = statusOf(s.Metadata.Exit)
 	c.Failed = s.Status == "error" && c.Status == nil
