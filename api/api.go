@@ -132,11 +132,11 @@ func ended(err error) bool {
 var ErrBroke = errors.New("the connection to it ended before it answered")
 
 // unanswered is the error of a request that was on its way when err came.
-func unanswered(err error) (_ error, hint string) {
+func unanswered(err error) (hint string, _ error) {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} {
 		if errors.Is(err, e) {
-			return ErrBroke, "it may have ended: belljar ps tells"
+			return "it may have ended: belljar ps tells", ErrBroke
 		}
 	}
-	return err, ""
+	return "", err
 }

@@ -197,7 +197,7 @@ func (c *Client) stream(ctx context.Context, path string, body any) (*Stream, er
 		if errors.As(err, &told) {
 			return nil, err
 		}
-		err, hint := unanswered(err)
+		hint, err := unanswered(err)
 		return nil, fail(belljar.KindInternal, err, hint)
 	}
 	return s, nil
