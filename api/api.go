@@ -39,6 +39,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"syscall"
@@ -124,4 +125,18 @@ func Listen(dir string) (*net.UnixListener, error) { return peer.Listen(dir, Soc
 // ended says whether err means that nobody listens any more.
 func ended(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// ErrBroke says that a sandbox took a request and was gone before it answered: whether it did what was
+// asked is not known.
+var ErrBroke = errors.New("the connection to it ended before it answered")
+
+// unanswered is the error of a request that was on its way when err came.
+func unanswered(err error) (hint string, _ error) {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, e) {
+			return "it may have ended: belljar ps tells", ErrBroke
+		}
+	}
+	return "", err
 }

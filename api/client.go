@@ -74,12 +74,14 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 	case err != nil && ended(err):
 		return fail(belljar.KindNoSuch, errors.New("it has ended"), "")
 	case err != nil:
-		return fail(belljar.KindInternal, err, "")
+		hint, err := unanswered(err)
+		return fail(belljar.KindInternal, err, hint)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fail(belljar.KindInternal, err, "")
+		hint, err := unanswered(err)
+		return fail(belljar.KindInternal, err, hint)
 	}
 	if resp.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(raw, into); err != nil {

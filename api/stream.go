@@ -197,7 +197,8 @@ func (c *Client) stream(ctx context.Context, path string, body any) (*Stream, er
 		if errors.As(err, &told) {
 			return nil, err
 		}
-		return nil, fail(belljar.KindInternal, err, "")
+		hint, err := unanswered(err)
+		return nil, fail(belljar.KindInternal, err, hint)
 	}
 	return s, nil
 }

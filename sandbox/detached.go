@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"io"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -17,7 +16,7 @@ import (
 // and go ([api.Control] Attach).
 type Detached struct {
 	TTY bool // the command has a terminal, which is whoever attaches
-	Log io.Writer
+	Log *Output
 }
 
 var errForeground = errors.New("it runs in the foreground of another terminal")

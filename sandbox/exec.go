@@ -45,10 +45,28 @@ func (c control) Exec(ctx context.Context, q api.ExecRequest, cmd *belljar.Comma
 	cmd.Env = joinEnv(r.p.Env, q.Env)
 	// Not with the caller's context: a start that is given up ends the sandbox.
 	p, err := r.inst.Start(context.WithoutCancel(ctx), cmd)
+	if err != nil && belljar.KindOf(err) == belljar.KindInternal && r.goes(ctx) {
+		err = errOver // not what that looked like to the tier
+	}
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// errOver says that the sandbox has ended.
+var errOver = &belljar.Error{Op: "exec", Kind: belljar.KindNoSuch, Err: errors.New("it has ended")}
+
+// goes says whether the sandbox ends, or has ended: that may be known a moment later than what
+// failed because of it.
+func (r *run) goes(ctx context.Context) bool {
+	if r.endedBy().Reason != "" {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), staysGrace)
+	defer cancel()
+	_, err := r.inst.Wait(ctx)
+	return err == nil || r.endedBy().Reason != ""
 }
 
 // awaitCommand waits until the sandbox's own command has been started, which comes first.
@@ -65,11 +83,8 @@ func (r *run) awaitCommand(ctx context.Context) error {
 	case <-wait.C:
 		return &belljar.Error{Op: "exec", Kind: belljar.KindConflict, Err: errors.New("the sandbox is still starting"), Hint: "try again"}
 	}
-	r.mu.Lock()
-	over := r.ended.Reason != ""
-	r.mu.Unlock()
-	if over {
-		return &belljar.Error{Op: "exec", Kind: belljar.KindNoSuch, Err: errors.New("it has ended")}
+	if r.endedBy().Reason != "" {
+		return errOver
 	}
 	return nil
 }

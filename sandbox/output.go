@@ -56,6 +56,19 @@ func (o *Output) open() error {
 	return nil
 }
 
+// remake makes the folder again where it was removed since: nobody knew yet that it is in use.
+func (o *Output) remake() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, err := os.Lstat(o.dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return err
+	}
+	return o.open()
+}
+
 // Write implements [io.Writer].
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()

@@ -112,3 +112,28 @@ func TestRemoveKept(t *testing.T) {
 		t.Error("stand-ins are left")
 	}
 }
+
+// What was pruned before anybody could know that a run uses it is made again.
+func TestOutputPrunedAtTheStart(t *testing.T) {
+	d := Dirs{State: t.TempDir(), Runtime: t.TempDir()}
+	o, err := NewOutput(d.Output("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	for _, k := range d.Kept() {
+		if err := d.Remove(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.remake(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Write([]byte("later")); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if _, _, err := CopyOutput(&b, d.Output("x"), 0); err != nil || b.String() != "later" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}

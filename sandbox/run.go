@@ -200,6 +200,11 @@ func (r *run) start(ctx context.Context) error {
 	if err := r.loadWorktree(); err != nil {
 		return err
 	}
+	if r.o.Detached != nil { // from here on it is not pruned
+		if err := r.o.Detached.Log.remake(); err != nil {
+			return &belljar.Error{Op: "keep what the sandbox prints", ID: r.p.Name, Err: err, Hint: "is the disk full?"}
+		}
+	}
 	if r.o.Recipe != nil {
 		r.o.Recipe.ID = r.p.ID
 		if err := r.o.Dirs.saveRecipe(*r.o.Recipe); err != nil {

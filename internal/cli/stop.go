@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/api"
 	"github.com/belljar-dev/belljar/event"
 	"github.com/belljar-dev/belljar/sandbox"
 	"github.com/spf13/cobra"
@@ -66,14 +67,14 @@ func (a *App) stop(ctx context.Context, names []string, grace time.Duration) err
 }
 
 // stopAgain is how long a sandbox whose supervisor does not answer is given to end, before
-// it is asked again: it may be so new that it does not answer yet.
+// it is asked again: it may be so new that it does not answer yet, or so old.
 const stopAgain = 50 * time.Millisecond
 
 // stopOne asks e to end. That it has ended by itself meanwhile is what was asked for.
 func stopOne(ctx context.Context, dirs sandbox.Dirs, e sandbox.Entry, grace time.Duration) error {
 	for {
 		err := e.Control().Stop(ctx, grace)
-		if belljar.KindOf(err) != belljar.KindNoSuch {
+		if belljar.KindOf(err) != belljar.KindNoSuch && !errors.Is(err, api.ErrBroke) {
 			return err
 		}
 		wait, cancel := context.WithTimeout(ctx, stopAgain)

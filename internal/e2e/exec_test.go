@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -191,4 +192,49 @@ func TestExecTerminal(t *testing.T) {
 	s.want("status-130-34")
 	s.keys("clear; stty -a | grep -q ' echo ' && echo back-$((70+2))", "Enter")
 	s.want("back-72")
+}
+
+// A command that comes while the sandbox ends is told so, not what that looks like to the tier.
+func TestExecBesideTheEnd(t *testing.T) {
+	w := newWorld(t)
+	for n := range 4 {
+		name := fmt.Sprint("ends-", n)
+		if r := w.belljar("run", "--detach", "--name", name, "--", "sh", "-c", "sleep 0.5"); r.status != 0 {
+			t.Fatalf("run: %d %s", r.status, r.errout)
+		}
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				r := result{}
+				for r.status == 0 {
+					r = w.belljar("exec", name, "--", "true")
+				}
+				killed := r.status == 128+int(syscall.SIGKILL) && r.errout == "" // it ran
+				if !killed && !strings.Contains(r.errout, "it has ended") && !strings.Contains(r.errout, "the connection to it ended") && !strings.Contains(r.errout, "no sandbox of that name runs") {
+					t.Errorf("%s: status %d, %s", name, r.status, r.errout)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// Of several who stop a sandbox at once all are told that it has ended, or that it is not there.
+func TestStopAtOnce(t *testing.T) {
+	w := newWorld(t)
+	for n := range 4 {
+		name := fmt.Sprint("stopped-", n)
+		if r := w.belljar("run", "--detach", "--name", name, "--", "sleep", "60"); r.status != 0 {
+			t.Fatalf("run: %d %s", r.status, r.errout)
+		}
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				if r := w.belljar("stop", name); r.status != 0 && !strings.Contains(r.errout, "no sandbox of that name runs") {
+					t.Errorf("%s: status %d, %s", name, r.status, r.errout)
+				}
+			})
+		}
+		wg.Wait()
+	}
 }
