@@ -26,6 +26,8 @@ func rows() []row {
 		{name: "in the project: rg, warm", aim: "<=5/1.15", run: workInside(func(b *bench) (string, error) { return b.repo(2400) }, "rg nothing-like-this . || true")},
 		{name: "in the project: grep -r, warm", aim: "<=5/1.15", run: workInside(func(b *bench) (string, error) { return b.repo(2400) }, "grep -r nothing-like-this .")},
 		{name: "in the project: 300 small writes", aim: "<=4", run: workInside(func(b *bench) (string, error) { return b.repo(2400) }, "for j in $(seq 300); do echo x > w$j; done; rm -f w*")},
+		{name: "large: git and rg with 100 000 files", lines: largeRepository},
+		{name: "large: diff, apply, undo, discard", lines: largeReview},
 		{name: "outside: 300 small writes in /tmp", aim: "-/<=1.05", run: workInside(func(b *bench) (string, error) { return b.tree(1) }, "d=$(mktemp -d); for j in $(seq 300); do echo x > $d/w$j; done; rm -rf $d")},
 		{name: "outside: node -e 0", aim: "-/<=1.05", run: workInside(func(b *bench) (string, error) { return b.tree(1) }, "node -e 0")},
 		{name: "in the project: npm ci, 60 packages", aim: "<=1.8/1.25", run: npmCI},

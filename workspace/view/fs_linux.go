@@ -22,6 +22,9 @@ const (
 	// directory, blindFor of one that cannot be watched.
 	watchedFor = 10 * time.Second
 	blindFor   = time.Second
+	// steadyFor is that of a file of a watched directory which nobody has changed for so
+	// long: in a large project all would be asked for again between two commands.
+	steadyFor = 2 * time.Minute
 
 	// maxNodes is how many names may be known before the kernel is asked to forget
 	// them; it does so by itself only when the host runs out of memory.

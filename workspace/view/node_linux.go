@@ -1,6 +1,8 @@
 package view
 
 import (
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +13,8 @@ func (t *tree) entry(p *node, name string, s *spot, out *fuse.EntryOut) *node {
 	t.mu.Lock()
 	n := t.nodeFor(p, name, s)
 	n.refs++
-	out.EntryValid, out.AttrValid = t.patience(p)
+	out.EntryValid = p.patienceWith(&s.st, time.Now())
+	out.AttrValid = out.EntryValid
 	t.mu.Unlock()
 	out.NodeId, out.Generation = n.id, 1
 	t.attr(n, s, &out.Attr)
@@ -176,7 +179,7 @@ func (t *tree) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fus
 	}
 	s, err := t.find(d, p, name)
 	if err == unix.ENOENT {
-		out.EntryValid, _ = t.patience(p)
+		out.EntryValid = p.patience()
 		return fuse.OK
 	}
 	if err != nil {
@@ -240,9 +243,9 @@ func (t *tree) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut)
 	t.attr(n, &s, &out.Attr)
 	t.mu.RLock()
 	if n.parent != nil {
-		_, out.AttrValid = t.patience(n.parent)
+		out.AttrValid = n.parent.patienceWith(&s.st, time.Now())
 	} else {
-		_, out.AttrValid = t.patience(n)
+		out.AttrValid = n.patience()
 	}
 	t.mu.RUnlock()
 	return fuse.OK

@@ -45,7 +45,7 @@ func (t *tree) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut)
 	}
 	t.attr(n, &s, &out.Attr)
 	if n.parent != nil {
-		_, out.AttrValid = t.patience(n.parent)
+		out.AttrValid = n.parent.patience()
 	}
 	return fuse.OK
 }

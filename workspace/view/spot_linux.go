@@ -1,6 +1,8 @@
 package view
 
 import (
+	"time"
+
 	"github.com/belljar-dev/belljar/workspace/rules"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -289,10 +291,24 @@ func (t *tree) inside(uid, _ uint32) (uint32, uint32) {
 	return u, uint32(t.ids.GID)
 }
 
-// patience is how long the kernel may keep what it learned in directory p.
-func (t *tree) patience(p *node) (entry, attr uint64) {
-	if p.blind.Load() {
-		return uint64(blindFor.Seconds()), uint64(blindFor.Seconds())
+// patience is how many seconds the kernel may keep what it learned in the directory n.
+func (n *node) patience() uint64 {
+	if n.blind.Load() {
+		return uint64(blindFor.Seconds())
 	}
-	return uint64(watchedFor.Seconds()), uint64(watchedFor.Seconds())
+	return uint64(watchedFor.Seconds())
+}
+
+// patienceWith is how many seconds the kernel may keep st, found in the directory n: as long as
+// the file has not changed, within limits, as NFS does. What changes without an event in n
+// (through memory, or another name of the file) is seen at the end of it, so that a file
+// with more names, or one that is at work, is not believed for long; nor is a directory,
+// whose content decides on what is below.
+func (n *node) patienceWith(st *unix.Stat_t, now time.Time) uint64 {
+	least := n.patience()
+	if n.blind.Load() || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+		return least
+	}
+	still := now.Sub(time.Unix(st.Ctim.Unix()))
+	return uint64(min(max(still, watchedFor), steadyFor).Seconds())
 }

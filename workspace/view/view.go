@@ -26,8 +26,10 @@
 //
 // What the kernel has cached stays valid because directories that it has looked
 // into are watched (fanotify, without privilege): a change made on the host is seen
-// inside within milliseconds, and at the latest after ten seconds; one second where
-// watching is not possible.
+// inside within milliseconds, and one that makes no event there (through memory, or by
+// another name of the file elsewhere) after ten seconds; after at most two minutes in a
+// file that had one name and had not changed for as long; after one second where watching
+// is not possible.
 //
 // # Guarantees
 //
