@@ -4,10 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,5 +79,32 @@ func TestEnterKeepsOwners(t *testing.T) {
 				t.Errorf("the new file belongs to %d:%d on disk, want %d", st.Uid, st.Gid, owner)
 			}
 		})
+	}
+}
+
+// Starts that are the first, at the same time, do not refuse what another is making; what
+// is root's and has something in it, or is open to others, is refused.
+func TestOwnDir(t *testing.T) {
+	testenv.Need(t, "root")
+	dir := t.TempDir()
+	for round := range 200 {
+		var g errgroup.Group
+		for range 4 {
+			g.Go(func() error { return ownDir(filepath.Join(dir, strconv.Itoa(round)), 4321, 4321) })
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, open := filepath.Join(dir, "full"), filepath.Join(dir, "open")
+	for d, mode := range map[string]os.FileMode{full: 0o700, filepath.Join(full, "x"): 0o700, open: 0o755} {
+		if err := os.MkdirAll(d, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{full, open} {
+		if err := ownDir(d, 4321, 4321); err == nil {
+			t.Errorf("%s was taken", filepath.Base(d))
+		}
 	}
 }

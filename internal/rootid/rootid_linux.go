@@ -117,23 +117,29 @@ func mapped(ranges string, id int) bool {
 	return false
 }
 
-// ownDir makes path a folder of uid alone. What is there already must be one.
+// ownDir makes path a folder of uid alone. What is there already must be one, or an empty
+// one of root's: another start has made it just now, or was killed before it gave it away.
 func ownDir(path string, uid, gid int) error {
-	err := os.Mkdir(path, 0o700)
-	if err == nil {
-		return os.Lchown(path, uid, gid)
-	}
-	if !errors.Is(err, os.ErrExist) {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
+	vacant := empty(path) // before its owner is asked for: who gets it fills it at once
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != uid || st.Mode&0o077 != 0 {
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o077 != 0 || int(st.Uid) != uid && !(st.Uid == 0 && vacant) {
 		return fmt.Errorf("it exists and is no private folder of uid %d", uid)
 	}
-	return nil
+	if int(st.Uid) == uid {
+		return nil
+	}
+	return os.Lchown(path, uid, gid)
+}
+
+func empty(dir string) bool {
+	names, err := os.ReadDir(dir)
+	return err == nil && len(names) == 0
 }
 
 // mapAll mounts an idmapped copy of each folder, and of the folders above it that
