@@ -27,14 +27,22 @@ func lockWith(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// held says whether somebody holds the lock of path.
-func held(path string) bool {
+// held says whether somebody holds the lock of path. Where that cannot be known there is
+// an error: what is not held is removed.
+func held(path string) (bool, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
-	return errors.Is(flock(f, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+	err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
 }
 
 // flock waits on when a signal comes, such as the runtime's own.

@@ -70,7 +70,11 @@ func (d Dirs) PoolIDs() ([]string, error) {
 	}
 	var ids []string
 	for _, n := range names {
-		if held(filepath.Join(d.Pool(n.Name()), lockName)) {
+		kept, err := held(filepath.Join(d.Pool(n.Name()), lockName))
+		if err != nil {
+			return ids, short("look at", d.Pool(n.Name()), err)
+		}
+		if kept {
 			ids = append(ids, n.Name())
 			continue
 		}

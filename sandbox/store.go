@@ -180,8 +180,9 @@ func (d Dirs) Runs() ([]Entry, error) {
 func (d Dirs) running() ([]Entry, error) {
 	var out []Entry
 	err := d.each(func(dir string) error {
-		if !held(filepath.Join(dir, lockName)) {
-			return nil
+		runs, err := held(filepath.Join(dir, lockName))
+		if err != nil || !runs {
+			return err
 		}
 		r, err := readRun(dir)
 		if err == nil {
