@@ -583,6 +583,15 @@ func (a *ranAt) change(p Project) Change {
 
 // LastRun says what the newest run changed on the host by itself; nil without one.
 func (p Project) LastRun() (*Run, error) {
+	for range 3 {
+		if r, err := p.lastRun(); !errors.Is(err, fs.ErrNotExist) {
+			return r, err
+		} // an undo beside it removes what it took back: there is another last run now
+	}
+	return p.lastRun()
+}
+
+func (p Project) lastRun() (*Run, error) {
 	all, err := p.runs()
 	if err != nil || len(all) == 0 {
 		return nil, err
