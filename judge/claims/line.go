@@ -72,11 +72,18 @@ func read(line string) *reading {
 	r.parsed = true
 	r.pipes = strings.Contains(line, "pipefail")
 	syntax.Walk(f, func(n syntax.Node) bool {
-		if d, ok := n.(*syntax.FuncDecl); ok {
+		switch d, ok := n.(*syntax.FuncDecl); {
+		case !ok:
+		case d.Name == nil: // the parser takes what no shell but zsh does
+			r.parsed = false
+		default:
 			r.funcs[d.Name.Value] = true
 		}
 		return true
 	})
+	if !r.parsed {
+		return r
+	}
 	r.stmts(f.Stmts, place{always, true, true})
 	return r
 }

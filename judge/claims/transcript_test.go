@@ -185,6 +185,7 @@ func FuzzTranscript(f *testing.F) {
 
 func FuzzLine(f *testing.F) {
 	f.Add("a && (b | c; d) & e $(f) <(g) || h", "eval 'x'")
+	f.Add("()h", "") // a function without a name
 	f.Fuzz(func(t *testing.T, line, argument string) {
 		if r := read(line); len(r.commands) > maxCommands {
 			t.Error(len(r.commands))
