@@ -212,6 +212,15 @@ func (w *Writer) Made(rel string) bool {
 	return s != nil && s.made
 }
 
+// Kept says whether rel was written down, and nobody on the host is known to have changed
+// it since.
+func (w *Writer) Kept(rel string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.seen[rel]
+	return s != nil && !s.host
+}
+
 // HostChanged notes that somebody on the host changed rel, if the run has touched it.
 func (w *Writer) HostChanged(rel string) {
 	w.mu.Lock()

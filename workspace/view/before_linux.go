@@ -26,12 +26,22 @@ func (t *tree) keepBefore(w *belljar.Workspace, run string) (err error) {
 }
 
 // keep writes down what the host has at (dir, name), which is s, before its first
-// change. Git's objects are only added.
+// change. Git's objects are only added. The caller does not hold tree.mu.
 func (t *tree) keep(s *spot, dir int, name string) error {
 	if t.before == nil || s.rel == "" || s.verdict.Lasting && s.lowerSt.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
+	if t.before.Kept(s.rel) {
+		t.catchUp()
+	}
 	return t.before.Keep(s.rel, dir, name)
+}
+
+// catchUp learns of what the user has saved just now. The caller does not hold tree.mu.
+func (t *tree) catchUp() {
+	if t.watch != nil {
+		t.watch.settle()
+	}
 }
 
 // keepNew writes down that the host has nothing at s.
@@ -117,7 +127,11 @@ func (t *tree) hostChanges() uint64 {
 // keepOpened keeps what the host has made of a file since f was opened to write to it.
 // The caller holds tree.shape and the node's data.mu.
 func (t *tree) keepOpened(f *openFile) error {
-	if t.before == nil || f.upper || f.kept == t.before.HostChanges() {
+	if t.before == nil || f.upper {
+		return nil
+	}
+	t.catchUp()
+	if f.kept == t.before.HostChanges() {
 		return nil
 	}
 	seen := t.before.HostChanges()

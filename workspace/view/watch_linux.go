@@ -16,9 +16,12 @@ import (
 // directory that it has looked into. It uses fanotify without privilege: events
 // caused by this process carry its id and are skipped, all others carry none.
 type watcher struct {
-	t    *tree
-	file *os.File
-	gen  atomic.Uint64 // counts what was done to names by others
+	t   *tree
+	fan int           // fanotify; open as long as the process
+	gen atomic.Uint64 // counts what was done to names by others
+
+	reading sync.Mutex // from the read of events until all that follows from them is done
+	buf     []byte
 
 	mu   sync.Mutex
 	dirs map[string]uint64 // file handle → node
@@ -32,13 +35,13 @@ const changesNames = unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_MOVED_FROM | u
 
 // newWatcher fails where the kernel is older than 5.13 or grants no marks.
 func newWatcher(t *tree) (*watcher, error) {
-	// Blocking: a read by the runtime's poller takes four calls for each event, and
-	// every change of the sandbox is one.
-	fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	// By the runtime's poller a read takes four calls for each event, and every change
+	// of the sandbox is one.
+	fan, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_DFID_NAME|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("start watching: %w", err)
 	}
-	return &watcher{t: t, file: os.NewFile(uintptr(fd), "fanotify"), dirs: map[string]uint64{}, keys: map[uint64][]string{}}, nil
+	return &watcher{t: t, fan: int(fan), buf: make([]byte, 256<<10), dirs: map[string]uint64{}, keys: map[uint64][]string{}}, nil
 }
 
 // add watches the directory that fd is, as node n.
@@ -54,18 +57,7 @@ func (w *watcher) add(fd int, n *node) error {
 		w.keys[n.id] = append(w.keys[n.id], key)
 	}
 	w.mu.Unlock()
-	raw, err := w.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var markErr error
-	err = raw.Control(func(fan uintptr) {
-		markErr = unix.FanotifyMark(int(fan), unix.FAN_MARK_ADD|unix.FAN_MARK_ONLYDIR, watched, unix.AT_FDCWD, procPath(fd))
-	})
-	if err == nil {
-		err = markErr
-	}
-	return err
+	return unix.FanotifyMark(w.fan, unix.FAN_MARK_ADD|unix.FAN_MARK_ONLYDIR, watched, unix.AT_FDCWD, procPath(fd))
 }
 
 // forget drops what is known of a node that the kernel has forgotten. The mark
@@ -89,38 +81,69 @@ const restFor = 3 * time.Millisecond
 
 // run reads events until the process ends.
 func (w *watcher) run() {
-	buf := make([]byte, 256<<10)
-	me := int32(os.Getpid())
 	for {
-		n, err := w.file.Read(buf)
+		switch n, err := unix.Poll([]unix.PollFd{{Fd: int32(w.fan), Events: unix.POLLIN}}, -1); {
+		case err == unix.EINTR:
+			continue
+		case err != nil || n != 1:
+			return
+		}
+		_, others, err := w.read()
 		if err != nil {
 			return
 		}
-		others := false
-		for b := buf[:n]; len(b) > 0; {
-			ev, rest, ok := nextEvent(b)
-			if !ok {
-				w.all()
-				break
-			}
-			b = rest
-			switch {
-			case ev.pid == me:
-			case ev.mask&unix.FAN_Q_OVERFLOW != 0:
-				w.all()
-			default:
-				w.tell(ev)
-				others = true
-			}
-		}
 		if others {
-			// The notifier is next on this thread; the read would keep it waiting until
+			// The notifier is next on this thread; the wait would keep it waiting until
 			// another thread takes it from here.
 			runtime.Gosched()
 		} else {
 			time.Sleep(restFor)
 		}
 	}
+}
+
+// settle acts on what the host has done so far. The caller does not hold tree.mu.
+func (w *watcher) settle() {
+	for range settleReads {
+		if n, _, err := w.read(); n < len(w.buf)/2 || err != nil {
+			return // there was no more
+		}
+	}
+}
+
+// settleReads bounds what a host that changes files without end can make a request wait.
+const settleReads = 16
+
+// read reads the events that are there, and acts on them: how many bytes, and whether
+// anything was done by others.
+func (w *watcher) read() (n int, others bool, err error) {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	n, err = unix.Read(w.fan, w.buf)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	me := int32(os.Getpid())
+	for b := w.buf[:n]; len(b) > 0; {
+		ev, rest, ok := nextEvent(b)
+		if !ok {
+			w.all()
+			break
+		}
+		b = rest
+		switch {
+		case ev.pid == me:
+		case ev.mask&unix.FAN_Q_OVERFLOW != 0:
+			w.all()
+		default:
+			w.tell(ev)
+			others = true
+		}
+	}
+	return n, others, nil
 }
 
 // fanEvent is what matters of one event.
