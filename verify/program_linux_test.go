@@ -22,6 +22,7 @@ import (
 // build builds belljar once per test that needs it.
 func build(t *testing.T, flags ...string) string {
 	t.Helper()
+	testenv.Program()
 	if p := os.Getenv("BELLJAR"); p != "" && len(flags) == 0 {
 		return p
 	}

@@ -65,6 +65,7 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	testenv.Program()
 	testenv.Need(t, "fuse", "userns")
 	dir := shortTemp(t)
 	w := &world{t: t, home: filepath.Join(dir, "home"), proj: filepath.Join(dir, "home", "proj")}
