@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -89,10 +90,11 @@ func statOf(file, log *os.File) (w written, err error) {
 }
 
 func openCodeClaims(file, log *os.File, w written) ([]*Claim, error) {
-	db, err := sqlite.Open(file, w.size, nil, 0)
+	var ahead io.ReaderAt // nil, not a nil file, where there is no log
 	if log != nil {
-		db, err = sqlite.Open(file, w.size, log, w.logSize)
+		ahead = log
 	}
+	db, err := sqlite.Open(file, w.size, ahead, w.logSize)
 	if err != nil {
 		return nil, err
 	}
