@@ -83,20 +83,19 @@ type Result struct {
 
 // A run carries what the steps of [Run] share.
 type run struct {
-	o       Options
-	p       *belljar.Plan
-	began   time.Time
-	undo    rollback
-	rec     *event.Record
-	counts  counter
-	marks   *marks
-	repos   []gitcommits.Repository // as they were before the start
-	own     *worktree.Info          // of a sandbox with a worktree
-	ownErr  error
-	started bool // the command runs, or has run
-	view    *view.Server
-	gw      *gateway.Gateway
-	gwGone  chan struct{} // closed when the gateway has ended
+	o      Options
+	p      *belljar.Plan
+	began  time.Time
+	undo   rollback
+	rec    *event.Record
+	counts counter
+	marks  *marks
+	repos  []gitcommits.Repository // as they were before the start
+	own    *worktree.Info          // of a sandbox with a worktree
+	ownErr error
+	view   *view.Server
+	gw     *gateway.Gateway
+	gwGone chan struct{} // closed when the gateway has ended
 
 	commands    *commands // nil: no rule is about them
 	lines       *lines    // nil: there are no rules
@@ -107,7 +106,7 @@ type run struct {
 	stopControl func() error   // ends the control socket; nil before it is there
 
 	inst    belljar.Instance
-	proc    belljar.Process
+	proc    belljar.Process // nil until the command runs
 	session relay
 	shared  *terminal.Shared   // session, in a detached run
 	runs    chan struct{}      // closed when proc is there
@@ -152,7 +151,6 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		r.end(belljar.EndEvent{End: end, Status: belljar.KindOf(err).ExitStatus()})
 		return Result{}, errors.Join(err, r.undo.run())
 	}
-	r.started = true
 	status, end := r.wait(ctx)
 	r.tellEnd(status, end)
 	r.stop(ctx)

@@ -93,7 +93,7 @@ func (r *run) loadWorktree() error {
 	}
 	if r.o.MadeWorktree {
 		r.undo.add(func() error {
-			if r.started {
+			if r.proc != nil { // it was started
 				return nil
 			}
 			return r.o.Dirs.EmptyWorktree(dir)
