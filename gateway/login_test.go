@@ -35,6 +35,14 @@ func (f *fakeLogin) rotate() {
 	f.n++
 }
 
+// unstick says how often another token was asked for; from now on there is one.
+func (f *fakeLogin) unstick() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stuck = false
+	return f.asked
+}
+
 func (f *fakeLogin) good(r *http.Request) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,10 +140,11 @@ func TestNeverAccepted(t *testing.T) {
 		http.Error(rw, "who are you?", http.StatusUnauthorized)
 	})
 	status, _, got := w.ask(false, "POST", "https://api.example.com/", "hello", "Authorization", "Bearer "+l.Access)
-	if status != 401 || !strings.Contains(got, "who are you?") || asked != 1 || f.asked != 1 {
-		t.Errorf("%d %q after %d requests, %d for a token", status, got, asked, f.asked)
+	mu.Lock()
+	if n := f.unstick(); status != 401 || !strings.Contains(got, "who are you?") || asked != 1 || n != 1 {
+		t.Errorf("%d %q after %d requests, %d for a token", status, got, asked, n)
 	}
-	f.stuck = false
+	mu.Unlock()
 	status, _, _ = w.ask(false, "POST", "https://api.example.com/", strings.Repeat("x", 2*maxRepeated), "Authorization", "Bearer "+l.Access)
 	if status != 401 || w.g.kept.Load() != 0 {
 		t.Errorf("%d, %d bytes are kept", status, w.g.kept.Load())
