@@ -355,7 +355,7 @@ func (f dialFunc) DialContext(ctx context.Context, _, a string) (net.Conn, error
 func TestServeProxy(t *testing.T) {
 	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("db.example.com", 5432)}})
 	w.raw("db.example.com", "93.184.216.34:5432", func(c net.Conn) { _, _ = io.WriteString(c, "db") })
-	w.addr("db.example.com") // it answers: it runs
+	w.addr("db.example.com")                // it answers: it runs
 	ask := func(host, last string) string { // reads up to last, or to the end
 		here, there := net.Pipe()
 		done := make(chan struct{})

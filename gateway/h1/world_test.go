@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
+
 // host is the name that the servers' certificate is for.
 const host = "example.com"
 
@@ -95,7 +98,7 @@ func (s *server) dial(ctx context.Context, _ string) (net.Conn, error) {
 
 // client is a client of the server that knows what it speaks.
 func (s *server) client(change ...func(*Options)) *Client {
-	o := Options{Dial: s.dial, TLS: &tls.Config{RootCAs: s.roots}, Handshake: 10 * time.Second, MaxHead: 64 << 10, Idle: time.Minute, IdlePerHost: 4, IdleAll: 8}
+	o := Options{Dial: s.dial, TLS: &tls.Config{RootCAs: s.roots}, Handshake: hangs, MaxHead: 64 << 10, Idle: time.Minute, IdlePerHost: 4, IdleAll: 8}
 	for _, f := range change {
 		f(&o)
 	}
@@ -182,7 +185,7 @@ var untold = &httptrace.ClientTrace{}
 // get asks and reads all.
 func (s *server) get(c *Client, method, path string) (string, error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second) // what is lost fails
+	ctx, cancel := context.WithTimeout(s.t.Context(), hangs) // what is lost fails
 	defer cancel()
 	resp, err := c.RoundTrip(s.request(ctx, method, path), untold)
 	if err != nil {
