@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
+
 const relayArg = "terminal-test-relay"
 
 // relayMain is a belljar without a sandbox: it relays between its own descriptors
@@ -113,7 +116,7 @@ func wait(t *testing.T, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		t.Fatal("Run does not return")
 		return nil
 	}
