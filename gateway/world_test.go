@@ -21,15 +21,15 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/netstack"
+	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/miekg/dns"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(roleVariable) != "" { // a part of TestRealNetwork, which ends with its process
 		os.Exit(m.Run())
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
 
 // hangs is after how long something hangs, and is not slow: a busy machine may need long.

@@ -14,17 +14,17 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == relayArg {
 		os.Exit(relayMain(os.Args[2:]))
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
 
 // hangs is after how long something hangs, and is not slow: a busy machine may need long.

@@ -12,18 +12,19 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard) // where the transport complains of what servers say
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
 
 // hangs is after how long something hangs, and is not slow: a busy machine may need long.

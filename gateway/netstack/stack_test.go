@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
-	"go.uber.org/goleak"
+	"github.com/belljar-dev/belljar/internal/testenv"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(testenv.RunWithoutLeaks(m)) }
 
 // hangs is after how long something hangs, and is not slow: a busy machine may need long.
 const hangs = 2 * time.Minute
