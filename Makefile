@@ -40,7 +40,7 @@ ablation: ## belljar verify must go red, by name, for each layer of enforcement 
 	$(GO) test -tags ablation -run TestAblation -timeout 15m ./verify
 
 race: ## the race detector on what runs many goroutines
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./event ./gateway/... ./limit ./ssh ./terminal ./sandbox
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./api ./approval ./credential ./event ./gateway/... ./keeper ./limit ./notify ./sandbox ./ssh ./terminal
 
 benchdeps: ## install what bench compares with (root: Debian packages; two minutes, once)
 	sh .ci/benchdeps $(TESTBED)/runsc

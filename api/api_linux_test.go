@@ -130,7 +130,7 @@ func TestOtherNamespace(t *testing.T) {
 	testenv.Need(t, "userns")
 	dir := serve(t, &desk{})
 	speak := func(attr *syscall.SysProcAttr) string {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), hangs)
 		defer cancel()
 		c := exec.CommandContext(ctx, "/proc/self/exe")
 		c.SysProcAttr = attr

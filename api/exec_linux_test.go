@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -16,6 +17,9 @@ import (
 
 	"github.com/belljar-dev/belljar"
 )
+
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
 
 // Exec runs the command on this host, in place of a sandbox.
 func (d *desk) Exec(_ context.Context, r ExecRequest, c *belljar.Command, by string) (belljar.Process, error) {
@@ -104,7 +108,7 @@ func finish(t *testing.T, s *Stream) (out, errs string, st belljar.ExitStatus) {
 	if err != nil {
 		t.Errorf("output: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	if st, err = s.Wait(ctx); err != nil {
 		t.Errorf("wait: %v", err)
@@ -197,7 +201,7 @@ func TestExecCloseOutput(t *testing.T) {
 	if err := s.Stdout().Close(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	if st, err := s.Wait(ctx); err != nil || st.Signal != belljar.Signal(syscall.SIGPIPE) {
 		t.Errorf("%+v %v", st, err)
@@ -219,7 +223,7 @@ func TestExecGone(t *testing.T) {
 		d.mu.Lock()
 		p := d.procs[0]
 		d.mu.Unlock()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), hangs)
 		if st, err := p.Wait(ctx); err != nil || st.Signal != belljar.Signal(want) {
 			t.Errorf("%s: %+v %v", line, st, err)
 		}
@@ -251,7 +255,7 @@ func TestExecGoneStays(t *testing.T) {
 	for _, s := range all {
 		_ = s.Close()
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(hangupEvery) {
+	for deadline := time.Now().Add(hangs); ; time.Sleep(hangupEvery) {
 		s, err := c.Exec(t.Context(), ExecRequest{Argv: []string{"true"}})
 		if err == nil {
 			_ = s.Close()
@@ -278,8 +282,38 @@ func TestExecLeftPrinting(t *testing.T) {
 	s := start(t, serve(t, &desk{}), "(while echo x; do sleep 0.05; done) & exit 3")
 	began := time.Now()
 	out, _, st := finish(t, s)
-	if st.Status() != 3 || time.Since(began) > 10*lingerAll {
+	if st.Status() != 3 || time.Since(began) > 10*lingerAll+hangs/4 {
 		t.Errorf("%v, %d bytes, %+v", time.Since(began), len(out), st)
+	}
+}
+
+// TestExecLateReader: what is in the pipe when the time for it is over was printed before that,
+// and reaches the caller: who reads may have waited for a processor.
+func TestExecLateReader(t *testing.T) {
+	for _, over := range []bool{true, false} { // false: the sandbox's end is what ends the time
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close() // something that was left behind has it
+		large := bytes.Repeat([]byte("x"), 50_000)
+		if _, err := w.Write(append(large, "late"...)); err != nil {
+			t.Fatal(err)
+		}
+		a, z := net.Pipe()
+		x := &execution{over: make(chan struct{})}
+		if over {
+			x.ended = time.Now()
+			close(x.over)
+		}
+		if err := r.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { x.copyOut(newMux(a, a, x.order), chanOut, r); _ = a.Close() }()
+		got, err := io.ReadAll(z)
+		if n := bytes.Count(got, []byte("x")); err != nil || n != len(large) || !bytes.Contains(got, []byte("late")) {
+			t.Errorf("over %v: %d bytes arrived, %v", over, n, err)
+		}
 	}
 }
 

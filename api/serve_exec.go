@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -243,6 +244,9 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 	for left := maxPipe; left > 0 && linger > 0; {
 		began := time.Now()
 		n, err := f.Read(buf)
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			n, err = readNow(f, buf)
+		}
 		read := time.Now()
 		if n > 0 {
 			if _, err := m.write(id, buf[:n]); err != nil {
@@ -261,6 +265,38 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 		}
 	}
 	_ = m.finish(id)
+}
+
+// readNow reads what is there of f when the time for it is over: that came in time, and only
+// this goroutine is late. Where nothing is there it is [os.ErrDeadlineExceeded].
+func readNow(f *os.File, buf []byte) (n int, err error) {
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		return 0, err
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var errno error
+	read := func(fd uintptr) bool {
+		n, errno = syscall.Read(int(fd), buf)
+		return !errors.Is(errno, syscall.EINTR)
+	}
+	if err := raw.Read(read); err != nil {
+		return 0, err
+	}
+	if err := f.SetReadDeadline(time.Now()); err != nil {
+		return 0, err
+	}
+	switch {
+	case n > 0:
+		return n, nil
+	case errno == nil:
+		return 0, io.EOF
+	case errors.Is(errno, syscall.EAGAIN):
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 0, errno
 }
 
 // A grouped process is started directly by its tier, which can reach it, and the process

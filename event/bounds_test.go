@@ -16,7 +16,9 @@ func TestSampling(t *testing.T) {
 	state := t.TempDir()
 	r := newRecord(t, state, "flood")
 	// Nearly used up, and never filled again.
+	r.mu.Lock()
 	r.queue.buckets[lane{kind: belljar.EventFile}] = &bucket{tokens: 100, last: time.Now().Add(time.Hour)}
+	r.mu.Unlock()
 	const n = 2000
 	for i := range n {
 		if err := r.Record(t.Context(), fileEvent(fmt.Sprint(i))); err != nil {
@@ -172,9 +174,11 @@ func TestRecordGivesUpWithContext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	r.mu.Lock()
 	if r.queue.bytes > maxQueue+maxLine {
 		t.Errorf("%d bytes queued", r.queue.bytes)
 	}
+	r.mu.Unlock()
 	r.release()
 }
 

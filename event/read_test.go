@@ -231,7 +231,7 @@ func TestFollow(t *testing.T) {
 			if k != want {
 				t.Errorf("followed %q, want %q", k, want)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("no %q", want)
 		}
 	}

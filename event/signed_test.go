@@ -158,7 +158,7 @@ func TestKilledRecordIsCut(t *testing.T) {
 		}
 		return a
 	}
-	tick, late := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer tick.Stop()
 	for head().At < 5 { // it is signed soon, although nothing comes
 		select {

@@ -41,7 +41,7 @@ func TestKeyIsNotInMemory(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+		timer := time.AfterFunc(5*time.Minute, func() { _ = c.Process.Kill() })
 		if _, err := io.ReadFull(out, make([]byte, len("made\n"))); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func (d *deskWorld) next() approval.Question {
 	select {
 	case n := <-d.asked:
 		return n.Question
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		d.t.Fatal("nothing was asked")
 		return approval.Question{}
 	}
@@ -326,7 +326,6 @@ func TestNoKeyBeforeTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := time.After(1100 * time.Millisecond) // a file is looked at once a second
 		t.Cleanup(func() { _ = keys.Close() })
 		w := newDeskWorld(t, belljar.Network{Credentials: creds, Rules: []belljar.NetRule{asks(confined("api.example.com", 443, "GET", ""))}}, func(o *Options) { o.Keys = keys })
 		w.site("api.example.com", apiAddr, true, func(rw http.ResponseWriter, r *http.Request) {
@@ -345,7 +344,7 @@ func TestNoKeyBeforeTheAnswer(t *testing.T) {
 		if got := <-a; got.status != 503 || !strings.Contains(got.body, "has no value now") {
 			t.Errorf("without a value: %+v", got)
 		}
-		<-again
+		<-time.After(1100 * time.Millisecond) // a file is looked at once a second
 		a = ask("/denied")
 		q := w.next()
 		if err := os.WriteFile(file, []byte(realKey), 0o600); err != nil {

@@ -67,7 +67,7 @@ func TestAnswerIsForOneRule(t *testing.T) {
 				t.Fatalf("never asked about: %+v", a)
 			case n := <-w.asked:
 				w.answer(n.ID, approval.Answer{})
-			case <-time.After(20 * time.Second):
+			case <-time.After(hangs):
 				t.Fatal("neither asked nor answered")
 			}
 			if a := <-got; a.status != 403 {

@@ -83,7 +83,7 @@ const s = require("tls").connect({host: "127.0.0.1", port: +process.argv[1], ser
 s.on("data", d => process.stdout.write(d));
 s.on("error", e => { console.log(e); process.exit(1); });
 `
-	curl := []string{"curl", "-sS", "--max-time", "20", "--cacert", ca, "--connect-to", "api.example.com:443:127.0.0.1:" + port}
+	curl := []string{"curl", "-sS", "--max-time", "100", "--cacert", ca, "--connect-to", "api.example.com:443:127.0.0.1:" + port}
 	for _, c := range []struct {
 		argv []string
 		want string

@@ -84,7 +84,7 @@ func TestCorpus(t *testing.T) {
 	}
 	for _, n := range w.g.network.Rules {
 		if n.Ports[0] == 443 {
-			w.names[strings.Replace(n.Host, "*", "files", 1)] = []string{"93.184.216.34"}
+			w.named(strings.Replace(n.Host, "*", "files", 1), "93.184.216.34")
 		}
 	}
 	w.http("", "93.184.216.34:443", true, ok)
@@ -115,9 +115,7 @@ func TestCorpus(t *testing.T) {
 
 // fresh changes what a name resolves to and forgets earlier answers.
 func (w *world) fresh(name string, addrs []string) {
-	w.mu.Lock()
-	w.names[name] = addrs
-	w.mu.Unlock()
+	w.named(name, addrs...)
 	w.g.way.mu.Lock()
 	clear(w.g.way.answers)
 	w.g.way.mu.Unlock()
@@ -177,7 +175,7 @@ func (w *world) tryConnect(c corpusCase, authority string) string {
 		return err.Error()
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(hangs))
 	fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, authority)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "CONNECT"})
 	if err != nil {
@@ -191,7 +189,7 @@ func (w *world) tryConnect(c corpusCase, authority string) string {
 
 // finish goes on where the connection stands.
 func finish(conn net.Conn, c corpusCase) string {
-	_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(hangs))
 	if c.Try.Plain != "" || c.Try.SNI == "" {
 		_, _ = io.WriteString(conn, c.Try.Plain)
 		b, _ := io.ReadAll(conn)

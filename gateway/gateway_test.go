@@ -92,8 +92,8 @@ func TestNamesAreAnsweredWithoutAskingAnybody(t *testing.T) {
 	if m, err := co.ReadMsg(); err != nil || len(m.Answer) != 1 {
 		t.Errorf("by TCP: %v, %v", m, err)
 	}
-	if len(w.resolved) != 0 {
-		t.Errorf("the resolver was asked for %q", w.resolved)
+	if asked := w.lookups(); len(asked) != 0 {
+		t.Errorf("the resolver was asked for %q", asked)
 	}
 	w.rec.wait(t, belljar.EventRefuse, "dns evil.example", "not in the policy")
 }
@@ -147,9 +147,7 @@ func TestGuardIsAskedForEveryAnswer(t *testing.T) {
 		"intern.example.net":  {[]string{"10.1.1.1"}, "10.1.1.1"},
 		"fake.example.com":    {[]string{"198.18.0.1"}, "refused"},
 	} {
-		w.mu.Lock()
-		w.names[name] = c.addrs
-		w.mu.Unlock()
+		w.named(name, c.addrs...)
 		if got := w.talk(name, 8000, ""); !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
@@ -174,7 +172,7 @@ func TestServerNameMustBeTheName(t *testing.T) {
 	for _, port := range []string{"443", "8443"} {
 		w.http("", "93.184.216.34:"+port, true, func(_ http.ResponseWriter, r *http.Request) { reached <- r.TLS.ServerName })
 	}
-	w.names["api.example.com"] = []string{"93.184.216.34"}
+	w.named("api.example.com", "93.184.216.34")
 	for _, port := range []uint16{443, 8443} {
 		for _, sni := range []string{"evil.example", "x.api.example.com", ""} {
 			c, err := w.dial("api.example.com", port)
@@ -182,7 +180,7 @@ func TestServerNameMustBeTheName(t *testing.T) {
 				t.Fatal(err)
 			}
 			tc := tls.Client(c, &tls.Config{ServerName: sni, InsecureSkipVerify: true})
-			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(hangs))
 			err = tc.Handshake()
 			if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 				t.Errorf("port %d, SNI %q: %v", port, sni, err)
@@ -205,13 +203,13 @@ func TestServerNameMustBeTheName(t *testing.T) {
 
 func TestEveryRequestIsJudged(t *testing.T) {
 	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("api.example.com", 80, 8080)}})
-	var seen = make(chan string, 100)
+	var seen arrivals
 	h := func(rw http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // a request whose body was cut off
 		}
-		seen <- r.Host + r.URL.Path + string(b)
+		seen.add(r.Host + r.URL.Path + string(b))
 		greet(rw, r)
 	}
 	w.http("api.example.com", "93.184.216.34:80", false, h)
@@ -241,13 +239,11 @@ func TestEveryRequestIsJudged(t *testing.T) {
 			t.Errorf("%s: %q", c.name, got)
 		}
 	}
-	close(seen)
-	for s := range seen {
+	for _, s := range seen.take() {
 		if s != "api.example.com/1" {
 			t.Errorf("reached the server: %q", s)
 		}
 	}
-	seen = make(chan string, 100)
 	// Other ports: the same for what is HTTP.
 	for _, in := range []string{
 		"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
@@ -261,8 +257,8 @@ func TestEveryRequestIsJudged(t *testing.T) {
 	if code, body := w.get(w.client(false), "http://api.example.com:8080/"); code != 200 {
 		t.Errorf("port 8080: %d %q", code, body)
 	}
-	if len(seen) != 1 {
-		t.Errorf("%d requests arrived", len(seen))
+	if n := len(seen.take()); n != 1 {
+		t.Errorf("%d requests arrived", n)
 	}
 }
 

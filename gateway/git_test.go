@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/credential"
@@ -79,10 +78,10 @@ func (w *gitWorld) proxyDoor() string {
 
 // try runs git in the client's folder and returns everything that it printed.
 func (w *gitWorld) try(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(w.ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(w.ctx, hangs)
 	defer cancel()
 	c := exec.CommandContext(ctx, "git", append([]string{"-C", w.work}, args...)...)
-	c.Env, c.WaitDelay = w.env, time.Second // its helpers have its output, too
+	c.Env, c.WaitDelay = w.env, hangs // its helpers have its output, too, and may end after it
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

@@ -51,10 +51,13 @@ func (p *h2peer) head(id uint32, fields ...string) error {
 	return p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.buf.Bytes(), EndHeaders: true, EndStream: true})
 }
 
-// answer waits for what becomes of stream id: a status, "reset" or "closed".
+// answer waits for what becomes of stream id: a status, "reset", "closed", or "nothing" for too long.
 func (p *h2peer) answer(id uint32) string {
 	for {
 		f, err := p.ReadFrame()
+		if isTimeout(err) {
+			return "nothing"
+		}
 		if err != nil {
 			return "closed"
 		}

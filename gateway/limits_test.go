@@ -212,7 +212,7 @@ func TestFullRange(t *testing.T) {
 // ones still work.
 func TestFloodOfConnections(t *testing.T) {
 	w := newWorld(t, belljar.Network{Rules: []belljar.NetRule{rule("a.example.com", 9)}})
-	w.g.flows.max = 20
+	w.g.flows.atMost(20)
 	w.raw("a.example.com", "93.184.216.34:9", func(c net.Conn) { _, _ = io.Copy(c, c) })
 	var conns []net.Conn
 	refused := 0
@@ -300,7 +300,7 @@ func TestClosesWhileHandshakesHang(t *testing.T) {
 	go func() { _ = w.g.Close(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		t.Fatal("Close hangs")
 	}
 	// The server's side notices the end of a connection a little later.

@@ -69,9 +69,7 @@ func TestModelsAreCounted(t *testing.T) {
 		if s := w.g.Summary(); s.Calls != 1 || s.Models.Total() != 50 {
 			t.Errorf("%+v", s)
 		}
-		if n := w.g.bodies.Load(); n != 0 {
-			t.Errorf("%d bytes are held", n)
-		}
+		w.noneHeld()
 	})
 }
 
@@ -158,9 +156,10 @@ func TestJudgedCallsAreNotSent(t *testing.T) {
 		if got := n.Load(); got != 0 {
 			t.Errorf("%d requests arrived", got)
 		}
-		if s := w.g.Summary(); s.Calls != 0 || w.g.bodies.Load() != 0 {
-			t.Errorf("%+v, %d bytes are held", s, w.g.bodies.Load())
+		if s := w.g.Summary(); s.Calls != 0 {
+			t.Errorf("%+v", s)
 		}
+		w.noneHeld()
 	})
 }
 
@@ -261,7 +260,7 @@ func TestBudgetWithManyCalls(t *testing.T) {
 			}
 			cancel()
 			_ = resp.Body.Close()
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(hangs)
 			for w.g.Summary().Calls != int64(4+i) && time.Now().Before(deadline) {
 				select {
 				case <-w.rec.more:
@@ -288,9 +287,7 @@ func TestBudgetWithManyCalls(t *testing.T) {
 // TestCallThatIsNotSent: a server that is not there uses nothing.
 func TestCallThatIsNotSent(t *testing.T) {
 	w := newSecureWorld(t, models(func(l *belljar.LLMRule) { l.Requests = 1 }))
-	w.mu.Lock()
-	w.names["api.example.com"] = []string{"93.184.216.34"}
-	w.mu.Unlock()
+	w.named("api.example.com", "93.184.216.34")
 	for range 3 {
 		if status, _, body := w.ask(true, "POST", "https://api.example.com/v1/messages", call, "Content-Type", asJSON); status != 502 {
 			t.Errorf("%d %s", status, body)
@@ -381,7 +378,5 @@ func TestManyLargeCalls(t *testing.T) {
 	if status, _, _ := w.ask(true, "POST", "https://api.example.com/v1/messages", large, "Content-Type", asJSON); status != 200 {
 		t.Errorf("%d", status)
 	}
-	if n := w.g.bodies.Load(); n != 0 {
-		t.Errorf("%d bytes are held", n)
-	}
+	w.noneHeld()
 }

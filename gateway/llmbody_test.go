@@ -77,9 +77,7 @@ func TestCompressedCalls(t *testing.T) {
 				t.Errorf("%s arrived", c.name)
 			}
 		}
-		if held := w.g.bodies.Load(); held != 0 {
-			t.Errorf("%d bytes are held", held)
-		}
+		w.noneHeld()
 	})
 }
 

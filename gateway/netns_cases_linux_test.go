@@ -8,7 +8,7 @@ type realCase struct {
 }
 
 func realCases() []realCase {
-	const curl = "curl -sS -k --max-time 15 "
+	const curl = "curl -sS -k --max-time 60 "
 	const socks = "--proxy socks5h://198.18.0.1:3128 "
 	const proxy = "--proxy http://198.18.0.1:3128 "
 	return []realCase{
@@ -28,7 +28,7 @@ func realCases() []realCase {
 		{command: "dig +tcp +short api.example.com AAAA", want: "fdbe:117a:5:", needs: "dig"},
 		{command: "dig evil.example", want: "not in the policy", needs: "dig"},
 		{command: "dig +time=1 +tries=1 @8.8.8.8 api.example.com", code: 9, needs: "dig"},
-		{command: "ping -c1 -W2 198.18.0.1", want: "1 received", needs: "ping"},
+		{command: "ping -c1 -W30 198.18.0.1", want: "1 received", needs: "ping"},
 		// Refused, and why.
 		{command: curl + "https://evil.example/", code: 6, want: "Could not resolve host"},
 		{command: curl + "https://1.1.1.1/", code: 7, want: "connect to server"},

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/belljar-dev/belljar"
@@ -33,9 +32,9 @@ import (
 // TestRealNetwork builds the namespaces and runs TestNamespaceRole in them.
 func TestRealNetwork(t *testing.T) {
 	testenv.Need(t, "userns", "netns", "ip", "curl")
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*hangs)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestNamespaceRole$", "-test.v", "-test.timeout=90s")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestNamespaceRole$", "-test.v", "-test.timeout=9m")
 	cmd.Env = append(os.Environ(), roleVariable+"=host")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
@@ -93,7 +92,7 @@ func resolvConf(t *testing.T, nameserver string) {
 // are pipes.
 func role(t *testing.T, name string, flags uintptr, files ...*os.File) (io.WriteCloser, *bufio.Reader, int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestNamespaceRole$", "-test.timeout=80s")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestNamespaceRole$", "-test.timeout=8m")
 	cmd.Env = append(os.Environ(), roleVariable+"="+name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
 	cmd.ExtraFiles, cmd.Stderr = files, os.Stderr
@@ -197,7 +196,7 @@ func guestRole(t *testing.T) {
 	fmt.Println("ready")
 	sc := bufio.NewScanner(os.Stdin)
 	for sc.Scan() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hangs)
 		out, err := exec.CommandContext(ctx, "sh", "-c", sc.Text()).CombinedOutput()
 		cancel()
 		code := 0

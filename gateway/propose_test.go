@@ -163,8 +163,8 @@ func TestProposalJSON(t *testing.T) {
 // service stays refused, and such a name is never dialled.
 func TestProposalGuard(t *testing.T) {
 	w := newDeskWorld(t, belljar.Network{})
-	w.names["metadata.google.internal"] = []string{"169.254.169.254"}
-	w.names["intranet.example.com"] = []string{"10.9.8.7"}
+	w.named("metadata.google.internal", "169.254.169.254")
+	w.named("intranet.example.com", "10.9.8.7")
 	for _, name := range []string{"metadata.google.internal", "intranet.example.com"} {
 		w.lookup(name, dns.TypeA)
 		if status, text := w.post("host", name+":80"); status != 202 {

@@ -97,7 +97,7 @@ func TestRefusalsFlood(t *testing.T) {
 func TestUpstreamIsBounded(t *testing.T) {
 	w := newSecureWorld(t, streamNetwork())
 	w.site("api.example.com", apiAddr, false, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	w.g.pool.flows.max = 3
+	w.g.pool.flows.atMost(3)
 	c := w.agent(true)
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()

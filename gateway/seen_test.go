@@ -97,7 +97,7 @@ func (w *secureWorld) tls(host string, port uint16, change func(*tls.Config)) (*
 		change(cfg)
 	}
 	s := tls.Client(c, cfg)
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(hangs))
 	return s, s.HandshakeContext(w.ctx)
 }
 
@@ -303,8 +303,8 @@ func TestServersAreVerified(t *testing.T) {
 	w.siteWith("wrong.example.com", "93.184.216.34:443", true, wrong, asked)
 	self, _ := other.Leaf("self.example.com")
 	w.siteWith("self.example.com", "93.184.216.35:443", true, self, asked)
-	w.names["down.example.com"] = []string{"93.184.216.36"}
-	w.names["inner.example.com"] = []string{"10.0.0.1"}
+	w.named("down.example.com", "93.184.216.36")
+	w.named("inner.example.com", "10.0.0.1")
 	w.raw("garbage.example.com", "93.184.216.37:443", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") })
 	for _, h2 := range []bool{true, false} {
 		for url, want := range map[string]string{

@@ -116,12 +116,12 @@ func TestStallingServer(t *testing.T) {
 	t.Cleanup(func() { close(done) }) // before the server waits for it
 	began := time.Now()
 	c := w.agent(true)
-	c.Timeout = time.Minute
+	c.Timeout = hangs
 	status, body := w.get(c, "https://api.example.com/v1/x")
 	if status != http.StatusBadGateway && status != http.StatusGatewayTimeout {
 		t.Errorf("%d %s", status, body)
 	}
-	if took := time.Since(began); took > 2*dialTimeout {
+	if took := time.Since(began); took > dialTimeout+hangs/2 {
 		t.Errorf("it took %v", took)
 	}
 	w.rec.wait(t, belljar.EventRequest, "api.example.com", "could not")
@@ -186,7 +186,7 @@ func TestRedirects(t *testing.T) {
 	n := streamNetwork()
 	n.Rules = append(n.Rules, confined("inner.example.com", 443, "GET", ""))
 	w := newSecureWorld(t, n)
-	w.names["inner.example.com"] = []string{"10.0.0.1"}
+	w.named("inner.example.com", "10.0.0.1")
 	cases := map[string]struct{ to, refused string }{
 		"name":     {"https://inner.example.com/", "10.0.0.1"},
 		"address":  {"http://10.0.0.2/", "10.0.0.2"},

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,16 +21,19 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/gateway/netstack"
+	"github.com/belljar-dev/belljar/internal/testenv"
 	"github.com/miekg/dns"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(roleVariable) != "" { // a part of TestRealNetwork, which ends with its process
 		os.Exit(m.Run())
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
+
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
 
 // roleVariable tells this binary which part of TestRealNetwork it is.
 const roleVariable = "BELLJAR_TEST_NETNS_ROLE"
@@ -80,7 +84,7 @@ func (r *record) of(k belljar.EventKind) []belljar.NetEvent {
 // wait waits for an event of kind k whose reason and host contain words.
 func (r *record) wait(t testing.TB, k belljar.EventKind, words ...string) belljar.NetEvent {
 	t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(hangs)
 	for {
 		for _, e := range r.of(k) {
 			text := fmt.Sprintf("%s %s %s %d %s", e.Proto, e.Host, e.Addr, e.Port, e.Reason)
@@ -138,6 +142,26 @@ func (o *outside) dials() []string {
 	return slices.Clone(o.dialled)
 }
 
+func (o *outside) lookups() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.resolved)
+}
+
+// named gives a name its addresses.
+func (o *outside) named(name string, addrs ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.names[name] = addrs
+}
+
+// atMost bounds flows while others open them.
+func (fs *flows) atMost(n int) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.max = n
+}
+
 // world is a gateway between a guest and an outside of ours.
 type world struct {
 	*outside
@@ -168,7 +192,7 @@ func newWorld(t testing.TB, n belljar.Network, change ...func(*Options)) *world 
 		t.Fatal(err)
 	}
 	a, b := socketPair(t)
-	patience := 3 * time.Minute
+	patience := 5 * hangs
 	if soak() {
 		patience = time.Hour
 	}
@@ -193,6 +217,18 @@ func newWorld(t testing.TB, n belljar.Network, change ...func(*Options)) *world 
 		}
 	})
 	return w
+}
+
+// noneHeld waits until nothing is held of bodies of calls any more: a transport may let go of
+// what it has sent a little later than the answer arrives.
+func (w *world) noneHeld() {
+	w.t.Helper()
+	for w.ctx.Err() == nil && w.g.bodies.Load() != 0 {
+		runtime.Gosched()
+	}
+	if n := w.g.bodies.Load(); n != 0 {
+		w.t.Errorf("%d bytes are held", n)
+	}
 }
 
 // serve puts a listener at an outside address and under a name.
@@ -322,7 +358,7 @@ func (w *world) client(proxy bool) *http.Client {
 		tr.Proxy = http.ProxyURL(mustURL("http://198.18.0.1:3128"))
 	}
 	w.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 2 * time.Minute} // of what hangs; a busy machine may need long
+	return &http.Client{Transport: tr, Timeout: hangs}
 }
 
 func (w *world) get(c *http.Client, url string) (int, string) {
@@ -344,7 +380,7 @@ func (w *world) talk(host string, port uint16, text string) string {
 		return err.Error()
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(15 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(hangs))
 	if _, err := io.WriteString(c, text); err != nil {
 		return err.Error()
 	}

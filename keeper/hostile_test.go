@@ -269,7 +269,7 @@ func TestOthersDoNotWait(t *testing.T) {
 	go ask()
 	<-in
 	go ask()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if got, err := l.token(ctx, claude(), file, ""); err != nil || got.Access != access {
 		t.Errorf("%q %v", got.Access, err)

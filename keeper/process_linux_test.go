@@ -116,7 +116,7 @@ func TestOneKeeper(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 || err != nil {
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000); n != 1 || err != nil {
 		t.Errorf("it has not ended: %d %v", n, err)
 	}
 	if _, err := os.Lstat(filepath.Join(o.Runtime, nameFor(o.Home))); err == nil {
@@ -158,7 +158,7 @@ func TestKilled(t *testing.T) {
 		if pid <= 1 {
 			t.Fatalf("the keeper is process %d", pid)
 		}
-		kill := func() { _ = syscall.Kill(pid, syscall.SIGKILL) }
+		kill, killed := func() { _ = syscall.Kill(pid, syscall.SIGKILL) }, make(chan struct{})
 		delay := time.Duration(random.IntN(60)) * time.Millisecond
 		p.mu.Lock()
 		p.access = ""
@@ -167,9 +167,9 @@ func TestKilled(t *testing.T) {
 			p.after = kill
 		}
 		p.mu.Unlock()
+		stop := func() bool { return true }
 		if round%3 != 0 {
-			timer := time.AfterFunc(delay, kill)
-			defer timer.Stop()
+			stop = time.AfterFunc(delay, func() { kill(); close(killed) }).Stop
 		}
 		var wait sync.WaitGroup
 		for _, c := range clients {
@@ -181,6 +181,9 @@ func TestKilled(t *testing.T) {
 			})
 		}
 		wait.Wait()
+		if !stop() { // it is killed in its own round, or not at all
+			<-killed
+		}
 		if _, revoked := p.state(); revoked != "" {
 			t.Fatalf("round %d: %s", round, revoked)
 		}

@@ -64,7 +64,7 @@ func copyFile(t testing.TB, from, to string) {
 // cmd is a client with our configuration; nothing else of the user's is read.
 func (b *box) cmd(name string, args ...string) *exec.Cmd {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*hangs)
 	b.t.Cleanup(cancel)
 	c := exec.CommandContext(ctx, name, append([]string{"-F", b.conf}, args...)...)
 	c.Env = append(testenv.Environ(), "HOME="+b.home, "SHELL=/bin/sh", "LANG=C.UTF-8", "LC_TIME=xx_YY.UTF-8", "SECRET=s3cret", "TERM=vt220")
@@ -181,7 +181,7 @@ func (b *box) console(t *testing.T, size pty.Winsize, args ...string) (*console,
 // want reads until text has come.
 func (c *console) want(text string) {
 	c.t.Helper()
-	_ = c.tty.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = c.tty.SetReadDeadline(time.Now().Add(hangs))
 	buf := make([]byte, 4096)
 	for !strings.Contains(c.got.String(), text) {
 		n, err := c.tty.Read(buf)

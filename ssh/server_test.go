@@ -20,6 +20,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
+
 // pipes are the two ends of a connection.
 func pipes(t testing.TB) (a, b net.Conn) {
 	t.Helper()
@@ -132,7 +135,7 @@ func dial(t testing.TB, s Starter) *ssh.Client {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(hangs):
 			buf := make([]byte, 1<<20)
 			t.Fatalf("the server did not end\n%s", buf[:runtime.Stack(buf, true)])
 		}

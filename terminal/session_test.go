@@ -14,18 +14,21 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == relayArg {
 		os.Exit(relayMain(os.Args[2:]))
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
+
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
 
 const relayArg = "terminal-test-relay"
 
@@ -113,7 +116,7 @@ func wait(t *testing.T, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		t.Fatal("Run does not return")
 		return nil
 	}

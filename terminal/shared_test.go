@@ -65,7 +65,7 @@ func (x *stage) say(s string) {
 // until reads what v sees until it has seen text.
 func until(t *testing.T, v *Viewer, text string) string {
 	t.Helper()
-	timeout := time.AfterFunc(30*time.Second, func() { _ = v.Close() })
+	timeout := time.AfterFunc(hangs, func() { _ = v.Close() })
 	defer timeout.Stop()
 	var all strings.Builder
 	for !strings.Contains(all.String(), text) {
@@ -130,7 +130,7 @@ func TestSharedViewers(t *testing.T) {
 
 // told waits until the command was told these sizes last.
 func told(x *stage, want ...belljar.WindowSize) bool {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(hangs)
 	for time.Now().Before(deadline) {
 		x.mu.Lock()
 		same := len(x.sizes) >= len(want) && slices.Equal(x.sizes[len(x.sizes)-len(want):], want)

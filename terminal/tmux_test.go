@@ -52,7 +52,7 @@ func (m *tmux) keys(text string) {
 // keys: these take a while to arrive.
 func (m *tmux) await(text string) string {
 	m.t.Helper()
-	end := time.Now().Add(time.Minute)
+	end := time.Now().Add(hangs)
 	for time.Now().Before(end) {
 		if s := m.screen(); s != m.before && strings.HasSuffix(strings.TrimSpace(s), text) {
 			return strings.TrimSpace(s)

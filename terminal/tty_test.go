@@ -39,7 +39,7 @@ func (s *screen) await(t *testing.T, text string) string {
 	var got []byte
 	buf := make([]byte, 1)
 	for !bytes.HasSuffix(got, []byte(text)) {
-		if err := s.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := s.SetReadDeadline(time.Now().Add(hangs)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Read(buf); err != nil {
@@ -85,7 +85,7 @@ func TestTTY(t *testing.T) {
 		if w != (belljar.WindowSize{Rows: 40, Cols: 120}) {
 			t.Errorf("resized to %+v", w)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		t.Error("a new size was not passed on")
 	}
 

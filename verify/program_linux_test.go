@@ -49,7 +49,7 @@ func command(ctx context.Context, t *testing.T, program string, env []string, ar
 
 func run(t *testing.T, program string, env []string, args ...string) ([]byte, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	c := command(ctx, t, program, env, args...)
 	var errout bytes.Buffer
@@ -149,12 +149,12 @@ func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(60 * time.Second)
+	end := time.After(5 * time.Minute)
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("not in a minute: %s", what)
+			t.Fatalf("not in five minutes: %s", what)
 		}
 	}
 }

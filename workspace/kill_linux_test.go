@@ -149,7 +149,7 @@ func (k *killing) is(round int, want map[string]string) {
 // command takes it back as a whole.
 func TestKilled(t *testing.T) {
 	killed := 0
-	for round := range many(20, 200) {
+	for round, late := 0, lateFor(); round < many(20, 200) || killed < 5 && !late(); round++ {
 		k := newKilling(t)
 		_ = k.view.Close() // nobody else uses the shadow, so that the next one may clean up
 		waits := k.list()

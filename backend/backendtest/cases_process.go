@@ -368,7 +368,8 @@ func initStays(t *testing.T, s *box) {
 	p, out := s.background("echo ready; exec sleep 1000")
 	_ = out
 	// What nobody waits for is collected.
-	s.want("for i in 1 2 3 4 5 6 7 8; do (sleep 0 &) ; done; sleep 0.3; grep -ls '^State:.Z' /proc/[0-9]*/status | wc -l", "0")
+	s.want("for i in 1 2 3 4 5 6 7 8; do (sleep 0 &) ; done; n=0; sleep 0.3; "+
+		"while grep -qs '^State:.Z' /proc/[0-9]*/status && [ $n -lt 300 ]; do sleep 0.2; n=$((n+1)); done; grep -ls '^State:.Z' /proc/[0-9]*/status | wc -l", "0")
 	if err := s.in.Close(); err != nil {
 		t.Error(err)
 	}

@@ -44,7 +44,7 @@ func leavesNothing(t *testing.T, s *box) {
 	}
 	settled("descriptors", files, func() int { return openFiles(t) })
 	settled("child processes", children, func() int { return len(testenv.Children(os.Getpid())) })
-	if err := goleak.Find(before); err != nil {
+	if err := testenv.Leaks(before); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 )
 
 const confinedArg0 = "otlp-test-confined"
@@ -44,7 +44,7 @@ func TestConfinedHeaders(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(state, queueDir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	c := exec.CommandContext(ctx, "/proc/self/exe")
 	c.Args = []string{confinedArg0, state, filepath.Join(dir, "h")}
@@ -69,13 +69,13 @@ func TestReplacedHeaders(t *testing.T) {
 	}
 	write("old")
 	state, rcv := t.TempDir(), newReceiver()
-	ok := false
-	rcv.answer = func(int, string, int) (int, bool) {
-		if ok {
+	var ok atomic.Bool
+	rcv.answers(func(int, string, int) (int, bool) {
+		if ok.Load() {
 			return 0, false
 		}
 		return http.StatusUnauthorized, false
-	}
+	})
 	url := rcv.serve(t)
 	d := Destination{Endpoint: url, Headers: file}
 	r := newRecord(t, state, "a", url)
@@ -85,13 +85,13 @@ func TestReplacedHeaders(t *testing.T) {
 	end(t, r)
 	s := newSender(state, d, quick)
 	write("new")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	s.run(ctx)
 	if ids, _ := waiting(state); ctx.Err() != nil || !slices.Equal(ids, []string{"a"}) {
 		t.Fatalf("%q waits, %v", ids, ctx.Err())
 	}
-	ok = true
+	ok.Store(true)
 	newSender(state, d, quick).run(ctx)
 	rcv.complete(t, "a", 2, nil)
 	if got := rcv.header.Get("Authorization"); got != "new" {

@@ -22,6 +22,9 @@ import (
 // quick are pauses for tests.
 var quick = times{least: 5 * time.Millisecond, most: 40 * time.Millisecond, fault: 20 * time.Millisecond, poll: 5 * time.Millisecond, patience: time.Minute}
 
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 5 * time.Minute
+
 // TestMain lets the test binary be the sender, so that it can be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[0] == confinedArg0 {
@@ -83,7 +86,7 @@ func lines(t *testing.T, state, id string) [][]byte {
 // send runs a sender until it ends by itself.
 func send(t *testing.T, state, url string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	newSender(state, Destination{Endpoint: url}, quick).run(ctx)
 	if ctx.Err() != nil {
@@ -98,9 +101,9 @@ func send(t *testing.T, state, url string) {
 // does not learn, has everything once in the end.
 func TestAway(t *testing.T) {
 	state, rcv := t.TempDir(), newReceiver()
-	rcv.answer = func(call int, _ string, _ int) (int, bool) {
+	rcv.answers(func(call int, _ string, _ int) (int, bool) {
 		return []int{503, 429, 0, 502, 0, 504, 0}[call%7], call%7 == 2
-	}
+	})
 	url := rcv.serve(t)
 	const programs = 3000
 	for _, id := range []string{"a", "b"} {
@@ -148,7 +151,7 @@ func await(t *testing.T, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(time.Minute); !ok(); {
+	for late := time.After(hangs); !ok(); {
 		select {
 		case <-tick.C:
 		case <-late:
@@ -160,7 +163,7 @@ func await(t *testing.T, ok func() bool) {
 // TestKilledSender: senders that are killed at any moment lose nothing.
 func TestKilledSender(t *testing.T) {
 	state, rcv := t.TempDir(), newReceiver()
-	rcv.answer = func(call int, _ string, _ int) (int, bool) { return 0, call%3 == 0 }
+	rcv.answers(func(call int, _ string, _ int) (int, bool) { return 0, call%3 == 0 })
 	url := rcv.serve(t)
 	const programs = 10_000
 	r := newRecord(t, state, "a", url)
@@ -231,14 +234,14 @@ func TestKilledRun(t *testing.T) {
 func TestRefused(t *testing.T) {
 	state, rcv := t.TempDir(), newReceiver()
 	open := make(chan struct{})
-	rcv.answer = func(int, string, int) (int, bool) {
+	rcv.answers(func(int, string, int) (int, bool) {
 		select {
 		case <-open:
 			return 0, false
 		default:
 			return http.StatusUnauthorized, false
 		}
-	}
+	})
 	url := rcv.serve(t)
 	r := newRecord(t, state, "a", url)
 	end(t, r)
@@ -248,31 +251,31 @@ func TestRefused(t *testing.T) {
 	await(t, func() bool { return asked(rcv) > 2 })
 	cancel()
 	<-done
-	if len(mustWait(t, state)) != 1 || len(rcv.logs) != 0 {
+	if len(mustWait(t, state)) != 1 || rcv.kept() != 0 {
 		t.Error("it was forgotten")
 	}
 	close(open)
 	send(t, state, url)
 	rcv.complete(t, "a", 2, lines(t, state, "a"))
 
-	rcv.answer = func(_ int, path string, n int) (int, bool) {
+	rcv.answers(func(_ int, path string, n int) (int, bool) {
 		if path == "/v1/logs" && n > 1 {
 			return http.StatusBadRequest, false
 		}
 		return 0, false
-	}
+	})
 	r = newRecord(t, state, "b", url)
 	program(t, r, 5, 1, 0)
 	end(t, r)
 	send(t, state, url)
 	rcv.complete(t, "b", 4, lines(t, state, "b"))
 
-	rcv.answer = func(_ int, path string, _ int) (int, bool) {
+	rcv.answers(func(_ int, path string, _ int) (int, bool) {
 		if path == "/v1/traces" {
 			return http.StatusBadRequest, false
 		}
 		return 0, false
-	}
+	})
 	r = newRecord(t, state, "c", url)
 	end(t, r)
 	send(t, state, url)
@@ -288,7 +291,7 @@ func TestPatience(t *testing.T) {
 	end(t, r)
 	short := quick
 	short.patience = 50 * time.Millisecond
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	newSender(state, Destination{Endpoint: "http://127.0.0.1:1"}, short).run(ctx)
 	if ctx.Err() != nil || len(mustWait(t, state)) != 1 {
@@ -356,7 +359,7 @@ func TestHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	end(t, r)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	newSender(state, Destination{Endpoint: url, Headers: file}, quick).run(ctx)
 	rcv.complete(t, "a", 2, nil)

@@ -38,6 +38,20 @@ func newReceiver() *receiver {
 	return &receiver{seqs: map[string][]int64{}, logs: map[string]*logs.LogRecord{}, spans: map[string]*trace.Span{}}
 }
 
+// answers sets answer, also while requests of a sender that was ended are answered.
+func (r *receiver) answers(f func(call int, path string, n int) (status int, lost bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = f
+}
+
+// kept is how many events are here.
+func (r *receiver) kept() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.logs)
+}
+
 func (r *receiver) serve(t *testing.T) string {
 	s := httptest.NewServer(r)
 	t.Cleanup(s.Close)

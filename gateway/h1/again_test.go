@@ -66,15 +66,19 @@ func TestNotUsedAgain(t *testing.T) {
 			})
 			c := s.client()
 			s.want(c, "GET", "/a", "/a")
-			c.mu.Lock()
-			kept := c.kept
-			c.mu.Unlock()
-			if kept != 0 {
+			if waiting(c) != 0 {
 				t.Error("the connection is kept")
 			}
 			s.want(c, "DELETE", "/b", "/b")
 		})
 	}
+}
+
+// waiting is how many connections are kept.
+func waiting(c *Client) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept
 }
 
 // together writes records of TLS in one piece.
@@ -148,7 +152,7 @@ func (s *server) arrived(c *Client) {
 	c.mu.Lock()
 	pc := c.idle[s.hostport()][0]
 	c.mu.Unlock()
-	for end := time.Now().Add(10 * time.Second); pc.quiet(); {
+	for end := time.Now().Add(hangs); pc.quiet(); {
 		if time.Now().After(end) {
 			s.t.Fatal("nothing arrives")
 		}
@@ -359,8 +363,8 @@ func TestBounds(t *testing.T) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	if n := <-ended; n != 2 || c.kept != 2 {
-		t.Error("connection", n, "has ended, kept are", c.kept)
+	if n := <-ended; n != 2 || waiting(c) != 2 {
+		t.Error("connection", n, "has ended, kept are", waiting(c))
 	}
 	c.mu.Lock()
 	c.o.IdlePerHost, c.o.IdleAll = 4, 2
@@ -376,8 +380,8 @@ func TestBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.put(pc)
-	if c.kept != 1 {
-		t.Error("kept are", c.kept)
+	if n := waiting(c); n != 1 {
+		t.Error("kept are", n)
 	}
 	resp.Body.Close()
 	c.CloseIdle()
@@ -442,7 +446,7 @@ func TestUnaskable(t *testing.T) {
 	})
 	s.want(c, "GET", "/a", "/a")
 	c.Learn(s.hostport(), &http.Response{ProtoMajor: 1, TLS: &tls.ConnectionState{}})
-	if c.kept != 0 || c.Takes(s.request(t.Context(), "GET", "/")) {
+	if waiting(c) != 0 || c.Takes(s.request(t.Context(), "GET", "/")) {
 		t.Error("it is used again")
 	}
 }

@@ -12,19 +12,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard) // where the transport complains of what servers say
-	goleak.VerifyTestMain(m)
+	os.Exit(testenv.RunWithoutLeaks(m))
 }
+
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 2 * time.Minute
 
 // host is the name that the servers' certificate is for.
 const host = "example.com"
@@ -95,7 +99,7 @@ func (s *server) dial(ctx context.Context, _ string) (net.Conn, error) {
 
 // client is a client of the server that knows what it speaks.
 func (s *server) client(change ...func(*Options)) *Client {
-	o := Options{Dial: s.dial, TLS: &tls.Config{RootCAs: s.roots}, Handshake: 10 * time.Second, MaxHead: 64 << 10, Idle: time.Minute, IdlePerHost: 4, IdleAll: 8}
+	o := Options{Dial: s.dial, TLS: &tls.Config{RootCAs: s.roots}, Handshake: hangs, MaxHead: 64 << 10, Idle: time.Minute, IdlePerHost: 4, IdleAll: 8}
 	for _, f := range change {
 		f(&o)
 	}
@@ -182,7 +186,7 @@ var untold = &httptrace.ClientTrace{}
 // get asks and reads all.
 func (s *server) get(c *Client, method, path string) (string, error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second) // what is lost fails
+	ctx, cancel := context.WithTimeout(s.t.Context(), hangs) // what is lost fails
 	defer cancel()
 	resp, err := c.RoundTrip(s.request(ctx, method, path), untold)
 	if err != nil {

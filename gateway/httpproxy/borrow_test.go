@@ -58,7 +58,7 @@ func TestBorrowedReader(t *testing.T) {
 			done := make(chan struct{})
 			go func() { defer close(done); Serve(context.Background(), there, nil, answers{}); there.Close() }()
 			defer func() { here.Close(); <-done }()
-			_ = here.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = here.SetDeadline(time.Now().Add(2 * time.Minute))
 			go func() {
 				for text := all.String(); text != ""; {
 					n := min(cut, len(text))

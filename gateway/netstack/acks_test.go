@@ -144,7 +144,7 @@ func TestAcksByTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	c, err := g.DialTCP(ctx, netip.AddrPortFrom(belljar.GatewayIPv4, 7))
 	if err != nil {
@@ -164,15 +164,21 @@ func TestAcksByTurns(t *testing.T) {
 	}
 	const turns = 200
 	before := st.s.Stats().TCP.SegmentsSent.Value()
-	for range turns {
-		ask(10)
+	trusted := func() (trust uint8) {
+		st.link.acks.mu.Lock()
+		defer st.link.acks.mu.Unlock()
+		for i := range st.link.acks.slots {
+			trust = max(trust, st.link.acks.slots[i].trust)
+		}
+		return trust
 	}
-	st.link.acks.mu.Lock()
+	// A machine that is busy has some turns take longer than an acknowledgement may wait, and
+	// the trust is earned anew: once it must be there.
 	trust := uint8(0)
-	for i := range st.link.acks.slots {
-		trust = max(trust, st.link.acks.slots[i].trust)
+	for n := 0; n < turns || trust < ackTrust && ctx.Err() == nil; n++ {
+		ask(10)
+		trust = max(trust, trusted())
 	}
-	st.link.acks.mu.Unlock()
 	if sent := st.s.Stats().TCP.SegmentsSent.Value() - before; sent < turns || trust < ackTrust {
 		t.Errorf("%d segments for %d answers, trust %d", sent, turns, trust)
 	}

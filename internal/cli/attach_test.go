@@ -45,7 +45,7 @@ func TestDetachKeysBlocked(t *testing.T) {
 		if !ok {
 			t.Error("the keys to detach were not found")
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("it waits for the command")
 	}
 	_ = out.Close()

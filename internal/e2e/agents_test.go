@@ -79,7 +79,7 @@ func scriptedModel(t *testing.T, tools ...any) string {
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+	for deadline := time.Now().Add(hangs); ; <-tick.C {
 		var urls []string
 		if b, err := os.ReadFile(ready); err == nil && json.Unmarshal(b, &urls) == nil {
 			return urls[0][strings.LastIndexByte(urls[0], ':')+1:]
@@ -142,7 +142,7 @@ func TestAgents(t *testing.T) {
 			w.host("git", "init", "-q")
 			w.write("look.py", looksInside)
 			w.install(bin, name)
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), hangs)
 			defer cancel()
 			c := w.cmd(ctx, append([]string{"run", "--allow", "localhost:" + port}, args...)...)
 			out, err := c.CombinedOutput()

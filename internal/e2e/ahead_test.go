@@ -121,7 +121,7 @@ func gone(t *testing.T, program string, args []string) {
 // until waits for what is to come.
 func until(t *testing.T, otherwise string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(hangs)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

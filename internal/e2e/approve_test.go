@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
@@ -72,7 +71,7 @@ func (w *world) answering(line string, answer func(what, id string) []string) re
 // answeringTo does so for any command, with flags before it.
 func (w *world) answeringTo(more []string, answer func(what, id string) []string) result {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*hangs)
 	defer cancel()
 	c := w.cmd(ctx, append([]string{"run", "--policy", "desk.yaml", "--upstream-by-name", "--name", "loop"}, more...)...)
 	var out bytes.Buffer

@@ -65,7 +65,7 @@ func TestConfinedHelpers(t *testing.T) {
 // filtered waits until a process has a filter, which it installs while the command starts,
 // or has ended.
 func filtered(pid int) bool {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(hangs); time.Now().Before(deadline); {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 		if err != nil || strings.Contains(string(status), "\nSeccomp:\t2\n") {
 			return true

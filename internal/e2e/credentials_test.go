@@ -291,7 +291,7 @@ credentials:
   - {name: ACME_KEY, from: {file: "`+file+`"}, hosts: ["localhost:`+s.port+`"], header: x-acme-key, paths: [/file]}
   - {name: OTHER, from: {command: ["`+program+`"]}, hosts: ["localhost:`+s.port+`"], header: x-acme-key, paths: [/command]}
 `)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, "run", "--policy", "later.yaml", "--", "sh", "-c", `u=https://localhost:`+s.port+`
 curl -sS -H "x-acme-key: $OTHER" $u/command

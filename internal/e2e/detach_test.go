@@ -36,7 +36,7 @@ func (w *world) detach(name string, args ...string) {
 // eventually waits until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(hangs)
 	tick := time.NewTicker(30 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -235,7 +235,7 @@ func TestDetachLetsGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, "run", "--detach", "--name", "box", "--", "sleep", "1000")
 	c.ExtraFiles = []*os.File{theirs, theirs}
@@ -245,7 +245,7 @@ func TestDetachLetsGo(t *testing.T) {
 		t.Fatalf("%v %s", err, out)
 	}
 	t.Cleanup(func() { w.belljar("stop", "--grace", "0s", "box") })
-	_ = r.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = r.SetReadDeadline(time.Now().Add(hangs))
 	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("a pipe of the caller's is held: %v", err)
 	}
@@ -415,7 +415,7 @@ func TestAttachFast(t *testing.T) {
 	w := newWorld(t)
 	w.detach("box", "--", "sh", "-c", "echo ready; while ! test -e /tmp/go; do sleep 0.02; done; stty -opost; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do head -c 1000000 /dev/zero | tr '\\0' x; sleep 0.1; done; echo end; exec sleep 1000")
 	watch := func(text string) (*exec.Cmd, io.Reader) {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), hangs)
 		t.Cleanup(cancel)
 		c := w.cmd(ctx, "attach", "box")
 		out, err := c.StdoutPipe()

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
@@ -20,7 +19,7 @@ import (
 // once that runs. The function that it returns ends it and returns its status.
 func (w *world) box(flags ...string) (end func() int) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	c := w.cmd(ctx, append(append([]string{"run"}, flags...), "--name", "box", "--", "sh", "-c", "echo ready; exec cat > /dev/null")...)
 	in, out := startReady(w.t, c)
 	over := false
@@ -103,7 +102,7 @@ func TestExecSignals(t *testing.T) {
 	w := newWorld(t)
 	end := w.box()
 	start := func(line string) (*exec.Cmd, *bytes.Buffer) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), hangs)
 		t.Cleanup(cancel)
 		c := w.cmd(ctx, "exec", "box", "--", "sh", "-c", line)
 		var errs bytes.Buffer
@@ -122,12 +121,7 @@ func TestExecSignals(t *testing.T) {
 	}
 	_ = c.Process.Kill()
 	_ = c.Wait()
-	deadline := time.Now().Add(30 * time.Second)
-	for w.sleepers("4711") != 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("the command of a killed client goes on")
-		}
-	}
+	eventually(t, "the end of the command of a killed client", func() bool { return w.sleepers("4711") == 0 })
 	c, _ = start("trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
 	_ = c.Process.Signal(syscall.SIGTERM)
 	eventually(t, "the end of a client that is asked again", func() bool {

@@ -134,7 +134,7 @@ func afterKill(t *testing.T, w *world, name string, supervisor bool) {
 // waitGone waits until none of the processes exists any more.
 func waitGone(t *testing.T, pids []int, killed string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(hangs)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for _, p := range pids {

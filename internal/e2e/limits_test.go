@@ -52,7 +52,7 @@ for i in range(300):
     try:
         p=os.fork()
     except OSError as e:
-        print("stopped", e.errno, n); time.sleep(2); break
+        print("stopped", e.errno, n); time.sleep(5); break
     if p==0: time.sleep(20); os._exit(0)
     n+=1'`, -1, "processes"},
 		{"disk in the project", []string{"--disk", "50MiB"}, `dd if=/dev/zero of=big bs=1M count=400`, -1, "disk"},

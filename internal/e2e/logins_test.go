@@ -261,7 +261,7 @@ func TestLogins(t *testing.T) {
 			s.sockets = !strings.Contains(name, "requests")
 			run := func(flags ...string) string {
 				t.Helper()
-				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+				ctx, cancel := context.WithTimeout(context.Background(), hangs)
 				defer cancel()
 				_ = os.Remove(filepath.Join(w.proj, "change.txt"))
 				args := append(append([]string{"run", "--upstream-by-name"}, flags...), "--")

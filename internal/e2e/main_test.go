@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// hangs is after how long something hangs, and is not slow: a busy machine may need long.
+const hangs = 5 * time.Minute
+
 // ownKernel says whether the tier under test brings a kernel of its own.
 func ownKernel() bool { return tier == "" || tier == "gvisor" }
 
@@ -142,7 +145,7 @@ func (w *world) cmd(ctx context.Context, args ...string) *exec.Cmd {
 	c.Dir = w.proj
 	c.Env = w.env
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGABRT) } // says where it waits, and ends
-	c.WaitDelay = 20 * time.Second
+	c.WaitDelay = time.Minute
 	return c
 }
 
@@ -151,7 +154,7 @@ func (w *world) belljar(args ...string) result { return w.belljarIn("", args...)
 
 func (w *world) belljarIn(stdin string, args ...string) result {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, args...)
 	var out, errout bytes.Buffer

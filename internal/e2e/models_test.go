@@ -87,7 +87,7 @@ func TestModels(t *testing.T) {
 			if c.agent == "claude" {
 				args = append(args, "--verbose", "--output-format", "stream-json")
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), hangs)
 			defer cancel()
 			began := time.Now()
 			out, err := w.cmd(ctx, args...).CombinedOutput()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
 	"golang.org/x/sys/unix"
@@ -96,7 +95,7 @@ print("not ended")
 // shell that may do there what root may.
 func (w *world) inNamespace(uid int, more uintptr, prepare string, args ...string) result {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), hangs)
 	defer cancel()
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", "{ "+prepare+"; } && exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"", "sh")
 	c.Args = append(c.Args, w.cmd(ctx, args...).Args...)

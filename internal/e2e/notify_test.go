@@ -57,7 +57,7 @@ func TestNotifyDetached(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 			return n
-		case <-time.After(time.Minute):
+		case <-time.After(hangs):
 			t.Fatalf("nobody was told of %s\n%s", event, w.belljar("logs", "box").out)
 			panic("")
 		}
@@ -218,7 +218,7 @@ func (l *lockedBuffer) String() string {
 
 func newTerminal(t *testing.T, w *world, args ...string) *terminalOf {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	t.Cleanup(cancel)
 	c := w.cmd(ctx, args...)
 	f, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 200})
@@ -253,7 +253,7 @@ func (s *terminalOf) end() {
 	s.t.Helper()
 	select {
 	case <-s.done:
-	case <-time.After(time.Minute):
+	case <-time.After(hangs):
 		s.t.Fatalf("it did not end: %q", s.text())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 
 	collogs "go.opentelemetry.io/proto/slim/otlp/collector/logs/v1"
 	coltrace "go.opentelemetry.io/proto/slim/otlp/collector/trace/v1"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -35,20 +37,32 @@ type telemetry struct {
 	key   string
 }
 
-// newTelemetry takes a port at which nobody listens yet.
+// newTelemetry takes a port at which nobody listens, and keeps it from others: a socket has it
+// that does not listen.
 func newTelemetry(t *testing.T) *telemetry {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return &telemetry{t: t, addr: l.Addr().String(), seqs: map[string][]int64{}, kinds: map[string]int{}, uids: map[string]bool{}, spans: map[string]string{}}
+	unix.CloseOnExec(fd)
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1), unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	at, err2 := unix.Getsockname(fd)
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", at.(*unix.SockaddrInet4).Port)
+	return &telemetry{t: t, addr: addr, seqs: map[string][]int64{}, kinds: map[string]int{}, uids: map[string]bool{}, spans: map[string]string{}}
 }
 
 // listen serves until stop.
 func (m *telemetry) listen() (stop func()) {
 	m.t.Helper()
-	l, err := net.Listen("tcp", m.addr)
+	beside := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		_ = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		return err
+	}}
+	l, err := beside.Listen(m.t.Context(), "tcp", m.addr)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -184,7 +198,7 @@ func TestTelemetry(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	m.await("the end of the sender", time.Minute, func() bool { return m.sender() == 0 })
+	m.await("the end of the sender", hangs, func() bool { return m.sender() == 0 })
 	down := downTime()
 	select { // the receiver is away
 	case <-time.After(down):
@@ -193,10 +207,10 @@ func TestTelemetry(t *testing.T) {
 	stop := m.listen()
 	defer func() { stop() }()
 	w.belljar("log", "--list") // any command goes on
-	m.await("the first record", time.Minute, func() bool { return m.ended("first") })
+	m.await("the first record", hangs, func() bool { return m.ended("first") })
 
 	// While a run goes on the receiver goes away and comes back.
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, "run", "--name", "second", "--", "sh", "-c", "ls / > /dev/null; cat; ls / > /dev/null")
 	in, err := c.StdinPipe()
@@ -206,15 +220,15 @@ func TestTelemetry(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.await("the beginning of the second", time.Minute, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.kinds["second belljar.exec"] > 0 })
+	m.await("the beginning of the second", hangs, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.kinds["second belljar.exec"] > 0 })
 	stop()
 	_ = in.Close()
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	stop = m.listen()
-	m.await("the second record", 2*time.Minute, func() bool { return m.ended("second") })
-	m.await("the end of the sender", time.Minute, func() bool { return m.sender() == 0 })
+	m.await("the second record", hangs, func() bool { return m.ended("second") })
+	m.await("the end of the sender", hangs, func() bool { return m.sender() == 0 })
 	if m.key != homeSecret {
 		t.Errorf("the header of the file: %q", m.key)
 	}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // pending is what belljar diff --json lists.
@@ -61,7 +60,7 @@ func TestWaitsAsListed(t *testing.T) {
 // read: nothing is lost and nothing mixed.
 func TestTwoRuns(t *testing.T) {
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	const lines = 40
 	var runs []*exec.Cmd

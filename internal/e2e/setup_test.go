@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestSetup: setup runs before the command, in order, once where HOME is kept; what it
@@ -65,7 +64,7 @@ func TestSetupIsInterrupted(t *testing.T) {
 	if r := w.belljar("run", "--policy", both, "--time", "4s", "--", "sleep", "3"); r.status != 124 {
 		t.Errorf("a limit of both together: %+v", r)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, "run", "--policy", file, "--", "echo", "started")
 	errout, err := c.StderrPipe()

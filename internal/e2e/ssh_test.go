@@ -32,7 +32,7 @@ func enterBox(t *testing.T, line string) *entered {
 	t.Helper()
 	testenv.Need(t, "ssh")
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	c := w.cmd(ctx, "run", "--name", "box", "--", "sh", "-c", line+"\necho ready; cat")
 	c.Stderr = os.Stderr
 	in, _ := startReady(t, c)
@@ -50,7 +50,7 @@ func enterBox(t *testing.T, line string) *entered {
 
 // client is a program that speaks through ssh; -F comes first.
 func (e *entered) client(name string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	e.t.Cleanup(cancel)
 	c := exec.CommandContext(ctx, name, args...)
 	conf := "ssh -F " + filepath.Join(e.home, ".ssh", "config")
@@ -156,7 +156,7 @@ func sshTerminal(t *testing.T, e *entered) {
 	var got bytes.Buffer
 	want := func(text string) {
 		t.Helper()
-		_ = tty.SetReadDeadline(time.Now().Add(time.Minute))
+		_ = tty.SetReadDeadline(time.Now().Add(hangs))
 		buf := make([]byte, 4096)
 		for !strings.Contains(got.String(), text) {
 			n, err := tty.Read(buf)
@@ -343,7 +343,7 @@ func sshListeners(t *testing.T, e *entered, port int, other string) {
 			return err.Error()
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_ = c.SetDeadline(time.Now().Add(hangs))
 		_, _ = io.WriteString(c, "hello")
 		_ = direct.last.CloseWrite()
 		b, _ := io.ReadAll(c)

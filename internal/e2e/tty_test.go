@@ -48,7 +48,7 @@ func (s *screen) text() string {
 // want waits until the screen shows text.
 func (s *screen) want(text string) {
 	s.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(hangs)
 	tick := time.NewTicker(30 * time.Millisecond)
 	defer tick.Stop()
 	for !strings.Contains(s.text(), text) {

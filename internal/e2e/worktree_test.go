@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/belljar-dev/belljar/internal/testenv"
 )
@@ -238,7 +237,7 @@ func TestRunMany(t *testing.T) {
 		t.Errorf("in one tree: %d %s", r.status, r.errout)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	c := w.cmd(ctx, "run", "-n", "2", "--", "sh", "-c", "trap 'exit 7' TERM; echo; echo ready; while :; do sleep 0.1; done")
 	out, err := c.StdoutPipe()
@@ -276,7 +275,7 @@ func TestWorktreeAgents(t *testing.T) {
 		out  *strings.Builder
 	}
 	var all []run
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
 	defer cancel()
 	for name := range agents("") {
 		w.install(bin, name)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 func TestMatch(t *testing.T) {
@@ -76,11 +78,12 @@ func TestNoBlowUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	if g.Match(strings.Repeat("a", 255)) || deep.Match(strings.Repeat("a/", 2000)+"c") {
+	matched := false
+	d := testenv.Work(t, func() { matched = g.Match(strings.Repeat("a", 255)) || deep.Match(strings.Repeat("a/", 2000)+"c") })
+	if matched {
 		t.Error("matched")
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d > 2*time.Second {
 		t.Errorf("took %v", d)
 	}
 }

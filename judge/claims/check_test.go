@@ -11,6 +11,7 @@ import (
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event"
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 var start = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
@@ -268,11 +269,10 @@ func TestMany(t *testing.T) {
 		r.exec(100+i, 5, "/usr/bin/bash", "bash", "-c", "x").exec(1_000_000+i, 2, "/usr/bin/y", "y")
 		all = append(all, told("x", 0), told("z", 0))
 	}
-	began := time.Now()
-	if _, err := Check(all, r.entries()); err != nil {
+	var err error
+	if d := testenv.Work(t, func() { _, err = Check(all, r.entries()) }); err != nil {
 		t.Fatal(err)
-	}
-	if d := time.Since(began); d > time.Minute {
+	} else if d > time.Minute {
 		t.Errorf("it took %v", d)
 	}
 }
@@ -293,12 +293,13 @@ func TestManyCommands(t *testing.T) {
 	for i := range 5000 {
 		r.exec(10_000+i, 2, "/usr/bin/y", "y")
 	}
-	began := time.Now()
-	rep, err := Check(all, r.entries())
+	var rep Report
+	var err error
+	d := testenv.Work(t, func() { rep, err = Check(all, r.entries()) })
 	if err != nil || rep.Faults() < 5000 {
 		t.Errorf("%v, %d", err, rep.Faults())
 	}
-	if d := time.Since(began); d > 30*time.Second {
+	if d > 30*time.Second {
 		t.Errorf("it took %v", d)
 	}
 }

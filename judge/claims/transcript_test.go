@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 const claudeText = `{"type":"assistant","timestamp":"2026-11-29T12:00:00.1Z","message":{"content":[{"type":"text","text":"I run it."},{"type":"tool_use","id":"a","name":"Bash","input":{"command":"make test"}}]}}
@@ -122,11 +124,12 @@ func TestCodexMany(t *testing.T) {
 		c.ran = append(c.ran, &Claim{Line: "x", Time: at, Until: at})
 		c.calls = append(c.calls, &Claim{Line: "x", Time: at.Add(time.Hour * 100), Until: at.Add(time.Hour * 100), called: true})
 	}
-	began := time.Now()
-	if n := len(c.claims()); n != 100_000 {
+	n := 0
+	d := testenv.Work(t, func() { n = len(c.claims()) })
+	if n != 100_000 {
 		t.Error(n)
 	}
-	if d := time.Since(began); d > 10*time.Second {
+	if d > 10*time.Second {
 		t.Errorf("it took %v", d)
 	}
 }

@@ -224,6 +224,7 @@ func TestHostEditsWhileBusy(t *testing.T) {
 	}()
 	defer func() { close(stop); <-done }()
 	var took []time.Duration
+	var meanwhile []int64 // changes of the sandbox
 	for i := range 20 {
 		before := changes.Load()
 		eventually(t, "the sandbox goes on", func() bool { return changes.Load() > before+10 })
@@ -232,15 +233,16 @@ func TestHostEditsWhileBusy(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, w.host+name, "new")
-		start := time.Now()
+		start, before := time.Now(), changes.Load()
 		eventually(t, "the new file", func() bool { _, err := os.Lstat(w.in + name); return err == nil })
-		took = append(took, time.Since(start))
+		took, meanwhile = append(took, time.Since(start)), append(meanwhile, changes.Load()-before)
 	}
 	slices.Sort(took)
-	usual := took[len(took)/2]
-	t.Logf("usual %v, slowest %v", usual, took[len(took)-1])
-	if usual > 200*time.Millisecond {
-		t.Errorf("an edit usually took %v to be seen", usual)
+	slices.Sort(meanwhile)
+	usual, most := took[len(took)/2], meanwhile[len(meanwhile)/2]
+	t.Logf("usual %v, slowest %v; in the usual time the sandbox made %d changes", usual, took[len(took)-1], most)
+	if usual > 200*time.Millisecond && most > 200 { // where the machine is slow, the sandbox is
+		t.Errorf("an edit usually took %v to be seen, and %d changes of the sandbox", usual, most)
 	}
 }
 

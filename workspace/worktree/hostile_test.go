@@ -250,7 +250,7 @@ func TestBounds(t *testing.T) {
 	}
 	tip := strings.TrimSpace(l.in("git rev-parse HEAD"))
 	l.commit(tree)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := Uncommitted(ctx, l.src, l.made, l.rules(), 10); !errors.Is(err, objects.ErrTooMuch) {
 		t.Errorf("a tree of a billion folders: %v", err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/internal/testenv"
 )
 
 const (
@@ -81,26 +83,11 @@ func stalling(t *testing.T, n int) (*meter, []string) {
 // much there is to look at.
 const slow = time.Second / 2
 
-// work is the processor time that f takes: the machine may be busy with other things.
-func work(t *testing.T, f func()) time.Duration {
-	t.Helper()
-	used := func() time.Duration {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			t.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	before := used()
-	f()
-	return used() - before
-}
-
 // TestManyMappings: a count of memory files ends in time, and misses nothing.
 func TestManyMappings(t *testing.T) {
 	const n = 16
 	m, pids := stalling(t, n)
-	if took := work(t, func() { m.countFiles(pids) }); took > slow {
+	if took := testenv.Work(t, func() { m.countFiles(pids) }); took > slow {
 		t.Errorf("a count took %v", took)
 	}
 	const all = n * stallPages * 4096
@@ -114,7 +101,7 @@ func TestManyMappings(t *testing.T) {
 	if m.files >= all {
 		t.Errorf("%d bytes were found, where all is others'", m.files)
 	}
-	took := work(t, func() {
+	took := testenv.Work(t, func() {
 		if _, err := m.extents(pids, time.Now().Add(filesBudget)); err == nil {
 			t.Error("the search came to an end: there is too little to look at")
 		}
