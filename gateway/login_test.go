@@ -89,7 +89,14 @@ func TestRotatedUnderARequest(t *testing.T) {
 		w, l := newLoginWorld(t, f)
 		var mu sync.Mutex
 		refused := 0
+		fresh := false // no request has come since the token was good
 		w.site("api.example.com", apiAddr, outer, func(rw http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			if fresh { // not before: a token that is older than a second is asked for before a request
+				fresh = false
+				f.rotate()
+			}
+			mu.Unlock()
 			if !f.good(r) {
 				mu.Lock()
 				refused++
@@ -106,7 +113,9 @@ func TestRotatedUnderARequest(t *testing.T) {
 			fmt.Fprintf(rw, "%d %s %v", n, hex.EncodeToString(h.Sum(nil)), err)
 		})
 		for i, size := range []int{0, 10, 100_000, 100_000, 3 << 20, 3 << 20} {
-			f.rotate()
+			mu.Lock()
+			fresh = true
+			mu.Unlock()
 			body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 			sum := sha256.Sum256(body)
 			status, _, got := w.ask(inner, "POST", "https://api.example.com/v1/messages", string(body), "Authorization", "Bearer "+l.Access)

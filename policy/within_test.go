@@ -122,7 +122,7 @@ func TestPatternWithinIsBounded(t *testing.T) {
 	}
 	changes, one, two := 0, nasty("a"), nasty("b")
 	took := testenv.Work(t, func() { changes = len(Diff(one, two)) })
-	if changes != 60 || took > time.Minute {
+	if changes != 60 || took > 5*time.Minute {
 		t.Errorf("%d changes after %v", changes, took)
 	}
 	t.Logf("compared in %v", took)

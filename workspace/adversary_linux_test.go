@@ -137,6 +137,56 @@ func TestUserSavesMeanwhile(t *testing.T) {
 	}
 }
 
+// A file system gives the number of a file that a save replaced to the next save: that one is
+// not taken for the file that apply put there, of which nothing is needed any more.
+func TestSaveWithTheNumberOfOurs(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	put := func(name, data string) uint64 {
+		t.Helper()
+		if err := os.WriteFile(file(name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(file(name), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Ino
+	}
+	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(d)
+	put("f", "an edit before the exchange")
+	number := put("tmp", "ours")
+	mine, release, err := hold(d, "tmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if err := unix.Renameat2(d, "tmp", d, "f", unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for i := range 100 {
+		last = fmt.Sprintf("save %d", i)
+		same := put("save", last) == number
+		if err := os.Rename(file("save"), file("f")); err != nil {
+			t.Fatal(err)
+		}
+		if same {
+			break
+		}
+	}
+	if err := swapBack(d, "tmp", "f", mine); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(file("f")); string(b) != last || err != nil {
+		t.Errorf("f holds %q, want %q (%v)", b, last, err)
+	}
+}
+
 // A file of the sandbox that grows while it is copied lands as it was at some moment,
 // and goes on waiting.
 func TestGrowsMeanwhile(t *testing.T) {

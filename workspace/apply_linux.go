@@ -541,10 +541,11 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 		}
 		return err
 	}
-	mine, err := lstat(d, tmp)
+	mine, release, err := hold(d, tmp)
 	if err != nil || mine == nil {
 		return errors.Join(errConflict, err)
 	}
+	defer release()
 	err = unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		now, err := look(d, name)
@@ -566,25 +567,45 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 	return unix.Unlinkat(d, tmp, 0)
 }
 
-// swapBack gives the host its file again, in the place of put. Whatever the host saves
-// meanwhile comes out instead of what was put there last, and goes back in its turn.
+// swapBack gives the host its file again, in the place of put, which somebody holds. Whatever
+// the host saves meanwhile comes out instead of what was put there last, and goes back in its
+// turn.
 func swapBack(d int, tmp, name string, put *unix.Stat_t) error {
+	release := func() {}
+	defer func() { release() }()
 	for {
-		next, err := lstat(d, tmp)
+		next, done, err := hold(d, tmp)
 		if err != nil || next == nil {
 			return err
 		}
-		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err == unix.ENOENT {
-			return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
-		} else if err != nil {
+		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err != nil {
+			done()
+			if err == unix.ENOENT {
+				return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
+			}
 			return err
 		}
 		out, err := lstat(d, tmp)
 		if err != nil || out == nil || out.Ino == put.Ino && out.Dev == put.Dev {
+			done()
 			return err
 		}
-		put = next
+		release()
+		put, release = next, done
 	}
+}
+
+// hold is the status of (d, name), nil when nothing is there. Until it is released no other
+// file gets its number, which a file system gives to the next one as soon as it is free.
+func hold(d int, name string) (*unix.Stat_t, func(), error) {
+	fd, err := unix.Openat(d, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil { // without a descriptor left, it is better not to hold it than not to give it back
+		st, err := lstat(d, name)
+		return st, func() {}, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	return &st, func() { _ = unix.Close(fd) }, err
 }
 
 // unchanged compares everything but the change time, which a rename renews.
