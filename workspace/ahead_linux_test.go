@@ -65,7 +65,7 @@ func (d *disk) sync(files []*os.File) []error {
 // TestOnDiskBeforeItLands: what apply and undo put in the place of a file was on disk
 // before, and many files are waited for together.
 func TestOnDiskBeforeItLands(t *testing.T) {
-	const n = 2*aheadFiles + 10
+	const n = aheadFiles + 20
 	w := newWorld(t, nil)
 	for i := range n {
 		name := fmt.Sprintf("d%d/f%d", i%7, i)
