@@ -560,10 +560,11 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 		}
 		return err
 	}
-	mine, err := lstat(d, tmp)
-	if err != nil || mine == nil {
+	mine, release, err := hold(d, tmp)
+	if err != nil {
 		return errors.Join(errConflict, err)
 	}
+	defer release()
 	err = unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		now, err := look(d, name)
@@ -589,10 +590,14 @@ func swap(d int, tmp, name string, old *unix.Stat_t) error {
 // meanwhile comes out instead of what was put there last, and goes back in its turn.
 func swapBack(d int, tmp, name string, put *unix.Stat_t) error {
 	for {
-		next, err := lstat(d, tmp)
-		if err != nil || next == nil {
+		next, release, err := hold(d, tmp)
+		if err == unix.ENOENT {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		defer release()
 		if err := unix.Renameat2(d, tmp, d, name, unix.RENAME_EXCHANGE); err == unix.ENOENT {
 			return unix.Renameat2(d, tmp, d, name, unix.RENAME_NOREPLACE) // removed meanwhile: it was an edit before
 		} else if err != nil {
@@ -604,6 +609,21 @@ func swapBack(d int, tmp, name string, put *unix.Stat_t) error {
 		}
 		put = next
 	}
+}
+
+// hold is the status of (d, name), which stays the only file of its number until release:
+// one that somebody saves meanwhile cannot be taken for it.
+func hold(d int, name string) (st *unix.Stat_t, release func(), err error) {
+	fd, err := unix.Openat(d, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	st = &unix.Stat_t{}
+	if err := unix.Fstat(fd, st); err != nil {
+		_ = unix.Close(fd)
+		return nil, nil, err
+	}
+	return st, func() { _ = unix.Close(fd) }, nil
 }
 
 // unchanged compares everything but the change time, which a rename renews.
