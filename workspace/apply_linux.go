@@ -73,12 +73,19 @@ func (p Project) apply(ctx context.Context, pick func([]Change) ([]Change, error
 		t.j, t.partOf = j, partOf
 		mine := slices.DeleteFunc(slices.Clone(chosen), func(c Change) bool { return c.Source != t.view.Source })
 		slices.SortStableFunc(mine, func(a, b Change) int { return landing(a) - landing(b) })
-		for _, c := range mine {
+		defer func() { t.batch.close() }()
+		ready := 0
+		for i, c := range mine {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			if i == ready {
+				ready += t.ahead(mine[i:])
+			}
 			out = append(out, t.apply(c))
+			p.tell(len(out), len(chosen))
 		}
+		t.batch.close()
 		return t.uncover()
 	})
 	if err = errors.Join(err, j.close()); err != nil {
@@ -201,12 +208,17 @@ func (t *tree) forget(rel string) error {
 
 // opaqueAbove is the nearest opaque folder above rel, empty without one.
 func (t *tree) opaqueAbove(rel string) string {
-	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
+	if t.walk == nil {
+		opaque, _ := t.view.Above(rel)
+		return opaque
+	}
+	dir, _ := splitRel(rel)
+	return t.walk.opaque.get(dir, func(dir, above string) string {
 		if e, err := t.view.Lookup(dir); err == nil && e.Opaque {
 			return dir
 		}
-	}
-	return ""
+		return above
+	})
 }
 
 // uncover forgets opaque folders below which nothing waits any more: what the
@@ -270,12 +282,9 @@ func (t *tree) replace(e shadow.Entry, shown Change) error {
 		}
 		old = nil
 	}
-	if err := t.withTmp(e.Path, func(tmp string) error {
-		if err := t.prepare(e, d, tmp, old, text); err != nil {
-			return err
-		}
-		return t.exchange(e.Path, d, tmp, name, old)
-	}); err != nil {
+	p := t.take(e.Path, d, old, func(p *prepared) bool { return text == nil && sameFile(p.entry, e) })
+	build := func(tmp string) (*os.File, error) { return t.prepare(e, d, tmp, old, text) }
+	if err := t.withFile(e.Path, d, p, build, func(tmp string) error { return t.exchange(e.Path, d, tmp, name, old) }); err != nil {
 		return err
 	}
 	if text != nil && text.part {
@@ -406,28 +415,38 @@ func look(d int, name string) (*unix.Stat_t, error) {
 	return &st, err
 }
 
-// prepare makes the finished new file under a name of its own beside the old one.
-func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text *text) error {
+// prepare makes the finished new file under a name of its own beside the old one. A file
+// is given open, to be synced.
+func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text *text) (*os.File, error) {
 	if e.Kind == shadow.Symlink {
 		if err := unix.Symlinkat(e.Target, d, tmp); err != nil {
-			return err
+			return nil, err
 		}
-		return own(d, tmp, d)
+		return nil, own(d, tmp, d)
 	}
 	from, err := t.view.OpenFile(e.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = from.Close() }()
 	if err := t.check(e, from); err != nil {
-		return err
+		return nil, err
 	}
 	fd, err := unix.Openat(d, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	to := os.NewFile(uintptr(fd), tmp)
-	defer func() { _ = to.Close() }()
+	if err := fill(to, from, e, d, old, text); err != nil {
+		_ = to.Close()
+		return nil, err
+	}
+	return to, nil
+}
+
+// fill makes to what e is, or with text what that says, in the folder d.
+func fill(to, from *os.File, e shadow.Entry, d int, old *unix.Stat_t, text *text) (err error) {
+	fd := int(to.Fd())
 	perm := e.Perm
 	if text != nil {
 		if text.part {
@@ -446,7 +465,7 @@ func (t *tree) prepare(e shadow.Entry, d int, tmp string, old *unix.Stat_t, text
 	} else {
 		err = own(fd, "", d)
 	}
-	return errors.Join(err, unix.Fchmod(fd, perm&0o777), to.Sync())
+	return errors.Join(err, unix.Fchmod(fd, perm&0o777))
 }
 
 // check refuses a HEAD, an index or a list of references that would harm the host.

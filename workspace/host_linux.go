@@ -80,20 +80,21 @@ func (t *tree) hostBase(rel string, was *shadow.Base) (*shadow.Base, error) {
 // a file or link stands there: why it may not go, empty when the sandbox has
 // removed it.
 func (t *tree) blocked(rel string) string {
-	above, _ := splitRel(rel)
-	why := ""
-	for dir := above; dir != ""; dir, _ = splitRel(dir) {
+	dir, _ := splitRel(rel)
+	return t.walk.blocked.get(dir, func(dir, above string) string {
+		if above != "" {
+			return above
+		}
 		st, err := t.stat(dir)
 		if err != nil || kindOf(st.Mode) == KindDir {
-			continue
+			return ""
 		}
 		e, err := t.view.Lookup(dir)
 		if err != nil {
 			return hostError(err)
 		}
-		why = t.instead(e, st.Mode)
-	}
-	return why
+		return t.instead(e, st.Mode)
+	})
 }
 
 // attrsAt stands for the extended attributes of (d, name), as [shadow.AttrSum].

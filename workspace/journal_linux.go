@@ -23,8 +23,9 @@ type journal struct {
 	p   Project
 	dir string // empty before the first step
 	log *os.File
-	fd  int // of dir
-	n   int // blobs
+	fd  int  // of dir
+	n   int  // blobs
+	any bool // a step was written
 	far bool
 }
 
@@ -61,6 +62,7 @@ func (j *journal) write(s step) error {
 	if err := j.open(); err != nil {
 		return fmt.Errorf("keep what undo needs: %w", err)
 	}
+	j.any = true
 	if _, err := j.log.Write(s.encode()); err != nil {
 		return fmt.Errorf("keep what undo needs: %w", err)
 	}
@@ -119,7 +121,7 @@ func (j *journal) take(d int, name string, old *unix.Stat_t, write func(before *
 	return err
 }
 
-// close makes the journal the one of the last apply.
+// close makes the journal the one of the last apply, if that has done anything.
 func (j *journal) close() error {
 	if j.log == nil {
 		return nil
@@ -128,6 +130,9 @@ func (j *journal) close() error {
 	_ = unix.Close(j.fd)
 	if err != nil {
 		return err
+	}
+	if !j.any {
+		return os.RemoveAll(j.dir)
 	}
 	return j.p.finish("next", "last")
 }

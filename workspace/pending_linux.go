@@ -85,9 +85,34 @@ func (t *tree) exists(rel string) bool {
 	return err == nil
 }
 
+// A walk is what is known of folders while the shadow is walked, and changes nothing:
+// what lies below is asked about them once for each, not for all of them each time.
+type walk struct {
+	opaque  byDir // see opaqueAbove
+	blocked byDir // see blocked
+}
+
+type byDir map[string]string
+
+// get is what find says of dir, told what it says of the folder above.
+func (m byDir) get(dir string, find func(dir, above string) string) string {
+	if dir == "" {
+		return ""
+	}
+	if v, ok := m[dir]; ok {
+		return v
+	}
+	up, _ := splitRel(dir)
+	v := find(dir, m.get(up, find))
+	m[dir] = v
+	return v
+}
+
 // changes walks the shadow.
 func (t *tree) changes() ([]Change, error) {
 	t.found, t.same = nil, nil
+	t.walk = &walk{opaque: byDir{}, blocked: byDir{}}
+	defer func() { t.walk = nil }()
 	err := t.view.Walk(func(e shadow.Entry) error {
 		if e.Kind == shadow.Dir {
 			return t.dir(e)

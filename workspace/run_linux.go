@@ -184,7 +184,7 @@ func withParents(in ranIn, list []ranAt) []ranAt {
 	}
 	needed := map[string]bool{}
 	for _, a := range list {
-		for dir, _ := splitRel(a.Path); a.step.Before != nil && made[dir]; dir, _ = splitRel(dir) {
+		for dir, _ := splitRel(a.Path); a.step.Before != nil && made[dir] && !needed[dir]; dir, _ = splitRel(dir) {
 			needed[dir] = true
 		}
 	}

@@ -3,6 +3,7 @@ package workspace
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -106,6 +107,9 @@ type tree struct {
 	j        *journal           // of an apply
 	partOf   func(Change) *part // likewise, where hunks were chosen
 	landedAs *state             // the last file that landed
+	walk     *walk              // nil but in changes
+	batch    *batch             // what was prepared ahead, nil for nothing
+	sync     func([]*os.File) []error
 	// asRemoved says of folders that the shadow has removed whether the host has them
 	// as they were then.
 	asRemoved map[string]bool
@@ -116,7 +120,10 @@ func (p Project) openTree(store *shadow.Store, source string) (*tree, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: source, Err: err}
 	}
-	t := &tree{host: host, main: source == p.Dir}
+	t := &tree{host: host, main: source == p.Dir, sync: p.sync}
+	if t.sync == nil {
+		t.sync = syncFiles
+	}
 	has := func(n string) bool { return t.exists(n) }
 	o := rules.Options{Mode: belljar.ModeLive, GitRoot: rules.GitShape(has) && !t.main}
 	if t.main {

@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -87,6 +86,11 @@ func (p Project) unfinished() bool {
 
 func (p Project) recover(ctx context.Context) ([]Outcome, error) {
 	var out []Outcome
+	if p.unfinished() {
+		if err := p.eachTree(func(t *tree) error { t.sweep(); return nil }); err != nil {
+			return nil, undoError(p, err)
+		}
+	}
 	if _, err := os.Lstat(p.journalDir("back")); err == nil {
 		if err := p.forgetTaken(); err != nil {
 			return out, undoError(p, err)
@@ -118,9 +122,10 @@ type undoing struct {
 	part  func(step) bool
 	trees map[string]*tree
 	out   []Outcome
-	log   *os.File // loses its last step when that is dealt with
-	left  *notes   // what could not be taken back
-	gone  *notes   // removals that were
+	above map[string]bool // folders in which something was told of
+	log   *os.File        // loses its last step when that is dealt with
+	left  *notes          // what could not be taken back
+	gone  *notes          // removals that were
 }
 
 // notes are steps of an undo that the next command must know of, should this one be
@@ -161,7 +166,7 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 	if err != nil {
 		return nil, undoError(p, err)
 	}
-	u := &undoing{p: p, trees: map[string]*tree{}, blobs: -1}
+	u := &undoing{p: p, trees: map[string]*tree{}, above: map[string]bool{}, blobs: -1}
 	defer u.close()
 	if err := u.open(dir); err != nil {
 		return nil, undoError(p, err)
@@ -172,14 +177,19 @@ func (p Project) takeBack(ctx context.Context) ([]Outcome, error) {
 	if err := p.noteTurn(); err != nil {
 		return nil, undoError(p, err)
 	}
-	for _, s := range slices.Backward(steps) {
+	ready := len(steps) - 1
+	for i, s := range slices.Backward(steps) {
 		err := ctx.Err() // the next command goes on
+		if err == nil && i == ready {
+			ready -= u.ahead(steps[:i+1])
+		}
 		if err == nil {
 			err = u.step(s)
 		}
 		if err != nil {
 			return u.out, undoError(p, err)
 		}
+		p.tell(len(steps)-i, len(steps))
 	}
 	for _, s := range u.gone.steps {
 		if t, err := u.tree(string(s.Source)); err == nil {
@@ -277,6 +287,7 @@ func (u *undoing) end(dir string) error {
 
 func (u *undoing) close() {
 	for _, t := range u.trees {
+		t.batch.close()
 		t.close()
 	}
 	for _, n := range []*notes{u.left, u.gone} {
@@ -327,6 +338,7 @@ func (u *undoing) step(s step) error {
 	}
 	if o := u.outcome(s, err); !stays && !u.told(o.Change) {
 		u.out = append(u.out, o)
+		u.tellAbove(o.Change)
 	}
 	return u.pass(s, in)
 }
@@ -365,7 +377,14 @@ func (u *undoing) outcome(s step, err error) Outcome {
 
 // told says that the folder c need not be told of: something in it was.
 func (u *undoing) told(c Change) bool {
-	return c.Kind == KindDir && c.Op != OpModify && len(u.out) > 0 && strings.HasPrefix(u.out[len(u.out)-1].Change.full(), c.full()+"/")
+	return c.Kind == KindDir && c.Op != OpModify && u.above[c.full()]
+}
+
+// tellAbove notes the folders above c as told of.
+func (u *undoing) tellAbove(c Change) {
+	for dir, _ := splitRel(c.full()); dir != "" && !u.above[dir]; dir, _ = splitRel(dir) {
+		u.above[dir] = true
+	}
 }
 
 // now is what the host has at rel.
@@ -443,7 +462,7 @@ func (t *tree) waitAgain(rel string, now *state) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	return t.view.CopyIn(d, name, rel, nil)
+	return t.view.CopyNew(d, name, rel) // its base is what comes back: see rebase
 }
 
 // waitMode gives the shadow's folder at rel the permissions of the host's, where it has
@@ -509,12 +528,8 @@ func (t *tree) rebase(rel string) error {
 
 // removedAbove is the folder above rel that the shadow has removed, empty without one.
 func (t *tree) removedAbove(rel string) string {
-	for dir, _ := splitRel(rel); dir != ""; dir, _ = splitRel(dir) {
-		if e, err := t.view.Lookup(dir); err == nil && e.Kind != shadow.Dir {
-			return dir
-		}
-	}
-	return ""
+	_, instead := t.view.Above(rel)
+	return instead
 }
 
 // lookAbove notes, before something comes back below a folder that the shadow has
@@ -598,6 +613,7 @@ func (t *tree) turn(rel string, now, to *state, blobs int) error {
 	isDir := now != nil && now.kind() == KindDir
 	switch {
 	case to == nil && isDir:
+		t.batch.leave(rel)
 		return unix.Unlinkat(d, name, unix.AT_REMOVEDIR)
 	case to == nil:
 		return t.takeAway(d, name, rel, old)
@@ -614,10 +630,8 @@ func (t *tree) turn(rel string, now, to *state, blobs int) error {
 		}
 		return unix.Renameat2(blobs, to.Blob, d, name, unix.RENAME_NOREPLACE)
 	}
-	return t.withTmp(rel, func(tmp string) error {
-		if err := bring(d, tmp, to, blobs, old); err != nil {
-			return err
-		}
+	p := t.take(rel, d, old, func(p *prepared) bool { return p.to == to })
+	return t.withFile(rel, d, p, func(tmp string) (*os.File, error) { return bring(d, tmp, to, blobs, old) }, func(tmp string) error {
 		return swap(d, tmp, name, old)
 	})
 }
@@ -629,9 +643,7 @@ func (t *tree) withTmp(rel string, f func(tmp string) error) error {
 		return err
 	}
 	defer func() { _ = unix.Close(d) }()
-	dir, _ := splitRel(rel)
-	tmp := ".belljar-" + t.view.TmpName()
-	mark, err := t.view.Promise(path.Join(dir, tmp))
+	tmp, mark, err := t.promise(rel)
 	if err != nil {
 		return err
 	}
@@ -640,6 +652,15 @@ func (t *tree) withTmp(rel string, f func(tmp string) error) error {
 		discardAt(d, tmp)
 	}
 	return err
+}
+
+// promise makes a name beside rel; what is made there does not outlive us, until mark is
+// kept.
+func (t *tree) promise(rel string) (tmp, mark string, err error) {
+	dir, _ := splitRel(rel)
+	tmp = ".belljar-" + t.view.TmpName()
+	mark, err = t.view.Promise(path.Join(dir, tmp))
+	return tmp, mark, err
 }
 
 // discardAt removes unfinished work: a file or an empty folder.
@@ -690,34 +711,37 @@ func (t *tree) takeAway(d int, name, rel string, old *unix.Stat_t) error {
 	})
 }
 
-// bring makes (d, tmp) what a journal kept.
-func bring(d int, tmp string, to *state, blobs int, old *unix.Stat_t) error {
+// bring makes (d, tmp) what a journal kept. A file is given open, to be synced.
+func bring(d int, tmp string, to *state, blobs int, old *unix.Stat_t) (*os.File, error) {
 	switch to.kind() {
 	case KindSymlink:
 		if err := unix.Symlinkat(string(to.Target), d, tmp); err != nil {
-			return err
+			return nil, err
 		}
-		return own(d, tmp, d)
+		return nil, own(d, tmp, d)
 	case KindSpecial:
 		if err := unix.Mkfifoat(d, tmp, to.Mode&0o777); err != nil {
-			return err
+			return nil, err
 		}
-		return errors.Join(own(d, tmp, d), unix.Fchmodat(d, tmp, to.Mode&0o777, 0))
+		return nil, errors.Join(own(d, tmp, d), unix.Fchmodat(d, tmp, to.Mode&0o777, 0))
 	}
 	if err := keepFile(blobs, to.Blob, d, tmp); err != nil {
-		return err
+		return nil, err
 	}
 	fd, err := unix.Openat(d, tmp, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = unix.Close(fd) }()
 	if old != nil && os.Geteuid() == 0 {
 		err = unix.Fchown(fd, int(old.Uid), int(old.Gid))
 	} else {
 		err = own(fd, "", d)
 	}
-	return errors.Join(err, unix.Fchmod(fd, to.Mode&0o777), unix.Fsync(fd))
+	if err = errors.Join(err, unix.Fchmod(fd, to.Mode&0o777)); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), tmp), nil
 }
 
 // lstat is the status of (d, name), nil when nothing is there.

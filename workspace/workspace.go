@@ -36,6 +36,7 @@
 package workspace
 
 import (
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -52,6 +53,17 @@ type Project struct {
 	// Hide and Hold are the policy's patterns, as in the plan. They classify, and
 	// what Hide names is never removed.
 	Hide, Hold []belljar.Pattern
+	// Progress, when not nil, is told by apply and undo how many of how many places are
+	// done, after each.
+	Progress func(done, total int)
+
+	sync func([]*os.File) []error // for tests, instead of the disk
+}
+
+func (p Project) tell(done, total int) {
+	if p.Progress != nil {
+		p.Progress(done, total)
+	}
 }
 
 // Op is what a change does.

@@ -339,7 +339,7 @@ func (a *App) target(ctx context.Context, args []string, changesHost bool) (*tar
 		}
 	}
 	t.host = h
-	t.Project = workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow")}
+	t.Project = workspace.Project{Dir: dir, Shadow: filepath.Join(plan.ProjectDir(h.dirs.State, dir), "shadow"), Progress: a.progress()}
 	pol, err := a.loadPolicy(h, &planFlags{}, dir, "")
 	switch {
 	case err == nil:

@@ -3,6 +3,7 @@ package shadow
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -84,6 +85,25 @@ func (v *View) CopyIn(dir int, name, rel string, admit func(size int64) error) e
 		}
 	}
 	return v.Place(t, rel, b)
+}
+
+// CopyNew is [View.CopyIn] without a base record: what the caller makes of the host next
+// decides on it.
+func (v *View) CopyNew(dir int, name, rel string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	t := v.TmpName()
+	_, err := v.copyTo(dir, name, &st, t)
+	if err == nil {
+		err = errnoOf(v.SetBase(rel, nil))
+	}
+	if err != nil {
+		unix.Unlinkat(v.tmp, t, 0)
+		return err
+	}
+	return v.Place(t, rel, nil)
 }
 
 // keepContent keeps the content of (tmp, t) as that of the base of rel.
@@ -233,12 +253,11 @@ func (v *View) MakeParents(rel string, perm func(dir string) uint32) error {
 		unix.Close(fd)
 		return nil
 	}
-	parts := strings.Split(dir, "/")
-	for i := range parts {
-		p := strings.Join(parts[:i+1], "/")
-		if err := v.MakeDir(p, perm(p), false); err != nil && err != unix.EEXIST {
-			return err
-		}
+	if err := v.MakeParents(dir, perm); err != nil {
+		return err
+	}
+	if err := v.MakeDir(dir, perm(dir), false); err != nil && err != unix.EEXIST {
+		return err
 	}
 	fd, err := v.OpenDir(dir)
 	if err != nil {
@@ -393,7 +412,16 @@ const promise = "promise-"
 // caller dies before [View.Keep], [View.Promised] of a later one tells.
 func (v *View) Promise(rel string) (mark string, err error) {
 	mark = promise + v.TmpName()
-	return mark, v.writeAt(v.tmp, mark, []byte(rel))
+	fd, err := unix.Openat(v.tmp, mark, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return mark, err
+	}
+	f := os.NewFile(uintptr(fd), mark)
+	_, err = f.WriteString(rel) // who is killed in here has not made the file yet
+	if err = errors.Join(err, f.Close()); err != nil {
+		v.Keep(mark)
+	}
+	return mark, err
 }
 
 // Keep ends a promise: the file is gone or finished.
@@ -420,9 +448,9 @@ func (v *View) Promised() []string {
 			continue
 		}
 		f := os.NewFile(uintptr(fd), n)
-		b, err := io.ReadAll(io.LimitReader(f, unix.PathMax))
+		b, err := io.ReadAll(io.LimitReader(f, 1<<16))
 		f.Close()
-		if err == nil {
+		if err == nil && len(b) > 0 {
 			out = append(out, string(b))
 		}
 		v.Keep(n)

@@ -181,12 +181,18 @@ func (v *View) Remove(rel string) error {
 		return fmt.Errorf("remove shadow %q: %w", rel, err)
 	}
 	defer unix.Close(d)
-	// One rename takes it out of the tree, so that no half of it is ever seen.
-	t := v.TmpName()
-	if err := unix.Renameat(d, name, v.tmp, t); err != nil {
+	if e.Kind != Dir {
+		err = unix.Unlinkat(d, name, 0)
+	} else {
+		// One rename takes it out of the tree, so that no half of it is ever seen.
+		t := v.TmpName()
+		if err = unix.Renameat(d, name, v.tmp, t); err == nil {
+			removeAt(v.tmp, t)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove shadow %q: %w", rel, err)
 	}
-	removeAt(v.tmp, t)
 	for _, b := range append(below, rel) {
 		if err := v.SetBase(b, nil); err != nil {
 			return err
@@ -216,6 +222,43 @@ func (v *View) Prune(rel string) {
 			return
 		}
 	}
+}
+
+// Above tells what decides on rel from above: the nearest opaque folder, and what stands
+// where a folder should be (a whiteout, a file); each empty without one. It walks down
+// once, so that it takes as many steps as rel has levels.
+func (v *View) Above(rel string) (opaque, instead string) {
+	at := v.tree
+	defer func() {
+		if at != v.tree {
+			unix.Close(at)
+		}
+	}()
+	for i := 0; i < len(rel); i++ {
+		if rel[i] != '/' {
+			continue
+		}
+		dir := rel[:i]
+		name := dir[strings.LastIndexByte(dir, '/')+1:]
+		next, err := unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return opaque, ""
+		}
+		if at != v.tree {
+			unix.Close(at)
+		}
+		at = next
+		var st unix.Stat_t
+		switch err := unix.Fstat(at, &st); {
+		case err != nil:
+			return opaque, ""
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			return opaque, dir
+		case st.Mode&unix.S_ISUID != 0:
+			opaque = dir
+		}
+	}
+	return opaque, ""
 }
 
 // parent opens the directory that holds rel.

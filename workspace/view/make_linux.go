@@ -45,6 +45,9 @@ func (t *tree) create(parent uint64, name string, m making, out *fuse.EntryOut) 
 	if t.readOnly {
 		return nil, false, unix.EROFS
 	}
+	if err := tooDeep(s.rel); err != nil {
+		return nil, false, err
+	}
 	if err := t.quota.room(); err != nil {
 		return nil, false, err
 	}
@@ -349,6 +352,9 @@ func (t *tree) link(n, q *node, name string, out *fuse.EntryOut) error {
 	case s.upper, s.verdict.Kind != rules.Pass, to.verdict.Kind != rules.Pass, to.whiteout, e.lower < 0,
 		!rules.MayLink(from, s.verdict, state, to.verdict):
 		return unix.EXDEV
+	}
+	if err := tooDeep(to.rel); err != nil {
+		return err
 	}
 	if err := t.quota.room(); err != nil {
 		return err

@@ -89,7 +89,10 @@ func (t *tree) plan(m *move) (err error) {
 	if m.flags&unix.RENAME_EXCHANGE != 0 {
 		return nil
 	}
-	return t.fitsOver(m)
+	if err := t.fitsOver(m); err != nil {
+		return err
+	}
+	return t.movedTooDeep(m)
 }
 
 // mayMove applies what protects names on the host.

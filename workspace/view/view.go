@@ -53,6 +53,9 @@
 //     logs are removed only while git's own lock for them exists. All else is private,
 //     and forgotten by the next run.
 //   - Every directory keeps the owner's permissions: chmod 0 gives 0700.
+//   - Nothing is made, linked or moved deeper than 256 levels, nor to a path of more than
+//     4095 bytes below the top: ENAMETOOLONG. What the host has deeper is served as all
+//     else.
 //
 // # Limitations
 //
