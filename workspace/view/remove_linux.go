@@ -174,11 +174,7 @@ func (t *tree) removed(p *node, name string, s *spot) {
 			last = false
 		}
 	}
-	if c := t.linked[s.st.Ino]; c > 0 && !s.upper {
-		if t.linked[s.st.Ino] = c - 1; c <= 1 {
-			delete(t.linked, s.st.Ino)
-		}
-	}
+	t.unlinkLocked(s)
 	delete(t.made, s.lowerSt.Ino)
 	p.seen = p.seen && (s.upper || s.verdict.Kind == rules.Pass)
 	t.mu.Unlock()
@@ -190,6 +186,15 @@ func (t *tree) removed(p *node, name string, s *spot) {
 		t.quota.add(-s.st.Blocks*512 - perFile)
 	}
 	t.report.add(event(opRemove, s), n == nil || n.told&toldWrite == 0)
+}
+
+// unlinkLocked counts one name less of a file of the host. With tree.mu held.
+func (t *tree) unlinkLocked(s *spot) {
+	if c := t.linked[s.st.Ino]; c > 0 && !s.upper {
+		if t.linked[s.st.Ino] = c - 1; c <= 1 {
+			delete(t.linked, s.st.Ino)
+		}
+	}
 }
 
 // frees says whether taking s away gives room back: what the host keeps behind a

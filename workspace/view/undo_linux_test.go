@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/fstest"
 	"github.com/belljar-dev/belljar/workspace"
 )
 
@@ -42,7 +43,7 @@ func TestUndoRun(t *testing.T) {
 			p.both(w.in, plain)
 			w.server.Close()
 			after := look(t, w.host, p.names)
-			if differ(before, after) == "" {
+			if fstest.Differ(before, after) == "" {
 				t.Error("the run changed nothing: the test tests nothing")
 			}
 			pr := workspace.Project{Dir: w.host, Shadow: w.shadow}
@@ -62,13 +63,7 @@ func TestUndoRun(t *testing.T) {
 	}
 }
 
-func sequences(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf("s%d", i)
-	}
-	return names
-}
+func sequences(n int) []string { return fstest.NewSequences(0, n).Names() }
 
 // What the user saves comes back where the run changed it again, else it is a conflict:
 // it stays.
