@@ -95,8 +95,9 @@ func (b *batch) run(mode string) {
 		b.t.Fatalf("status %d, %v\n%.2000s\n%s", r.status, err, r.out, r.errout)
 	}
 	var also []fstest.Refusals
-	if ownKernel() { // which asks whether a link may be made before whether the name is taken
-		also = append(also, fstest.Refusals{Did: unix.EPERM.Error(), Follows: unix.EEXIST.Error()})
+	if ownKernel() { // of a link, and of a rename to a folder above
+		also = append(also, fstest.Refusals{Did: unix.EPERM.Error(), Follows: unix.EEXIST.Error()},
+			fstest.Refusals{Did: unix.EISDIR.Error(), Follows: unix.ENOTEMPTY.Error()})
 	}
 	if err := b.s.Follow(b.plain, rep.Ended, also...); err != nil {
 		b.t.Fatal(err)
