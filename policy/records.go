@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+
+	"github.com/belljar-dev/belljar"
 )
 
 // keyRecords bounds all records together. It is no limit of a sandbox, and a project's file has no
@@ -60,6 +62,14 @@ func (p *Policy) Records() int64 {
 		return 0
 	}
 	return p.state.records.value
+}
+
+// RecordsOrigin is where that is said, if it is.
+func (p *Policy) RecordsOrigin() belljar.Origin {
+	if p.state.records == nil {
+		return belljar.Origin{}
+	}
+	return p.state.records.origin()
 }
 
 // diffRecords: what is kept for a shorter time says less.

@@ -14,6 +14,7 @@ type diagnosis struct {
 	Auto    string                 `json:"auto,omitempty"` // the tier that auto takes
 	Tiers   []belljar.Capabilities `json:"tiers"`
 	Problem string                 `json:"problem,omitempty"`
+	Disk    *diskUse               `json:"disk"`
 }
 
 func (a *App) doctorCommand() *cobra.Command {
@@ -23,14 +24,16 @@ func (a *App) doctorCommand() *cobra.Command {
 		Short:   "say what is enforced on this host and how to get the rest",
 		GroupID: "policy",
 		Long: `Asks every tier what it enforces on this host, by which mechanism, what is missing
-and the exact fix. Starts nothing. Exits 1 when no tier can be used.
+and the exact fix, and how much disk the records take, what bounds them and what is
+nearly full. Starts nothing. Exits 1 when no tier can be used.
 `,
 		Args: exactly(cobra.NoArgs),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := a.enter(); err != nil {
+			h, err := a.enter()
+			if err != nil {
 				return err
 			}
-			d := diagnosis{Version: belljar.Version}
+			d := diagnosis{Version: belljar.Version, Disk: a.disk(h)}
 			for _, b := range a.Backends {
 				caps, err := b.Probe(c.Context())
 				if err != nil {
@@ -60,6 +63,7 @@ func (a *App) printDiagnosis(d *diagnosis) error {
 	if d.Problem != "" {
 		fmt.Fprintf(a.Out, "no sandbox can be started: %s\n", d.Problem)
 	}
+	a.printDisk(d.Disk)
 	for _, t := range d.Tiers {
 		fmt.Fprintf(a.Out, "\ntier %s: %s\n", t.Tier, t.Version)
 		if !t.Usable {

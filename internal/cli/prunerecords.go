@@ -123,13 +123,15 @@ func (a *App) boundRecords(ctx context.Context, h *host, most int64) {
 	if most == 0 {
 		return
 	}
-	list, err := h.keptRecords()
-	var total int64
-	for _, k := range list {
-		total += k.Bytes
+	total, err := event.Size(h.dirs.State)
+	if err == nil && total > most { // each is looked at only where they may be too large
+		total, err = event.Recount(h.dirs.State)
 	}
 	if err == nil && total > most {
-		total, err = a.removeOldest(ctx, h, list, total, most)
+		var list []sandbox.Kept
+		if list, err = h.keptRecords(); err == nil {
+			total, err = a.removeOldest(ctx, h, list, total, most)
+		}
 	}
 	switch {
 	case err != nil:

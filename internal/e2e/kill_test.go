@@ -66,12 +66,18 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// writes is what the killed command does: it replaces f and the larger big, each whole,
+// appends to log, and writes what is held.
+const writes = `echo ready; i=0; b=0123456789abcdef; for n in 1 2 3 4 5 6 7 8 9 10; do b=$b$b; done
+	while :; do i=$((i+1)); echo $i > f.new && mv f.new f; echo "$i$b$i" > big.new && mv big.new big; echo $i >> log; echo $i > .envrc; echo $i; done`
+
 // killOne starts a command that writes without end, kills the round-th process
 // of ours, looks at what is left and returns the name of the process.
 func killOne(t *testing.T, round int) string {
 	w := newWorld(t)
 	w.host("git", "init", "-q")
-	c := w.cmd(context.Background(), "run", "--", "sh", "-c", "echo ready; i=0; while :; do i=$((i+1)); echo $i > f.new && mv f.new f; echo $i > .envrc; echo $i; done")
+	outside := w.outside()
+	c := w.cmd(context.Background(), "run", "--mode", "live", "--", "sh", "-c", writes)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,21 +104,64 @@ func killOne(t *testing.T, round int) string {
 	}
 	waitGone(t, all, name)
 	afterKill(t, w, name, victim == c.Process.Pid)
+	if got := w.outside(); got != outside {
+		t.Errorf("%s killed: outside of the project:\n%s\nbefore:\n%s", name, got, outside)
+	}
+	if r := w.trySh("touch log; cat log > again"); r.status != 0 || w.read("again") != w.read("log") {
+		t.Errorf("%s killed: the next run: status %d\n%s", name, r.status, r.errout)
+	}
 	return name
+}
+
+// outside describes what lies beside the project, but belljar's own state.
+func (w *world) outside() string {
+	return w.host("sh", "-c", `cd .. && find . \( -path ./proj -o -path ./.local/state/belljar \) -prune -o -type f -printf '%p %m %s %T@ ' -exec cksum {} \; | sort`)
+}
+
+// wantWhole wants every file of the command writes to be what one of its steps left.
+func wantWhole(t *testing.T, w *world, name string) {
+	t.Helper()
+	last := 0
+	if b, err := os.ReadFile(filepath.Join(w.proj, "f")); err == nil {
+		if last, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+			t.Errorf("%s killed: f is mixed: %q", name, b)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(w.proj, "big")); err == nil {
+		if i, err := strconv.Atoi(bigNumber(b)); err != nil || i != last && i != last-1 {
+			t.Errorf("%s killed: big is mixed or lost: %d bytes, %.20q, f is %d", name, len(b), b, last)
+		}
+	}
+	b, _ := os.ReadFile(filepath.Join(w.proj, "log"))
+	lines := strings.SplitAfter(string(b), "\n")
+	for i, l := range lines[:len(lines)-1] {
+		if l != fmt.Sprintf("%d\n", i+1) {
+			t.Fatalf("%s killed: line %d of log is %q", name, i+1, l)
+		}
+	}
+	if n := len(lines) - 1; lines[n] != "" || n != last && n != last-1 {
+		t.Errorf("%s killed: log ends with line %d %q, f is %d", name, n, lines[n], last)
+	}
+}
+
+// bigNumber is the number before and after the middle of big, or no number.
+func bigNumber(b []byte) string {
+	middle := strings.Repeat("0123456789abcdef", 1<<10)
+	before, after, ok := strings.Cut(strings.TrimSuffix(string(b), "\n"), middle)
+	if !ok || before != after || !strings.HasSuffix(string(b), "\n") {
+		return ""
+	}
+	return before
 }
 
 // afterKill: no file lost or mixed, no litter, the chain verifies, and the next
 // command says what happened.
 func afterKill(t *testing.T, w *world, name string, supervisor bool) {
-	if b, err := os.ReadFile(filepath.Join(w.proj, "f")); err == nil {
-		if _, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
-			t.Errorf("f is mixed: %q", b)
-		}
-	}
+	wantWhole(t, w, name)
 	entries, _ := os.ReadDir(w.proj)
 	for _, e := range entries {
 		switch e.Name() {
-		case ".git", ".env", "README", "f", "f.new":
+		case ".git", ".env", "README", "f", "f.new", "big", "big.new", "log":
 		default:
 			t.Errorf("litter %s", e.Name())
 		}

@@ -25,6 +25,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "belljar-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

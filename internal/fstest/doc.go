@@ -4,7 +4,9 @@
 // [Run] tries every case in a directory of its own below the one it is given;
 // each holds on a plain directory of the host, which the package's own test
 // shows. [Differential] does the same random operations in two directories and
-// compares every result, every error and the trees that remain.
+// compares every result, every error and the trees that remain. [Sequences] are
+// random as well, and are done apart: in a sandbox by a process inside, in a plain
+// copy by the test.
 //
 //	func TestView(t *testing.T) { fstest.Run(t, mountpoint, fstest.Options{}) }
 //

@@ -2,10 +2,12 @@ package fstest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -112,7 +114,31 @@ var parts = map[string]func(n int) error{
 		m[n] = byte('a' + n)
 		return unix.Munmap(m)
 	},
+	"sequences": func(n int) error {
+		names, err := filepath.Glob("s*")
+		if err != nil {
+			return err
+		}
+		unix.Umask(0o022)
+		s := NewSequences(uint64(n), len(names))
+		r := Report{Ended: s.Do(".")}
+		if r.Tree, err = Look(".", s.Names()...); err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(r)
+	},
 }
+
+// Report is what a program says that did [Sequences] in its working directory, to its
+// standard output and as JSON.
+type Report struct {
+	Ended [][]string // as [Sequences.Do]
+	Tree  []string   // as [Look]
+}
+
+// Part is the environment entry that makes a program, whose main calls [Child], do
+// these sequences in its working directory, which Fill has filled. It prints a [Report].
+func (s Sequences) Part() string { return fmt.Sprintf("%s=sequences:%d", childEnv, s.seed) }
 
 // count adds one a hundred times under a lock.
 func count(lock func(fd uintptr, typ int16) error) error {

@@ -173,7 +173,9 @@ func (t *tree) prepare() error {
 		return err
 	}
 	t.otherDev = low.Dev != up.Dev
-	t.nodes[1].ino = low.Ino
+	root := t.nodes[1]
+	root.ino, root.number = low.Ino, low.Ino
+	t.shown[low.Ino] = root
 	for _, rel := range t.upper.Promised() {
 		t.sweep(rel)
 	}

@@ -63,6 +63,7 @@ type tree struct {
 	linked map[uint64]uint64 // by inode of the host: names known to be of this view, when more than one
 	pruned bool              // too many nodes: the kernel was asked to forget
 	shared map[uint64]*node  // by inode of the host: the node of all of them
+	shown  map[uint64]*node  // by number: the node that the kernel knows by it
 	made   map[uint64]bool   // inodes of git directories that the sandbox made on the host
 
 	files    *files
@@ -75,6 +76,8 @@ type tree struct {
 type node struct {
 	id  uint64
 	typ uint32 // S_IFMT
+
+	number uint64 // the inode number that is shown, always the same one: see tree.numberFor
 
 	// Guarded by tree.mu.
 	parent *node
@@ -108,7 +111,7 @@ func newTree(lower int, up *shadow.View, r *rules.Rules) *tree {
 	t := &tree{
 		run: up.TmpName(), began: time.Now(),
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), lower: lower, upper: up, upTree: up.TreeDir(), rules: r,
-		nodes: map[uint64]*node{}, linked: map[uint64]uint64{}, shared: map[uint64]*node{}, made: map[uint64]bool{}, next: fuse.FUSE_ROOT_ID + 1, listings: newListings(),
+		nodes: map[uint64]*node{}, linked: map[uint64]uint64{}, shared: map[uint64]*node{}, shown: map[uint64]*node{}, made: map[uint64]bool{}, next: fuse.FUSE_ROOT_ID + 1, listings: newListings(),
 	}
 	t.nodes[fuse.FUSE_ROOT_ID] = &node{
 		id: fuse.FUSE_ROOT_ID, typ: unix.S_IFDIR, kids: map[string]*node{}, refs: 1, state: r.Root(), lower: true, stale: true,

@@ -30,6 +30,7 @@ func (t *tree) moved(m *move) {
 		n.told |= toldWrite
 	}
 	if m.exists {
+		t.unlinkLocked(&m.to)
 		delete(t.made, m.to.lowerSt.Ino) // replaced: the number may become the host's
 	}
 	m.p.seen, m.q.seen = m.p.seen && !m.touchesShadow(), m.q.seen && !m.touchesShadow()

@@ -37,6 +37,7 @@ func (t *tree) nodeFor(p *node, name string, s *spot) *node {
 		return n
 	}
 	n := &node{id: t.next, typ: typ, parent: p, name: name, ino: s.st.Ino}
+	n.number = t.numberFor(n, s)
 	n.adopt(s)
 	if n.isDir() {
 		n.kids = map[string]*node{}
@@ -52,6 +53,33 @@ func (t *tree) nodeFor(p *node, name string, s *spot) *node {
 		t.shared[n.ino] = n
 	}
 	return n
+}
+
+// ownNumbers is set in the inode numbers that are those of no file.
+const ownNumbers = 1 << 62
+
+// numberFor picks the inode number that a new node shows as long as the kernel knows it:
+// the one that its file has now, apart from the host's where it is of the shadow; or one of
+// its own where another node shows that one. A file that is copied, into the shadow for
+// instance, leaves a number that the host gives to the next one, while the kernel still
+// knows the first by it; and two files of one number are one file to a kernel inside that
+// goes by numbers: it would write to the one what it knows of the other. The caller
+// holds tree.mu.
+func (t *tree) numberFor(n *node, s *spot) uint64 {
+	number := t.numberOf(s.st.Ino, s.upper && !s.both)
+	if t.shown[number] != nil {
+		return ownNumbers | n.id
+	}
+	t.shown[number] = n
+	return number
+}
+
+// numberOf keeps inode numbers of the shadow apart from those of the host.
+func (t *tree) numberOf(ino uint64, upper bool) uint64 {
+	if upper && t.otherDev {
+		return ino | 1<<48
+	}
+	return ino
 }
 
 // adopt takes over what was just found out about a directory.
@@ -144,6 +172,9 @@ func (t *tree) Forget(id, count uint64) {
 	t.pruned = t.pruned && len(t.nodes) > maxNodes/2
 	if t.shared[n.ino] == n {
 		delete(t.shared, n.ino)
+	}
+	if t.shown[n.number] == n {
+		delete(t.shown, n.number)
 	}
 	if n.parent.kids[n.name] == n {
 		delete(n.parent.kids, n.name)

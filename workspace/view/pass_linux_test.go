@@ -3,15 +3,14 @@ package view
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/fstest"
 	"github.com/belljar-dev/belljar/workspace"
 	"github.com/belljar-dev/belljar/workspace/rules"
 )
@@ -49,10 +48,7 @@ type passBatch struct {
 func (p *passBatch) run() {
 	const each = 50
 	plain := p.TempDir()
-	p.names = make([]string, each)
-	for i := range p.names {
-		p.names[i] = fmt.Sprintf("s%d", i)
-	}
+	p.names = sequences(each)
 	w := newWorld(p, worldOptions{mode: belljar.ModeReview, pass: globs(p.pass...), seed: func(host string) { p.seed(host, plain) }})
 	before := look(p.T, w.host, p.names)
 	var err error
@@ -84,27 +80,16 @@ func (p *passBatch) run() {
 	}
 }
 
+func (p *passBatch) sequences() fstest.Sequences { return fstest.NewSequences(p.batch, len(p.names)) }
+
 func (p *passBatch) seed(dirs ...string) {
-	for i, n := range p.names {
-		for _, dir := range dirs {
-			must(p, os.Mkdir(filepath.Join(dir, n), 0o755))
-			o := ops{r: rand.New(rand.NewPCG(p.batch, uint64(i))), a: filepath.Join(dir, n)}
-			for range 15 {
-				o.one(o.make())
-			}
-		}
+	for _, dir := range dirs {
+		must(p, p.sequences().Fill(dir))
 	}
 }
 
 func (p *passBatch) both(in, plain string) {
-	for i, n := range p.names {
-		o := ops{r: rand.New(rand.NewPCG(p.batch, 1000+uint64(i))), a: filepath.Join(in, n), b: filepath.Join(plain, n)}
-		for range 25 {
-			if why := o.both(o.any()); why != "" {
-				p.Fatalf("batch %d, sequence %d: %s\n%s", p.batch, i, why, strings.Join(o.done, "\n"))
-			}
-		}
-	}
+	must(p, p.sequences().Follow(plain, p.sequences().Do(in)))
 }
 
 // onlyPassing wants that the host changed nowhere but where a pattern lets it.
@@ -157,7 +142,7 @@ func (p *passBatch) held(rel string) string {
 func TestPassingAllIsLive(t *testing.T) {
 	var lists [2][]string
 	for i, mode := range []belljar.Mode{belljar.ModeReview, belljar.ModeLive} {
-		p := passBatch{T: t, batch: 77, pass: []string{"**"}, names: []string{"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"}}
+		p := passBatch{T: t, batch: 77, pass: []string{"**"}, names: sequences(8)}
 		plain := t.TempDir()
 		w := newWorld(t, worldOptions{mode: mode, pass: globs("**"), seed: func(host string) { p.seed(host, plain) }})
 		p.both(w.in, plain)

@@ -81,9 +81,7 @@ func (t *tree) visible(state rules.State, upper int, up, low []fuse.DirEntry) []
 				}
 			}
 		}
-		if t.otherDev {
-			e.Ino |= 1 << 48
-		}
+		e.Ino = t.numberOf(e.Ino, true)
 		out = append(out, e)
 	}
 	free := state.Free()
@@ -273,6 +271,9 @@ func (t *tree) readDirAt(in *fuse.ReadIn, add func(*node, dirs, fuse.DirEntry) b
 	}
 	from := sort.Search(len(l.ents), func(i int) bool { return l.ents[i].Off > in.Offset })
 	for _, e := range l.ents[from:] {
+		if n := t.kid(p, e.Name); n != nil {
+			e.Ino = n.number
+		}
 		if !add(p, d, e) {
 			return nil
 		}
@@ -292,11 +293,11 @@ func (n *node) settled() bool { return time.Now().UnixNano()-n.changed.Load() > 
 func (l *listing) end() uint64 { return l.ents[len(l.ents)-1].Off }
 
 func dots(p *node) []fuse.DirEntry {
-	up := p.ino
+	up := p.number
 	if p.parent != nil {
-		up = p.parent.ino
+		up = p.parent.number
 	}
-	return []fuse.DirEntry{{Name: ".", Ino: p.ino, Mode: unix.S_IFDIR}, {Name: "..", Ino: up, Mode: unix.S_IFDIR}}
+	return []fuse.DirEntry{{Name: ".", Ino: p.number, Mode: unix.S_IFDIR}, {Name: "..", Ino: up, Mode: unix.S_IFDIR}}
 }
 
 // FsyncDir has nothing to do: names are where they belong at once.

@@ -58,6 +58,7 @@ func (t *tree) remove(parent uint64, name string, dir bool) error {
 	}
 	p.touch()
 	if err := t.take(d, name, &s, v, dir); err != nil {
+		t.unpin(p, name)
 		return err
 	}
 	t.removed(p, name, &s)
@@ -174,11 +175,7 @@ func (t *tree) removed(p *node, name string, s *spot) {
 			last = false
 		}
 	}
-	if c := t.linked[s.st.Ino]; c > 0 && !s.upper {
-		if t.linked[s.st.Ino] = c - 1; c <= 1 {
-			delete(t.linked, s.st.Ino)
-		}
-	}
+	t.unlinkLocked(s)
 	delete(t.made, s.lowerSt.Ino)
 	p.seen = p.seen && (s.upper || s.verdict.Kind == rules.Pass)
 	t.mu.Unlock()
@@ -190,6 +187,15 @@ func (t *tree) removed(p *node, name string, s *spot) {
 		t.quota.add(-s.st.Blocks*512 - perFile)
 	}
 	t.report.add(event(opRemove, s), n == nil || n.told&toldWrite == 0)
+}
+
+// unlinkLocked counts one name less of a file of the host. With tree.mu held.
+func (t *tree) unlinkLocked(s *spot) {
+	if c := t.linked[s.st.Ino]; c > 0 && !s.upper {
+		if t.linked[s.st.Ino] = c - 1; c <= 1 {
+			delete(t.linked, s.st.Ino)
+		}
+	}
 }
 
 // frees says whether taking s away gives room back: what the host keeps behind a
@@ -240,4 +246,19 @@ func (t *tree) pin(p *node, d dirs, name string, s *spot) {
 	}
 	f := t.install(n, &openFile{n: n, fd: fd, rw: flags == unix.O_RDWR, upper: s.upper, gen: t.generation(), pinned: true})
 	t.files.release(f)
+}
+
+// unpin is for a name that stays, because what was to take it away failed: a file
+// that is pinned is neither judged nor kept for undo before it is written to.
+func (t *tree) unpin(p *node, name string) {
+	n := t.kid(p, name)
+	if n == nil {
+		return
+	}
+	n.data.mu.Lock()
+	defer n.data.mu.Unlock()
+	if f := n.data.f; f != nil && f.pinned {
+		f.pinned = false
+		t.files.retire(f)
+	}
 }

@@ -167,6 +167,9 @@ func (t *tree) carryOut(m *move) error {
 		err = t.moveFile(m)
 	}
 	if err != nil {
+		if m.exists {
+			t.unpin(m.q, m.new)
+		}
 		return err
 	}
 	t.moved(m)

@@ -249,29 +249,22 @@ func rejudge(p *node) {
 	}
 }
 
-// attr shows st to the kernel: ids as seen inside, inode numbers of the shadow
-// apart from those of the host. A file with names that were not made here is shown as
+// attr shows st to the kernel: ids as seen inside, and the number of the node. A file with names that were not made here is shown as
 // one of a single name, because a change separates it from the others: a kernel that
 // took them for one file would go on to write to the one what it knows of the other.
 func (t *tree) attr(n *node, s *spot, out *fuse.Attr) {
-	t.attrOf(&s.st, s.upper && !s.both, out)
-	if n.typ == unix.S_IFREG && !s.upper && t.foreign(&s.st) {
-		out.Ino, out.Nlink = 1<<62|n.id, 1
-	}
-}
-
-func (t *tree) attrOf(st *unix.Stat_t, upper bool, out *fuse.Attr) {
+	st := &s.st
 	*out = fuse.Attr{
-		Ino: st.Ino, Size: uint64(st.Size), Blocks: uint64(st.Blocks),
+		Ino: n.number, Size: uint64(st.Size), Blocks: uint64(st.Blocks),
 		Atime: uint64(st.Atim.Sec), Mtime: uint64(st.Mtim.Sec), Ctime: uint64(st.Ctim.Sec),
 		Atimensec: uint32(st.Atim.Nsec), Mtimensec: uint32(st.Mtim.Nsec), Ctimensec: uint32(st.Ctim.Nsec),
 		Mode: st.Mode, Nlink: uint32(st.Nlink), Rdev: uint32(st.Rdev), Blksize: uint32(st.Blksize),
 	}
-	if upper {
+	if s.upper && !s.both {
 		out.Mode &^= unix.S_ISUID | unix.S_ISGID // marks of the shadow, no bits of the file
-		if t.otherDev {
-			out.Ino |= 1 << 48
-		}
+	}
+	if n.typ == unix.S_IFREG && !s.upper && t.foreign(st) {
+		out.Ino, out.Nlink = ownNumbers|n.id, 1
 	}
 	out.Uid, out.Gid = t.inside(st.Uid, st.Gid)
 }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/fstest"
 	"github.com/belljar-dev/belljar/workspace"
+	"golang.org/x/sys/unix"
 )
 
 // undone takes the last run back, and wants that all of it could be.
@@ -42,7 +45,7 @@ func TestUndoRun(t *testing.T) {
 			p.both(w.in, plain)
 			w.server.Close()
 			after := look(t, w.host, p.names)
-			if differ(before, after) == "" {
+			if fstest.Differ(before, after) == "" {
 				t.Error("the run changed nothing: the test tests nothing")
 			}
 			pr := workspace.Project{Dir: w.host, Shadow: w.shadow}
@@ -62,13 +65,7 @@ func TestUndoRun(t *testing.T) {
 	}
 }
 
-func sequences(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf("s%d", i)
-	}
-	return names
-}
+func sequences(n int) []string { return fstest.NewSequences(0, n).Names() }
 
 // What the user saves comes back where the run changed it again, else it is a conflict:
 // it stays.
@@ -125,6 +122,24 @@ exec 4<>h; rm h; ln -s /etc/passwd h; printf evil >&4; exec 4>&-`)
 		if got := read(t, w.host+"/"+n); got != want {
 			t.Errorf("%s is %.20q", n, got)
 		}
+	}
+}
+
+// A rename over a file that is refused does not let what the run writes to it then pass
+// by what undo keeps, nor by its rules.
+func TestUndoRunRefusedRename(t *testing.T) {
+	w := newWorld(t, worldOptions{seed: func(host string) {
+		write(t, host+"/f", "good")
+		must(t, os.Symlink("f", host+"/.vscode"))
+	}})
+	if err := os.Rename(w.in+"/.vscode", w.in+"/f"); !errors.Is(err, unix.EXDEV) {
+		t.Fatalf("rename: %v, want it to be refused", err)
+	}
+	write(t, w.in+"/f", "the run's")
+	w.server.Close()
+	undone(t, workspace.Project{Dir: w.host, Shadow: w.shadow})
+	if got := read(t, w.host+"/f"); got != "good" {
+		t.Errorf("after undo f is %q", got)
 	}
 }
 
