@@ -218,3 +218,38 @@ func TestHugeEvents(t *testing.T) {
 		t.Errorf("the plan that was too long: %d rules, %v", len(p.Network.Rules), p.Enforcement)
 	}
 }
+
+// What is cut off is counted, in every event.
+func TestCutIsSaid(t *testing.T) {
+	long := strings.Repeat("n", 1<<20)
+	said := fmt.Sprintf("…[%d bytes more]", 1<<20-maxString)
+	f := clean(belljar.Event{File: &belljar.FileEvent{Path: long, To: "short"}}).File
+	if f.Path != long[:maxString]+said || f.To != "short" {
+		t.Errorf("a path of 1 MiB ends with %q, a short one is %q", f.Path[maxString:], f.To)
+	}
+	argv := []string{"sh", long, "-c"}
+	for _, e := range []belljar.Event{
+		{Start: &belljar.StartEvent{Argv: argv}}, {End: &belljar.EndEvent{Argv: argv}}, {Take: &belljar.TakeEvent{Argv: argv}},
+	} {
+		c := clean(e)
+		var got []string
+		switch {
+		case c.Start != nil:
+			got = c.Start.Argv
+		case c.End != nil:
+			got = c.End.Argv
+		case c.Take != nil:
+			got = c.Take.Argv
+		}
+		kept := 0
+		for _, a := range got[:len(got)-1] {
+			kept += len(a)
+		}
+		if want := fmt.Sprintf("…[%d bytes more]", 1<<20+4-kept); got[len(got)-1] != want || kept > maxArgv {
+			t.Errorf("%d bytes are kept, then %q, want %q", kept, got[len(got)-1], want)
+		}
+	}
+	if len(argv) != 3 {
+		t.Error("the caller's argv was changed")
+	}
+}

@@ -52,7 +52,8 @@ func clean(e belljar.Event) belljar.Event {
 			sum := sha256.Sum256([]byte(x.Line))
 			x.Truncated, x.Digest = cut, hex.EncodeToString(sum[:])
 		}
-		x.Agent, x.Line, x.Dir = cleanString(x.Agent), cleanString(x.Line), cleanString(x.Dir)
+		x.Line = validString(cutString(x.Line, maxString))
+		x.Agent, x.Dir = cleanString(x.Agent), cleanString(x.Dir)
 		x.Reason, x.Rule, x.Part = cleanString(x.Reason), cleanString(x.Rule), cleanString(x.Part)
 		e.Judge = &x
 	case e.Terminal != nil:
@@ -62,16 +63,16 @@ func clean(e belljar.Event) belljar.Event {
 	case e.End != nil:
 		x := *e.End
 		x.Limit, x.Detail = cleanString(x.Limit), cleanString(x.Detail)
-		x.Argv, _ = cleanArgv(x.Argv)
+		x.Argv = saidArgv(x.Argv)
 		e.End = &x
 	case e.Take != nil:
 		x := *e.Take
-		x.Argv, _ = cleanArgv(x.Argv)
+		x.Argv = saidArgv(x.Argv)
 		x.Dir, x.By = cleanString(x.Dir), cleanString(x.By)
 		e.Take = &x
 	case e.Start != nil:
 		x := *e.Start
-		x.Argv, _ = cleanArgv(x.Argv)
+		x.Argv = saidArgv(x.Argv)
 		x.Workspace, x.Host = cleanString(x.Workspace), cleanString(x.Host)
 		e.Start = &x
 	}
@@ -108,7 +109,25 @@ func cleanArgv(argv []string) ([]string, int) {
 	return argv, cut
 }
 
-func cleanString(s string) string { return validString(cutString(s, maxString)) }
+// saidArgv is cleanArgv for events that have no number for what was cut: it is an argument more.
+func saidArgv(argv []string) []string {
+	out, cut := cleanArgv(argv)
+	if cut > 0 {
+		out = append(slices.Clone(out), more(cut))
+	}
+	return out
+}
+
+// cleanString says at its end what it cut.
+func cleanString(s string) string {
+	c := cutString(s, maxString)
+	if cut := len(s) - len(c); cut > 0 {
+		return validString(c) + more(cut)
+	}
+	return validString(c)
+}
+
+func more(n int) string { return "…[" + strconv.Itoa(n) + " bytes more]" }
 
 // cutString cuts s to at most n bytes, not inside a character.
 func cutString(s string, n int) string {
