@@ -32,7 +32,7 @@ var limitCases = []tcase{
 }
 
 func limitProcesses(t *testing.T, s *box) {
-	r := s.sh("i=0; while [ $i -lt 60 ]; do sleep 600 & i=$((i+1)); done 2>&1; kill $(jobs -p) 2>/dev/null; true")
+	r := s.sh("i=0; while [ $i -lt 60 ]; do sleep 600 >/dev/null 2>&1 & i=$((i+1)); done 2>&1; kill $(jobs -p) 2>/dev/null; true")
 	if !strings.Contains(strings.ToLower(r.out+r.err), "fork") {
 		t.Errorf("60 processes started under a limit of 24: %s", r)
 	}
