@@ -286,6 +286,7 @@ func FuzzScrub(f *testing.F) {
 	f.Add("ababababababababab", "ba", "abab", uint64(4))
 	f.Add(`pass\"%2Fword`, `\\`, `%`, uint64(5))
 	f.Add("n4b5v6c7x8z%A", "%4", "b8qL", uint64(6))
+	f.Add("n4b5v6c7x)))))))))))))))))))))))))))8z%A", "%4", "b8qL", uint64(6))
 	f.Fuzz(func(t *testing.T, value, before, after string, seed uint64) {
 		s := source{}
 		raw := secretOf([]byte(value))
@@ -317,7 +318,15 @@ func FuzzScrub(f *testing.F) {
 		if regular(value) {
 			return
 		}
-		if how := survives(whole, value) + survives(whole, other); how != "" {
+		// What is before a stand-in may make a value of it by chance: %4 before one that begins
+		// with 1, where the value ends in A. What is left of a value is there with every stand-in.
+		how := survives(whole, value) + survives(whole, other)
+		for try := 0; how != "" && try < 4; try++ {
+			keys, _ = keysFor(t, value, other)
+			whole = scrubbed(t, keys, strings.NewReader(text.String()))
+			how = survives(whole, value) + survives(whole, other)
+		}
+		if how != "" {
 			t.Fatalf("%s of %q survives\nin  %q\nout %q", how, value, text.String(), whole)
 		}
 		if twice := scrubbed(t, keys, strings.NewReader(whole)); twice != whole {
