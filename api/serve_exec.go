@@ -269,23 +269,18 @@ func (x *execution) copyOut(m *mux, id byte, f *os.File) {
 
 // readNow reads what is there of f when the time for it is over: that came in time, and only
 // this goroutine is late. Where nothing is there it is [os.ErrDeadlineExceeded].
-func readNow(f *os.File, buf []byte) (n int, err error) {
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		return 0, err
-	}
+func readNow(f *os.File, buf []byte) (int, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
-	var errno error
-	read := func(fd uintptr) bool {
-		n, errno = syscall.Read(int(fd), buf)
-		return !errors.Is(errno, syscall.EINTR)
+	n, errno := 0, error(syscall.EINTR)
+	read := func(fd uintptr) { // which does not wait: what has deadlines does not block
+		for errors.Is(errno, syscall.EINTR) {
+			n, errno = syscall.Read(int(fd), buf)
+		}
 	}
-	if err := raw.Read(read); err != nil {
-		return 0, err
-	}
-	if err := f.SetReadDeadline(time.Now()); err != nil {
+	if err := raw.Control(read); err != nil {
 		return 0, err
 	}
 	switch {
