@@ -41,7 +41,7 @@ func readAnchors(state string, seen []Witness) (*history, error) {
 // readHistory reads the anchors while nobody adds one: a record is not found between its folder
 // and its anchor then.
 func readHistory(state string) (*history, error) {
-	h := &history{of: make(map[string][]int), open: make(map[string]bool)}
+	h := &history{of: make(map[string][]int)}
 	f, err := openPlain(filepath.Join(state, anchorsFile))
 	if errors.Is(err, os.ErrNotExist) {
 		h.fault(0, "there are no anchors")
@@ -65,14 +65,21 @@ func (h *history) list(state string) (err error) {
 	if h.exist, err = recordIDs(state); err != nil {
 		return err
 	}
+	h.open, err = openRecords(state)
+	return err
+}
+
+// openRecords are the records that are being written, and those whose end no anchor tells yet.
+func openRecords(state string) (map[string]bool, error) {
 	marks, err := os.ReadDir(filepath.Join(state, openDir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
+	open := make(map[string]bool, len(marks))
 	for _, m := range marks {
-		h.open[m.Name()] = true
+		open[m.Name()] = true
 	}
-	return nil
+	return open, nil
 }
 
 func (h *history) fault(line int, format string, args ...any) {

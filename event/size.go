@@ -38,41 +38,48 @@ func Size(state string) (int64, error) {
 	if c != before {
 		c.keep(state)
 	}
-	return c.withOpen(state)
+	open, err := openRecords(state)
+	if err != nil {
+		return 0, sizeError(err)
+	}
+	return c.with(open, state), nil
 }
 
 // Recount is Size by a look at every record: tens of microseconds for each.
 func Recount(state string) (int64, error) {
-	fail := func(err error) (int64, error) {
-		return 0, &belljar.Error{Op: "count the records' size", Err: err}
-	}
 	var c counted
 	fi, err := os.Stat(filepath.Join(state, anchorsFile))
 	if err == nil {
 		c.Anchors = fi.Size()
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fail(err)
+		return 0, sizeError(err)
 	}
 	ids, err := recordIDs(state)
 	if err != nil {
-		return fail(err)
+		return 0, sizeError(err)
 	}
-	open := openRecords(state)
+	open, err := openRecords(state)
+	if err != nil {
+		return 0, sizeError(err)
+	}
 	for _, id := range ids {
 		if open[id] {
 			continue
 		}
 		n, err := sizeOf(state, id)
 		if err != nil {
-			return fail(err)
+			return 0, sizeError(err)
 		}
 		c.Bytes += n
 	}
 	if c.Anchors > 0 {
 		c.keep(state)
 	}
-	return c.withOpen(state)
+	return c.with(open, state), nil
 }
+
+// sizeError is the error of [Size] and [Recount].
+func sizeError(err error) error { return &belljar.Error{Op: "count the records' size", Err: err} }
 
 // follow takes part of the anchors that were written since.
 func (c *counted) follow(state string) error {
@@ -118,26 +125,15 @@ func (c *counted) keep(state string) {
 	}
 }
 
-// withOpen adds the records that are being written, and those whose end no anchor tells yet.
-func (c *counted) withOpen(state string) (int64, error) {
+// with adds the open records.
+func (c *counted) with(open map[string]bool, state string) int64 {
 	total := c.Bytes
-	for id := range openRecords(state) {
+	for id := range open {
 		if n, err := sizeOf(state, id); err == nil { // else it is only being made
 			total += n
 		}
 	}
-	return total, nil
-}
-
-func openRecords(state string) map[string]bool {
-	open := map[string]bool{}
-	dir, _ := os.ReadDir(filepath.Join(state, openDir)) // none yet
-	for _, d := range dir {
-		if validID(d.Name()) {
-			open[d.Name()] = true
-		}
-	}
-	return open
+	return total
 }
 
 // sizeOf is how large a record is; 0 when it is removed meanwhile.
