@@ -72,19 +72,12 @@ func (v *View) CopyIn(dir int, name, rel string, admit func(size int64) error) e
 			return err
 		}
 	}
-	t := v.TmpName()
-	b, err := v.copyTo(dir, name, &st, t)
-	if err != nil {
-		unix.Unlinkat(v.tmp, t, 0)
-		return err
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= MaxKept {
-		if err := v.keepContent(t, rel); err != nil {
-			unix.Unlinkat(v.tmp, t, 0)
-			return err
+	return v.copyOver(dir, name, &st, rel, func(t string, b *Base) (*Base, error) {
+		if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= MaxKept {
+			return b, v.keepContent(t, rel)
 		}
-	}
-	return v.Place(t, rel, b)
+		return b, nil
+	})
 }
 
 // CopyNew is [View.CopyIn] without a base record: what the caller makes of the host next
@@ -94,16 +87,24 @@ func (v *View) CopyNew(dir int, name, rel string) error {
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
+	return v.copyOver(dir, name, &st, rel, func(string, *Base) (*Base, error) {
+		return nil, errnoOf(v.SetBase(rel, nil))
+	})
+}
+
+// copyOver copies (dir, name), which is st, to rel with the base that based makes of what was
+// copied to (tmp, t).
+func (v *View) copyOver(dir int, name string, st *unix.Stat_t, rel string, based func(t string, b *Base) (*Base, error)) error {
 	t := v.TmpName()
-	_, err := v.copyTo(dir, name, &st, t)
+	b, err := v.copyTo(dir, name, st, t)
 	if err == nil {
-		err = errnoOf(v.SetBase(rel, nil))
+		b, err = based(t, b)
 	}
 	if err != nil {
 		unix.Unlinkat(v.tmp, t, 0)
 		return err
 	}
-	return v.Place(t, rel, nil)
+	return v.Place(t, rel, b)
 }
 
 // keepContent keeps the content of (tmp, t) as that of the base of rel.
