@@ -2,11 +2,11 @@ package workspace
 
 import (
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/belljar-dev/belljar/internal/meminfo"
 )
 
 // syncFiles waits until the files are on disk, with one error for each. Of many files on
@@ -78,26 +78,9 @@ func syncEach(files []*os.File, which []int, errs []error) {
 
 // dirty is how many bytes wait for the disk; more than may, where that is not told.
 func dirty() int64 {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
+	waits, ok := meminfo.Read("Dirty", "Writeback")
+	if !ok {
 		return maxDirty + 1
 	}
-	var sum int64
-	found := 0
-	for line := range strings.Lines(string(data)) {
-		name, rest, _ := strings.Cut(line, ":")
-		if name != "Dirty" && name != "Writeback" {
-			continue
-		}
-		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-		if err != nil {
-			return maxDirty + 1
-		}
-		sum += kib << 10
-		found++
-	}
-	if found != 2 {
-		return maxDirty + 1
-	}
-	return sum
+	return waits[0] + waits[1]
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -19,9 +18,9 @@ import (
 	"time"
 
 	"github.com/belljar-dev/belljar"
+	"github.com/belljar-dev/belljar/internal/meminfo"
 	"github.com/belljar-dev/belljar/internal/peer"
 	"github.com/belljar-dev/belljar/sandbox"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -229,26 +228,15 @@ func (p *pool) fill(line []string) error {
 
 // short says what this host has too little of for another sandbox; empty: nothing.
 func short(state string) string {
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		total, free := memory(b, "MemTotal:"), memory(b, "MemAvailable:")
-		if total > 0 && free < max(total/10, 256<<10) {
-			return fmt.Sprintf("only %d MiB of memory are free", free>>10)
+	if m, ok := meminfo.Read("MemTotal", "MemAvailable"); ok {
+		if total, free := m[0], m[1]; free < max(total/10, 256<<20) {
+			return fmt.Sprintf("only %d MiB of memory are free", free>>20)
 		}
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(state, &st); err == nil && st.Bavail*uint64(st.Bsize) < poolDisk {
+	if free, size := diskSpace(state); size > 0 && free < poolDisk {
 		return "the disk is nearly full"
 	}
 	return ""
-}
-
-// memory is one figure of /proc/meminfo, in KiB.
-func memory(info []byte, name string) (kib int64) {
-	_, rest, _ := bytes.Cut(info, []byte(name))
-	if f := bytes.Fields(rest[:min(len(rest), 40)]); len(f) > 0 {
-		kib, _ = strconv.ParseInt(string(f[0]), 10, 64)
-	}
-	return kib
 }
 
 // start starts a supervisor, or what only looks.
