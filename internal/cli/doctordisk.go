@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/belljar-dev/belljar"
 	"github.com/belljar-dev/belljar/event"
@@ -32,10 +31,7 @@ func (a *App) disk(h *host) *diskUse {
 	if d.Records, err = event.Size(h.dirs.State); err != nil {
 		d.warn("how large the records are is not known: %v", err)
 	}
-	p, err := policy.Load(policy.LoadOptions{
-		UserFile: filepath.Join(h.dirs.Config, "policy.yaml"), CeilingFile: ceilingFile,
-		Env: h.lookup, Home: h.home, Dir: h.cwd, Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
-	})
+	p, err := policy.Load(a.userOptions(h))
 	if err != nil {
 		d.warn("the bound of records is not known, as no run can read the policy: %v", err)
 	} else if d.Bound = p.Records(); d.Bound > 0 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/belljar-dev/belljar/plan"
 	"github.com/belljar-dev/belljar/policy"
@@ -70,10 +71,24 @@ func (a *App) policyCheck() *cobra.Command {
 
 // loadFile loads one policy file for itself.
 func (a *App) loadFile(h *host, file string) (*policy.Policy, error) {
-	return policy.Load(policy.LoadOptions{
-		PolicyFile: h.abs(file), Env: h.lookup, Home: h.home, Dir: h.cwd,
+	o := a.policyOptions(h)
+	o.PolicyFile = h.abs(file)
+	return policy.Load(o)
+}
+
+// policyOptions are what every load needs, and no file.
+func (a *App) policyOptions(h *host) policy.LoadOptions {
+	return policy.LoadOptions{
+		Env: h.lookup, Home: h.home, Dir: h.cwd,
 		Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
-	})
+	}
+}
+
+// userOptions are policyOptions with this user's policy and the organisation's.
+func (a *App) userOptions(h *host) policy.LoadOptions {
+	o := a.policyOptions(h)
+	o.UserFile, o.CeilingFile = filepath.Join(h.dirs.Config, "policy.yaml"), ceilingFile
+	return o
 }
 
 func (a *App) policyShow() *cobra.Command {

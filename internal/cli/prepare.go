@@ -320,14 +320,11 @@ func (a *App) loadPolicy(h *host, f *planFlags, dir, agent string) (*policy.Poli
 	if f.policyFile != "" {
 		file = h.abs(f.policyFile)
 	}
-	p, err := policy.Load(policy.LoadOptions{
-		UserFile: filepath.Join(h.dirs.Config, "policy.yaml"), CeilingFile: ceilingFile,
-		ProjectFile: filepath.Join(dir, "belljar.yaml"), PolicyFile: file,
-		Command: agent, Presets: f.presets, Flags: f.Flags,
-		Trusted: func(hash string) bool { return trust.Trusted(dir, hash) },
-		Env:     h.lookup, Home: h.home, Dir: h.cwd, Workspace: dir,
-		Dirs: []string{h.dirs.State, h.dirs.Runtime, h.dirs.Config}, Tiers: a.tierNames(),
-	})
+	o := a.userOptions(h)
+	o.ProjectFile, o.PolicyFile, o.Workspace = filepath.Join(dir, "belljar.yaml"), file, dir
+	o.Command, o.Presets, o.Flags = agent, f.presets, f.Flags
+	o.Trusted = func(hash string) bool { return trust.Trusted(dir, hash) }
+	p, err := policy.Load(o)
 	return p, flagFaults(err)
 }
 
