@@ -100,8 +100,8 @@ func newKilling(t *testing.T) *killing {
 	return k
 }
 
-// run starts an apply or undo and kills it when its journal has grown so far.
-func (k *killing) kill(what string, bytes int64) (killed bool) {
+// start begins an apply or undo in a process of its own.
+func (k *killing) start(what string) *exec.Cmd {
 	k.Helper()
 	exe, err := os.Executable()
 	k.ok(err)
@@ -109,6 +109,13 @@ func (k *killing) kill(what string, bytes int64) (killed bool) {
 	c.Env = append(os.Environ(), childEnv+"="+what+"|"+k.Dir+"|"+k.Shadow)
 	c.Stderr = os.Stderr
 	k.ok(c.Start())
+	return c
+}
+
+// kill starts an apply or undo and kills it when its journal has grown so far.
+func (k *killing) kill(what string, bytes int64) (killed bool) {
+	k.Helper()
+	c := k.start(what)
 	log := filepath.Join(k.journalDir("next"), "log")
 	from := int64(0)
 	if what == "undo" {
@@ -137,12 +144,21 @@ func (k *killing) is(round int, want map[string]string) {
 			k.Errorf("round %d: %s has %d bytes, want %d (%v)", round, name, len(b), len(data), err)
 		}
 	}
-	_ = filepath.WalkDir(k.Dir, func(p string, _ os.DirEntry, _ error) error {
-		if strings.HasPrefix(filepath.Base(p), ".belljar-") {
-			k.Errorf("round %d: litter: %s", round, p)
+	if l := k.litter(); len(l) > 0 {
+		k.Errorf("round %d: litter: %q", round, l)
+	}
+}
+
+// lands wants all that waits to land, and nothing to be left.
+func (k *killing) lands(round int) {
+	k.Helper()
+	for _, o := range k.apply() {
+		if o.Status != Applied {
+			k.Errorf("round %d: %s: %s %s", round, o.Change.Path, o.Status, o.Why)
 		}
-		return nil
-	})
+	}
+	k.is(round, k.after)
+	k.wantList()
 }
 
 // An apply or undo that is killed anywhere leaves each file old or new, and the next
@@ -186,13 +202,7 @@ func TestKilled(t *testing.T) {
 				t.Errorf("round %d: %s at %d: waits after recovery:\n%s\nbefore:\n%s", round, what, point, got, waits)
 			}
 		}
-		for _, o := range k.apply() {
-			if o.Status != Applied {
-				t.Errorf("round %d: %s: %s %s", round, o.Change.Path, o.Status, o.Why)
-			}
-		}
-		k.is(round, k.after)
-		k.wantList()
+		k.lands(round)
 	}
 	if killed < 5 {
 		t.Errorf("%d were killed: the test tests nothing", killed)
