@@ -96,15 +96,16 @@ func usageProcesses(t *testing.T, s *box) {
 }
 
 func usageCheap(t *testing.T, s *box) {
+	const bound = 50 * time.Millisecond
 	best := time.Hour
-	for range 10 { // others use this machine too
+	for late := time.Now().Add(patience); best > bound && time.Now().Before(late); { // others use this machine too
 		start := time.Now()
 		for range 5 {
 			s.usage()
 		}
 		best = min(best, time.Since(start))
 	}
-	if best > 250*time.Millisecond { // most of it is waiting for a processor, where there is something else to do
-		t.Errorf("the fastest five calls of fifty took %s", best)
+	if best > bound {
+		t.Errorf("the fastest five calls took %s", best)
 	}
 }
