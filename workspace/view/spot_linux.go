@@ -249,9 +249,10 @@ func rejudge(p *node) {
 	}
 }
 
-// attr shows st to the kernel: ids as seen inside, and the number of the node. A file with names that were not made here is shown as
-// one of a single name, because a change separates it from the others: a kernel that
-// took them for one file would go on to write to the one what it knows of the other.
+// attr shows s to the kernel: ids as seen inside, and the number of the node. A file with
+// names that were not made here is shown as one of a single name, because a change
+// separates it from the others: a kernel that took them for one file would go on to write
+// to the one what it knows of the other.
 func (t *tree) attr(n *node, s *spot, out *fuse.Attr) {
 	st := &s.st
 	*out = fuse.Attr{
